@@ -1,0 +1,52 @@
+"""
+JetStream's answers, written in bulk.
+
+Explicit acknowledgements, one per message, as the delivery guarantee demands, but
+joined into one write: `Client.publish` costs about 2.5 µs of worker CPU for each,
+the joined protocol lines 0.2 µs. The joined way uses `Client._send_command` and
+`Client._flush_pending`, which are not public; setup.cfg bounds nats-py's version,
+and tests/integration/test_acks.py holds the joined way against the public one.
+"""
+
+import asyncio
+from collections.abc import Iterable
+
+import nats.errors
+from nats.aio.client import Client
+
+ACK = b""
+"""An empty payload is JetStream's +ACK."""
+NAK = b"-NAK"
+IN_PROGRESS = b"+WPI"
+
+_PER_WRITE = 1000
+"""Answers joined into one write: about 60 KB, what the socket takes at once."""
+
+
+def protocol_lines(replies: Iterable[str], answer: bytes) -> bytes:
+    """
+    Return the PUB lines that answer each of `replies`.
+
+    Source: NATS client protocol, "PUB".
+    """
+    tail = f" {len(answer)}\r\n{answer.decode()}\r\n"
+    return "".join([f"PUB {reply}{tail}" for reply in replies]).encode()
+
+
+async def publish_answers(client: Client, replies: list[str], answer: bytes) -> bool:
+    """
+    Answer every delivery of `replies` with `answer`.
+
+    Returns:
+        False where the connection is down: the answers are lost, the messages will
+        be delivered again, and the ledger will know them.
+    """
+    if not client.is_connected:
+        return False
+    try:
+        for at in range(0, len(replies), _PER_WRITE):
+            await client._send_command(protocol_lines(replies[at : at + _PER_WRITE], answer))
+        await client._flush_pending()
+    except (nats.errors.Error, OSError, asyncio.TimeoutError):
+        return False
+    return True

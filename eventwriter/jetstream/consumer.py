@@ -1,0 +1,182 @@
+"""
+The durable consumer: looked up, created if missing, updated where NATS can.
+
+Never deleted: a consumer's position is somebody's data. Where one differs in what
+NATS cannot change, the slot refuses to start and prints the difference.
+"""
+
+import logging
+from dataclasses import dataclass
+from typing import Any
+
+from eventwriter.errors import Fatal, Retryable
+from eventwriter.jetstream.api import ApiError, JetStreamApi
+
+log = logging.getLogger(__name__)
+
+_FIXED = ("ack_policy", "deliver_subject", "replay_policy", "headers_only")
+"""Settings that NATS cannot change on an existing consumer, or that would make it useless to us."""
+_CHANGEABLE = ("ack_wait", "max_deliver", "max_ack_pending", "filter_subjects")
+
+_CONSUMER_NOT_FOUND = 10014
+
+
+@dataclass(frozen=True, slots=True)
+class ConsumerWish:
+    """What a slot wants its durable to be."""
+
+    stream: str
+    durable: str
+    filter_subjects: tuple[str, ...]
+    ack_wait_s: float
+    max_ack_pending: int
+
+    def config(self) -> dict[str, Any]:
+        """Return the wish as JetStream's consumer configuration."""
+        wanted: dict[str, Any] = {
+            "name": self.durable,
+            "durable_name": self.durable,
+            "description": "eventwriter: rows to PostgreSQL",
+            "ack_policy": "explicit",
+            "deliver_policy": "all",
+            "replay_policy": "instant",
+            "ack_wait": round(self.ack_wait_s * 1e9),
+            # Never give up: dead letters are this program's to write, not the server's to drop.
+            "max_deliver": -1,
+            "max_ack_pending": self.max_ack_pending,
+        }
+        return wanted | filters(self.filter_subjects)
+
+
+@dataclass(frozen=True, slots=True)
+class ConsumerState:
+    """What JetStream says of a consumer."""
+
+    created: str
+    delivered_consumer_seq: int
+    delivered_stream_seq: int
+    ack_floor_stream_seq: int
+    ack_pending: int
+    pending: int
+    start_seq: int | None
+    """Where it began; None where that is not known (deliver policies by time, new, last)."""
+
+    @classmethod
+    def of(cls, info: dict[str, Any]) -> "ConsumerState":
+        """Read a CONSUMER.INFO answer."""
+        config = info["config"]
+        starts = {"all": 1, "by_start_sequence": config.get("opt_start_seq") or 1}
+        return cls(
+            created=info["created"],
+            delivered_consumer_seq=info["delivered"]["consumer_seq"],
+            delivered_stream_seq=info["delivered"]["stream_seq"],
+            ack_floor_stream_seq=info["ack_floor"]["stream_seq"],
+            ack_pending=info["num_ack_pending"],
+            pending=info["num_pending"],
+            start_seq=starts.get(config.get("deliver_policy", "")),
+        )
+
+
+def filters(subjects: tuple[str, ...]) -> dict[str, Any]:
+    """Return the filter as the oldest servers understand it: a single one by its own key."""
+    if len(subjects) == 1:
+        return {"filter_subject": subjects[0]}
+    return {"filter_subjects": list(subjects)}
+
+
+def differences(wanted: dict[str, Any], found: dict[str, Any]) -> dict[str, tuple[Any, Any]]:
+    """Return what differs, as key → (found, wanted), filters in their one comparable form; pure."""
+    wanted, found = _comparable(wanted), _comparable(found)
+    return {
+        key: (found.get(key), wanted.get(key))
+        for key in (*_FIXED, *_CHANGEABLE)
+        if found.get(key) != wanted.get(key)
+    }
+
+
+def _comparable(config: dict[str, Any]) -> dict[str, Any]:
+    subjects = config.get("filter_subjects") or ([config["filter_subject"]] if config.get("filter_subject") else [])
+    return {
+        "ack_policy": config.get("ack_policy"),
+        "deliver_subject": config.get("deliver_subject") or None,
+        "replay_policy": config.get("replay_policy"),
+        "headers_only": bool(config.get("headers_only")),
+        "ack_wait": config.get("ack_wait"),
+        "max_deliver": config.get("max_deliver"),
+        "max_ack_pending": config.get("max_ack_pending"),
+        "filter_subjects": sorted(subjects),
+    }
+
+
+async def consumer_info(api: JetStreamApi, stream: str, durable: str) -> dict[str, Any] | None:
+    """
+    Return CONSUMER.INFO's answer, or None where the consumer does not exist.
+
+    Raises:
+        Retryable: The API does not answer.
+    """
+    answer = await api.request(f"CONSUMER.INFO.{stream}.{durable}")
+    if not isinstance(answer, ApiError):
+        return answer
+    if answer.err_code == _CONSUMER_NOT_FOUND or answer.code == 404:
+        return None
+    raise Retryable(f"JetStream cannot describe consumer {durable!r} of {stream!r}: {answer.description}")
+
+
+async def ensure(api: JetStreamApi, wish: ConsumerWish, start_seq: int | None) -> ConsumerState:
+    """
+    Have the consumer exist as wished.
+
+    Args:
+        start_seq: Where a *missing* consumer begins: the first stream sequence that
+            the ledger does not know; None for the stream's first.
+
+    Raises:
+        Fatal: It exists and differs in what NATS cannot change, or the server
+            refuses or silently drops what was asked; the sentence has the difference.
+        Retryable: The API does not answer.
+    """
+    wanted = wish.config()
+    info = await consumer_info(api, wish.stream, wish.durable)
+    if info is None:
+        if start_seq is not None:
+            wanted |= {"deliver_policy": "by_start_sequence", "opt_start_seq": start_seq}
+        info = await _put(api, wish, wanted, "create")
+        log.info("consumer created", extra={"durable": wish.durable, "stream": wish.stream, "from_seq": start_seq or 1})
+    else:
+        different = differences(wanted, info["config"])
+        _refuse(wish, {k: v for k, v in different.items() if k in _FIXED})
+        if different:
+            log.warning("consumer updated", extra={"durable": wish.durable, "changed": str(different)})
+            merged = {k: v for k, v in info["config"].items() if k not in ("filter_subject", "filter_subjects")}
+            merged |= {k: wanted[k] for k in different if k in wanted} | filters(wish.filter_subjects)
+            info = await _put(api, wish, merged, "update")
+    _refuse(wish, differences(wanted, info["config"]))
+    return ConsumerState.of(info)
+
+
+async def _put(api: JetStreamApi, wish: ConsumerWish, config: dict[str, Any], action: str) -> dict[str, Any]:
+    # `action` keeps two starters from overwriting each other; servers before 2.10 ignore it.
+    body = {"stream_name": wish.stream, "config": config, "action": action}
+    verb = f"CONSUMER.DURABLE.CREATE.{wish.stream}.{wish.durable}"
+    answer = await api.request(verb, body)
+    if isinstance(answer, ApiError):
+        raise _refusal(wish, action, answer)
+    return answer
+
+
+def _refusal(wish: ConsumerWish, action: str, error: ApiError) -> Fatal | Retryable:
+    words = f"NATS will not {action} consumer {wish.durable!r} of stream {wish.stream!r}: {error.description}"
+    if error.code in (500, 503) or error.err_code in (10148, 10149):
+        # Unavailable, or another starter was first: look again.
+        return Retryable(words)
+    return Fatal(f"{words}; filter subjects are {', '.join(wish.filter_subjects)}")
+
+
+def _refuse(wish: ConsumerWish, different: dict[str, tuple[Any, Any]]) -> None:
+    if different:
+        told = "; ".join(f"{key} is {found!r}, wanted {wanted!r}" for key, (found, wanted) in different.items())
+        raise Fatal(
+            f"consumer {wish.durable!r} of stream {wish.stream!r} differs in what cannot be changed or is not known"
+            f" to this server: {told}; give the stream's entry another durable, or remove the consumer yourself"
+        )

@@ -1,0 +1,104 @@
+"""
+How much has been asked of the consumer and not yet come; pure.
+
+Several pull requests are in flight on one inbox, and a delivery does not say which
+of them it answers. So credit is counted, not tracked by request: a request adds
+its batch, a delivery takes one, and the status message that ends a request says
+how much of it will never come (`Nats-Pending-Messages`).
+"""
+
+import re
+from dataclasses import dataclass
+from enum import Enum
+
+_REFILL_SHARE = 2
+"""Ask again when half of the credit is used: two or three requests are in flight, none of them tiny."""
+
+
+class Ended(Enum):
+    """What a status message means for the pull loop."""
+
+    HEARTBEAT = "heartbeat"
+    EXPIRED = "expired"
+    """The request ended in the ordinary way; ask again."""
+    RENEW = "renew"
+    """The server forgot the requests (it shuts down, the leader moved): begin with a new inbox."""
+    LIMIT = "limit"
+    """The consumer allows less than was asked; ask for less."""
+    GONE = "gone"
+    """The consumer is not there any more."""
+    REFUSED = "refused"
+    """A request that the server will never serve."""
+
+
+def meaning(status: str, description: str) -> Ended:
+    """
+    Read a status message's code and words.
+
+    Source: NATS ADR-13, "Pull Subscribe internals"; nats-server's consumer.go.
+    """
+    words = description.lower()
+    if status == "100":
+        return Ended.HEARTBEAT
+    if status in ("404", "408"):
+        return Ended.EXPIRED
+    if status == "503" or "consumer deleted" in words:
+        return Ended.GONE
+    if status == "409":
+        if "exceeded max" in words:
+            return Ended.LIMIT
+        if "server shutdown" in words or "leadership change" in words:
+            return Ended.RENEW
+        if "push based" in words:
+            return Ended.REFUSED
+        return Ended.EXPIRED
+    if status == "400":
+        return Ended.REFUSED
+    return Ended.EXPIRED
+
+
+def limit_in(description: str) -> tuple[str, int] | None:
+    """Return ("batch" or "bytes" or "expires", the number) of an "Exceeded MaxRequest…" refusal, where it names one."""
+    found = re.search(r"exceeded maxrequest(batch|maxbytes|expires)\D*(\d+)?", description.lower())
+    if not found or not found.group(2):
+        return None
+    return {"batch": "batch", "maxbytes": "bytes", "expires": "expires"}[found.group(1)], int(found.group(2))
+
+
+@dataclass(slots=True)
+class Credit:
+    """
+    What is outstanding, and how much to ask for.
+
+    Args:
+        window: Messages outstanding at most.
+        request_max: Messages in one request at most.
+    """
+
+    window: int
+    request_max: int
+    outstanding: int = 0
+
+    def received(self, count: int) -> None:
+        """Count deliveries. More than was asked for can only come of requests that were given up; they are free."""
+        self.outstanding = max(0, self.outstanding - count)
+
+    def ended(self, undelivered: int) -> None:
+        """Count what an ended request will not deliver."""
+        self.outstanding = max(0, self.outstanding - undelivered)
+
+    def forget(self) -> None:
+        """Begin again: a new inbox, no request outstanding."""
+        self.outstanding = 0
+
+    def wanted(self, room: int) -> int:
+        """
+        Return the batch of the next request, 0 for none.
+
+        Args:
+            room: How many more messages the worker may hold, all told.
+        """
+        window = min(self.window, room)
+        if self.outstanding > window // _REFILL_SHARE or window <= 0:
+            return 0
+        return max(0, min(self.request_max, window - self.outstanding))

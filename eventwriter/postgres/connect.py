@@ -1,0 +1,89 @@
+"""
+Connecting to PostgreSQL, and what its refusals mean.
+
+Each attempt asks the settings for the connection string anew, so a rotated
+password file is picked up by the next reconnect.
+"""
+
+import asyncio
+import contextlib
+import os
+import socket
+from collections.abc import Iterator
+from typing import Any
+
+import psycopg
+
+from eventwriter.config.settings import PostgresSettings
+from eventwriter.errors import Fatal, Retryable
+from eventwriter.postgres.sqlstate import Verdict, verdict
+
+Connection = psycopg.AsyncConnection[Any]
+
+
+def one_line(error: psycopg.Error) -> str:
+    """Return the server's primary message, or libpq's words folded into one line."""
+    primary = error.diag.message_primary
+    return primary or "; ".join(part.strip() for part in str(error).splitlines() if part.strip())
+
+
+def refusal(error: psycopg.Error, target: str) -> Retryable | Fatal:
+    """
+    Map a failed connection to a sentence and a family.
+
+    A login that is refused does not carry its SQLSTATE through libpq, so the words
+    are looked at too.
+    """
+    text = one_line(error)
+    low = text.lower()
+    if verdict(error.sqlstate) is Verdict.PARK or any(
+        sign in low for sign in ("authentication failed", "no pg_hba.conf entry", "no password supplied")
+    ):
+        return Fatal(f"PostgreSQL at {target} refused the login: {text}; check postgres.user, password and pg_hba.conf")
+    if "does not exist" in low and ("database" in low or "role" in low):
+        return Fatal(f"PostgreSQL at {target}: {text}; create it, or correct postgres.database and postgres.user")
+    if "certificate" in low or "ssl" in low:
+        return Fatal(f"TLS to PostgreSQL at {target} failed: {text}; check sslmode and the certificate files")
+    return Retryable(f"cannot reach PostgreSQL at {target}: {text}")
+
+
+async def connect(settings: PostgresSettings) -> Connection:
+    """
+    Open one connection: autocommit (transactions are written out), and no named
+    prepared statements, which a transaction-pooling PgBouncer could not follow.
+
+    Raises:
+        Retryable: The server is not there, or not ready.
+        Fatal: It refuses the login, the database, or the certificate.
+    """
+    try:
+        conn = await psycopg.AsyncConnection.connect(settings.conninfo(), autocommit=True, prepare_threshold=None)
+    except psycopg.Error as error:
+        raise refusal(error, settings.target()) from error
+    except OSError as error:
+        raise Retryable(f"cannot reach PostgreSQL at {settings.target()}: {error}") from error
+    return conn
+
+
+@contextlib.contextmanager
+def deadline(conn: Connection, limit_s: float) -> Iterator[None]:
+    """
+    Cut the connection off if the block takes longer than `limit_s` seconds.
+
+    A server that is stopped, or behind a network that swallows packets, answers
+    neither a query nor a cancel request; psycopg would wait for both. Shutting the
+    socket down under libpq makes it see the end of the stream at once.
+    """
+    timer = asyncio.get_running_loop().call_later(limit_s, sever, conn)
+    try:
+        yield
+    finally:
+        timer.cancel()
+
+
+def sever(conn: Connection) -> None:
+    """Shut the connection's socket down, from outside; whoever waits on it gets an error."""
+    if conn.closed:
+        return
+    with contextlib.suppress(OSError), socket.socket(fileno=os.dup(conn.fileno())) as twin:
+        twin.shutdown(socket.SHUT_RDWR)

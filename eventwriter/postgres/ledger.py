@@ -1,0 +1,225 @@
+"""
+The ledger: which stream sequences have their rows in this database.
+
+One row for each (stream, incarnation, epoch, consumer, filter). It is updated in
+the batch's own transaction, as the last statement before COMMIT, on the condition
+that nothing of the batch is there already. So whatever is delivered again (after a
+crash, a COMMIT whose answer was lost, a consumer made anew, a second host) is
+known, and each message's rows are in the database once.
+"""
+
+import datetime as dt
+import hashlib
+import logging
+from dataclasses import dataclass, field
+from typing import Any, NamedTuple
+
+from eventwriter.errors import Retryable
+from eventwriter.model import Message, Origin
+from eventwriter.postgres import ranges
+from eventwriter.postgres.connect import Connection
+from eventwriter.postgres.ranges import Ranges
+
+log = logging.getLogger(__name__)
+
+_EPOCH = dt.datetime(1970, 1, 1, tzinfo=dt.UTC)
+
+
+_KEY = "stream = %s AND incarnation = %s AND epoch = %s AND consumer = %s AND filter_hash = %s"
+
+
+class Newest(NamedTuple):
+    """The highest stream sequence of a batch, and the latest JetStream timestamp in it."""
+
+    stream_seq: int
+    timestamp_ns: int
+
+
+def filter_hash(subjects: tuple[str, ...]) -> str:
+    """Name a set of filter subjects; changed subjects begin a new ledger row."""
+    return hashlib.blake2b("\n".join(sorted(subjects)).encode(), digest_size=8).hexdigest()
+
+
+def instant(at_ns: int) -> dt.datetime:
+    """Return a timestamptz of nanoseconds since 1970, cut to microseconds."""
+    return _EPOCH + dt.timedelta(microseconds=at_ns // 1000)
+
+
+@dataclass(frozen=True, slots=True)
+class LedgerKey:
+    """Whose ledger: a durable over given subjects of one life of a stream."""
+
+    origin: Origin
+    consumer: str
+    filter_hash: str
+
+    def values(self) -> tuple[Any, ...]:
+        """Return the primary key's values, in its order."""
+        origin = self.origin
+        return (origin.stream, instant(origin.incarnation_ns), origin.epoch, self.consumer, self.filter_hash)
+
+
+@dataclass(slots=True)
+class Ledger:
+    """
+    One ledger row, and this worker's picture of it.
+
+    The picture saves asking: it is exact while only one worker uses the durable,
+    and where several do, the condition in `UPDATE` still decides.
+    """
+
+    key: LedgerKey
+    table: str
+    """The ledger's qualified, quoted name."""
+    committed: Ranges = field(default_factory=list)
+    last_seq: int = 0
+    last_us: int = 0
+    """The latest JetStream timestamp among them: microseconds since 1970 UTC."""
+
+    def knows(self, message: Message) -> bool:
+        """Say whether the picture has this message's sequence."""
+        return ranges.contains(self.committed, message.stream_seq)
+
+    def regressed(self, message: Message) -> bool:
+        """
+        Say whether a message that the ledger knows must be another one.
+
+        A genuine redelivery carries a timestamp that the ledger has seen, or an
+        older one. A later one means that the stream lost its end (a power failure, a
+        restored backup) and gave the sequence out again.
+        """
+        return message.timestamp_ns // 1000 > self.last_us
+
+    def floor(self) -> int | None:
+        """Return the first sequence that a consumer made anew must deliver; None for the stream's first."""
+        return self.committed[0][1] if self.committed else None
+
+    def remember(self, covered: Ranges, newest: Newest) -> None:
+        """Add to the picture what was committed."""
+        self.committed = ranges.union(self.committed, covered)
+        self.last_seq = max(self.last_seq, newest.stream_seq)
+        self.last_us = max(self.last_us, newest.timestamp_ns // 1000)
+
+    async def record(self, conn: Connection, covered: Ranges, newest: Newest) -> bool:
+        """
+        Write `covered` into the row, inside the caller's transaction.
+
+        Returns:
+            False where something in it is committed already: roll back.
+
+        Raises:
+            psycopg.Error: As the server says.
+        """
+        literal = ranges.literal(covered)
+        cursor = await conn.execute(
+            f"UPDATE {self.table} SET committed = committed + %s::int8multirange,"  # noqa: S608
+            " last_seq = greatest(last_seq, %s), last_timestamp = greatest(last_timestamp, %s), updated_at = now()"
+            f" WHERE {_KEY} AND NOT committed && %s::int8multirange",
+            (literal, newest.stream_seq, instant(newest.timestamp_ns), *self.key.values(), literal),
+        )
+        return cursor.rowcount == 1
+
+    async def refresh(self, conn: Connection) -> None:
+        """
+        Read the row again, making it where it is missing.
+
+        Raises:
+            psycopg.Error: As the server says.
+        """
+        await conn.execute(
+            f"INSERT INTO {self.table} (stream, incarnation, epoch, consumer, filter_hash)"  # noqa: S608
+            " VALUES (%s, %s, %s, %s, %s) ON CONFLICT DO NOTHING",
+            self.key.values(),
+        )
+        cursor = await conn.execute(
+            f"SELECT committed::text, coalesce(last_seq, 0), last_timestamp FROM {self.table}"  # noqa: S608
+            f" WHERE {_KEY}",
+            self.key.values(),
+        )
+        row = await cursor.fetchone()
+        if row is None:
+            raise Retryable(f"the row of {self.key.origin.stream} in {self.table} was removed while it was being read")
+        self.committed = ranges.parse(row[0])
+        self.last_seq = row[1]
+        self.last_us = 0 if row[2] is None else (row[2] - _EPOCH) // dt.timedelta(microseconds=1)
+
+    async def fold(self, conn: Connection, low: int, ack_floor: int) -> bool:
+        """
+        Close the holes below the consumer's ack floor: everything there is settled,
+        or not wanted by the filter.
+
+        Only up to `last_seq`: beyond it nothing is known to be in this database.
+
+        Args:
+            low: Where the consumer began; below it nothing is known either.
+            ack_floor: The consumer's ack floor, a stream sequence.
+
+        Returns:
+            Whether there was a hole to close.
+
+        Raises:
+            psycopg.Error: As the server says.
+        """
+        settled = (max(low, self.committed[0][0]) if self.committed else low, min(ack_floor, self.last_seq) + 1)
+        if len(self.committed) < 2 or not ranges.difference(ranges.normal([settled]), self.committed):
+            return False
+        await conn.execute(
+            f"UPDATE {self.table} SET committed = committed + %s::int8multirange, updated_at = now()"  # noqa: S608
+            f" WHERE {_KEY}",
+            (ranges.literal([settled]), *self.key.values()),
+        )
+        await self.refresh(conn)
+        return True
+
+
+async def latest_epoch(conn: Connection, table: str, key: LedgerKey) -> int:
+    """
+    Return the newest epoch of this stream's incarnation for this consumer, 0 where there is none.
+
+    Raises:
+        psycopg.Error: As the server says.
+    """
+    cursor = await conn.execute(
+        f"SELECT coalesce(max(epoch), 0) FROM {table}"  # noqa: S608
+        " WHERE stream = %s AND incarnation = %s AND consumer = %s AND filter_hash = %s",
+        (key.origin.stream, instant(key.origin.incarnation_ns), key.consumer, key.filter_hash),
+    )
+    row = await cursor.fetchone()
+    return int(row[0]) if row else 0
+
+
+async def open_ledger(conn: Connection, table: str, key: LedgerKey, stream_last_seq: int) -> Ledger:
+    """
+    Open the ledger of a worker that binds, in a new epoch if the stream went backwards.
+
+    Args:
+        stream_last_seq: The stream's last sequence at this moment.
+
+    Raises:
+        psycopg.Error: As the server says.
+    """
+    origin = key.origin._replace(epoch=await latest_epoch(conn, table, key))
+    ledger = Ledger(LedgerKey(origin, key.consumer, key.filter_hash), table)
+    await ledger.refresh(conn)
+    if stream_last_seq < ledger.last_seq:
+        log.error(
+            "stream went backwards",
+            extra={"stream": origin.stream, "last_seq": stream_last_seq, "ledger_last_seq": ledger.last_seq},
+        )
+        ledger = await next_epoch(conn, ledger)
+    return ledger
+
+
+async def next_epoch(conn: Connection, ledger: Ledger) -> Ledger:
+    """
+    Begin a new epoch: sequences are being given out again, so the old row knows nothing of them.
+
+    Raises:
+        psycopg.Error: As the server says.
+    """
+    origin = ledger.key.origin
+    fresh = Ledger(
+        LedgerKey(origin._replace(epoch=origin.epoch + 1), ledger.key.consumer, ledger.key.filter_hash), ledger.table
+    )
+    await fresh.refresh(conn)
+    return fresh

@@ -1,0 +1,82 @@
+"""
+What a table definition is: its columns, and the function that builds a row.
+
+A row is a tuple in the order of `Table.columns`, its values already in the form
+that COPY wants, so that nothing is converted twice:
+
+=============  ==================================================================
+column type    value in the row (`None` is NULL everywhere)
+=============  ==================================================================
+text           `str`, without U+0000 and without lone surrogates
+float8         `float`
+int4, int8     `int`, within the type's range
+bool           `bool`
+timestamptz    `int`: microseconds since 2000-01-01 UTC, PostgreSQL's own epoch
+uuid           `bytes`: 16
+jsonb          `bytes`: 0x01 (jsonb's version) followed by JSON text
+int4[], text[] `bytes`: PostgreSQL's binary array
+=============  ==================================================================
+
+Where the real table differs (`text` for `jsonb`, `poller_id` for `gateway_id`, a
+column that is not there), `postgres.catalog` adapts; row builders need not know.
+"""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from eventwriter.model import Message, Origin, Tally
+
+Record = dict[str, Any]
+"""One decoded JSON object (or what a binary format decodes to); text in it is clean."""
+
+Row = tuple[Any, ...]
+
+RowBuilder = Callable[[Record, Message, int], Row]
+"""(record, its message, index of the record in the message) -> row. Raises only `Poison`."""
+
+
+@dataclass(frozen=True, slots=True)
+class Column:
+    """One column: the SQL type that `eventwriter migrate` gives it, and names it had elsewhere."""
+
+    name: str
+    type: str
+    not_null: bool = False
+    also: tuple[str, ...] = ()
+    """Older names of the same column, tried in order where the real table lacks `name`."""
+    derived: bool = False
+    """Costly: computed only where the real table has the column (`series_key`)."""
+
+
+@dataclass(frozen=True, slots=True)
+class Build:
+    """What a row builder is told once, when its worker binds to the stream and the table."""
+
+    origin: Origin
+    tally: Tally
+    columns: frozenset[str]
+    """The names (ours) of the columns that the real table has."""
+    ocsf_version: str = "1.3.0"
+    redact: frozenset[str] = frozenset()
+    """Keys, lower case, that are never stored."""
+    options: Mapping[str, Any] = field(default_factory=dict)
+    """Further keys of the stream's entry that a kind understands (`keep_raw`, `map`, `rest`)."""
+
+
+@dataclass(frozen=True, slots=True)
+class Table:
+    """
+    A table that eventwriter can fill.
+
+    `builder` is called once per worker with a `Build` and returns the function
+    that makes rows; it closes over all that does not change per message.
+    """
+
+    name: str
+    columns: tuple[Column, ...]
+    builder: Callable[[Build], RowBuilder]
+    time_column: str
+    key: tuple[str, ...] = ()
+    conflict: str = "append"
+    """What a duplicate key means: `append` (there is no key), `nothing`, `replace`."""
