@@ -64,7 +64,12 @@ class Trigger(StrEnum):
 
 
 class Outcome(StrEnum):
-    """How a message ended; each has exactly one."""
+    """
+    How a message was settled; each has exactly one.
+
+    What is not settled (the worker dies, the slot is parked) stays unacknowledged,
+    and JetStream delivers it again.
+    """
 
     WRITTEN = "written"
     """Its rows are committed, by this batch or, as the ledger says, by an earlier one."""
@@ -72,8 +77,6 @@ class Outcome(StrEnum):
     """Its dead letter is committed."""
     IGNORED = "ignored"
     """The configuration says to drop it (`ignore_subjects`); counted, and in the ledger."""
-    RETRY = "retry"
-    """Not settled: it stays unacknowledged and JetStream delivers it again."""
 
 
 class Origin(NamedTuple):

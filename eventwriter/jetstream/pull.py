@@ -129,16 +129,22 @@ class Pull:
             await self._ask()
             if not self._raw:
                 await self._wait()
-            raw, self._raw = self._raw, []
-            for at in range(0, len(raw), _SLICE):
-                yield self._messages(raw[at : at + _SLICE])
-                # One turn for the COPY that is under way, and for the heartbeat.
-                await asyncio.sleep(0)
-            if not raw:
+            if not self._raw:
                 if self._draining:
                     return
                 self._watch()
                 yield []
+            while self._raw:
+                raw = self._raw[:_SLICE]
+                del self._raw[:_SLICE]
+                yield self._messages(raw)
+                # One turn for the COPY that is under way, and for the heartbeat.
+                await asyncio.sleep(0)
+                await self._ask()
+
+    def replies(self) -> list[str]:
+        """Return the ack subjects of what has arrived and was not handed on yet."""
+        return [delivery.reply for delivery in self._raw if delivery.reply]
 
     async def close(self) -> None:
         """Give the inbox up; deliveries that are on their way are lost to us and come again."""

@@ -7,18 +7,19 @@ comes out as one of a few outcomes; nothing here decides what to do about them.
 """
 
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
 
 import psycopg
 
 from eventwriter.config.settings import PostgresSettings
-from eventwriter.errors import EventwriterError, Fatal, Retryable
+from eventwriter.errors import EventwriterError, Retryable
 from eventwriter.postgres.catalog import Binding
 from eventwriter.postgres.connect import Connection, connect, deadline, one_line, sever
 from eventwriter.postgres.encode import SIGNATURE, TRAILER
-from eventwriter.postgres.ledger import Ledger, Newest
-from eventwriter.postgres.ranges import Ranges
+from eventwriter.postgres.ledger import Ledger
+from eventwriter.postgres.ranges import Newest, Ranges
 from eventwriter.postgres.sqlstate import Verdict, verdict
 
 log = logging.getLogger(__name__)
@@ -69,14 +70,14 @@ class CopyIn:
     Owned by the worker's flush; reconnects when asked to write without a connection.
 
     Args:
-        on_connect: Looks at the new connection before it is used (are tables and
-            ledger still what the worker was bound to?).
-        before_commit: A fault point; does nothing outside tests.
+        fault: Called with the name of each step; does nothing outside tests.
     """
 
-    def __init__(self, settings: PostgresSettings, before_commit: Callable[[], None] = lambda: None) -> None:
+    def __init__(self, settings: PostgresSettings, fault: Callable[[str], None] = lambda _: None) -> None:
         self._settings = settings
-        self._before_commit = before_commit
+        self._fault = fault
+        self.on_connect: Callable[[Connection], Awaitable[None]] | None = None
+        """Looks at a new connection before it is used: are the tables still what the worker is bound to?"""
         self._conn: Connection | None = None
         self.reconnects = -1
         params = {"statement_timeout": f"{round(settings.statement_timeout_s * 1000)}", **settings.runtime_params}
@@ -104,15 +105,49 @@ class CopyIn:
             Retryable: The server is not there.
             Fatal: It refuses us.
         """
-        if self._conn is None or self._conn.closed:
-            self._conn = await connect(self._settings)
-            self.reconnects += 1
-            log.info("postgres connected", extra={"target": self.target, "backend": self._conn.info.backend_pid})
-        return self._conn
+        if self._conn is not None and not self._conn.closed:
+            return self._conn
+        self._conn = None
+        conn = await connect(self._settings)
+        if self.on_connect is not None:
+            try:
+                with deadline(conn, self._limit_s):
+                    await self.on_connect(conn)
+            except psycopg.Error as error:
+                await conn.close()
+                raise self._outcome(error) from error
+            except BaseException:
+                await conn.close()
+                raise
+        self._conn = conn
+        self.reconnects += 1
+        log.info("postgres connected", extra={"target": self.target, "backend": conn.info.backend_pid})
+        return conn
 
-    async def write(self, load: Load, ledger: Ledger) -> None:
+    @asynccontextmanager
+    async def borrowed(self) -> AsyncIterator[Connection]:
+        """
+        Lend the connection for statements outside a batch, under a deadline.
+
+        Raises:
+            Rejected: The server refused a statement.
+            Retryable: The server's state.
+            Fatal: The server refuses the connection.
+        """
+        conn = await self.connection()
+        try:
+            with deadline(conn, self._limit_s):
+                yield conn
+        except psycopg.Error as error:
+            await self._recover(conn)
+            raise self._outcome(error) from error
+
+    async def write(self, load: Load, ledger: Ledger, staged: bool = False) -> None:
         """
         Write `load` and note it in `ledger`, or nothing of it.
+
+        Args:
+            staged: Go through a temporary table and skip rows whose key is there already.
 
         A COMMIT whose answer is lost raises Retryable like any lost connection; the
         ledger then says, at the next attempt, which way it went.
@@ -126,10 +161,12 @@ class CopyIn:
         conn = await self.connection()
         try:
             with deadline(conn, self._limit_s):
-                await self._transaction(conn, load, ledger)
+                await self._transaction(conn, load, ledger, staged)
         except psycopg.Error as error:
             await self._recover(conn)
             raise self._outcome(error) from error
+        except AlreadyCommitted:
+            raise
         except BaseException:
             # Cancelled in the middle: nothing may be left open on a connection that goes on.
             sever(conn)
@@ -137,18 +174,17 @@ class CopyIn:
             raise
         ledger.remember(load.covered, load.newest)
 
-    async def _transaction(self, conn: Connection, load: Load, ledger: Ledger) -> None:
+    async def _transaction(self, conn: Connection, load: Load, ledger: Ledger, staged: bool) -> None:
         await conn.execute(self._begin)
         for binding, rows in load.rows:
-            if rows:
-                async with conn.cursor() as cursor, cursor.copy(binding.copy_sql) as copy:
-                    await copy.write(SIGNATURE)
-                    await copy.write(rows)
-                    await copy.write(TRAILER)
+            if rows and staged:
+                await _copy_staged(conn, binding, rows)
+            elif rows:
+                await _copy(conn, binding.copy_sql, rows)
         if not await ledger.record(conn, load.covered, load.newest):
             await conn.execute("ROLLBACK")
-            raise _Overlap
-        self._before_commit()
+            raise AlreadyCommitted
+        self._fault("before_commit")
         await conn.execute("COMMIT")
 
     async def _recover(self, conn: Connection) -> None:
@@ -183,8 +219,27 @@ class CopyIn:
             await conn.close()
 
 
-class _Overlap(AlreadyCommitted):
-    pass
+async def _copy(conn: Connection, copy_sql: str, rows: bytes | bytearray) -> None:
+    async with conn.cursor() as cursor, cursor.copy(copy_sql) as copy:
+        await copy.write(SIGNATURE)
+        await copy.write(rows)
+        await copy.write(TRAILER)
+
+
+async def _copy_staged(conn: Connection, binding: Binding, rows: bytes | bytearray) -> None:
+    """Copy into a temporary twin of the table, then insert what is not there yet."""
+    await conn.execute(
+        f"CREATE TEMPORARY TABLE eventwriter_staging (LIKE {binding.target} INCLUDING DEFAULTS) ON COMMIT DROP"
+    )
+    # `COPY target (columns) FROM …` with the twin in the target's place.
+    columns = binding.copy_sql[len("COPY ") + len(binding.target) : binding.copy_sql.index(" FROM STDIN")]
+    await _copy(conn, f"COPY eventwriter_staging{columns} FROM STDIN (FORMAT BINARY)", rows)
+    names = columns.strip()[1:-1]
+    await conn.execute(
+        f"INSERT INTO {binding.target} ({names}) SELECT {names} FROM eventwriter_staging"  # noqa: S608
+        " ON CONFLICT DO NOTHING"
+    )
+    await conn.execute("DROP TABLE eventwriter_staging")
 
 
 def _value(name: str, text: str) -> str:
@@ -192,6 +247,3 @@ def _value(name: str, text: str) -> str:
     if name == "search_path":
         return ", ".join('"' + part.strip().strip('"').replace('"', '""') + '"' for part in text.split(","))
     return _quoted(text)
-
-
-FatalOrRetry = Fatal | Retryable

@@ -12,13 +12,13 @@ import datetime as dt
 import hashlib
 import logging
 from dataclasses import dataclass, field
-from typing import Any, NamedTuple
+from typing import Any
 
 from eventwriter.errors import Retryable
 from eventwriter.model import Message, Origin
 from eventwriter.postgres import ranges
 from eventwriter.postgres.connect import Connection
-from eventwriter.postgres.ranges import Ranges
+from eventwriter.postgres.ranges import Newest, Ranges
 
 log = logging.getLogger(__name__)
 
@@ -26,13 +26,6 @@ _EPOCH = dt.datetime(1970, 1, 1, tzinfo=dt.UTC)
 
 
 _KEY = "stream = %s AND incarnation = %s AND epoch = %s AND consumer = %s AND filter_hash = %s"
-
-
-class Newest(NamedTuple):
-    """The highest stream sequence of a batch, and the latest JetStream timestamp in it."""
-
-    stream_seq: int
-    timestamp_ns: int
 
 
 def filter_hash(subjects: tuple[str, ...]) -> str:

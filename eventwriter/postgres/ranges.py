@@ -7,9 +7,17 @@ range, so plain lists and linear passes are the fast way.
 
 from bisect import bisect_right
 from collections.abc import Iterable
+from typing import NamedTuple
 
 Ranges = list[tuple[int, int]]
 """Sorted, disjoint, not touching; each (first, last + 1)."""
+
+
+class Newest(NamedTuple):
+    """The highest stream sequence of a batch, and the latest JetStream timestamp in it."""
+
+    stream_seq: int
+    timestamp_ns: int
 
 
 def normal(ranges: Iterable[tuple[int, int]]) -> Ranges:

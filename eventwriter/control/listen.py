@@ -1,0 +1,185 @@
+"""
+Taking the control socket's path, so that only one daemon has it and a dead one's leftovers do not matter.
+
+The lock on `<socket>.lock` decides, not the socket file: the kernel lets go of a
+lock when its holder dies, however it dies.
+"""
+
+import contextlib
+import fcntl
+import grp
+import os
+import socket
+import stat
+from dataclasses import dataclass
+
+from eventwriter.control.server import PEERCRED
+from eventwriter.errors import EventwriterError
+
+PATH_BYTES_MAX = 107  # sun_path of unix(7) has 108, the last a zero
+BACKLOG = 64
+LOCK_TRIES = 10  # another daemon may remove its lock file between our opening and locking it
+
+
+class SocketTaken(EventwriterError):
+    """Another daemon answers on the control socket."""
+
+
+class SocketUnusable(EventwriterError):
+    """The control socket cannot be made where the configuration wants it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Claim:
+    """A held path: the listening socket and the lock that keeps others off."""
+
+    path: str
+    listener: socket.socket
+    lock_fd: int
+
+    def leave(self) -> None:
+        """Remove socket and lock from disk and let go; for the daemon that made them, not for its children."""
+        with contextlib.suppress(OSError):
+            os.unlink(self.path)
+        with contextlib.suppress(OSError):
+            os.unlink(lock_path(self.path))  # still locked: whoever opened it sees that it is gone and tries anew
+        self.listener.close()
+        os.close(self.lock_fd)
+
+
+def lock_path(path: str) -> str:
+    """Return where the lock of a control socket lives."""
+    return f"{path}.lock"
+
+
+def claim(path: str, mode: int, group: str | None) -> Claim:
+    """
+    Take the path and listen on it.
+
+    Args:
+        path: Of the control socket.
+        mode: Permission bits of the socket; who may connect.
+        group: Owning group, None for the process's own.
+
+    Raises:
+        SocketTaken: A living daemon has it.
+        SocketUnusable: The path, the group or a permission is wrong.
+    """
+    if len(os.fsencode(path)) > PATH_BYTES_MAX:
+        raise SocketUnusable(
+            f"control.socket {path!r} has {len(os.fsencode(path))} bytes; "
+            f"a Unix socket's path has at most {PATH_BYTES_MAX}: choose a shorter one"
+        )
+    gid = group_id(group)
+    try:
+        lock_fd = lock(path)
+        try:
+            return Claim(path, bind(path, mode, gid), lock_fd)
+        except (OSError, EventwriterError):
+            os.unlink(lock_path(path))
+            os.close(lock_fd)
+            raise
+    except OSError as error:
+        raise SocketUnusable(
+            f"control.socket {path!r} cannot be made: {error.strerror}; its folder must exist and be writable"
+        ) from error
+
+
+def group_id(group: str | None) -> int:
+    """
+    Return a group's number, -1 for "leave it".
+
+    Raises:
+        SocketUnusable: There is no such group.
+    """
+    try:
+        return grp.getgrnam(group).gr_gid if group else -1
+    except KeyError:
+        raise SocketUnusable(f"control.group {group!r} is no group of this machine: create it or leave it out") from None
+
+
+def lock(path: str) -> int:
+    """
+    Take the lock of a control socket.
+
+    Returns:
+        The descriptor that holds it.
+
+    Raises:
+        SocketTaken: A living daemon holds it.
+        OSError: The lock file cannot be made.
+    """
+    for _ in range(LOCK_TRIES):
+        fd = os.open(lock_path(path), os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
+        try:
+            fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            pid = os.read(fd, 32).decode(errors="replace").strip() or "unknown"
+            os.close(fd)
+            raise SocketTaken(f"another eventwriter (pid {pid}) answers on {path}") from None
+        if names_file(lock_path(path), fd):
+            os.truncate(fd, 0)
+            os.write(fd, f"{os.getpid()}\n".encode())
+            return fd
+        os.close(fd)
+    raise SocketTaken(f"daemons come and go on {path}; try again")
+
+
+def names_file(path: str, fd: int) -> bool:
+    """Say whether a path still leads to an open file; its owner may have removed it meanwhile."""
+    try:
+        return os.path.samestat(os.stat(path), os.fstat(fd))
+    except FileNotFoundError:
+        return False
+
+
+def bind(path: str, mode: int, gid: int) -> socket.socket:
+    """
+    Replace a dead daemon's socket file by a listening socket with the wanted owner and mode.
+
+    Raises:
+        SocketTaken: Something answers there without holding our lock.
+        SocketUnusable: The path is no socket.
+        OSError: The folder is missing or not writable.
+    """
+    remove_stale(path)
+    listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM | socket.SOCK_NONBLOCK)
+    try:
+        umask = os.umask(0o177)  # nobody else connects before the mode is what was asked for
+        try:
+            listener.bind(path)
+        finally:
+            os.umask(umask)
+        if gid != -1:
+            os.chown(path, -1, gid)
+        os.chmod(path, mode)
+        listener.listen(BACKLOG)
+    except OSError:
+        listener.close()
+        raise
+    return listener
+
+
+def remove_stale(path: str) -> None:
+    """
+    Remove what a dead daemon left.
+
+    Raises:
+        SocketTaken: It is not dead.
+        SocketUnusable: It is no socket, so not ours to remove.
+        OSError: The file cannot be looked at or removed.
+    """
+    try:
+        if not stat.S_ISSOCK(os.lstat(path).st_mode):
+            raise SocketUnusable(f"control.socket {path!r} is there already and is no socket: move it away")
+    except FileNotFoundError:
+        return
+    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM | socket.SOCK_NONBLOCK) as probe:
+        try:
+            probe.connect(path)
+        except (ConnectionRefusedError, FileNotFoundError):
+            with contextlib.suppress(FileNotFoundError):
+                os.unlink(path)
+            return
+        credentials = probe.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, PEERCRED.size)
+        raise SocketTaken(f"another program (pid {PEERCRED.unpack(credentials)[0]}) answers on {path}")

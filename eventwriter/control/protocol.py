@@ -1,0 +1,84 @@
+"""
+What is said over the control socket: one JSON object a line, one answer for each request. Pure.
+
+    {"v": 1, "id": 7, "verb": "drain", "slot": "NETFLOW/0"}
+    {"v": 1, "id": 7, "ok": true, "result": {...}}
+    {"v": 1, "id": 7, "ok": false, "error": "one sentence"}
+"""
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from eventwriter.errors import EventwriterError
+
+VERSION = 1
+REQUEST_BYTES_MAX = 64 * 1024  # a request is a verb and a name; this is generous and still nothing
+ANSWER_BYTES_MAX = 4 * 1024 * 1024  # a status of a thousand slots is 1.5 MB
+
+
+class ProtocolError(EventwriterError):
+    """
+    A request that cannot be understood.
+
+    Args:
+        sentence: For the answer.
+        id: The request's own, where it could be read.
+    """
+
+    def __init__(self, sentence: str, id: str | int | None = None) -> None:
+        super().__init__(sentence)
+        self.id = id
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """One question."""
+
+    id: str | int | None
+    verb: str
+    fields: Mapping[str, Any]
+    """Everything but `v`, `id` and `verb`."""
+
+
+def parse(line: bytes) -> Request:
+    """
+    Read one request line, without its newline.
+
+    Raises:
+        ProtocolError: It is no JSON object, of another version, or has no verb.
+    """
+    try:
+        said = json.loads(line)
+    except (ValueError, RecursionError):
+        raise ProtocolError("a request is one JSON object on one line") from None
+    if not isinstance(said, dict):
+        raise ProtocolError("a request is one JSON object on one line")
+    id = said.pop("id", None)
+    if not isinstance(id, str | int | None):
+        raise ProtocolError("id must be a string or a whole number")
+    if (version := said.pop("v", None)) != VERSION:
+        raise ProtocolError(f"version {version!r} is not spoken here, only {VERSION}: use the same release", id)
+    verb = said.pop("verb", None)
+    if not isinstance(verb, str):
+        raise ProtocolError("a request needs a verb, such as status", id)
+    return Request(id, verb, said)
+
+
+def question(id: int, verb: str, fields: Mapping[str, Any]) -> bytes:
+    """Return a request as a line."""
+    return json.dumps({"v": VERSION, "id": id, "verb": verb, **fields}).encode() + b"\n"
+
+
+def answer(id: str | int | None, result: Any) -> bytes:
+    """Return a good answer as a line; a refusal where it would be too large."""
+    line = json.dumps({"v": VERSION, "id": id, "ok": True, "result": result}).encode() + b"\n"
+    if len(line) > ANSWER_BYTES_MAX:
+        return refusal(id, f"the answer has {len(line)} bytes, more than {ANSWER_BYTES_MAX}")
+    return line
+
+
+def refusal(id: str | int | None, sentence: str) -> bytes:
+    """Return a bad answer as a line."""
+    return json.dumps({"v": VERSION, "id": id, "ok": False, "error": sentence}).encode() + b"\n"

@@ -1,0 +1,142 @@
+"""
+A batch: whole messages and their rows, bound for one transaction; pure.
+
+Open while rows are added, sealed once, then settled. Rows are kept encoded, one
+buffer for each table, with a mark after each message, so that any subset of the
+messages can be written by itself (a rejected batch is bisected) without building
+rows anew.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+from eventwriter.errors import Poison
+from eventwriter.model import Message, Outcome, Trigger
+from eventwriter.postgres.ranges import Newest, Ranges, normal
+
+
+@dataclass(slots=True)
+class Batch:
+    """
+    Messages in the order of arrival, and what is to be written for each.
+
+    Attributes:
+        tables: How many tables each message may have rows in; the number of buffers.
+        buffers: For each table, rows in COPY's binary format.
+        marks: For each table, the buffer's length after each message.
+        covers: For each message, the first stream sequence that it accounts for.
+        rows: For each message, how many rows it became in all tables together.
+        dead: Poison by position, for the messages that cannot become rows.
+        ignored: Positions of the messages that the configuration says to drop.
+        repeats: Ack subjects of deliveries that repeat a message of this batch.
+        payload_bytes: Bytes of all payloads.
+        opened_s: Monotonic seconds of the first message.
+        trigger: Why it was sealed; None while it is open.
+    """
+
+    tables: int
+    messages: list[Message] = field(default_factory=list)
+    buffers: list[bytearray] = field(default_factory=list)
+    marks: list[list[int]] = field(default_factory=list)
+    covers: list[int] = field(default_factory=list)
+    rows: list[int] = field(default_factory=list)
+    dead: dict[int, Poison] = field(default_factory=dict)
+    ignored: set[int] = field(default_factory=set)
+    repeats: list[str] = field(default_factory=list)
+    payload_bytes: int = 0
+    opened_s: float = 0.0
+    trigger: Trigger | None = None
+
+    def __post_init__(self) -> None:
+        """Give each table its buffer."""
+        if not self.buffers:
+            self.buffers = [bytearray() for _ in range(self.tables)]
+            self.marks = [[] for _ in range(self.tables)]
+
+    def __len__(self) -> int:
+        """Return the number of messages."""
+        return len(self.messages)
+
+    @property
+    def size_bytes(self) -> int:
+        """Memory that grows with the batch: payloads (kept until it is settled) and encoded rows."""
+        return self.payload_bytes + sum(map(len, self.buffers))
+
+    def covered(self) -> Ranges:
+        """Return the stream sequences that the batch accounts for."""
+        runs: Ranges = []
+        low = high = 0
+        for first, message in zip(self.covers, self.messages, strict=True):
+            seq = message.stream_seq
+            if first == high:
+                high = seq + 1
+                continue
+            if high:
+                runs.append((low, high))
+            low, high = first, seq + 1
+        if high:
+            runs.append((low, high))
+        return runs if len(runs) == 1 else normal(runs)
+
+    def newest(self) -> Newest:
+        """Return the highest sequence and the latest timestamp."""
+        return Newest(max(m.stream_seq for m in self.messages), max(m.timestamp_ns for m in self.messages))
+
+    def select(self, positions: Sequence[int]) -> "Batch":
+        """
+        Return a batch of just these messages, with their rows, dead letters and marks.
+
+        Args:
+            positions: Indexes into `messages`, ascending.
+        """
+        part = Batch(self.tables, opened_s=self.opened_s, trigger=self.trigger)
+        for position in positions:
+            at = len(part.messages)
+            part.messages.append(self.messages[position])
+            part.covers.append(self.covers[position])
+            part.rows.append(self.rows[position])
+            part.payload_bytes += len(self.messages[position].payload)
+            if position in self.dead:
+                part.dead[at] = self.dead[position]
+            if position in self.ignored:
+                part.ignored.add(at)
+            for table, marks in enumerate(self.marks):
+                buffer = part.buffers[table]
+                buffer += self.buffers[table][marks[position - 1] if position else 0 : marks[position]]
+                part.marks[table].append(len(buffer))
+        return part
+
+    def bury(self, position: int, poison: Poison) -> None:
+        """Make a dead letter of a message whose rows PostgreSQL refused: its rows are taken out."""
+        for table, marks in enumerate(self.marks):
+            start, end = marks[position - 1] if position else 0, marks[position]
+            del self.buffers[table][start:end]
+            for later in range(position, len(marks)):
+                marks[later] -= end - start
+        self.rows[position] = 0
+        self.dead[position] = poison
+
+
+@dataclass(frozen=True, slots=True)
+class Settled:
+    """
+    How each message of a batch ended.
+
+    Attributes:
+        batch: The batch.
+        outcomes: One for each message, in the batch's order.
+        already: How many of the written ones an earlier batch had written.
+    """
+
+    batch: Batch
+    outcomes: Sequence[Outcome]
+    already: int = 0
+
+    def __post_init__(self) -> None:
+        """Check that no message was forgotten."""
+        if len(self.outcomes) != len(self.batch.messages):
+            raise AssertionError(f"{len(self.outcomes)} outcomes for {len(self.batch.messages)} messages")
+
+    def count(self, outcome: Outcome) -> int:
+        """Return how many messages ended so."""
+        return sum(1 for o in self.outcomes if o is outcome)

@@ -1,0 +1,167 @@
+"""
+The line: the whole path of a message, on one screen.
+
+Two tasks share one seam, a queue of sealed batches. `fill` pulls, decodes, builds
+rows and seals; `flush` copies and acknowledges, oldest first. While PostgreSQL
+works on one batch, the next is decoded. A full queue stops the pull, so a backlog
+stays in NATS, where it is durable: there is no other buffer.
+"""
+
+import asyncio
+from collections import deque
+from collections.abc import AsyncIterator, Awaitable, Callable
+from typing import Protocol
+
+from eventwriter import clock
+from eventwriter.model import Message, Outcome, Trigger
+from eventwriter.pipeline.batch import Batch, Settled
+from eventwriter.pipeline.counters import Counters
+from eventwriter.pipeline.decode import Decode
+from eventwriter.pipeline.rows import Rows
+
+BATCHES_QUEUED_MAX = 1
+"""Sealed batches that wait for the copy: one keeps PostgreSQL busy; more only hold memory."""
+
+Answer = Callable[[list[str]], Awaitable[bool]]
+"""Acknowledge these deliveries; False where the connection is down."""
+
+
+class Deliveries(Protocol):
+    """Where messages come from; `jetstream.pull.Pull` is one."""
+
+    pending: int
+
+    def lists(self) -> AsyncIterator[list[Message]]:
+        """Yield lists of messages; an empty one is a clock tick."""
+
+    def wake(self) -> None:
+        """Tick now."""
+
+    def replies(self) -> list[str]:
+        """Return the ack subjects of what has arrived and was not handed on yet."""
+
+
+class Line:
+    """
+    One worker's line. Written by the worker's event loop only.
+
+    Args:
+        fault: Called with the name of each step passed; does nothing outside tests.
+    """
+
+    def __init__(
+        self,
+        pull: Deliveries,
+        decode: Decode,
+        rows: Rows,
+        copy: Callable[[Batch], Awaitable[Settled]],
+        ack: Answer,
+        counters: Counters,
+    ) -> None:
+        self.pull = pull
+        self.decode = decode
+        self.rows = rows
+        self.copy = copy
+        self.ack = ack
+        self.counters = counters
+        self.fault: Callable[[str], None] = lambda _: None
+        self.sealed: asyncio.Queue[Batch | None] = asyncio.Queue(BATCHES_QUEUED_MAX)
+        self.in_flight: deque[Batch] = deque()
+        """Sealed, not settled; oldest first."""
+        self.at_hand: list[Message] = []
+        """Being decoded and added at this moment."""
+
+    async def run(self) -> None:
+        """
+        Move messages until the pull is drained and everything is settled.
+
+        Raises:
+            EventwriterError: What stopped it; whatever is unsettled stays unacknowledged.
+        """
+        fill = asyncio.ensure_future(self.fill())
+        flush = asyncio.ensure_future(self.flush())
+        try:
+            await asyncio.wait({fill, flush}, return_when=asyncio.FIRST_EXCEPTION)
+            # The first to fail has the reason; the other one is only left alone.
+            for task in (fill, flush):
+                if task.done() and not task.cancelled() and (error := task.exception()):
+                    raise error
+        finally:
+            for task in (fill, flush):
+                task.cancel()
+            await asyncio.gather(fill, flush, return_exceptions=True)
+
+    async def fill(self) -> None:
+        """Pull until drained; an empty pull is a clock tick."""
+        async for messages in self.pull.lists():
+            self.at_hand = messages
+            for batch in self.rows.add(self.decode(messages), self.free(), self.pull.pending, clock.monotonic_s()):
+                await self.hand_over(batch)
+            self.at_hand = []
+        if self.rows.open.messages:
+            await self.hand_over(self.rows.seal(Trigger.DRAIN))
+        await self.sealed.put(None)
+
+    async def flush(self) -> None:
+        """Copy, then acknowledge; oldest batch first, one at a time."""
+        while (batch := await self.sealed.get()) is not None:
+            self.fault("before_copy")
+            settled = await self.copy(batch)
+            self.fault("after_commit")
+            await self.acknowledge(settled)
+            self.fault("after_ack")
+            self.in_flight.popleft()
+            self.count(settled)
+            self.pull.wake()
+
+    def free(self) -> bool:
+        """Say whether the copy stage waits for a batch."""
+        return not self.in_flight
+
+    async def hand_over(self, batch: Batch) -> None:
+        """Put a sealed batch before the copy stage; waits while that has enough."""
+        self.in_flight.append(batch)
+        await self.sealed.put(batch)
+
+    async def acknowledge(self, settled: Settled) -> None:
+        """Answer for every message of a settled batch, and for its repeats."""
+        replies = [m.reply for m in settled.batch.messages] + settled.batch.repeats
+        if await self.ack(replies):
+            self.counters.acks += len(replies)
+        else:
+            self.counters.acks_lost += len(replies)
+
+    def held(self) -> list[Message]:
+        """Return every message that was received and is not settled; oldest first."""
+        return [m for batch in (*self.in_flight, self.rows.open) for m in batch.messages] + self.at_hand
+
+    def held_count(self) -> int:
+        """Return how many messages are held."""
+        return sum(map(len, self.in_flight)) + len(self.rows.open)
+
+    def held_bytes(self) -> int:
+        """Return the bytes that held batches take."""
+        return sum(b.size_bytes for b in self.in_flight) + self.rows.open.size_bytes
+
+    def oldest_ns(self) -> int | None:
+        """Return the JetStream timestamp of the oldest held batch's first message; None where nothing is held."""
+        for batch in (*self.in_flight, self.rows.open):
+            if batch.messages:
+                return batch.messages[0].timestamp_ns
+        return None
+
+    def count(self, settled: Settled) -> None:
+        """Add a settled batch to the counters."""
+        batch, counters = settled.batch, self.counters
+        counters.batches += 1
+        counters.messages += len(batch)
+        counters.rows += sum(batch.rows)
+        counters.dead_letters += settled.count(Outcome.DEAD)
+        counters.dead_by_reason.update(poison.reason for poison in batch.dead.values())
+        counters.ignored += len(batch.ignored)
+        counters.already_written += settled.already
+        counters.redelivered += len(batch.repeats) + sum(1 for m in batch.messages if m.num_delivered > 1)
+        counters.payload_bytes += batch.payload_bytes
+        counters.batch_messages_last, counters.batch_trigger_last = len(batch), batch.trigger
+        if batch.trigger:
+            counters.by_trigger[batch.trigger] += 1

@@ -1,0 +1,35 @@
+-- Events of the Open Cybersecurity Schema Framework.
+-- table: ocsf_events
+-- time column: time
+CREATE TABLE ocsf_events (
+  id uuid NOT NULL,
+  time timestamptz NOT NULL,
+  class_uid integer NOT NULL,
+  category_uid integer NOT NULL,
+  type_uid integer NOT NULL,
+  activity_id integer NOT NULL,
+  activity_name text,
+  severity_id integer,
+  severity text,
+  message text,
+  status_id integer,
+  status text,
+  status_code text,
+  status_detail text,
+  metadata jsonb NOT NULL DEFAULT '{}',
+  observables jsonb NOT NULL DEFAULT '[]',
+  trace_id text,
+  span_id text,
+  actor jsonb NOT NULL DEFAULT '{}',
+  device jsonb NOT NULL DEFAULT '{}',
+  src_endpoint jsonb NOT NULL DEFAULT '{}',
+  dst_endpoint jsonb NOT NULL DEFAULT '{}',
+  log_name text,
+  log_provider text,
+  log_level text,
+  log_version text,
+  unmapped jsonb NOT NULL DEFAULT '{}',
+  raw_data text,
+  created_at timestamptz NOT NULL DEFAULT now(),
+  PRIMARY KEY (time, id)
+);

@@ -1,0 +1,166 @@
+"""
+What the supervisor knows of one slot: its state, its worker, and what the worker last said.
+
+A slot outlives its workers. The supervisor's loop is the only writer of the
+objects here; `plan` and `snapshot` only read them.
+"""
+
+import os
+import socket
+from collections import deque
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import Any
+
+from eventwriter.model import SlotName
+
+COUNTERS = (
+    "messages_total",
+    "rows_total",
+    "dead_letters_total",
+    "ignored_total",
+    "already_written_total",
+    "redelivered_total",
+    "batches_total",
+    "bytes_total",
+    "retries_total",
+    "timestamp_defaulted_total",
+    "clamped_total",
+    "acks_total",
+)
+"""The counters of a heartbeat; a worker counts from its own start, a slot over all its workers."""
+
+SETTLED = ("rows_total", "dead_letters_total", "ignored_total", "already_written_total")
+"""The counters that move only when messages were settled; their sum is what "progress" means."""
+
+RATE_WINDOW_S = 5.0  # long enough to smooth batches of a second, short enough to see a stall while looking
+RATE_SAMPLES_MAX = 64  # heartbeats come once a second; the bound holds whatever a worker sends
+
+
+class State(StrEnum):
+    """Where a slot is in its life."""
+
+    STARTING = "starting"
+    """Its worker was forked and has not said that it runs."""
+    RUNNING = "running"
+    """Its worker has been ready once; it may since be waiting for a server."""
+    DRAINING = "draining"
+    """Its worker was told to finish what is open and exit."""
+    STOPPED = "stopped"
+    """No worker, because somebody asked for that; or about to be started."""
+    BACKOFF = "backoff"
+    """Its worker exited unasked; the next one starts at `retry_at_s`."""
+    FAILED = "failed"
+    """Its workers exited too often; it is tried again at the longest backoff."""
+
+
+ALIVE = (State.STARTING, State.RUNNING, State.DRAINING)
+
+
+@dataclass(slots=True)
+class Worker:
+    """One living child process, as its parent sees it."""
+
+    pid: int
+    pidfd: int
+    """Readable when the process has exited."""
+    link: socket.socket
+    """Our end of the pair; -1 after the worker closed its end."""
+    started_s: float
+    """Monotonic seconds, as every `_s` instant here."""
+    fingerprint: str
+    """Of the settings that it was forked with."""
+    heard_s: float | None = None
+    """When its last heartbeat came."""
+    ready_s: float | None = None
+    """When it first said anything but "starting"."""
+    drain_s: float | None = None
+    stop_s: float | None = None
+    """When it was told to abandon what is open."""
+    dump_s: float | None = None
+    """When it was told to dump its stacks; cleared by a heartbeat."""
+    killed_s: float | None = None
+    asked: bool = False
+    """Its exit was asked for, so no backoff follows."""
+    kill_reason: str | None = None
+    heartbeat: Mapping[str, Any] = field(default_factory=dict)
+    samples: deque[tuple[float, int, int]] = field(default_factory=lambda: deque(maxlen=RATE_SAMPLES_MAX))
+    """(heard_s, messages_total, rows_total), oldest first, spanning about `RATE_WINDOW_S`."""
+
+    def close(self) -> None:
+        """Close the link and the pidfd; the process itself is not touched."""
+        self.link.close()
+        os.close(self.pidfd)
+
+
+@dataclass(slots=True)
+class Slot:
+    """The place for one worker, and its history."""
+
+    name: SlotName
+    born_s: float
+    """When the slot was first wanted."""
+    state: State = State.STOPPED
+    worker: Worker | None = None
+    held: bool = False
+    """An operator drained it: it stays stopped until `restart`."""
+    restart_asked: bool = False
+    retry_at_s: float = 0.0
+    exits_s: deque[float] = field(default_factory=lambda: deque(maxlen=1024))
+    """When workers exited unasked, within the crash-loop window."""
+    looping: bool = False
+    """It reached the crash-loop limit and has not run for a whole window since."""
+    starts: int = 0
+    ever_ready: bool = False
+    progress_s: float | None = None
+    """When messages were last seen settled, or nothing was left to do."""
+    base: dict[str, int] = field(default_factory=lambda: dict.fromkeys(COUNTERS, 0))
+    """Counters of the workers that are gone."""
+    last_error: str | None = None
+    last_error_at_ns: int | None = None
+    last_exit: str | None = None
+    """How the worker before this one ended, in words."""
+
+    @property
+    def restarts(self) -> int:
+        """Workers started after the first."""
+        return max(0, self.starts - 1)
+
+    def counters(self) -> dict[str, int]:
+        """Return the counters over all workers of this slot, the living one included."""
+        current = self.worker.heartbeat if self.worker else {}
+        return {name: self.base[name] + count(current, name) for name in COUNTERS}
+
+    def hear(self, now_s: float, packet: Mapping[str, Any]) -> None:
+        """Take in one heartbeat (or the last packet before an exit) of the living worker."""
+        worker = self.worker
+        assert worker is not None, "a heartbeat belongs to a living worker"
+        settled_before = sum(count(worker.heartbeat, name) for name in SETTLED)
+        worker.heartbeat, worker.heard_s, worker.dump_s = packet, now_s, None
+        worker.samples.append((now_s, count(packet, "messages_total"), count(packet, "rows_total")))
+        while len(worker.samples) > 2 and worker.samples[1][0] <= now_s - RATE_WINDOW_S:
+            worker.samples.popleft()
+        if sum(count(packet, name) for name in SETTLED) > settled_before or packet.get("lag_messages") == 0:
+            self.progress_s = now_s
+        if packet.get("last_error"):
+            self.last_error, self.last_error_at_ns = str(packet["last_error"]), packet.get("last_error_at_ns")
+        if packet.get("state") != "starting" and worker.ready_s is None:
+            worker.ready_s = now_s
+        if packet.get("state") == "running":
+            self.ever_ready = True
+        if self.state is State.STARTING and worker.ready_s is not None:
+            self.state = State.RUNNING
+
+    def bury(self) -> None:
+        """Let go of the worker that exited, keeping its counters."""
+        if self.worker is not None:
+            self.base = self.counters()
+            self.worker.close()
+            self.worker = None
+
+
+def count(packet: Mapping[str, Any], name: str) -> int:
+    """Return a counter of a heartbeat, 0 where it is missing or no number."""
+    value = packet.get(name)
+    return value if isinstance(value, int) else 0

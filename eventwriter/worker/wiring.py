@@ -1,0 +1,265 @@
+"""
+Putting one worker's line together: look both servers up, agree, connect the stages.
+
+Order matters: the tables before the consumer, so that no message is asked for that
+could not be written; the ledger before the consumer, because a consumer that is
+missing is made from the ledger's floor.
+"""
+
+import logging
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from eventwriter.config.settings import Settings, StreamSettings
+from eventwriter.errors import EventwriterError, Fatal
+from eventwriter.jetstream.acks import ACK, IN_PROGRESS, NAK, publish_answers
+from eventwriter.jetstream.ack_subject import answer_subject
+from eventwriter.jetstream.api import JetStreamApi, StreamState, stream_state
+from eventwriter.jetstream.connect import NatsLink
+from eventwriter.jetstream.consumer import ConsumerState, ConsumerWish, consumer_info, ensure
+from eventwriter.jetstream.pull import ConsumerLost, Pull, PullLimits
+from eventwriter.kinds import Kind, kind
+from eventwriter.model import Message, Origin, SlotName, Tally
+from eventwriter.pipeline.copy import Copy, Letters
+from eventwriter.pipeline.counters import Counters
+from eventwriter.pipeline.coverage import Tracker
+from eventwriter.pipeline.decode import Decode
+from eventwriter.pipeline.line import BATCHES_QUEUED_MAX, Line
+from eventwriter.pipeline.rows import BatchLimits, Rows, Target
+from eventwriter.postgres.catalog import Binding, RealColumn, bind, read_columns
+from eventwriter.postgres.connect import Connection
+from eventwriter.postgres.copy_in import CopyIn
+from eventwriter.postgres.dead_letters import DEAD_LETTERS
+from eventwriter.postgres.encode import ENCODE_ERRORS, encoder
+from eventwriter.postgres.ledger import Ledger, LedgerKey, filter_hash, open_ledger
+from eventwriter.tables.table import Build, Table
+from eventwriter.worker.condition import Condition
+
+log = logging.getLogger(__name__)
+
+HELD_BATCHES = 2 + BATCHES_QUEUED_MAX
+"""Batches a worker holds at most: one in copy, the queue, the open one."""
+
+_RECLAIM_SPAN_MAX = 500_000
+"""Stream sequences looked through for deliveries of a dead worker; beyond it they come after `ack_wait`."""
+
+LEDGER = "eventwriter_ledger"
+_PATIENCE_S_MAX = 0.5
+"""The longest an idle line waits before it looks at its heartbeats again."""
+
+
+class Rebind(EventwriterError):
+    """What the worker is bound to has changed: bind again, at once."""
+
+
+@dataclass(frozen=True, slots=True)
+class TableFound:
+    """One of the slot's tables as it really is."""
+
+    table: Table
+    schema: str | None
+    target: str
+    real: tuple[RealColumn, ...]
+
+
+@dataclass(slots=True)
+class Bound:
+    """What a worker agreed on with both servers, and the line that it runs on it."""
+
+    line: Line
+    pull: Pull
+    ledger: Ledger
+    consumer: ConsumerState
+    stream: StreamState
+
+
+def tables_of(stream: StreamSettings, of_kind: Kind) -> list[Table]:
+    """
+    Return the definitions of the tables that a stream's entry names; the kind's default where it names none.
+
+    Raises:
+        Fatal: The kind cannot fill one of them.
+    """
+    known = {table.name: table for table in of_kind.tables}
+    names = stream.tables or (of_kind.tables[0].name,)
+    missing = [name for name in names if name.rpartition(".")[2] not in known]
+    if missing:
+        raise Fatal(
+            f"stream {stream.name}: kind {of_kind.name} cannot fill table {', '.join(missing)};"
+            f" it fills {', '.join(known)}"
+        )
+    return [known[name.rpartition(".")[2]] for name in names]
+
+
+async def find_tables(conn: Connection, stream: StreamSettings, tables: Sequence[Table]) -> list[TableFound]:
+    """
+    Read the real columns of each table.
+
+    Raises:
+        Fatal: A table is missing, or is a view.
+    """
+    found = []
+    for table in tables:
+        target, real = await read_columns(conn, stream.schema_name, table.name)
+        found.append(TableFound(table, stream.schema_name, target, tuple(real)))
+    return found
+
+
+class Wiring:
+    """
+    Binds one slot, as often as needed, over the same two connections.
+
+    Args:
+        fault: Called with the name of each step; does nothing outside tests.
+    """
+
+    def __init__(self, settings: Settings, slot: SlotName, link: NatsLink, copy_in: CopyIn) -> None:
+        self.settings = settings
+        self.stream = settings.stream(slot.stream)
+        self.durable = self.stream.durable_name(settings.consumer_name, slot.partition)
+        self.kind = kind(self.stream.kind)
+        self.link = link
+        self.copy_in = copy_in
+        self.api = JetStreamApi(link.client, settings.nats.domain)
+        self.tally = Tally()
+        self.counters = Counters()
+        self.condition = Condition()
+        self._warned: set[str] = set()
+
+    async def bind(self) -> Bound:
+        """
+        Look everything up and put the line together.
+
+        Raises:
+            Fatal: An operator must act; the sentence says how.
+            Retryable: A server is away.
+        """
+        state = await stream_state(self.api, self.stream.stream_name)
+        self.copy_in.on_connect = None
+        async with self.copy_in.borrowed() as conn:
+            tables = await find_tables(conn, self.stream, tables_of(self.stream, self.kind))
+            letters = await find_tables(conn, self.stream, [DEAD_LETTERS])
+            ledger_table, _ = await read_columns(conn, self.stream.schema_name, LEDGER)
+            origin = Origin(state.name, state.incarnation_ns, 0)
+            key = LedgerKey(origin, self.durable, filter_hash(self.stream.subjects))
+            ledger = await open_ledger(conn, ledger_table, key, state.last_seq)
+        bindings = [bind(t.table, t.real, t.target) for t in tables]
+        letters_binding = bind(letters[0].table, letters[0].real, letters[0].target)
+        self._warn(bindings)
+        self.copy_in.on_connect = self._recheck([*tables, *letters])
+        consumer = await ensure(self.api, self._wish(), ledger.floor())
+        tracker = Tracker(consumer.delivered_consumer_seq, consumer.delivered_stream_seq)
+        line, pull = self._line(ledger, bindings, letters_binding, tracker)
+        return Bound(line, pull, ledger, consumer, state)
+
+    def _wish(self) -> ConsumerWish:
+        stream = self.stream
+        # All that the worker may hold, what is on its way to it, and a margin for redeliveries.
+        most = (HELD_BATCHES + 1) * stream.max_batch_size + 1000
+        return ConsumerWish(stream.stream_name, self.durable, stream.subjects, stream.ack_wait_s, most)
+
+    def _line(
+        self, ledger: Ledger, bindings: list[Binding], letters_binding: Binding, tracker: Tracker
+    ) -> tuple[Line, Pull]:
+        stream, settings = self.stream, self.settings
+        options = {**stream.options, "consumer": self.durable, "kind": stream.kind}
+
+        def target(binding: Binding) -> Target:
+            build = Build(
+                origin=ledger.key.origin,
+                tally=self.tally,
+                columns=binding.present,
+                ocsf_version=settings.ocsf_version,
+                redact=frozenset(key.lower() for key in settings.redact),
+                options=options,
+            )
+            return Target(binding.table.builder(build), encoder(binding))
+
+        limits = BatchLimits(stream.batch_size, stream.max_batch_size, stream.max_batch_bytes, stream.batch_timeout_s)
+        rows = Rows([target(b) for b in bindings], limits, tracker, ENCODE_ERRORS)
+        letters = Letters(letters_binding, target(letters_binding))
+        copy = Copy(self.copy_in, ledger, bindings, letters, self.counters, self.condition.outage)
+        pull = Pull(
+            self.link.client,
+            f"{self.api.prefix}.CONSUMER.MSG.NEXT.{stream.stream_name}.{self.durable}",
+            PullLimits(stream.max_batch_size, stream.max_batch_size, stream.max_batch_bytes),
+            room=lambda: self._room(line),
+            patience_s=lambda: self._patience_s(line),
+            on_renew=lambda: self.reclaim(line, ledger),
+        )
+        line = Line(pull, Decode(self.kind.decode, stream.ignore_subjects), rows, copy, self.ack, self.counters)
+        return line, pull
+
+    def _room(self, line: Line) -> int:
+        """How many more messages may be asked for: bounded in messages and in bytes."""
+        if line.held_bytes() >= HELD_BATCHES * self.stream.max_batch_bytes:
+            return 0
+        return HELD_BATCHES * self.stream.max_batch_size - line.held_count()
+
+    def _patience_s(self, line: Line) -> float:
+        from eventwriter import clock
+
+        due_s = line.rows.due_in_s(clock.monotonic_s())
+        if due_s is None or not line.free():
+            return _PATIENCE_S_MAX
+        return min(_PATIENCE_S_MAX, max(0.001, due_s))
+
+    async def ack(self, replies: list[str]) -> bool:
+        """Acknowledge deliveries."""
+        return await publish_answers(self.link.client, replies, ACK)
+
+    async def keep(self, line: Line) -> None:
+        """Tell JetStream that what is held is being worked on, so that it does not deliver it again."""
+        replies = [message.reply for message in line.held()] + line.pull.replies()
+        await publish_answers(self.link.client, replies, IN_PROGRESS)
+
+    async def reclaim(self, line: Line, ledger: Ledger) -> None:
+        """
+        Have JetStream give us now what it believes another one still works on.
+
+        After a crash or a cut connection, deliveries are out that nobody holds; they
+        would come again only after `ack_wait`. Those that the ledger has are
+        acknowledged, the others are given back.
+
+        Raises:
+            ConsumerLost: The consumer is gone.
+            Retryable: JetStream does not answer.
+        """
+        info = await consumer_info(self.api, self.stream.stream_name, self.durable)
+        if info is None:
+            raise ConsumerLost(f"consumer {self.durable} is gone")
+        state = ConsumerState.of(info)
+        first, last = state.ack_floor_stream_seq + 1, state.delivered_stream_seq
+        if not state.ack_pending or last - first > _RECLAIM_SPAN_MAX:
+            return
+        held = {message.stream_seq for message in line.held()}
+        done, back = [], []
+        for seq in range(first, last + 1):
+            if seq in held:
+                continue
+            subject = answer_subject(self.stream.stream_name, self.durable, seq, state.delivered_consumer_seq)
+            (done if _known(ledger, seq) else back).append(subject)
+        log.info("deliveries reclaimed", extra={"given_back": len(back), "known": len(done), "held": len(held)})
+        await publish_answers(self.link.client, done, ACK)
+        await publish_answers(self.link.client, back, NAK)
+
+    def _recheck(self, tables: list[TableFound]):  # type: ignore[no-untyped-def]
+        """Return a look at a new connection: are the tables still what the encoders were made for?"""
+
+        async def look(conn: Connection) -> None:
+            for found in tables:
+                target, real = await read_columns(conn, found.schema, found.table.name)
+                if (target, tuple(real)) != (found.target, found.real):
+                    raise Rebind(f"table {found.target} has changed")
+
+        return look
+
+    def _warn(self, bindings: list[Binding]) -> None:
+        for warning in (w for binding in bindings for w in binding.warnings):
+            if warning not in self._warned:
+                self._warned.add(warning)
+                log.warning("table differs", extra={"warning": warning})
+
+
+def _known(ledger: Ledger, seq: int) -> bool:
+    return ledger.knows(Message("", "", b"", None, seq, 0, 0, 0))
