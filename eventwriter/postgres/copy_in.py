@@ -6,6 +6,7 @@ last, so that it is locked only while COMMIT runs. What PostgreSQL says no with
 comes out as one of a few outcomes; nothing here decides what to do about them.
 """
 
+import asyncio
 import logging
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
@@ -80,6 +81,8 @@ class CopyIn:
         """Looks at a new connection before it is used: are the tables still what the worker is bound to?"""
         self._conn: Connection | None = None
         self.reconnects = -1
+        self.lock = asyncio.Lock()
+        """Held for as long as the connection is used: a connection serves one task at a time."""
         params = {"statement_timeout": f"{round(settings.statement_timeout_s * 1000)}", **settings.runtime_params}
         # SET LOCAL in the transaction, not at connect: a transaction-pooling proxy keeps neither.
         self._begin = "BEGIN; " + "; ".join(
@@ -158,6 +161,10 @@ class CopyIn:
             Retryable: The server's state; the same load may be written later.
             Fatal: The server refuses the connection.
         """
+        async with self.lock:
+            await self._write(load, ledger, staged)
+
+    async def _write(self, load: Load, ledger: Ledger, staged: bool) -> None:
         conn = await self.connection()
         try:
             with deadline(conn, self._limit_s):

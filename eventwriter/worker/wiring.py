@@ -7,9 +7,10 @@ missing is made from the ledger's floor.
 """
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 
+from eventwriter import clock
 from eventwriter.config.settings import Settings, StreamSettings
 from eventwriter.errors import EventwriterError, Fatal
 from eventwriter.jetstream.acks import ACK, IN_PROGRESS, NAK, publish_answers
@@ -109,8 +110,7 @@ class Wiring:
     """
     Binds one slot, as often as needed, over the same two connections.
 
-    Args:
-        fault: Called with the name of each step; does nothing outside tests.
+    Written by the worker's event loop only.
     """
 
     def __init__(self, settings: Settings, slot: SlotName, link: NatsLink, copy_in: CopyIn) -> None:
@@ -125,6 +125,11 @@ class Wiring:
         self.counters = Counters()
         self.condition = Condition()
         self._warned: set[str] = set()
+
+    def use(self, link: NatsLink) -> None:
+        """Go on over another connection to NATS."""
+        self.link = link
+        self.api = JetStreamApi(link.client, self.settings.nats.domain)
 
     async def bind(self) -> Bound:
         """
@@ -197,8 +202,6 @@ class Wiring:
         return HELD_BATCHES * self.stream.max_batch_size - line.held_count()
 
     def _patience_s(self, line: Line) -> float:
-        from eventwriter import clock
-
         due_s = line.rows.due_in_s(clock.monotonic_s())
         if due_s is None or not line.free():
             return _PATIENCE_S_MAX
@@ -243,7 +246,7 @@ class Wiring:
         await publish_answers(self.link.client, done, ACK)
         await publish_answers(self.link.client, back, NAK)
 
-    def _recheck(self, tables: list[TableFound]):  # type: ignore[no-untyped-def]
+    def _recheck(self, tables: list[TableFound]) -> Callable[[Connection], Awaitable[None]]:
         """Return a look at a new connection: are the tables still what the encoders were made for?"""
 
         async def look(conn: Connection) -> None:

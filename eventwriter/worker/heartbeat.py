@@ -1,0 +1,124 @@
+"""
+The worker's line to its parent: counters up once a second, commands down.
+
+Sent from the worker's own event loop, so that a blocked loop shows as silence.
+One JSON object a packet, on a SOCK_SEQPACKET pair.
+"""
+
+import logging
+import resource
+import socket
+from typing import Any
+
+import orjson
+
+from eventwriter import clock
+from eventwriter.jetstream.connect import shown
+from eventwriter.jetstream.consumer import ConsumerState
+from eventwriter.pipeline.line import Line
+from eventwriter.worker.wiring import Bound, Wiring
+
+log = logging.getLogger(__name__)
+
+_PACKET_BYTES_MAX = 64 * 1024
+
+
+def rss_bytes() -> int:
+    """Return the resident memory of this process; bytes. Source: proc(5), /proc/pid/statm."""
+    with open("/proc/self/statm", "rb") as statm:
+        return int(statm.read().split()[1]) * resource.getpagesize()
+
+
+def lag_s(line: Line, consumer: ConsumerState | None, received_last_ns: int | None, now_ns: int) -> float | None:
+    """
+    Return how old the oldest unanswered message is; seconds, 0.0 where there is none.
+
+    Of messages that are not delivered yet only their number is known; the newest one
+    received is then the best lower bound of their age.
+    """
+    oldest_ns = line.oldest_ns()
+    if oldest_ns is None and consumer is not None and consumer.pending:
+        oldest_ns = received_last_ns
+        if oldest_ns is None:
+            return None
+    return 0.0 if oldest_ns is None else max(0.0, (now_ns - oldest_ns) / 1e9)
+
+
+def report(wiring: Wiring, bound: Bound | None, consumer: ConsumerState | None, kind: str = "heartbeat") -> bytes:
+    """Return one packet: the worker's state and counters."""
+    counters, condition, tally = wiring.counters, wiring.condition, wiring.tally
+    usage = resource.getrusage(resource.RUSAGE_SELF)
+    facts: dict[str, Any] = {
+        "type": kind,
+        "state": condition.state,
+        "reason": condition.reason,
+        "nats_connected": wiring.link.connected,
+        "nats_url": shown(wiring.settings.nats.servers),
+        "nats_reconnects": wiring.link.reconnects,
+        "postgres_connected": wiring.copy_in.connected,
+        "postgres_target": wiring.copy_in.target,
+        "postgres_reconnects": max(0, wiring.copy_in.reconnects),
+        "messages_total": counters.messages,
+        "rows_total": counters.rows,
+        "dead_letters_total": counters.dead_letters,
+        "dead_letters_by_reason": dict(counters.dead_by_reason),
+        "ignored_total": counters.ignored,
+        "already_written_total": counters.already_written,
+        "redelivered_total": counters.redelivered,
+        "batches_total": counters.batches,
+        "bytes_total": counters.payload_bytes,
+        "retries_total": counters.retries,
+        "timestamp_defaulted_total": tally.timestamp_defaulted,
+        "clamped_total": tally.clamped,
+        "acks_total": counters.acks,
+        "acks_lost_total": counters.acks_lost,
+        "batches_by_trigger": {str(trigger): n for trigger, n in counters.by_trigger.items()},
+        "batch_messages_last": counters.batch_messages_last,
+        "batch_trigger_last": counters.batch_trigger_last,
+        "commit_p50_ms": counters.commit_ms(0.5),
+        "commit_p99_ms": counters.commit_ms(0.99),
+        "rss_bytes": rss_bytes(),
+        "cpu_s": round(usage.ru_utime + usage.ru_stime, 3),
+        "last_error": condition.last_error,
+        "last_error_at_ns": condition.last_error_at_ns,
+        "last_commit_at_ns": counters.last_commit_at_ns,
+        "stream": wiring.stream.stream_name,
+        "durable": wiring.durable,
+    }
+    if consumer is not None:
+        facts |= {
+            "num_pending": consumer.pending,
+            "ack_pending": consumer.ack_pending,
+            "lag_messages": consumer.pending + consumer.ack_pending,
+        }
+    if bound is not None:
+        facts |= {
+            "lag_s": lag_s(bound.line, consumer, bound.pull.received_last_ns, clock.now_ns()),
+            "held_messages": bound.line.held_count(),
+            "held_bytes": bound.line.held_bytes(),
+            "epoch": bound.ledger.key.origin.epoch,
+        }
+    return orjson.dumps(facts)
+
+
+def send(link: socket.socket, packet: bytes) -> None:
+    """Send without waiting; a parent that does not read loses heartbeats, never holds the worker up."""
+    try:
+        link.send(packet, socket.MSG_DONTWAIT | socket.MSG_NOSIGNAL)
+    except (BlockingIOError, OSError):
+        log.debug("heartbeat not sent")
+
+
+def commands(link: socket.socket) -> list[dict[str, Any]]:
+    """Return the commands that have arrived; `stop` where the parent is gone."""
+    found: list[dict[str, Any]] = []
+    while True:
+        try:
+            packet = link.recv(_PACKET_BYTES_MAX, socket.MSG_DONTWAIT)
+        except BlockingIOError:
+            return found
+        except OSError:
+            packet = b""
+        if not packet:
+            return [*found, {"type": "stop"}]
+        found.append(orjson.loads(packet))

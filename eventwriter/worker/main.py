@@ -1,0 +1,223 @@
+"""
+A worker's life: connect, bind, run the line, bind again when the world has changed.
+
+It ends when it is told to (drain, stop) or killed. A server that is away makes it
+wait; what only an operator can mend parks it, with the sentence, and it looks
+again at times. Neither ends the process.
+"""
+
+import asyncio
+import logging
+import os
+import socket
+from collections.abc import Coroutine
+from typing import Any
+
+import uvloop
+
+from eventwriter import clock
+from eventwriter.config.settings import Settings
+from eventwriter.errors import Fatal, Retryable
+from eventwriter.jetstream.connect import NatsLink
+from eventwriter.jetstream.consumer import ConsumerState, consumer_info
+from eventwriter.jetstream.pull import ConsumerLost
+from eventwriter.model import SlotName
+from eventwriter.pipeline.copy import Regressed
+from eventwriter.postgres.copy_in import CopyIn, Rejected
+from eventwriter.worker import heartbeat
+from eventwriter.worker.fault_points import fault_points
+from eventwriter.worker.wiring import Bound, Rebind, Wiring
+
+log = logging.getLogger(__name__)
+
+_WAIT_S = 1.0
+"""Between attempts to reach a server that is away."""
+_PARKED_S = 10.0
+"""Between looks at what an operator has to mend."""
+_FOLD_S = 5.0
+"""How often holes in the ledger are closed with the consumer's ack floor."""
+
+EXIT_OK, EXIT_CRASHED = 0, 70
+
+
+class Worker:
+    """One slot's worker. Everything in it belongs to one event loop."""
+
+    def __init__(self, settings: Settings, slot: SlotName, link: socket.socket) -> None:
+        self.settings = settings
+        self.slot = slot
+        self.parent = link
+        self.fault = fault_points(os.environ)
+        self.nats = NatsLink(settings.nats, f"eventwriter {slot}")
+        self.copy_in = CopyIn(settings.postgres, self.fault)
+        self.wiring = Wiring(settings, slot, self.nats, self.copy_in)
+        self.bound: Bound | None = None
+        self.consumer: ConsumerState | None = None
+        self.draining = False
+        self._woken = asyncio.Event()
+        self._life: asyncio.Task[None] | None = None
+
+    async def run(self) -> int:
+        """Live until drained or stopped; return the exit code."""
+        loop = asyncio.get_running_loop()
+        self.parent.setblocking(False)
+        loop.add_reader(self.parent.fileno(), self._hear)
+        self._life = asyncio.ensure_future(self._live())
+        side = [asyncio.ensure_future(task) for task in (self._beat(), self._keep(), self._fold())]
+        try:
+            await self._life
+        except asyncio.CancelledError:
+            log.info("stopped")
+        finally:
+            loop.remove_reader(self.parent.fileno())
+            for task in side:
+                task.cancel()
+            await asyncio.gather(*side, return_exceptions=True)
+            heartbeat.send(self.parent, heartbeat.report(self.wiring, self.bound, self.consumer, "stopped"))
+            await self.nats.close()
+            await self.copy_in.close()
+        return EXIT_OK
+
+    async def _live(self) -> None:
+        condition = self.wiring.condition
+        while not self.draining:
+            try:
+                await self._session()
+            except Rebind as change:
+                log.warning("binding again", extra={"reason": str(change)})
+            except (ConsumerLost, Regressed) as change:
+                condition.become("waiting", str(change))
+                await self._sleep(0.2)
+            except Retryable as error:
+                condition.become("waiting", str(error))
+                await self._sleep(_WAIT_S)
+            except (Fatal, Rejected) as error:
+                condition.become("parked", str(error))
+                await self._sleep(_PARKED_S)
+
+    async def _session(self) -> None:
+        """Bind once and run the line until it ends."""
+        if not self.nats.connected:
+            await self._connect_nats()
+        self.bound = bound = await self.wiring.bind()
+        self.consumer = bound.consumer
+        bound.line.fault = self.fault
+        self.nats.on_reconnect = bound.pull.renew
+        if self.draining:
+            return
+        self.wiring.condition.become("running")
+        try:
+            await bound.line.run()
+        finally:
+            self.bound = None
+            await bound.pull.close()
+
+    async def _connect_nats(self) -> None:
+        if self.nats.client.is_reconnecting:
+            raise Retryable(self.nats.last_error or "NATS is away; reconnecting")
+        # A client that gave up, or never came up, is not used again.
+        self.nats = NatsLink(self.settings.nats, f"eventwriter {self.slot}")
+        self.wiring.use(self.nats)
+        await self.nats.connect()
+
+    def _hear(self) -> None:
+        for command in heartbeat.commands(self.parent):
+            match command.get("type"):
+                case "drain":
+                    self._drain()
+                case "stop":
+                    self.draining = True
+                    if self._life is not None:
+                        self._life.cancel()
+                    return
+                case "log_level":
+                    logging.getLogger("eventwriter").setLevel(str(command.get("level", "info")).upper())
+
+    def _drain(self) -> None:
+        self.draining = True
+        self._woken.set()
+        self.wiring.condition.become("draining")
+        if self.bound is not None:
+            self.bound.pull.drain()
+
+    async def _sleep(self, limit_s: float) -> None:
+        """Wait, unless a drain begins."""
+        try:
+            async with asyncio.timeout(limit_s):
+                await self._woken.wait()
+        except TimeoutError:
+            pass
+
+    async def _beat(self) -> None:
+        while True:
+            self._note_nats()
+            heartbeat.send(self.parent, heartbeat.report(self.wiring, self.bound, self.consumer))
+            await asyncio.sleep(self.settings.supervisor.heartbeat_s)
+            await self._look_at_consumer()
+
+    def _note_nats(self) -> None:
+        if self.bound is None:
+            return
+        if not self.nats.connected:
+            self.wiring.condition.outage(self.nats.last_error or "NATS is away; reconnecting")
+        elif self.wiring.condition.state == "waiting" and self.copy_in.connected:
+            self.wiring.condition.outage(None)
+
+    async def _look_at_consumer(self) -> None:
+        if self.bound is None or not self.nats.connected:
+            return
+        try:
+            info = await consumer_info(self.wiring.api, self.wiring.stream.stream_name, self.wiring.durable)
+        except Retryable as error:
+            log.debug("consumer not described", extra={"error": str(error)})
+            return
+        if info is not None:
+            self.consumer = ConsumerState.of(info)
+
+    async def _keep(self) -> None:
+        while True:
+            await asyncio.sleep(self.wiring.stream.ack_wait_s / 3)
+            if self.bound is not None:
+                await self.wiring.keep(self.bound.line)
+
+    async def _fold(self) -> None:
+        while True:
+            await asyncio.sleep(_FOLD_S)
+            bound, consumer = self.bound, self.consumer
+            if bound is None or consumer is None or consumer.start_seq is None or bound.line.in_flight:
+                continue
+            if consumer.created != bound.consumer.created or len(bound.ledger.committed) < 2:
+                continue
+            await self._fold_once(bound, consumer.start_seq, consumer.ack_floor_stream_seq)
+
+    async def _fold_once(self, bound: Bound, low: int, ack_floor: int) -> None:
+        try:
+            async with self.copy_in.lock, self.copy_in.borrowed() as conn:
+                if await bound.ledger.fold(conn, low, ack_floor):
+                    log.info("ledger folded", extra={"ack_floor": ack_floor, "ranges": len(bound.ledger.committed)})
+        except (Retryable, Fatal, Rejected, Rebind) as error:
+            log.debug("ledger not folded", extra={"error": str(error)})
+
+
+def run(settings: Settings, slot: SlotName, link: socket.socket) -> int:
+    """
+    Be the worker of `slot` until told otherwise; return the process's exit code.
+
+    Args:
+        link: The child's end of the socket pair to the supervisor (SOCK_SEQPACKET).
+    """
+
+    async def main() -> int:
+        return await Worker(settings, slot, link).run()
+
+    began_s = clock.monotonic_s()
+    try:
+        return _run_loop(main())
+    except Exception:
+        log.exception("worker crashed", extra={"slot": str(slot), "after_s": round(clock.monotonic_s() - began_s, 1)})
+        return EXIT_CRASHED
+
+
+def _run_loop(main: Coroutine[Any, Any, int]) -> int:
+    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+        return runner.run(main)
