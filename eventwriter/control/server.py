@@ -83,6 +83,18 @@ class Server:
         self._selector.close()
         self._listener.close()
 
+    def abandon(self) -> None:
+        """
+        Close this copy of the descriptors, in a forked child.
+
+        Not `close`: the child shares the kernel's epoll object with its parent, and
+        unregistering anything here would deafen the parent.
+        """
+        self._selector.close()
+        self._listener.close()
+        for client in self._clients:
+            client.socket.close()
+
     def _waiting(self) -> list[Client]:
         ready = [client for client in self._clients if b"\n" in client.received and not client.unsent]
         return ready[:REQUESTS_MAX]

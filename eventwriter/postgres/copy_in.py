@@ -137,13 +137,14 @@ class CopyIn:
             Retryable: The server's state.
             Fatal: The server refuses the connection.
         """
-        conn = await self.connection()
-        try:
-            with deadline(conn, self._limit_s):
-                yield conn
-        except psycopg.Error as error:
-            await self._recover(conn)
-            raise self._outcome(error) from error
+        async with self.lock:
+            conn = await self.connection()
+            try:
+                with deadline(conn, self._limit_s):
+                    yield conn
+            except psycopg.Error as error:
+                await self._recover(conn)
+                raise self._outcome(error) from error
 
     async def write(self, load: Load, ledger: Ledger, staged: bool = False) -> None:
         """

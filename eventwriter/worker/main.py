@@ -192,7 +192,7 @@ class Worker:
 
     async def _fold_once(self, bound: Bound, low: int, ack_floor: int) -> None:
         try:
-            async with self.copy_in.lock, self.copy_in.borrowed() as conn:
+            async with self.copy_in.borrowed() as conn:
                 if await bound.ledger.fold(conn, low, ack_floor):
                     log.info("ledger folded", extra={"ack_floor": ack_floor, "ranges": len(bound.ledger.committed)})
         except (Retryable, Fatal, Rejected, Rebind) as error:

@@ -1,0 +1,216 @@
+"""
+The picture that every reader is given: `status`, health, metrics and systemd's line. Pure.
+
+Health is about progress. A slot is healthy when its worker runs, its servers are
+connected, and either nothing waits or messages were settled within
+`PROGRESS_S_MAX`; that a process exists is not health.
+"""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from enum import IntEnum
+from typing import Any
+
+from eventwriter.supervisor.slot import ALIVE, Slot, State
+
+VERSION = 1
+PROGRESS_S_MAX = 30.0  # a batch that PostgreSQL takes longer for is worth an operator's look
+START_S_MAX = 30.0  # a first start takes a second; after this "starting" is no excuse
+
+PASSED_ON = (
+    "num_pending",
+    "ack_pending",
+    "lag_messages",
+    "lag_s",
+    "held_messages",
+    "held_bytes",
+    "rss_bytes",
+    "cpu_s",
+    "batch_messages_last",
+    "batch_trigger_last",
+    "batches_by_trigger",
+    "commit_p50_ms",
+    "commit_p99_ms",
+    "nats_connected",
+    "nats_url",
+    "nats_reconnects",
+    "postgres_connected",
+    "postgres_target",
+    "last_commit_at_ns",
+    "epoch",
+    "stream",
+    "durable",
+)
+"""Figures of the living worker's heartbeat that a slot shows as they came; null without a worker."""
+
+
+class Health(IntEnum):
+    """How things are; the worst slot decides for the daemon."""
+
+    HEALTHY = 0
+    STARTING = 1
+    DEGRADED = 2
+    FAILING = 3
+
+    def __str__(self) -> str:
+        return self.name.lower()
+
+
+@dataclass(frozen=True, slots=True)
+class Daemon:
+    """What the snapshot says of the supervisor itself."""
+
+    version: str
+    pid: int
+    started_at_ns: int
+    started_s: float
+    stopping: bool
+
+
+def snapshot(now_s: float, daemon: Daemon, slots: Iterable[Slot]) -> dict[str, Any]:
+    """
+    Draw the picture.
+
+    Args:
+        now_s: Monotonic seconds.
+        daemon: The supervisor.
+        slots: All slots, in the order to show them.
+    """
+    pictures = [slot_picture(now_s, slot) for slot in slots]
+    health, reason = overall(daemon, pictures)
+    return {
+        "v": VERSION,
+        "status": str(health),
+        "reason": reason,
+        "stopping": daemon.stopping,
+        "version": daemon.version,
+        "pid": daemon.pid,
+        "uptime_s": round(now_s - daemon.started_s, 1),
+        "started_at_ns": daemon.started_at_ns,
+        "nats": server(pictures, "nats_connected", "nats_url", "url"),
+        "postgres": server(pictures, "postgres_connected", "postgres_target", "target"),
+        "totals": totals(pictures),
+        "slots": pictures,
+    }
+
+
+def slot_picture(now_s: float, slot: Slot) -> dict[str, Any]:
+    """Draw one slot."""
+    worker, health = slot.worker, slot_health(now_s, slot)
+    heartbeat = worker.heartbeat if worker else {}
+    messages_per_s, rows_per_s = rates(slot)
+    return {
+        "name": str(slot.name),
+        "state": str(slot.state),
+        "health": str(health[0]),
+        "reason": health[1],
+        "worker_state": heartbeat.get("state"),
+        "pid": worker.pid if worker else None,
+        "uptime_s": round(now_s - worker.started_s, 1) if worker else None,
+        "heartbeat_age_s": round(now_s - worker.heard_s, 1) if worker and worker.heard_s is not None else None,
+        "messages_per_s": messages_per_s,
+        "rows_per_s": rows_per_s,
+        **slot.counters(),
+        **{name: heartbeat.get(name) for name in PASSED_ON},
+        "restarts": slot.restarts,
+        "retry_in_s": retry_in_s(now_s, slot),
+        "last_error": slot.last_error,
+        "last_error_at_ns": slot.last_error_at_ns,
+        "last_exit": slot.last_exit,
+    }
+
+
+def slot_health(now_s: float, slot: Slot) -> tuple[Health, str | None]:
+    """Judge one slot; with a sentence unless it is healthy."""
+    heartbeat = slot.worker.heartbeat if slot.worker else {}
+    said = heartbeat.get("reason") or slot.last_error
+    match slot.state:
+        case State.FAILED:
+            return Health.FAILING, f"its workers exit too often: {slot.last_exit}"
+        case State.STARTING if slot.looping:
+            return Health.FAILING, f"tried again after exiting too often: {slot.last_exit}"
+        case State.BACKOFF:
+            return Health.DEGRADED, f"restarting soon: {slot.last_exit}"
+        case State.DRAINING:
+            return Health.DEGRADED, "draining"
+        case State.STOPPED if slot.held:
+            return Health.DEGRADED, f"drained by an operator; `eventwriter-ctl restart {slot.name}` starts it"
+        case State.RUNNING if heartbeat.get("state") == "parked":
+            return Health.FAILING, said or "an operator must act; see the log"
+        case State.RUNNING if heartbeat.get("state") == "running":
+            return progress(now_s, slot, heartbeat)
+        case State.RUNNING:
+            return Health.DEGRADED, said or "waiting for a server"
+        case _ if slot.ever_ready:
+            return Health.DEGRADED, "restarting"
+        case _ if now_s - slot.born_s < START_S_MAX:
+            return Health.STARTING, "starting"
+        case _:
+            return Health.DEGRADED, said or f"not running {START_S_MAX:g} s after its start"
+
+
+def progress(now_s: float, slot: Slot, heartbeat: Mapping[str, Any]) -> tuple[Health, str | None]:
+    """Judge a slot whose worker says that it runs: is it connected, and does anything move?"""
+    for what in ("nats", "postgres"):
+        if not heartbeat.get(f"{what}_connected"):
+            return Health.DEGRADED, f"not connected to {'NATS' if what == 'nats' else 'PostgreSQL'}"
+    ready_s = slot.worker.ready_s if slot.worker else None
+    moved_s = max(instant for instant in (slot.progress_s, ready_s, slot.born_s) if instant is not None)
+    if heartbeat.get("lag_messages") and now_s - moved_s > PROGRESS_S_MAX:
+        return Health.DEGRADED, f"{heartbeat['lag_messages']} messages wait and none was settled for {PROGRESS_S_MAX:g} s"
+    return Health.HEALTHY, None
+
+
+def overall(daemon: Daemon, pictures: list[dict[str, Any]]) -> tuple[Health, str | None]:
+    """Judge the daemon by its worst slot; the sentence names that slot."""
+    if daemon.stopping:
+        return Health.DEGRADED, "stopping"
+    if not pictures:
+        return Health.DEGRADED, "no stream is enabled in the configuration"
+    worst = max(pictures, key=lambda picture: Health[picture["health"].upper()])
+    health = Health[worst["health"].upper()]
+    return health, None if worst["reason"] is None else f"{worst['name']}: {worst['reason']}"
+
+
+def server(pictures: list[dict[str, Any]], connected: str, name: str, key: str) -> dict[str, Any]:
+    """Sum up one server over the slots: connected when every worker that lives is."""
+    living = [picture for picture in pictures if picture["state"] in ALIVE]
+    names = sorted({picture[name] for picture in living if picture[name]})
+    return {"connected": bool(living) and all(picture[connected] for picture in living), key: ", ".join(names) or None}
+
+
+def totals(pictures: list[dict[str, Any]]) -> dict[str, Any]:
+    """Sum up the slots; lag is null while no worker knows it."""
+    lags = [picture["lag_messages"] for picture in pictures if picture["lag_messages"] is not None]
+    summed = ("messages_total", "rows_total", "dead_letters_total", "already_written_total", "restarts")
+    return {
+        **{name: sum(picture[name] for picture in pictures) for name in summed},
+        "messages_per_s": round(sum(picture["messages_per_s"] for picture in pictures), 1),
+        "rows_per_s": round(sum(picture["rows_per_s"] for picture in pictures), 1),
+        "lag_messages": sum(lags) if lags else None,
+        "lag_s": max((picture["lag_s"] for picture in pictures if picture["lag_s"] is not None), default=None),
+    }
+
+
+def rates(slot: Slot) -> tuple[float, float]:
+    """Return messages and rows per second over the last heartbeats."""
+    samples = slot.worker.samples if slot.worker else ()
+    if len(samples) < 2 or samples[-1][0] <= samples[0][0]:
+        return 0.0, 0.0
+    (first_s, messages, rows), (last_s, messages_now, rows_now) = samples[0], samples[-1]
+    passed_s = last_s - first_s
+    return round((messages_now - messages) / passed_s, 1), round((rows_now - rows) / passed_s, 1)
+
+
+def retry_in_s(now_s: float, slot: Slot) -> float | None:
+    """Return how long a resting slot still rests, None for any other."""
+    if slot.worker is None and slot.state in (State.BACKOFF, State.FAILED):
+        return round(max(0.0, slot.retry_at_s - now_s), 1)
+    return None
+
+
+def sentence(picture: Mapping[str, Any]) -> str:
+    """Say a snapshot in one line, for `systemctl status`; without figures that change every second."""
+    up = sum(slot["state"] == State.RUNNING for slot in picture["slots"])
+    line = f"{picture['status']}, {up} of {len(picture['slots'])} workers run"
+    return f"{line}; {picture['reason']}" if picture["reason"] else line
