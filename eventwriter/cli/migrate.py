@@ -24,7 +24,7 @@ EXIT_UNREACHABLE = 3
 @click.command("migrate")
 @click.option("--config", "config_path", metavar="FILE", help="The daemon's configuration; postgres is read from it.")
 @click.option("--dsn", metavar="DSN", help="Connect with this instead of what the configuration says.")
-@click.option("--schema", metavar="NAME", help="Where the tables go; made if missing. Default: the search path's first.")
+@click.option("--schema", metavar="NAME", help="Where tables go; made if missing. Default: the search path's first.")
 @click.option("--plain", is_flag=True, help="Plain tables, though TimescaleDB is there.")
 @click.option("--chunk-interval", metavar="TIME", help="Time that one hypertable chunk spans, like '1 day'.")
 @click.option("--dry-run", is_flag=True, help="Print the SQL for psql and change nothing.")

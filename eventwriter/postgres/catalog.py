@@ -28,7 +28,11 @@ _SQL_TYPES: Mapping[str, str] = {
 """Our type names that people write otherwise in an ALTER."""
 
 _LISTS = frozenset(
-    ("observables", "tcp_ports_scanned", "tcp_ports_open", "port_scan_results", "events", "links", "buckets", "quantiles")
+    {
+        "observables",
+        *("tcp_ports_scanned", "tcp_ports_open", "port_scan_results"),
+        *("events", "links", "buckets", "quantiles"),
+    }
 )
 """JSON columns that hold a list: absent means `[]` in them, and `{}` in all others."""
 
@@ -183,8 +187,8 @@ def _problems(
     table: Table, written: Sequence[tuple[int, Column, RealColumn]], real: Sequence[RealColumn], target: str
 ) -> list[str]:
     if not written:
-        ours = ", ".join(column.name for column in table.columns)
-        another = f"table {target} has none of eventwriter's columns ({ours}), so it is another table of that name"
+        names = ", ".join(column.name for column in table.columns)
+        another = f"table {target} has none of eventwriter's columns ({names}), so it is another table of that name"
         return [f'{another}; rename it and run "eventwriter migrate", or set "schema" to where the right one is']
     problems = []
     for _, ours, there in written:
@@ -197,8 +201,8 @@ def _problems(
     filled = {there.name for _, _, there in written}
     unknown = [c for c in real if c.not_null and not c.has_default and not c.generated and c.name not in filled]
     problems.extend(
-        f"table {target}: column {column.name} ({column.type}) is NOT NULL without a default and eventwriter does not"
-        f" fill it; mend it with ALTER TABLE {target} ALTER COLUMN {quoted(column.name)} SET DEFAULT ..., or DROP NOT NULL"
+        f"table {target}: column {column.name} ({column.type}) is NOT NULL without a default and unknown to"
+        f" eventwriter; mend it with ALTER TABLE {target} ALTER COLUMN {quoted(column.name)} SET DEFAULT ... (or DROP NOT NULL)"
         for column in unknown
     )
     return problems
@@ -256,7 +260,9 @@ async def read_columns(
     oid, found_schema, kind, role, writable, row_security = row
     target = f"{quoted(found_schema)}.{quoted(name)}"
     if kind in _KINDS:
-        raise Fatal(f"{target} is {_KINDS[kind]}, and eventwriter writes ordinary tables only; name the table behind it")
+        raise Fatal(
+            f"{target} is {_KINDS[kind]}, and eventwriter writes ordinary tables only; name the table behind it"
+        )
     if not writable:
         raise Fatal(
             f"role {role} may not write {target}; run GRANT USAGE ON SCHEMA {quoted(found_schema)} TO {quoted(role)}"

@@ -7,7 +7,7 @@ not made here is left as it is. The running writer never does any of this.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Any, LiteralString, cast
+from typing import Any
 
 import psycopg
 from psycopg import conninfo as libpq
@@ -88,9 +88,7 @@ def described(dsn: str) -> tuple[str, str]:
     return full, f"{host}:{port}/{parts.get('dbname') or parts.get('user') or ''}{user}"
 
 
-def migrate(
-    conn: Connection, target: str, wish: Wish, migrations: Sequence[Migration] | None = None
-) -> Iterator[str]:
+def migrate(conn: Connection, target: str, wish: Wish, migrations: Sequence[Migration] | None = None) -> Iterator[str]:
     """
     Make what is missing.
 
@@ -114,11 +112,11 @@ def migrate(
         known: Mapping[int, Record] = {}
         for migration in migrations:
             with conn.transaction():
-                conn.execute(_trusted(prologue(place)))
+                conn.execute(prologue(place))
                 known = _records(conn)
                 result = decide(migration, known, _exists(conn, place.schema, migration.table))
                 if sql := script(migration, result, place, known):
-                    conn.execute(_trusted(sql))
+                    conn.execute(sql)
             cut = migration.time_column if place.timescale and result is Result.APPLIED else None
             yield f"{migration}: {result}" + (f" (hypertable on {cut})" if cut else "")
         yield from _newer(known, migrations)
@@ -200,15 +198,15 @@ def _make_schema(conn: Connection, schema: str) -> None:
     conn.execute(f"SET LOCAL lock_timeout = '{LOCK_TIMEOUT}'")
     conn.execute("SELECT pg_advisory_xact_lock(%s)", (LOCK,))
     if not _has_schema(conn, schema):
-        conn.execute(_trusted(f"CREATE SCHEMA {quoted(schema)}"))
+        conn.execute(f"CREATE SCHEMA {quoted(schema)}")
     if not _exists(conn, schema, "eventwriter_migrations"):
-        conn.execute(_trusted(f"SET LOCAL search_path TO {quoted(schema)}; {RECORDS}"))
+        conn.execute(f"SET LOCAL search_path TO {quoted(schema)}; {RECORDS}")
 
 
 def _records(conn: Connection, schema: str | None = None) -> dict[int, Record]:
     table = "eventwriter_migrations" if schema is None else f"{quoted(schema)}.eventwriter_migrations"
     try:
-        rows = conn.execute(_trusted(f"SELECT version, table_name, checksum, outcome FROM {table}")).fetchall()  # noqa: S608
+        rows = conn.execute(f"SELECT version, table_name, checksum, outcome FROM {table}").fetchall()  # noqa: S608
     except psycopg.errors.UndefinedColumn as error:
         raise Fatal(f"table {table} is not eventwriter's; rename it, or choose another schema with --schema") from error
     return {version: Record(*rest) for version, *rest in rows}
@@ -228,14 +226,9 @@ def _exists(conn: Connection, schema: str, table: str) -> bool:
     return bool(_one(conn, _EXISTS_SQL, schema, table)[0])
 
 
-def _one(conn: Connection, query: LiteralString, *values: object) -> tuple[Any, ...]:
+def _one(conn: Connection, query: str, *values: object) -> tuple[Any, ...]:
     row: tuple[Any, ...] | None = conn.execute(query, values or None).fetchone()
     return row if row is not None else ()
-
-
-def _trusted(sql: str) -> LiteralString:
-    """Mark SQL that is made of our own files and of quoted names; nothing in it comes from a message."""
-    return cast("LiteralString", sql)
 
 
 def _read_only(target: str) -> str:
@@ -255,7 +248,11 @@ def _explained(error: psycopg.Error, target: str) -> EventwriterError:
     if error.sqlstate == "25006":
         return Fatal(_read_only(target))
     if error.sqlstate == "55P03":
-        return Fatal(f"PostgreSQL at {target}: something else, perhaps another migrate, held its lock for {LOCK_TIMEOUT}")
+        return Fatal(
+            f"PostgreSQL at {target}: something else, perhaps another migrate, held its lock for {LOCK_TIMEOUT}"
+        )
     if verdict(error.sqlstate) is Verdict.RETRY:
         return Retryable(f"lost PostgreSQL at {target}: {text}; migrate again: what was done stays done")
-    return Fatal(f"PostgreSQL at {target} refused: {text} (SQLSTATE {error.sqlstate}); nothing of this version was made")
+    return Fatal(
+        f"PostgreSQL at {target} refused: {text} (SQLSTATE {error.sqlstate}); nothing of this version was made"
+    )

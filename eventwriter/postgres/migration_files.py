@@ -68,6 +68,6 @@ def ordered(migrations: Iterable[Migration]) -> tuple[Migration, ...]:
 
 def shipped() -> tuple[Migration, ...]:
     """Return the migrations of this release, in order."""
-    folder = resources.files("eventwriter.postgres") / "migrations"
+    folder = resources.files("eventwriter.postgres.migrations")
     files = [file for file in folder.iterdir() if file.name.endswith(".sql")]
     return ordered(parsed(file.name, file.read_text(encoding="utf-8")) for file in files)

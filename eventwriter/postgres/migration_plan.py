@@ -29,6 +29,7 @@ CREATE TABLE IF NOT EXISTS eventwriter_migrations (
   applied_at timestamptz NOT NULL DEFAULT now()
 );"""
 
+
 class Result(StrEnum):
     """What became of one version."""
 
@@ -123,12 +124,11 @@ def script(migration: Migration, result: Result, place: Place, records: Mapping[
             lines.append(hypertable(migration.table, migration.time_column, place))
     outcome = "applied" if result is Result.APPLIED else "found"
     # Made again, a table needs its later versions again.
+    table, version = literal(migration.table), migration.version
+    lines.append(f"DELETE FROM eventwriter_migrations WHERE table_name = {table} AND version >= {version};")  # noqa: S608
     lines.append(
-        f"DELETE FROM eventwriter_migrations WHERE table_name = '{migration.table}' AND version >= {migration.version};"
-    )
-    lines.append(
-        "INSERT INTO eventwriter_migrations (version, name, table_name, checksum, outcome) VALUES"
-        f" ({migration.version}, '{migration.name}', '{migration.table}', '{migration.checksum}', '{outcome}');"
+        "INSERT INTO eventwriter_migrations (version, name, table_name, checksum, outcome)"  # noqa: S608
+        f" VALUES ({version}, {literal(migration.name)}, {table}, {literal(migration.checksum)}, {literal(outcome)});"
     )
     return "\n".join(lines)
 

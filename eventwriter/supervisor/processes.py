@@ -133,7 +133,6 @@ def live(life: Callable[[], int], prepare: Iterable[Callable[[], None]]) -> Neve
 
 def descend(name: SlotName, child: Child, link: socket.socket, parent: int, mask: set[int]) -> int:
     """Turn the forked copy of the supervisor into a worker, then live its life; returns the exit code."""
-    signal.set_wakeup_fd(-1)
     for number in (signal.SIGTERM, signal.SIGCHLD):
         signal.signal(number, signal.SIG_DFL)
     # A terminal sends ^C and its hang-up to the whole group; the parent is the one to answer, with a drain.

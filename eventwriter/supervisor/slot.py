@@ -66,7 +66,7 @@ class Worker:
     pidfd: int
     """Readable when the process has exited."""
     link: socket.socket
-    """Our end of the pair; -1 after the worker closed its end."""
+    """Our end of the pair."""
     started_s: float
     """Monotonic seconds, as every `_s` instant here."""
     fingerprint: str
@@ -80,6 +80,8 @@ class Worker:
     """When it was told to abandon what is open."""
     dump_s: float | None = None
     """When it was told to dump its stacks; cleared by a heartbeat."""
+    deaf: bool = False
+    """It closed its end of the link."""
     killed_s: float | None = None
     asked: bool = False
     """Its exit was asked for, so no backoff follows."""

@@ -48,3 +48,9 @@ class Wakeup:
             signal.signal(number, handler)
         self._reader.close()
         self._writer.close()
+
+    def abandon(self) -> None:
+        """Close this copy of the sockets, in a forked child, which sets its own handlers."""
+        signal.set_wakeup_fd(-1)
+        self._reader.close()
+        self._writer.close()

@@ -1,0 +1,32 @@
+"""Durations as people write them: "30s", "1m", "500ms", "1h30m"; pure."""
+
+import re
+
+_UNITS_S = {"ns": 1e-9, "us": 1e-6, "µs": 1e-6, "ms": 1e-3, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
+_PART = re.compile(r"(\d+(?:\.\d+)?)(ns|us|µs|ms|s|m|h|d)")
+
+
+def seconds(value: object, number_unit_s: float) -> float:
+    """
+    Read a duration.
+
+    Args:
+        value: Text with units, or a plain number (also as text).
+        number_unit_s: What a plain number counts, in seconds: 1 for our own keys,
+            1e-3 for `batch_timeout`, 1e-9 where Go wrote integer nanoseconds.
+
+    Raises:
+        ValueError: It is neither.
+    """
+    if isinstance(value, bool) or not isinstance(value, int | float | str):
+        raise ValueError('write a duration, like "30s", "500ms" or "1m30s"')
+    if isinstance(value, int | float):
+        return value * number_unit_s
+    text = value.strip()
+    parts = _PART.findall(text)
+    if parts and "".join(number + unit for number, unit in parts) == text:
+        return sum(float(number) * _UNITS_S[unit] for number, unit in parts)
+    try:
+        return float(text) * number_unit_s
+    except ValueError:
+        raise ValueError('write a duration, like "30s", "500ms" or "1m30s"') from None
