@@ -95,7 +95,9 @@ def group_id(group: str | None) -> int:
     try:
         return grp.getgrnam(group).gr_gid if group else -1
     except KeyError:
-        raise SocketUnusable(f"control.group {group!r} is no group of this machine: create it or leave it out") from None
+        raise SocketUnusable(
+            f"control.group {group!r} is no group of this machine: create it or leave it out"
+        ) from None
 
 
 def lock(path: str) -> int:

@@ -157,7 +157,8 @@ def progress(now_s: float, slot: Slot, heartbeat: Mapping[str, Any]) -> tuple[He
     ready_s = slot.worker.ready_s if slot.worker else None
     moved_s = max(instant for instant in (slot.progress_s, ready_s, slot.born_s) if instant is not None)
     if heartbeat.get("lag_messages") and now_s - moved_s > PROGRESS_S_MAX:
-        return Health.DEGRADED, f"{heartbeat['lag_messages']} messages wait and none was settled for {PROGRESS_S_MAX:g} s"
+        waiting = heartbeat["lag_messages"]
+        return Health.DEGRADED, f"{waiting} messages wait and none was settled for {PROGRESS_S_MAX:g} s"
     return Health.HEALTHY, None
 
 
@@ -176,25 +177,27 @@ def server(pictures: list[dict[str, Any]], connected: str, name: str, key: str) 
     """Sum up one server over the slots: connected when every worker that lives is."""
     living = [picture for picture in pictures if picture["state"] in ALIVE]
     names = sorted({picture[name] for picture in living if picture[name]})
-    return {"connected": bool(living) and all(picture[connected] for picture in living), key: ", ".join(names) or None}
+    is_connected = bool(living) and all(picture[connected] for picture in living)
+    return {"connected": is_connected, key: ", ".join(names) or None}
 
 
 def totals(pictures: list[dict[str, Any]]) -> dict[str, Any]:
     """Sum up the slots; lag is null while no worker knows it."""
     lags = [picture["lag_messages"] for picture in pictures if picture["lag_messages"] is not None]
+    lags_s = [picture["lag_s"] for picture in pictures if picture["lag_s"] is not None]
     summed = ("messages_total", "rows_total", "dead_letters_total", "already_written_total", "restarts")
     return {
         **{name: sum(picture[name] for picture in pictures) for name in summed},
         "messages_per_s": round(sum(picture["messages_per_s"] for picture in pictures), 1),
         "rows_per_s": round(sum(picture["rows_per_s"] for picture in pictures), 1),
         "lag_messages": sum(lags) if lags else None,
-        "lag_s": max((picture["lag_s"] for picture in pictures if picture["lag_s"] is not None), default=None),
+        "lag_s": max(lags_s, default=None),
     }
 
 
 def rates(slot: Slot) -> tuple[float, float]:
     """Return messages and rows per second over the last heartbeats."""
-    samples = slot.worker.samples if slot.worker else ()
+    samples = list(slot.worker.samples) if slot.worker else []
     if len(samples) < 2 or samples[-1][0] <= samples[0][0]:
         return 0.0, 0.0
     (first_s, messages, rows), (last_s, messages_now, rows_now) = samples[0], samples[-1]

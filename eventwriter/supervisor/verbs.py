@@ -39,7 +39,7 @@ class Desk(Protocol):
         """Begin to drain everything and exit; asked again, quickly."""
 
     def reload(self) -> str:
-        """Read the configuration again and say what changed; raises EventwriterError where it cannot be used."""
+        """Read the configuration again, say what changed; raises EventwriterError where it cannot be used."""
 
 
 def status(desk: Desk, _request: Request) -> Any:

@@ -1,0 +1,174 @@
+"""
+The slots and their living workers: forking them, hearing them, commanding them, burying them.
+
+This is the acting half of the supervisor. It decides nothing beyond what follows
+an exit; `plan` decides, `main` passes the decisions on.
+"""
+
+import logging
+import os
+import selectors
+import signal
+from collections.abc import Callable
+
+from eventwriter import clock
+from eventwriter.model import SlotName
+from eventwriter.supervisor import processes
+from eventwriter.supervisor.backoff import rest_after
+from eventwriter.supervisor.fleet import Fleet
+from eventwriter.supervisor.plan import Action, Drain, Dump, Forget, Kill, Start, Stop
+from eventwriter.supervisor.slot import Slot, State, Worker
+
+log = logging.getLogger(__name__)
+
+
+class Crew:
+    """
+    All slots; the only writer of them, but for what operators want of them.
+
+    Args:
+        selector: The loop's; workers' links and pidfds are registered with it.
+        close_parents: Closes, in a child, the supervisor's descriptors other than the workers'.
+        random: From 0 to below 1, for the jitter of restarts.
+    """
+
+    def __init__(
+        self, selector: selectors.BaseSelector, close_parents: Callable[[], None], random: Callable[[], float]
+    ) -> None:
+        self.slots: dict[SlotName, Slot] = {}
+        self.unclean = False
+        """Whether a worker, asked to exit, had to be killed or failed in doing so."""
+        self._selector, self._close_parents, self._random = selector, close_parents, random
+
+    def adopt(self, now_s: float, fleet: Fleet) -> None:
+        """Make a slot for everything wanted, in the configuration's order; slots that must go come last."""
+        gone = [name for name in self.slots if name not in fleet.fingerprints]
+        self.slots = {name: self.slots.get(name) or Slot(name, now_s) for name in [*fleet.fingerprints, *gone]}
+
+    def is_empty(self) -> bool:
+        """Say whether no worker lives."""
+        return all(slot.worker is None for slot in self.slots.values())
+
+    def tell_all(self, command: dict[str, str]) -> None:
+        """Send a command to every living worker."""
+        for slot in self.slots.values():
+            if slot.worker:
+                processes.send(slot.worker, command)
+
+    def hear(self, now_s: float) -> None:
+        """Take in what workers have sent."""
+        for slot in self.slots.values():
+            self._hear_one(now_s, slot)
+
+    def reap(self, now_s: float, fleet: Fleet) -> None:
+        """Bury the workers that exited; strangers (as process 1 of a container has them) are let go."""
+        owners = {slot.worker.pid: slot for slot in self.slots.values() if slot.worker}
+        for pid, status in processes.reap():
+            if slot := owners.get(pid):
+                self._hear_one(now_s, slot)
+                self._bury(now_s, slot, status, fleet)
+
+    def act(self, now_s: float, action: Action, fleet: Fleet) -> None:
+        """Carry out one decision."""
+        slot = self.slots[action.slot]
+        match action:
+            case Start():
+                self._start(now_s, slot, fleet)
+            case Forget():
+                del self.slots[slot.name]
+            case Drain(_, reason, asked):
+                self._command(slot, "drain", reason)
+                slot.state, slot.restart_asked = State.DRAINING, False
+                alive(slot).drain_s, alive(slot).asked = now_s, asked
+            case Stop():
+                self._command(slot, "stop", "quick stop")
+                alive(slot).stop_s = now_s
+            case Dump(_, reason):
+                log.warning("worker is asked for its stacks", extra={"slot": str(slot.name), "reason": reason})
+                processes.signal_worker(alive(slot), signal.SIGUSR1)
+                alive(slot).dump_s = now_s
+            case Kill(_, reason):
+                log.error("worker is killed", extra={"slot": str(slot.name), "reason": reason})
+                processes.signal_worker(alive(slot), signal.SIGKILL)
+                alive(slot).killed_s, alive(slot).kill_reason = now_s, reason
+
+    def close(self) -> None:
+        """Kill what is still there (nothing, unless the supervisor broke) and close all descriptors."""
+        for slot in self.slots.values():
+            if slot.worker:
+                processes.signal_worker(slot.worker, signal.SIGKILL)
+        self.abandon()
+
+    def abandon(self) -> None:
+        """Close the descriptors of all workers, as a forked child does with its copies."""
+        for slot in self.slots.values():
+            if slot.worker:
+                slot.worker.close()
+
+    def _start(self, now_s: float, slot: Slot, fleet: Fleet) -> None:
+        slot.restart_asked = slot.held = False
+        try:
+            pid, pidfd, link = processes.start(slot.name, fleet.child, self._close_parents)
+        except OSError as error:
+            self._rest(now_s, slot, f"no process could be started: {os.strerror(error.errno or 0)}", fleet)
+            return
+        slot.worker = Worker(pid, pidfd, link, now_s, fleet.fingerprints[slot.name])
+        slot.state = State.STARTING
+        slot.starts += 1
+        self._selector.register(link, selectors.EVENT_READ)
+        self._selector.register(pidfd, selectors.EVENT_READ)
+        log.info("worker started", extra={"slot": str(slot.name), "pid": pid})
+
+    def _command(self, slot: Slot, command: str, reason: str) -> None:
+        log.info(f"worker is told to {command}", extra={"slot": str(slot.name), "reason": reason})
+        if not processes.send(alive(slot), {"type": command}):
+            log.warning("worker does not listen", extra={"slot": str(slot.name), "command": command})
+
+    def _hear_one(self, now_s: float, slot: Slot) -> None:
+        if slot.worker is None or slot.worker.deaf:
+            return
+        state = slot.state
+        try:
+            for packet in processes.receive(slot.worker.link):
+                slot.hear(now_s, packet)
+        except EOFError:
+            slot.worker.deaf = True
+            self._selector.unregister(slot.worker.link)
+        if slot.state is not state:
+            log.info("worker runs", extra={"slot": str(slot.name), "pid": slot.worker.pid})
+
+    def _bury(self, now_s: float, slot: Slot, status: int, fleet: Fleet) -> None:
+        """Let go of a worker that exited, and decide whether its slot rests."""
+        worker = alive(slot)
+        words = f"killed: {worker.kill_reason}" if worker.kill_reason else processes.in_words(status)
+        if worker.ready_s is not None and now_s - worker.ready_s >= fleet.limits.crash_loop_window_s:
+            slot.looping = False
+        self._selector.unregister(worker.pidfd)
+        if not worker.deaf:
+            self._selector.unregister(worker.link)
+        slot.bury()
+        if not (worker.asked or slot.held or slot.name not in fleet.fingerprints):
+            self._rest(now_s, slot, words, fleet)
+            return
+        slot.state, slot.last_exit = State.STOPPED, words
+        self.unclean |= status != 0
+        level = logging.INFO if status == 0 else logging.ERROR
+        log.log(level, "worker exited", extra={"slot": str(slot.name), "pid": worker.pid, "how": words})
+
+    def _rest(self, now_s: float, slot: Slot, words: str, fleet: Fleet) -> None:
+        """Let a slot rest after an exit that nobody asked for."""
+        slot.last_exit, slot.last_error, slot.last_error_at_ns = words, words, clock.now_ns()
+        slot.exits_s.append(now_s)
+        while slot.exits_s[0] < now_s - fleet.limits.crash_loop_window_s:
+            slot.exits_s.popleft()
+        rest = rest_after(len(slot.exits_s), slot.looping, fleet.limits, self._random)
+        slot.state, slot.retry_at_s = rest.state, now_s + rest.rest_s
+        slot.looping = rest.state is State.FAILED
+        about = {"slot": str(slot.name), "how": words, "again_in_s": round(rest.rest_s, 2)}
+        log.error("worker exits too often" if slot.looping else "worker exited unasked", extra=about)
+
+
+def alive(slot: Slot) -> Worker:
+    """Return the worker of a slot that is known to have one."""
+    assert slot.worker is not None, f"{slot.name} has no worker"
+    return slot.worker
