@@ -7,7 +7,10 @@ here, and nothing that knows NATS or PostgreSQL.
 
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import NamedTuple
+from typing import Any, NamedTuple
+
+Record = dict[str, Any]
+"""One decoded JSON object (or what a binary format decodes to); text in it is clean."""
 
 
 class SlotName(NamedTuple):

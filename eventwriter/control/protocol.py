@@ -18,25 +18,29 @@ REQUEST_BYTES_MAX = 64 * 1024  # a request is a verb and a name; this is generou
 ANSWER_BYTES_MAX = 4 * 1024 * 1024  # a status of a thousand slots is 1.5 MB
 
 
+Ref = str | int | None
+"""The id that a client gave its request; the answer carries it back."""
+
+
 class ProtocolError(EventwriterError):
     """
     A request that cannot be understood.
 
     Args:
         sentence: For the answer.
-        id: The request's own, where it could be read.
+        ref: The request's own id, where it could be read.
     """
 
-    def __init__(self, sentence: str, id: str | int | None = None) -> None:
+    def __init__(self, sentence: str, ref: Ref = None) -> None:
         super().__init__(sentence)
-        self.id = id
+        self.ref = ref
 
 
 @dataclass(frozen=True, slots=True)
 class Request:
     """One question."""
 
-    id: str | int | None
+    ref: Ref
     verb: str
     fields: Mapping[str, Any]
     """Everything but `v`, `id` and `verb`."""
@@ -55,30 +59,30 @@ def parse(line: bytes) -> Request:
         raise ProtocolError("a request is one JSON object on one line") from None
     if not isinstance(said, dict):
         raise ProtocolError("a request is one JSON object on one line")
-    id = said.pop("id", None)
-    if not isinstance(id, str | int | None):
+    ref = said.pop("id", None)
+    if not isinstance(ref, str | int | None):
         raise ProtocolError("id must be a string or a whole number")
     if (version := said.pop("v", None)) != VERSION:
-        raise ProtocolError(f"version {version!r} is not spoken here, only {VERSION}: use the same release", id)
+        raise ProtocolError(f"version {version!r} is not spoken here, only {VERSION}: use the same release", ref)
     verb = said.pop("verb", None)
     if not isinstance(verb, str):
-        raise ProtocolError("a request needs a verb, such as status", id)
-    return Request(id, verb, said)
+        raise ProtocolError("a request needs a verb, such as status", ref)
+    return Request(ref, verb, said)
 
 
-def question(id: int, verb: str, fields: Mapping[str, Any]) -> bytes:
+def question(ref: Ref, verb: str, fields: Mapping[str, Any]) -> bytes:
     """Return a request as a line."""
-    return json.dumps({"v": VERSION, "id": id, "verb": verb, **fields}).encode() + b"\n"
+    return json.dumps({"v": VERSION, "id": ref, "verb": verb, **fields}).encode() + b"\n"
 
 
-def answer(id: str | int | None, result: Any) -> bytes:
+def answer(ref: Ref, result: Any) -> bytes:
     """Return a good answer as a line; a refusal where it would be too large."""
-    line = json.dumps({"v": VERSION, "id": id, "ok": True, "result": result}).encode() + b"\n"
+    line = json.dumps({"v": VERSION, "id": ref, "ok": True, "result": result}).encode() + b"\n"
     if len(line) > ANSWER_BYTES_MAX:
-        return refusal(id, f"the answer has {len(line)} bytes, more than {ANSWER_BYTES_MAX}")
+        return refusal(ref, f"the answer has {len(line)} bytes, more than {ANSWER_BYTES_MAX}")
     return line
 
 
-def refusal(id: str | int | None, sentence: str) -> bytes:
+def refusal(ref: Ref, sentence: str) -> bytes:
     """Return a bad answer as a line."""
-    return json.dumps({"v": VERSION, "id": id, "ok": False, "error": sentence}).encode() + b"\n"
+    return json.dumps({"v": VERSION, "id": ref, "ok": False, "error": sentence}).encode() + b"\n"

@@ -137,7 +137,7 @@ class Server:
         try:
             reply = answer(parse(bytes(line)), client.who)
         except ProtocolError as error:
-            reply = refusal(error.id, str(error))
+            reply = refusal(error.ref, str(error))
         self._say(client, reply, now_s)
 
     def _say(self, client: Client, line: bytes, now_s: float) -> None:

@@ -8,8 +8,8 @@ letter, or with None where the configuration says to ignore its subject.
 from collections.abc import Callable
 
 from eventwriter.errors import Poison
-from eventwriter.model import Message
-from eventwriter.tables.table import Record
+from eventwriter.model import Message, Record
+
 
 Decoded = tuple[Message, list[Record] | Poison | None]
 

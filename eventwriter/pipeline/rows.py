@@ -11,11 +11,11 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
 from eventwriter.errors import Poison
-from eventwriter.model import Message, Trigger
+from eventwriter.model import Message, Record, Trigger
 from eventwriter.pipeline.batch import Batch
 from eventwriter.pipeline.coverage import Tracker
 from eventwriter.pipeline.decode import Decoded
-from eventwriter.tables.table import Record, RowBuilder
+from eventwriter.tables.table import RowBuilder
 
 EncodeRow = Callable[[Sequence[object], bytearray], None]
 

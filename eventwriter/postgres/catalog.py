@@ -202,7 +202,8 @@ def _problems(
     unknown = [c for c in real if c.not_null and not c.has_default and not c.generated and c.name not in filled]
     problems.extend(
         f"table {target}: column {column.name} ({column.type}) is NOT NULL without a default and unknown to"
-        f" eventwriter; mend it with ALTER TABLE {target} ALTER COLUMN {quoted(column.name)} SET DEFAULT ... (or DROP NOT NULL)"
+        f" eventwriter; mend it with ALTER TABLE {target} ALTER COLUMN {quoted(column.name)} SET DEFAULT ...,"
+        " or DROP NOT NULL"
         for column in unknown
     )
     return problems

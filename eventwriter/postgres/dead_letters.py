@@ -9,8 +9,8 @@ wrong there are many.
 import orjson
 
 from eventwriter.errors import Poison
-from eventwriter.model import Message
-from eventwriter.tables.table import Build, Column, Record, Row, RowBuilder, Table
+from eventwriter.model import Message, Record
+from eventwriter.tables.table import Build, Column, Row, RowBuilder, Table
 
 _POSTGRES_EPOCH_US = 946_684_800_000_000
 """2000-01-01 UTC in microseconds since 1970."""

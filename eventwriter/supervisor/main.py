@@ -181,12 +181,12 @@ class Supervisor:
         if request.verb not in ("status", "ping"):
             log.info("an operator asks", extra={"verb": request.verb, "who": who, "of": request.fields.get("slot")})
         try:
-            return protocol.answer(request.id, obey(self, request))
+            return protocol.answer(request.ref, obey(self, request))
         except EventwriterError as error:
-            return protocol.refusal(request.id, "; ".join(str(error).splitlines()))
+            return protocol.refusal(request.ref, "; ".join(str(error).splitlines()))
         except Exception:
             log.exception("a verb broke", extra={"verb": request.verb})
-            return protocol.refusal(request.id, f"{request.verb} broke; the daemon's log says where")
+            return protocol.refusal(request.ref, f"{request.verb} broke; the daemon's log says where")
 
     def _close_in_child(self) -> None:
         """Close a forked child's copies of every descriptor that is the supervisor's own."""

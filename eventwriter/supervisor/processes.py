@@ -7,18 +7,15 @@ Everything Linux-specific is here: pidfds, `prctl`, sequenced-packet sockets.
 import contextlib
 import ctypes
 import faulthandler
-import gc
 import json
 import os
 import signal
 import socket
 import sys
-import threading
 import traceback
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any, Never
 
-from eventwriter.errors import Fatal
 from eventwriter.model import SlotName
 from eventwriter.supervisor.slot import Worker
 
@@ -34,20 +31,6 @@ PR_SET_NAME = 15
 STDERR = 2  # the descriptor: sys.stderr may have been replaced by an object without one
 NAME_BYTES_MAX = 15  # TASK_COMM_LEN of linux/sched.h, without the trailing zero
 LIBC = ctypes.CDLL(None, use_errno=True)  # loaded before forking: a child should not have to search for it
-
-
-def share_memory() -> None:
-    """
-    Make ready to fork: what is loaded by now is never traversed, and so never copied, by a child's collector.
-
-    Raises:
-        Fatal: A thread is running; a lock that it holds would stay locked in every child.
-    """
-    if threading.active_count() != 1:
-        names = ", ".join(sorted(thread.name for thread in threading.enumerate()))
-        raise Fatal(f"the supervisor cannot fork while threads run ({names}); please report this, it is a bug")
-    gc.collect()
-    gc.freeze()
 
 
 def start(name: SlotName, child: Child, close_parents: Callable[[], None]) -> tuple[int, int, socket.socket]:

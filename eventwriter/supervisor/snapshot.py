@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from enum import IntEnum
 from typing import Any
 
-from eventwriter.supervisor.slot import ALIVE, Slot, State
+from eventwriter.supervisor.slot import ALIVE, Slot, State, Worker
 
 VERSION = 1
 PROGRESS_S_MAX = 30.0  # a batch that PostgreSQL takes longer for is worth an operator's look
@@ -54,6 +54,10 @@ class Health(IntEnum):
 
     def __str__(self) -> str:
         return self.name.lower()
+
+
+Judgement = tuple[Health, str | None]
+"""Health, and a sentence unless it is healthy."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,11 +124,11 @@ def slot_picture(now_s: float, slot: Slot) -> dict[str, Any]:
     }
 
 
-def slot_health(now_s: float, slot: Slot) -> tuple[Health, str | None]:
+def slot_health(now_s: float, slot: Slot) -> Judgement:
     """Judge one slot; with a sentence unless it is healthy."""
-    heartbeat = slot.worker.heartbeat if slot.worker else {}
-    said = heartbeat.get("reason") or slot.last_error
     match slot.state:
+        case State.RUNNING if slot.worker:
+            return running_health(now_s, slot, slot.worker)
         case State.FAILED:
             return Health.FAILING, f"its workers exit too often: {slot.last_exit}"
         case State.STARTING if slot.looping:
@@ -135,34 +139,45 @@ def slot_health(now_s: float, slot: Slot) -> tuple[Health, str | None]:
             return Health.DEGRADED, "draining"
         case State.STOPPED if slot.held:
             return Health.DEGRADED, f"drained by an operator; `eventwriter-ctl restart {slot.name}` starts it"
-        case State.RUNNING if heartbeat.get("state") == "parked":
-            return Health.FAILING, said or "an operator must act; see the log"
-        case State.RUNNING if heartbeat.get("state") == "running":
-            return progress(now_s, slot, heartbeat)
-        case State.RUNNING:
-            return Health.DEGRADED, said or "waiting for a server"
         case _ if slot.ever_ready:
             return Health.DEGRADED, "restarting"
         case _ if now_s - slot.born_s < START_S_MAX:
             return Health.STARTING, "starting"
         case _:
-            return Health.DEGRADED, said or f"not running {START_S_MAX:g} s after its start"
+            return Health.DEGRADED, said(slot) or f"not running {START_S_MAX:g} s after its start"
 
 
-def progress(now_s: float, slot: Slot, heartbeat: Mapping[str, Any]) -> tuple[Health, str | None]:
+def running_health(now_s: float, slot: Slot, worker: Worker) -> Judgement:
+    """Judge a slot whose worker lives, by what it says: running, waiting for a server, or parked."""
+    match worker.heartbeat.get("state"):
+        case "running":
+            return progress(now_s, slot, worker)
+        case "parked":
+            return Health.FAILING, said(slot) or "an operator must act; see the log"
+        case _:
+            return Health.DEGRADED, said(slot) or "waiting for a server"
+
+
+def said(slot: Slot) -> str | None:
+    """Return the worker's own sentence about its state, or else the last error."""
+    reason = slot.worker.heartbeat.get("reason") if slot.worker else None
+    return reason or slot.last_error
+
+
+def progress(now_s: float, slot: Slot, worker: Worker) -> Judgement:
     """Judge a slot whose worker says that it runs: is it connected, and does anything move?"""
-    for what in ("nats", "postgres"):
-        if not heartbeat.get(f"{what}_connected"):
-            return Health.DEGRADED, f"not connected to {'NATS' if what == 'nats' else 'PostgreSQL'}"
-    ready_s = slot.worker.ready_s if slot.worker else None
-    moved_s = max(instant for instant in (slot.progress_s, ready_s, slot.born_s) if instant is not None)
+    heartbeat = worker.heartbeat
+    for what, name in (("nats_connected", "NATS"), ("postgres_connected", "PostgreSQL")):
+        if not heartbeat.get(what):
+            return Health.DEGRADED, f"not connected to {name}"
+    moved_s = max(instant for instant in (slot.progress_s, worker.ready_s, slot.born_s) if instant is not None)
     if heartbeat.get("lag_messages") and now_s - moved_s > PROGRESS_S_MAX:
         waiting = heartbeat["lag_messages"]
         return Health.DEGRADED, f"{waiting} messages wait and none was settled for {PROGRESS_S_MAX:g} s"
     return Health.HEALTHY, None
 
 
-def overall(daemon: Daemon, pictures: list[dict[str, Any]]) -> tuple[Health, str | None]:
+def overall(daemon: Daemon, pictures: list[dict[str, Any]]) -> Judgement:
     """Judge the daemon by its worst slot; the sentence names that slot."""
     if daemon.stopping:
         return Health.DEGRADED, "stopping"

@@ -25,10 +25,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from eventwriter.model import Message, Origin, Tally
-
-Record = dict[str, Any]
-"""One decoded JSON object (or what a binary format decodes to); text in it is clean."""
+from eventwriter.model import Message, Origin, Record, Tally
 
 Row = tuple[Any, ...]
 

@@ -1,0 +1,191 @@
+"""
+How single fields are read, the same way for every kind.
+
+Lookup is by presence, not truth: `false`, `0` and `""` are values, null is absence.
+"""
+
+import datetime as dt
+import math
+from collections.abc import Sequence
+from typing import Any
+
+from eventwriter.errors import Poison
+from eventwriter.formats.plain_json import dumps, loads_clean
+from eventwriter.model import Message, Record, Tally
+
+POSTGRES_EPOCH_US = 946_684_800_000_000
+"""2000-01-01 UTC: microseconds since 1970."""
+_LATEST_US = 9_214_646_400_000_000
+"""2262-01-01 UTC: microseconds since 1970; later instants are junk."""
+_EPOCH = dt.datetime(1970, 1, 1, tzinfo=dt.UTC)
+_DAY_US = 86_400_000_000
+
+INT4 = (-(2**31), 2**31 - 1)
+INT8 = (-(2**63), 2**63 - 1)
+
+
+def names(snake: str, *aliases: str) -> tuple[str, ...]:
+    """Return the keys under which a field is looked up: snake_case, camelCase, then the aliases."""
+    head, *rest = snake.split("_")
+    camel = head + "".join(part.capitalize() for part in rest)
+    return tuple(dict.fromkeys((snake, camel, *aliases)))
+
+
+def find(record: Record, keys: Sequence[str]) -> Any:
+    """Return the first value that is there and is not null; None where there is none."""
+    for key in keys:
+        value = record.get(key)
+        if value is not None:
+            return value
+    return None
+
+
+def text(value: Any) -> str | None:
+    """Return text; numbers and booleans as their JSON text, objects and arrays as compact JSON."""
+    if value is None or value.__class__ is str:
+        return value  # type: ignore[no-any-return]
+    return dumps(value).decode()
+
+
+def number(value: Any) -> float | None:
+    """Return a number for a float column: of numbers, booleans (1, 0) and wholly numeric text; None for junk."""
+    if value.__class__ is float or value.__class__ is int or value.__class__ is bool:
+        try:
+            return float(value)
+        except OverflowError:
+            return math.inf if value > 0 else -math.inf
+    if value.__class__ is str and "_" not in value:
+        try:
+            return float(value)
+        except ValueError:
+            return None
+    return None
+
+
+def integer(value: Any, limits: tuple[int, int], tally: Tally) -> int | None:
+    """Return an integer within `limits`, clamped (and counted) where it is outside; None for junk."""
+    if value.__class__ is not int:
+        if value is None or value.__class__ is bool:
+            return None if value is None else int(value)
+        value = _integral(value)
+        if value is None:
+            return None
+    low, high = limits
+    if low <= value <= high:
+        return value  # type: ignore[no-any-return]
+    tally.clamped += 1
+    return low if value < low else high
+
+
+def _integral(value: Any) -> int | None:
+    if value.__class__ is str:
+        stripped = value.strip()
+        try:
+            return int(stripped) if "_" not in stripped and len(stripped) < 40 else None
+        except ValueError:
+            value = number(stripped)
+    if value.__class__ is float and math.isfinite(value) and value == int(value):
+        return int(value)
+    return None
+
+
+def boolean(value: Any, default: bool | None) -> bool | None:
+    """Return a boolean: of booleans, 0 and 1, and the words true/false/yes/no; `default` for anything else."""
+    if value.__class__ is bool:
+        return value  # type: ignore[no-any-return]
+    if value.__class__ in (int, float) and value in (0, 1):
+        return bool(value)
+    if value.__class__ is str:
+        return {"true": True, "1": True, "yes": True, "false": False, "0": False, "no": False}.get(
+            value.strip().lower(), default
+        )
+    return default
+
+
+def instant_us(value: Any) -> int | None:
+    """
+    Read an instant: ISO 8601 text (no offset means UTC; digits beyond microseconds are cut),
+    or a number, also as text, in seconds, milliseconds, microseconds or nanoseconds by its magnitude.
+
+    Returns:
+        Microseconds since 1970 UTC; None where it is missing, zero, negative,
+        unreadable, or in 2262 or later.
+    """
+    kind = value.__class__
+    if kind is str:
+        if value[4:5] == "-":
+            us = _iso_us(value)
+        else:
+            as_number = number(value)
+            us = _iso_us(value) if as_number is None else _magnitude_us(value, as_number)
+    elif kind is int or kind is float:
+        us = _magnitude_us(value, value)
+    else:
+        return None
+    return us if us is not None and 0 < us < _LATEST_US else None
+
+
+def _iso_us(value: str) -> int | None:
+    try:
+        moment = dt.datetime.fromisoformat(value.strip())
+    except ValueError:
+        return None
+    if moment.tzinfo is None:
+        moment = moment.replace(tzinfo=dt.UTC)
+    delta = moment - _EPOCH
+    return delta.days * _DAY_US + delta.seconds * 1_000_000 + delta.microseconds
+
+
+def _magnitude_us(exact: Any, value: float) -> int | None:
+    if not math.isfinite(value):
+        return None
+    whole: Any = exact if exact.__class__ is int else value
+    if exact.__class__ is str and exact.strip().isdigit():
+        whole = int(exact)
+    size = abs(whole)
+    if size < 1e11:
+        return round(whole * 1_000_000)
+    if size < 1e14:
+        return int(whole * 1000)
+    return int(whole) if size < 1e17 else int(whole) // 1000
+
+
+def timestamp(value: Any, message: Message, tally: Tally) -> int:
+    """Return an instant as PostgreSQL counts (µs since 2000 UTC); the message's JetStream timestamp, counted, where unusable."""
+    us = instant_us(value) if value is not None else None
+    if us is None:
+        tally.timestamp_defaulted += 1
+        us = message.timestamp_ns // 1000
+    return us - POSTGRES_EPOCH_US
+
+
+def json_value(value: Any) -> Any:
+    """Return what a JSON column stores: text that is itself a JSON object or array is parsed first."""
+    if value.__class__ is str and value[:1] in ("{", "["):
+        try:
+            return loads_clean(value)
+        except ValueError:
+            return value
+    return value
+
+
+def jsonb(value: Any) -> bytes | None:
+    """Return jsonb's binary form, or None for None."""
+    return None if value is None else b"\x01" + dumps(value)
+
+
+def without(value: Any, redact: frozenset[str]) -> Any:
+    """Return `value` without the keys (compared in lower case) that are never stored, all the way down."""
+    if value.__class__ is dict:
+        return {k: without(v, redact) for k, v in value.items() if k.lower() not in redact}
+    if value.__class__ is list:
+        return [without(v, redact) for v in value]
+    return value
+
+
+def required(value: str | None, what: str) -> str:
+    """Return `value`; Poison `missing_field` where it is absent or empty."""
+    if not value:
+        raise Poison("missing_field", f"{what} is missing or empty")
+    return value
+

@@ -1,0 +1,55 @@
+"""
+What comes in and where it lands: one literal table.
+
+To add a kind: a file in `formats/` if its encoding is new, a file in `tables/`, and
+one line here.
+"""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+
+from eventwriter.errors import Fatal
+from eventwriter.formats import plain_json
+from eventwriter.model import Message, Record
+from eventwriter.tables.netflow_metrics import NETFLOW_METRICS
+from eventwriter.tables.ocsf_network_activity import OCSF_NETWORK_ACTIVITY
+from eventwriter.tables.table import Table
+from eventwriter.tables.timeseries_metrics import TIMESERIES_METRICS
+
+
+@dataclass(frozen=True, slots=True)
+class Kind:
+    """
+    One kind of message.
+
+    Attributes:
+        decode: Bytes to records; raises only `Poison`.
+        tables: The tables that it can fill; the first is the default.
+    """
+
+    name: str
+    decode: Callable[[Message], list[Record]]
+    tables: tuple[Table, ...]
+
+
+def _json(message: Message) -> list[Record]:
+    return plain_json.decode(message.payload)
+
+
+KINDS: Mapping[str, Kind] = {
+    "telemetry": Kind("telemetry", _json, (TIMESERIES_METRICS,)),
+    "netflow": Kind("netflow", _json, (OCSF_NETWORK_ACTIVITY, NETFLOW_METRICS)),
+}
+
+
+def kind(name: str) -> Kind:
+    """
+    Look a kind up.
+
+    Raises:
+        Fatal: This version does not have it.
+    """
+    found = KINDS.get(name)
+    if found is None:
+        raise Fatal(f"kind {name!r} is not in this version of eventwriter; it has {', '.join(KINDS)}")
+    return found
