@@ -59,6 +59,8 @@ def open_database(conninfo: str, target: str) -> Connection:
     """
     try:
         return psycopg.connect(conninfo, autocommit=True, prepare_threshold=None)
+    except psycopg.ProgrammingError as error:
+        raise Fatal(f"the connection string of {target} cannot be read; check postgres.dsn") from error
     except psycopg.Error as error:
         raise refusal(error, target) from error
     except OSError as error:

@@ -1,8 +1,10 @@
 """What should run, as the configuration has it: one fingerprint for each slot, the limits, and the worker's code."""
 
 import hashlib
+import json
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any, Protocol, runtime_checkable
 
 from eventwriter.config.settings import Settings
 from eventwriter.model import SlotName
@@ -32,16 +34,27 @@ def fleet_of(settings: Settings, child: Child) -> Fleet:
         settings: Valid, and enabled.
         child: A worker's code; it has the same settings.
     """
-    common = settings.model_dump_json(exclude=set(OWN_SECTIONS))
-    fingerprints = {
-        name: fingerprint(common, settings.stream(name.stream).model_dump_json()) for name in settings.slots()
-    }
+    common = settings.model_dump(exclude=set(OWN_SECTIONS))
+    fingerprints = {name: fingerprint([common, settings.stream(name.stream).model_dump()]) for name in settings.slots()}
     return Fleet(fingerprints, limits_of(settings), child, settings.log.level)
 
 
-def fingerprint(*texts: str) -> str:
-    """Return a short name for settings; no secret can be read back from it."""
-    return hashlib.sha256("\0".join(texts).encode()).hexdigest()[:16]
+def fingerprint(plain: Any) -> str:
+    """Return a short name for settings, secrets included; nothing can be read back from it."""
+    return hashlib.sha256(json.dumps(plain, default=reveal, sort_keys=True).encode()).hexdigest()[:16]
+
+
+@runtime_checkable
+class Secret(Protocol):
+    """A text that does not print itself, as settings wrap passwords."""
+
+    def get_secret_value(self) -> str:
+        """Return the text."""
+
+
+def reveal(value: object) -> str:
+    """Return what JSON cannot write as text; a changed password must change the fingerprint."""
+    return value.get_secret_value() if isinstance(value, Secret) else repr(value)
 
 
 def limits_of(settings: Settings) -> Limits:

@@ -1,0 +1,197 @@
+"""The command `eventwriter-ctl`: an operator's questions to a running daemon, over its control socket."""
+
+import json
+import os
+import sys
+import tempfile
+import time
+from collections.abc import Mapping
+from typing import Any
+
+import click
+from rich.console import Console, RenderableType
+from rich.live import Live
+from rich.text import Text
+
+from eventwriter import __version__, clock
+from eventwriter.cli.main import EXIT_UNREACHABLE, config_path, obey
+from eventwriter.cli.render import render
+from eventwriter.control.client import Client, Unreachable
+from eventwriter.errors import ConfigError
+
+EXIT_OF_STATUS = {"healthy": 0, "starting": 1, "degraded": 1, "failing": 2}
+WATCH_S = 2.0  # rates are means over five seconds; looking more often shows little more
+POLL_S = 0.2
+GONE_S_MAX = 5.0  # between the socket's end and the process's there are milliseconds
+
+
+@click.group(context_settings={"help_option_names": ["-h", "--help"]})
+@click.option("--socket", "path", metavar="PATH", help="Control socket of the daemon. Default: as it chooses its own.")
+@click.option("--config", metavar="FILE", help="Configuration of the daemon, to find its control socket.")
+@click.version_option(__version__, prog_name="eventwriter-ctl")
+@click.pass_context
+def cli(ctx: click.Context, path: str | None, config: str | None) -> None:
+    """
+    Ask a running eventwriter how it is, and tell it what to do.
+
+    Exit codes of status: 0 healthy, 1 degraded or starting, 2 failing, 3 no daemon answers.
+    """
+    ctx.obj = Client(path or socket_path(config, os.environ))
+
+
+def socket_path(config: str | None, environ: Mapping[str, str]) -> str:
+    """Return the control socket that the configuration names, or else the first usual one that is there."""
+    # Imported here: with --socket, which scripts use, the settings' 0.2 s are not spent.
+    from eventwriter.config.load import load
+
+    runtime = environ.get("XDG_RUNTIME_DIR")
+    usual = ["/run/eventwriter/control.sock", os.path.join(runtime, "eventwriter.sock") if runtime else ""]
+    usual.append(os.path.join(tempfile.gettempdir(), f"eventwriter-{os.getuid()}.sock"))
+    there = [path for path in usual if path and os.path.exists(path)]
+    try:
+        control = load(config_path(config, environ), environ).settings.control
+    except ConfigError:  # a mistake elsewhere in the file must not keep an operator from asking
+        return there[0] if there else usual[-1]
+    return there[0] if there and "socket" not in control.model_fields_set else control.socket
+
+
+@cli.command()
+@click.option("--json", "as_json", is_flag=True, help="The whole snapshot as one JSON object.")
+@click.option(
+    "--watch", "watch_s", type=click.FloatRange(min=0.1), is_flag=False, flag_value=WATCH_S, metavar="[SECONDS]",
+    help=f"Again and again, every {WATCH_S:g} seconds unless given, until ^C.",
+)  # fmt: skip
+@click.pass_obj
+def status(client: Client, as_json: bool, watch_s: float | None) -> int:
+    """Show servers, totals and every slot."""
+    if watch_s is not None:
+        return watch(client, as_json, watch_s)
+    picture = client.call("status")
+    show(picture, as_json)
+    return EXIT_OF_STATUS[picture["status"]]
+
+
+def show(picture: Mapping[str, Any], as_json: bool) -> None:
+    """Print one snapshot."""
+    if as_json:
+        click.echo(json.dumps(picture))
+    else:
+        console = Console(highlight=False)
+        console.print(render(picture, console.width))
+
+
+def watch(client: Client, as_json: bool, watch_s: float) -> int:
+    """Show snapshots until ^C; a daemon that goes away is waited for. Returns the last one's exit code."""
+    console, code = Console(highlight=False), EXIT_UNREACHABLE
+    view: RenderableType
+    on_screen = console.is_terminal and not as_json
+    try:
+        with Live(console=console, screen=on_screen, auto_refresh=False) as live:
+            while True:
+                try:
+                    picture = client.call("status")
+                except Unreachable as error:
+                    code, view = EXIT_UNREACHABLE, Text(str(error))
+                    if not on_screen:
+                        click.echo(str(error), err=True)
+                else:
+                    code, view = EXIT_OF_STATUS[picture["status"]], render(picture, console.width)
+                    if not on_screen:
+                        show(picture, as_json)
+                if on_screen:
+                    live.update(view, refresh=True)
+                time.sleep(watch_s)
+    except KeyboardInterrupt:
+        return code
+
+
+@cli.command()
+@click.argument("slot", default="all")
+@click.pass_obj
+def drain(client: Client, slot: str) -> None:
+    """
+    Finish what is open and stop, for one SLOT, a STREAM, or all.
+
+    Drained slots stay stopped, and their messages wait in NATS, until `restart`.
+    """
+    names = client.call("drain", slot=slot)["draining"]
+    click.echo(f"draining {', '.join(names)}")
+
+
+@cli.command()
+@click.argument("slot")
+@click.pass_obj
+def restart(client: Client, slot: str) -> None:
+    """Drain and start anew one SLOT (NETFLOW/0), a STREAM, or all."""
+    names = client.call("restart", slot=slot)["restarting"]
+    click.echo(f"restarting {', '.join(names)}")
+
+
+@cli.command()
+@click.pass_obj
+def reload(client: Client) -> None:
+    """Read the configuration again; only workers whose settings changed are replaced."""
+    click.echo(client.call("reload")["reloaded"])
+
+
+@cli.command()
+@click.pass_obj
+def ping(client: Client) -> None:
+    """Say whether a daemon answers."""
+    started_s = clock.monotonic_s()
+    answer = client.call("ping")
+    took_ms = (clock.monotonic_s() - started_s) * 1e3
+    click.echo(f"eventwriter (pid {answer['pid']}) answers on {client.path} in {took_ms:.1f} ms")
+
+
+@cli.command()
+@click.option("--now", is_flag=True, help="Do not wait for open work; what is lost is delivered again.")
+@click.pass_obj
+def stop(client: Client, now: bool) -> int:
+    """Finish what is open, stop the daemon, and wait until it is gone."""
+    pid = client.call("stop")["pid"]
+    if now:
+        client.call("stop")  # the second one does not wait
+    said = ""
+    while (line := progress(client)) is not None:
+        if line != said:
+            click.echo(line)
+            said = line
+        time.sleep(POLL_S)
+    return await_end(pid)
+
+
+def progress(client: Client) -> str | None:
+    """Say which slots still have a worker; None when the daemon no longer answers."""
+    try:
+        slots = client.call("status")["slots"]
+    except Unreachable:
+        return None
+    left = [slot["name"] for slot in slots if slot["pid"] is not None]
+    return f"waiting for {', '.join(left)}" if left else "waiting for the daemon"
+
+
+def await_end(pid: int) -> int:
+    """Wait for the process itself, which outlives its socket by milliseconds; returns the exit code."""
+    deadline_s = clock.monotonic_s() + GONE_S_MAX
+    while clock.monotonic_s() < deadline_s:
+        if not os.path.exists(f"/proc/{pid}") or is_zombie(pid):
+            click.echo(f"stopped (pid {pid})")
+            return 0
+        time.sleep(POLL_S / 4)
+    click.echo(f"pid {pid} no longer answers but is still there", err=True)
+    return 1
+
+
+def is_zombie(pid: int) -> bool:
+    """Say whether a process has ended and only waits for its parent to look."""
+    try:
+        with open(f"/proc/{pid}/stat", "rb") as file:
+            return file.read().rpartition(b")")[2].split()[0] in (b"Z", b"X")
+    except OSError:
+        return True
+
+
+def main() -> None:
+    """Entry point of `eventwriter-ctl`."""
+    sys.exit(obey(cli, sys.argv[1:], "eventwriter-ctl"))

@@ -1,0 +1,110 @@
+"""
+The command `eventwriter`: finds the subcommand, turns errors into sentences and exit codes.
+
+Subcommands are imported when they are called, so that `--help` is quick and a
+broken one does not take the others with it.
+"""
+
+import importlib
+import os
+import sys
+from collections.abc import Mapping, Sequence
+
+import click
+
+from eventwriter import __version__
+from eventwriter.control.client import Unreachable
+from eventwriter.control.listen import SocketTaken
+from eventwriter.errors import ConfigError, EventwriterError, Retryable
+
+COMMANDS: Mapping[str, tuple[str, str, str]] = {
+    "run": ("eventwriter.cli.run", "run", "Run the daemon in the foreground."),
+    "check": ("eventwriter.cli.check", "check", "Try the servers, streams and tables without writing anything."),
+    "config": ("eventwriter.cli.config", "config", "Show, validate, describe the configuration."),
+    "migrate": ("eventwriter.cli.migrate", "migrate", "Create or update the tables."),
+    "demo": ("eventwriter.cli.demo", "demo", "Run everything on embedded servers with made-up traffic."),
+}
+"""Name -> (module, attribute, what `--help` says)."""
+
+CONFIG_VARIABLES = ("EVENT_WRITER_CONFIG", "CONFIG_PATH")
+CONFIG_PATHS = ("/etc/eventwriter/eventwriter.toml", "/etc/serviceradar/consumers/db-event-writer.json")
+
+EXIT_MISTAKE, EXIT_UNREACHABLE, EXIT_INTERRUPTED = 2, 3, 130
+
+
+class LazyGroup(click.Group):
+    """A group whose subcommands are named in `COMMANDS` and imported on use."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        """Return the names in the table's order."""
+        return list(COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        """Import one subcommand; None if there is none of that name."""
+        if cmd_name not in COMMANDS:
+            return None
+        module, attribute, _ = COMMANDS[cmd_name]
+        command = vars(importlib.import_module(module))[attribute]
+        assert isinstance(command, click.Command), f"{module}.{attribute} is no command"
+        return command
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """Write the list of subcommands without importing them."""
+        with formatter.section("Commands"):
+            formatter.write_dl([(name, text) for name, (_, _, text) in COMMANDS.items()])
+
+
+@click.group(cls=LazyGroup, context_settings={"help_option_names": ["-h", "--help"]})
+@click.option(
+    "--config",
+    "config_option",
+    metavar="FILE",
+    help=f"JSON or TOML. Default: ${', $'.join(CONFIG_VARIABLES)}, then the first that exists of "
+    f"{', '.join(CONFIG_PATHS)}.",
+)
+@click.version_option(__version__, prog_name="eventwriter")
+@click.pass_context
+def cli(ctx: click.Context, config_option: str | None) -> None:
+    """Move messages from NATS JetStream into PostgreSQL: nothing lost, nothing twice."""
+    ctx.obj = config_path(config_option, os.environ)
+    # Subcommands take --config as well; what was given before them is their default.
+    ctx.default_map = {name: {"config_path": ctx.obj} for name in COMMANDS}
+
+
+def config_path(option: str | None, environ: Mapping[str, str]) -> str | None:
+    """
+    Return the configuration file to read, None where there is none.
+
+    A file that somebody named is returned whether it exists or not: reading
+    another one instead would hide the mistake.
+    """
+    named = [option, *(environ.get(variable) for variable in CONFIG_VARIABLES)]
+    usual = [path for path in CONFIG_PATHS if os.path.exists(path)]
+    return next((path for path in [*named, *usual] if path), None)
+
+
+def obey(command: click.Command, arguments: Sequence[str], name: str) -> int:
+    """Run a command line; errors become sentences on stderr, and exit codes."""
+    try:
+        result = command.main(list(arguments), prog_name=name, standalone_mode=False)
+    except click.exceptions.NoArgsIsHelpError as error:
+        error.show()
+        return EXIT_MISTAKE
+    except click.ClickException as error:
+        error.show()
+        return error.exit_code
+    except (click.Abort, KeyboardInterrupt):
+        return EXIT_INTERRUPTED
+    except ConfigError as error:
+        for mistake in error.mistakes:
+            click.echo(mistake, err=True)
+        return EXIT_MISTAKE
+    except EventwriterError as error:
+        click.echo(f"{name}: {error}", err=True)
+        return EXIT_UNREACHABLE if isinstance(error, SocketTaken | Unreachable | Retryable) else EXIT_MISTAKE
+    return result if isinstance(result, int) else 0
+
+
+def main() -> None:
+    """Entry point of `eventwriter`."""
+    sys.exit(obey(cli, sys.argv[1:], "eventwriter"))
