@@ -1,28 +1,26 @@
 """
 `eventwriter migrate`: make the tables that are not there yet, and say what was done.
 
-Exit codes: 0 done; 2 the operator's mistake, or the server's refusal of a statement;
-3 the server cannot be reached or refuses the login.
+Exit codes: 0 done; 2 the operator's mistake, or a statement that the server refuses;
+3 the server cannot be reached, or refuses the login.
 """
 
 import os
 from collections.abc import Iterator
 from contextlib import closing
-from typing import NoReturn
 
 import click
 
 from eventwriter.config.load import load
-from eventwriter.errors import ConfigError, EventwriterError, Fatal, Retryable
+from eventwriter.errors import Fatal, Retryable
 from eventwriter.postgres import migrate as server
 from eventwriter.postgres.migration_plan import Wish, first_schema, without_server
 
-EXIT_MISTAKE = 2
 EXIT_UNREACHABLE = 3
 
 
 @click.command("migrate")
-@click.option("--config", "config_path", metavar="FILE", help="The daemon's configuration; postgres is read from it.")
+@click.option("--config", "config_path", metavar="FILE", help="As `eventwriter --config`; only postgres is read.")
 @click.option("--dsn", metavar="DSN", help="Connect with this instead of what the configuration says.")
 @click.option("--schema", metavar="NAME", help="Where tables go; made if missing. Default: the search path's first.")
 @click.option("--plain", is_flag=True, help="Plain tables, though TimescaleDB is there.")
@@ -30,30 +28,28 @@ EXIT_UNREACHABLE = 3
 @click.option("--dry-run", is_flag=True, help="Print the SQL for psql and change nothing.")
 def migrate(
     config_path: str | None, dsn: str | None, schema: str | None, plain: bool, chunk_interval: str | None, dry_run: bool
-) -> None:
-    """Make the tables that eventwriter writes, where they are missing."""
-    try:
-        conninfo, target, configured = connection(config_path, dsn)
-        wish = Wish(schema or configured, plain, chunk_interval)
-    except (ConfigError, Fatal) as error:
-        refuse(error, EXIT_MISTAKE)
+) -> int:
+    """
+    Make the tables that eventwriter writes, where they are missing.
+
+    A table of the same name that is there already is left as it is. May be run as
+    often as one likes, by several at once.
+    """
+    conninfo, target, configured = connection(config_path, dsn)
+    wish = Wish(schema or configured, plain, chunk_interval)
     try:
         conn = server.open_database(conninfo, target)
     except Retryable as error:
         if not dry_run:
-            refuse(error, EXIT_UNREACHABLE)
-        click.echo(f"eventwriter migrate: {error}; this is the SQL for an empty database", err=True)
-        show(without_server(wish))
-        return
+            raise
+        click.echo(f"eventwriter: {error}; so this is the SQL for an empty database", err=True)
+        return show(without_server(wish))
     except Fatal as error:
-        refuse(error, EXIT_UNREACHABLE)
-    try:
-        with closing(conn):
-            show(server.dry_run(conn, target, wish) if dry_run else server.migrate(conn, target, wish))
-    except Retryable as error:
-        refuse(error, EXIT_UNREACHABLE)
-    except Fatal as error:
-        refuse(error, EXIT_MISTAKE)
+        # Another family of exit code than a mistake: the login is the server's to grant.
+        click.echo(f"eventwriter: {error}", err=True)
+        return EXIT_UNREACHABLE
+    with closing(conn):
+        return show(server.dry_run(conn, target, wish) if dry_run else server.migrate(conn, target, wish))
 
 
 def connection(config_path: str | None, dsn: str | None) -> tuple[str, str, str | None]:
@@ -65,7 +61,7 @@ def connection(config_path: str | None, dsn: str | None) -> tuple[str, str, str 
 
     Raises:
         ConfigError: The configuration cannot be used.
-        Fatal: `dsn` is no connection string.
+        Fatal: `dsn` is no connection string, or the password file cannot be read.
     """
     if dsn is not None:
         return (*server.described(dsn), None)
@@ -73,14 +69,8 @@ def connection(config_path: str | None, dsn: str | None) -> tuple[str, str, str 
     return settings.conninfo(), settings.target(), first_schema(settings.runtime_params.get("search_path", ""))
 
 
-def show(lines: Iterator[str]) -> None:
-    """Print lines as they come."""
+def show(lines: Iterator[str]) -> int:
+    """Print lines as they come; returns the exit code."""
     for line in lines:
         click.echo(line)
-
-
-def refuse(error: EventwriterError, code: int) -> NoReturn:
-    """Say what is wrong and exit."""
-    for sentence in str(error).splitlines():
-        click.echo(f"eventwriter migrate: {sentence}", err=True)
-    raise SystemExit(code)
+    return 0

@@ -12,7 +12,7 @@ from rich.table import Table
 from rich.text import Text
 
 WIDE_COLUMNS = 130  # from here on the second line's figures fit beside the first's
-NAME_COLUMNS = 20
+NAME_COLUMNS = 18
 
 COLOURS = {"healthy": "green", "starting": "cyan", "degraded": "yellow", "failing": "red"}
 NONE = "–"
@@ -60,30 +60,34 @@ def header(picture: Picture) -> list[Text]:
     return lines
 
 
-def narrow(slots: list[Picture]) -> Table:
+def narrow(slots: list[Picture]) -> Group:
     """Draw slots on two lines each, within 80 columns."""
-    table = Table(box=None, padding=(0, 1, 0, 0), pad_edge=False)
-    for title in ("slot", "state"):
-        table.add_column(title, no_wrap=True)
-    for title in ("msg/s", "rows/s", "lag", "behind", "unacked", "dead", "restarts"):
-        table.add_column(title, justify="right", no_wrap=True)
+    titles = ("msg/s", "rows/s", "lag", "behind", "unacked", "dead", "restarts")
+    lines = [Text(f"{'slot':<{NAME_COLUMNS}} {'state':<8}" + figures(*titles), "bold")]
     for slot in slots:
-        table.add_row(
-            name(slot), state(slot), rate(slot["messages_per_s"]), rate(slot["rows_per_s"]),
-            short(slot["lag_messages"]), duration(slot["lag_s"]), short(slot["ack_pending"]),
-            short(slot["dead_letters_total"]), short(slot["restarts"]),
-        )  # fmt: skip
-        table.add_row(
-            Text(f"  pid {slot['pid'] or NONE}", "dim"), Text(f"up {duration(slot['uptime_s'])}", "dim"),
-            "", Text("batch", "dim"), Text(short(slot["batch_messages_last"]), "dim"),
-            Text(slot["batch_trigger_last"] or NONE, "dim"), Text("commit", "dim"), *commit_cells(slot),
-        )  # fmt: skip
-    return table
+        first = Text(f"{name(slot):<{NAME_COLUMNS}} ", "bold").append(f"{state(slot):<8}", COLOURS[slot["health"]])
+        first.append(
+            figures(
+                rate(slot["messages_per_s"]),
+                rate(slot["rows_per_s"]),
+                short(slot["lag_messages"]),
+                duration(slot["lag_s"]),
+                short(slot["ack_pending"]),
+                short(slot["dead_letters_total"]),
+                short(slot["restarts"]),
+            ),
+            "default not bold",
+        )
+        batch = f"batch {short(slot['batch_messages_last'])} by {slot['batch_trigger_last'] or NONE}"
+        commit = f"commit p50 {millis(slot['commit_p50_ms'])} p99 {millis(slot['commit_p99_ms'])}"
+        life = f"pid {slot['pid'] or NONE}  up {duration(slot['uptime_s'])}"
+        lines += [first, Text(f"  {life}  {batch}  {commit}", "dim")]
+    return Group(*lines)
 
 
-def commit_cells(slot: Picture) -> tuple[Text, Text]:
-    """Return commit times as two narrow cells: p50, p99."""
-    return Text(millis(slot["commit_p50_ms"]), "dim"), Text(millis(slot["commit_p99_ms"]), "dim")
+def figures(*texts: str) -> str:
+    """Set the seven figures of a slot right-aligned under each other, each in its column's width."""
+    return "".join(f"{text:>{width}}" for text, width in zip(texts, (7, 7, 7, 7, 8, 7, 9), strict=True))
 
 
 def wide(slots: list[Picture]) -> Table:
@@ -91,15 +95,15 @@ def wide(slots: list[Picture]) -> Table:
     table = Table(box=None, padding=(0, 2, 0, 0), pad_edge=False)
     for title in ("slot", "state"):
         table.add_column(title, no_wrap=True)
-    figures = ("pid", "up", "msg/s", "rows/s", "lag", "behind", "unacked", "batch")
-    for title in figures:
+    for title in ("pid", "up", "msg/s", "rows/s", "lag", "behind", "unacked", "batch"):
         table.add_column(title, justify="right", no_wrap=True)
     table.add_column("by", no_wrap=True)
     for title in ("p50", "p99", "dead", "restarts"):
         table.add_column(title, justify="right", no_wrap=True)
     for slot in slots:
         table.add_row(
-            name(slot), state(slot), str(slot["pid"] or NONE), duration(slot["uptime_s"]),
+            Text(name(slot), "bold"), Text(state(slot), COLOURS[slot["health"]]),
+            str(slot["pid"] or NONE), duration(slot["uptime_s"]),
             rate(slot["messages_per_s"]), rate(slot["rows_per_s"]), short(slot["lag_messages"]),
             duration(slot["lag_s"]), short(slot["ack_pending"]), short(slot["batch_messages_last"]),
             slot["batch_trigger_last"] or NONE, millis(slot["commit_p50_ms"]), millis(slot["commit_p99_ms"]),
@@ -109,29 +113,30 @@ def wide(slots: list[Picture]) -> Table:
 
 
 def remarks(picture: Picture) -> list[Text]:
-    """Say what ails each slot, and its last error where that is something else."""
+    """Say what ails each slot (the worst is in the header already), and its last error where that is something else."""
     lines: list[Text] = []
     for slot in picture["slots"]:
-        if slot["reason"] and slot["health"] != "starting":
-            lines.append(Text.assemble((f"{slot['name']} {slot['health']}: ", COLOURS[slot["health"]]), slot["reason"]))
-        if slot["last_error"] and slot["last_error"] not in (slot["reason"] or ""):
+        reason = slot["reason"] or ""
+        if reason and slot["health"] != "starting" and f"{slot['name']}: {reason}" != picture["reason"]:
+            lines.append(Text.assemble((f"{slot['name']} {slot['health']}: ", COLOURS[slot["health"]]), reason))
+        if slot["last_error"] and slot["last_error"] not in reason:
             lines.append(Text(f"{slot['name']} last error: {slot['last_error']}", "dim"))
     return [Text(), *lines] if lines else []
 
 
-def name(slot: Picture) -> Text:
+def name(slot: Picture) -> str:
     """Return a slot's name, cut in the middle of the stream where it is long: the partition must show."""
-    text = slot["name"]
+    text = str(slot["name"])
     if len(text) > NAME_COLUMNS:
         stream, _, partition = text.rpartition("/")
         text = f"{stream[: NAME_COLUMNS - len(partition) - 2]}…/{partition}"
-    return Text(text, "bold")
+    return text
 
 
-def state(slot: Picture) -> Text:
-    """Return a slot's state in the colour of its health; a worker that waits or is parked says so."""
+def state(slot: Picture) -> str:
+    """Return a slot's state; a worker that waits or is parked says so."""
     said = slot["worker_state"]
-    return Text(said if slot["state"] == "running" and said else slot["state"], COLOURS[slot["health"]])
+    return str(said if slot["state"] in ("starting", "running") and said else slot["state"])
 
 
 def number(value: float | None) -> str:

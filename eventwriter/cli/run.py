@@ -46,7 +46,10 @@ def run(config_path: str | None) -> int:
     """
     settings, source = read(config_path)
     if not settings.enabled:
-        click.echo(f"eventwriter is not enabled: set EVENT_WRITER_ENABLED=true, or enabled in {source}", err=True)
+        click.echo(
+            f"eventwriter is not enabled ({source}): set EVENT_WRITER_ENABLED=true, or enabled to true in the file",
+            err=True,
+        )
         return 0
     fleet = fleet_of(settings, partial(child, settings))
     if not fleet.fingerprints:

@@ -76,7 +76,7 @@ class Server:
 
         log = open(self.folder / f"{self.name}.out", "ab")  # noqa: SIM115  # the child keeps it
         with log:
-            self.process = subprocess.Popen(  # noqa: PLW1509
+            self.process = subprocess.Popen(
                 list(self.command),
                 stdin=subprocess.DEVNULL,
                 stdout=log,

@@ -159,7 +159,9 @@ class EmbeddedServers:
         self._user = _postgres_user()
         self._bin = self._reachable(postgres_bin())
         data = self.folder / "postgres"
-        quick = [] if self._durable else ["-c", "fsync=off", "-c", "full_page_writes=off", "-c", "synchronous_commit=off"]
+        quick = (
+            [] if self._durable else ["-c", "fsync=off", "-c", "full_page_writes=off", "-c", "synchronous_commit=off"]
+        )
         command = [
             *(str(self._bin / "postgres"), "-D", str(data)),
             *("-c", "listen_addresses=127.0.0.1", "-c", f"port={self._postgres_port}"),
@@ -194,9 +196,26 @@ class EmbeddedServers:
             os.chown(data, *self._user)
         uid, gid = self._user or (None, None)
         made = subprocess.run(
-            [str(self._bin / "initdb"), "-D", str(data), "-U", "postgres", "-A", "trust", "-E", "UTF8", "--locale=C", "-N"],
-            stdin=subprocess.DEVNULL, capture_output=True, cwd="/", user=uid, group=gid,
-            extra_groups=[] if uid is not None else None, env={"LC_ALL": "C", "TZ": "UTC", "PATH": "/usr/bin:/bin"},
+            [
+                str(self._bin / "initdb"),
+                "-D",
+                str(data),
+                "-U",
+                "postgres",
+                "-A",
+                "trust",
+                "-E",
+                "UTF8",
+                "--locale=C",
+                "-N",
+            ],
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            cwd="/",
+            user=uid,
+            group=gid,
+            extra_groups=[] if uid is not None else None,
+            env={"LC_ALL": "C", "TZ": "UTC", "PATH": "/usr/bin:/bin"},
             check=False,
         )
         if made.returncode:

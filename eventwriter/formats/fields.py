@@ -151,7 +151,7 @@ def _magnitude_us(exact: Any, value: float) -> int | None:
 
 
 def timestamp(value: Any, message: Message, tally: Tally) -> int:
-    """Return an instant as PostgreSQL counts (µs since 2000 UTC); the message's JetStream timestamp, counted, where unusable."""
+    """Return an instant in µs since 2000 UTC; unusable ones become the message's JetStream timestamp, counted."""
     us = instant_us(value) if value is not None else None
     if us is None:
         tally.timestamp_defaulted += 1
@@ -188,4 +188,3 @@ def required(value: str | None, what: str) -> str:
     if not value:
         raise Poison("missing_field", f"{what} is missing or empty")
     return value
-

@@ -8,7 +8,6 @@ the joined protocol lines 0.2 µs. The joined way uses `Client._send_command` an
 and tests/integration/test_acks.py holds the joined way against the public one.
 """
 
-import asyncio
 from collections.abc import Iterable
 
 import nats.errors
@@ -47,6 +46,6 @@ async def publish_answers(client: Client, replies: list[str], answer: bytes) -> 
         for at in range(0, len(replies), _PER_WRITE):
             await client._send_command(protocol_lines(replies[at : at + _PER_WRITE], answer))
         await client._flush_pending()
-    except (nats.errors.Error, OSError, asyncio.TimeoutError):
+    except (TimeoutError, nats.errors.Error, OSError):
         return False
     return True

@@ -9,7 +9,6 @@ Source: NATS documentation, "JetStream API Reference"; server error codes from
 nats-server's errors.json.
 """
 
-import asyncio
 import datetime as dt
 from dataclasses import dataclass
 from typing import Any
@@ -52,8 +51,10 @@ class JetStreamApi:
         try:
             answer = await self._client.request(subject, payload, timeout=_REQUEST_S_MAX)
         except nats.errors.NoRespondersError as error:
-            raise Retryable("JetStream does not answer: it is not enabled for this account, or has no leader") from error
-        except (nats.errors.Error, asyncio.TimeoutError, OSError) as error:
+            raise Retryable(
+                "JetStream does not answer: it is not enabled for this account, or has no leader"
+            ) from error
+        except (TimeoutError, nats.errors.Error, OSError) as error:
             raise Retryable(
                 f"no answer from JetStream to {verb.split('.', 2)[0]} {verb} within {_REQUEST_S_MAX:g} s"
                 " (the connection, or the permission to publish to it, is missing)"
@@ -104,7 +105,8 @@ async def stream_state(api: JetStreamApi, stream: str) -> StreamState:
     if isinstance(answer, ApiError):
         if answer.code == 404:
             raise Fatal(
-                f"JetStream has no stream {stream!r}: create it (nats stream add {stream}), or set stream_name to one that exists"
+                f"JetStream has no stream {stream!r}: create it (nats stream add {stream}),"
+                " or set stream_name to one that exists"
             )
         raise Retryable(f"JetStream cannot describe stream {stream!r}: {answer.description}")
     state, config = answer["state"], answer["config"]

@@ -10,7 +10,8 @@ connected, nats-py reconnects by itself, for ever.
 import asyncio
 import logging
 import ssl
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable
+from typing import Any
 
 import nats.errors
 from nats.aio.client import Client
@@ -29,7 +30,9 @@ _PENDING_BYTES_MAX = 16 * 1024 * 1024
 
 def shown(servers: tuple[str, ...]) -> str:
     """Return the server list for people: without user, password or token in the URLs."""
-    return ", ".join(f"{scheme}{sep}{rest.rsplit('@', 1)[-1]}" for scheme, sep, rest in (s.partition("://") for s in servers))
+    return ", ".join(
+        f"{scheme}{sep}{rest.rsplit('@', 1)[-1]}" for scheme, sep, rest in (s.partition("://") for s in servers)
+    )
 
 
 def tls_context(tls: NatsTls) -> ssl.SSLContext:
@@ -46,7 +49,9 @@ def tls_context(tls: NatsTls) -> ssl.SSLContext:
             context.load_cert_chain(tls.cert_file, tls.key_file)
     except (OSError, ssl.SSLError) as error:
         files = ", ".join(str(f) for f in (tls.ca_file, tls.cert_file, tls.key_file) if f)
-        raise Fatal(f"nats.tls: cannot use the certificate files {files}: {error}; check paths, permissions and PEM format") from error
+        raise Fatal(
+            f"nats.tls: cannot use the certificate files {files}: {error}; check paths, permissions and PEM format"
+        ) from error
     return context
 
 
@@ -55,7 +60,9 @@ def sentence(error: BaseException, servers: tuple[str, ...]) -> Retryable | Fata
     where = shown(servers)
     text = str(error).strip().strip("'\"").removeprefix("nats: ") or type(error).__name__
     if isinstance(error, nats.errors.AuthorizationError) or "authorization violation" in text.lower():
-        return Fatal(f"NATS at {where} refused the login: check nats.user/password, token, creds_file or nkey_seed_file")
+        return Fatal(
+            f"NATS at {where} refused the login: check nats.user/password, token, creds_file or nkey_seed_file"
+        )
     if isinstance(error, nats.errors.InvalidUserCredentialsError):
         return Fatal(f"NATS credentials cannot be used: {text}; check nats.creds_file or nats.nkey_seed_file")
     if isinstance(error, ssl.SSLError):
@@ -115,12 +122,12 @@ class NatsLink:
         """Close without ceremony; what is unacknowledged is delivered again."""
         try:
             await asyncio.wait_for(self.client.close(), 2.0)
-        except (nats.errors.Error, OSError, asyncio.TimeoutError):
+        except (TimeoutError, nats.errors.Error, OSError):
             log.debug("closing NATS failed", exc_info=True)
 
-    def _options(self) -> dict[str, object]:
+    def _options(self) -> dict[str, Any]:
         settings = self._settings
-        options: dict[str, object] = {
+        options: dict[str, Any] = {
             "name": self._name,
             "error_cb": self._on_error,
             "reconnected_cb": self._on_reconnected,
@@ -162,9 +169,9 @@ class NatsLink:
 
     async def _on_reconnected(self) -> None:
         self.reconnects += 1
-        log.info("nats reconnected", extra={"server": shown((str(self.client.connected_url.netloc),)) if self.client.connected_url else ""})
+        log.info(
+            "nats reconnected",
+            extra={"server": shown((str(self.client.connected_url.netloc),)) if self.client.connected_url else ""},
+        )
         if self.on_reconnect is not None:
             self.on_reconnect()
-
-
-Callback = Callable[[], Awaitable[None]]

@@ -88,9 +88,7 @@ def differences(wanted: dict[str, Any], found: dict[str, Any]) -> dict[str, tupl
     """Return what differs, as key → (found, wanted), filters in their one comparable form; pure."""
     wanted, found = _comparable(wanted), _comparable(found)
     return {
-        key: (found.get(key), wanted.get(key))
-        for key in (*_FIXED, *_CHANGEABLE)
-        if found.get(key) != wanted.get(key)
+        key: (found.get(key), wanted.get(key)) for key in (*_FIXED, *_CHANGEABLE) if found.get(key) != wanted.get(key)
     }
 
 

@@ -252,7 +252,7 @@ class Pull:
         }
         try:
             await self._client.publish(self._subject, orjson.dumps(request), reply=self._subscription.subject)
-        except (nats.errors.Error, OSError, asyncio.TimeoutError) as error:
+        except (TimeoutError, nats.errors.Error, OSError) as error:
             log.debug("pull request not sent", extra={"error": str(error)})
             self._renew = True
             return
@@ -266,5 +266,5 @@ class Pull:
             return
         try:
             await subscription.unsubscribe()
-        except (nats.errors.Error, OSError, asyncio.TimeoutError) as error:
+        except (TimeoutError, nats.errors.Error, OSError) as error:
             log.debug("unsubscribe failed", extra={"error": str(error)})

@@ -216,7 +216,11 @@ class Copy:
             raise Fatal(f"PostgreSQL at {self._copy_in.target} cannot write even one message: {rejected}")
         log.warning(
             "message rejected",
-            extra={"stream_seq": batch.messages[only].stream_seq, "sqlstate": rejected.sqlstate, "error": rejected.detail},
+            extra={
+                "stream_seq": batch.messages[only].stream_seq,
+                "sqlstate": rejected.sqlstate,
+                "error": rejected.detail,
+            },
         )
         batch.bury(only, Poison("rejected", rejected.detail, rejected.sqlstate))
         return [[only]]

@@ -10,7 +10,6 @@ from collections.abc import Callable
 from eventwriter.errors import Poison
 from eventwriter.model import Message, Record
 
-
 Decoded = tuple[Message, list[Record] | Poison | None]
 
 _SUBJECTS_REMEMBERED_MAX = 10_000
@@ -24,10 +23,10 @@ def matches(pattern: str, subject: str) -> bool:
     Source: NATS documentation, "Subject-Based Messaging", "Wildcards".
     """
     wanted, tokens = pattern.split("."), subject.split(".")
-    for at, token in enumerate(wanted):
-        if token == ">":
+    for at, want in enumerate(wanted):
+        if want == ">":
             return len(tokens) > at
-        if at >= len(tokens) or token not in ("*", tokens[at]):
+        if at >= len(tokens) or want not in ("*", tokens[at]):
             return False
     return len(tokens) == len(wanted)
 

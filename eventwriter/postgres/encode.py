@@ -9,6 +9,7 @@ Python version, which says what the format is.
 Source: PostgreSQL documentation, "COPY", "Binary Format".
 """
 
+import contextlib
 import struct
 from collections.abc import Callable, Sequence
 from operator import itemgetter
@@ -86,7 +87,5 @@ def format_row_python(row: Sequence[Any], transformer: Any, out: bytearray) -> N
 
 
 format_row: Callable[[Sequence[Any], Any, bytearray], None] = format_row_python
-try:
-    from psycopg._copy_base import format_row_binary as format_row  # noqa: E402
-except ImportError:  # psycopg moved it: slower, still right
-    pass
+with contextlib.suppress(ImportError):  # where psycopg has moved it: slower, still right
+    from psycopg._copy_base import format_row_binary as format_row

@@ -61,6 +61,7 @@ class Supervisor:
         self._selector.register(self._server, selectors.EVENT_READ)
         self._now_s = self._tell_at_s = clock.monotonic_s()
         self._daemon = Daemon(__version__, os.getpid(), clock.now_ns(), self._now_s, stopping=False)
+        self._is_busy = True  # one action may call for another; only a turn without any is followed by sleep
         self._crew = Crew(self._selector, self._close_in_child, random)
         self._crew.adopt(self._now_s, fleet)
 
@@ -72,8 +73,10 @@ class Supervisor:
                 self.reap()
                 self.hear()
                 self.answer()
-                for action in plan(self._now_s, self._wanted, self.slots, self._fleet.limits):
+                actions = plan(self._now_s, self._wanted, self.slots, self._fleet.limits)
+                for action in actions:
                     self._crew.act(self._now_s, action, self._fleet)
+                self._is_busy = bool(actions)
                 self.tell()
         except Exception:
             log.exception("the supervisor broke; its workers are killed, what they had open will be delivered again")
@@ -90,8 +93,8 @@ class Supervisor:
 
     def wait(self) -> None:
         """Sleep until a signal, a heartbeat, an exit, a client, or a deadline."""
-        pause_s = 0.0 if self._server.has_work() else wait_s(clock.monotonic_s(), self.slots.values())
-        self._selector.select(pause_s)
+        is_busy = self._is_busy or self._server.has_work()
+        self._selector.select(0.0 if is_busy else wait_s(clock.monotonic_s(), self.slots.values()))
         self._now_s = clock.monotonic_s()
 
     def reap(self) -> None:
@@ -179,7 +182,7 @@ class Supervisor:
 
     def _answer(self, request: Request, who: str) -> bytes:
         if request.verb not in ("status", "ping"):
-            log.info("an operator asks", extra={"verb": request.verb, "who": who, "of": request.fields.get("slot")})
+            log.info("an operator asks", extra={"verb": request.verb, "who": who, "of": request.fields.get("slot", "all")})
         try:
             return protocol.answer(request.ref, obey(self, request))
         except EventwriterError as error:

@@ -28,8 +28,12 @@ COUNTERS = (
     "timestamp_defaulted_total",
     "clamped_total",
     "acks_total",
+    "acks_lost_total",
 )
 """The counters of a heartbeat; a worker counts from its own start, a slot over all its workers."""
+
+COUNTED_MAPS = ("batches_by_trigger", "dead_letters_by_reason")
+"""Counters that a heartbeat splits by a word."""
 
 SETTLED = ("rows_total", "dead_letters_total", "ignored_total", "already_written_total")
 """The counters that move only when messages were settled; their sum is what "progress" means."""
@@ -42,9 +46,9 @@ class State(StrEnum):
     """Where a slot is in its life."""
 
     STARTING = "starting"
-    """Its worker was forked and has not said that it runs."""
+    """Its worker was forked and has not run yet; it may be waiting for a server, or parked."""
     RUNNING = "running"
-    """Its worker has been ready once; it may since be waiting for a server."""
+    """Its worker has run; it may since be waiting for a server, or parked."""
     DRAINING = "draining"
     """Its worker was told to finish what is open and exit."""
     STOPPED = "stopped"
@@ -74,7 +78,7 @@ class Worker:
     heard_s: float | None = None
     """When its last heartbeat came."""
     ready_s: float | None = None
-    """When it first said anything but "starting"."""
+    """When it first said that it runs."""
     drain_s: float | None = None
     stop_s: float | None = None
     """When it was told to abandon what is open."""
@@ -119,6 +123,7 @@ class Slot:
     """When messages were last seen settled, or nothing was left to do."""
     base: dict[str, int] = field(default_factory=lambda: dict.fromkeys(COUNTERS, 0))
     """Counters of the workers that are gone."""
+    base_maps: dict[str, dict[str, int]] = field(default_factory=lambda: {name: {} for name in COUNTED_MAPS})
     last_error: str | None = None
     last_error_at_ns: int | None = None
     last_exit: str | None = None
@@ -134,6 +139,11 @@ class Slot:
         current = self.worker.heartbeat if self.worker else {}
         return {name: self.base[name] + count(current, name) for name in COUNTERS}
 
+    def counted_maps(self) -> dict[str, dict[str, int]]:
+        """Return the counters that are split by a word, over all workers of this slot."""
+        current = self.worker.heartbeat if self.worker else {}
+        return {name: added(self.base_maps[name], current.get(name)) for name in COUNTED_MAPS}
+
     def hear(self, now_s: float, packet: Mapping[str, Any]) -> None:
         """Take in one heartbeat (or the last packet before an exit) of the living worker."""
         worker = self.worker
@@ -147,17 +157,16 @@ class Slot:
             self.progress_s = now_s
         if packet.get("last_error"):
             self.last_error, self.last_error_at_ns = str(packet["last_error"]), packet.get("last_error_at_ns")
-        if packet.get("state") != "starting" and worker.ready_s is None:
-            worker.ready_s = now_s
         if packet.get("state") == "running":
             self.ever_ready = True
-        if self.state is State.STARTING and worker.ready_s is not None:
-            self.state = State.RUNNING
+            worker.ready_s = now_s if worker.ready_s is None else worker.ready_s
+            if self.state is State.STARTING:
+                self.state = State.RUNNING
 
     def bury(self) -> None:
         """Let go of the worker that exited, keeping its counters."""
         if self.worker is not None:
-            self.base = self.counters()
+            self.base, self.base_maps = self.counters(), self.counted_maps()
             self.worker.close()
             self.worker = None
 
@@ -166,3 +175,9 @@ def count(packet: Mapping[str, Any], name: str) -> int:
     """Return a counter of a heartbeat, 0 where it is missing or no number."""
     value = packet.get(name)
     return value if isinstance(value, int) else 0
+
+
+def added(base: Mapping[str, int], current: object) -> dict[str, int]:
+    """Return two split counters as one; what is no object of numbers counts as nothing."""
+    words = current if isinstance(current, dict) else {}
+    return {word: base.get(word, 0) + count(words, word) for word in {**base, **words}}

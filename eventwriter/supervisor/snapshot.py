@@ -28,7 +28,6 @@ PASSED_ON = (
     "cpu_s",
     "batch_messages_last",
     "batch_trigger_last",
-    "batches_by_trigger",
     "commit_p50_ms",
     "commit_p99_ms",
     "nats_connected",
@@ -36,6 +35,7 @@ PASSED_ON = (
     "nats_reconnects",
     "postgres_connected",
     "postgres_target",
+    "postgres_reconnects",
     "last_commit_at_ns",
     "epoch",
     "stream",
@@ -115,6 +115,7 @@ def slot_picture(now_s: float, slot: Slot) -> dict[str, Any]:
         "messages_per_s": messages_per_s,
         "rows_per_s": rows_per_s,
         **slot.counters(),
+        **slot.counted_maps(),
         **{name: heartbeat.get(name) for name in PASSED_ON},
         "restarts": slot.restarts,
         "retry_in_s": retry_in_s(now_s, slot),
@@ -127,8 +128,6 @@ def slot_picture(now_s: float, slot: Slot) -> dict[str, Any]:
 def slot_health(now_s: float, slot: Slot) -> Judgement:
     """Judge one slot; with a sentence unless it is healthy."""
     match slot.state:
-        case State.RUNNING if slot.worker:
-            return running_health(now_s, slot, slot.worker)
         case State.FAILED:
             return Health.FAILING, f"its workers exit too often: {slot.last_exit}"
         case State.STARTING if slot.looping:
@@ -139,23 +138,32 @@ def slot_health(now_s: float, slot: Slot) -> Judgement:
             return Health.DEGRADED, "draining"
         case State.STOPPED if slot.held:
             return Health.DEGRADED, f"drained by an operator; `eventwriter-ctl restart {slot.name}` starts it"
-        case _ if slot.ever_ready:
-            return Health.DEGRADED, "restarting"
-        case _ if now_s - slot.born_s < START_S_MAX:
-            return Health.STARTING, "starting"
+        case _ if slot.worker and slot.worker.heartbeat:
+            return worker_health(now_s, slot, slot.worker)
         case _:
-            return Health.DEGRADED, said(slot) or f"not running {START_S_MAX:g} s after its start"
+            return starting_health(now_s, slot)
 
 
-def running_health(now_s: float, slot: Slot, worker: Worker) -> Judgement:
-    """Judge a slot whose worker lives, by what it says: running, waiting for a server, or parked."""
+def worker_health(now_s: float, slot: Slot, worker: Worker) -> Judgement:
+    """Judge a slot by what its worker says of itself."""
     match worker.heartbeat.get("state"):
         case "running":
             return progress(now_s, slot, worker)
         case "parked":
             return Health.FAILING, said(slot) or "an operator must act; see the log"
+        case "starting":
+            return starting_health(now_s, slot)
         case _:
             return Health.DEGRADED, said(slot) or "waiting for a server"
+
+
+def starting_health(now_s: float, slot: Slot) -> Judgement:
+    """Judge a slot that does not run yet, or not again yet."""
+    if slot.ever_ready:
+        return Health.DEGRADED, "restarting"
+    if now_s - slot.born_s < START_S_MAX:
+        return Health.STARTING, "starting"
+    return Health.DEGRADED, said(slot) or f"not running {START_S_MAX:g} s after its start"
 
 
 def said(slot: Slot) -> str | None:

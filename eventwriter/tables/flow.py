@@ -9,8 +9,14 @@ from eventwriter.model import Record, Tally
 TIMESTAMP = names("timestamp")
 _GATEWAY, _AGENT, _DEVICE = names("gateway_id", "poller_id", "pollerId"), names("agent_id"), names("device_id")
 _DIRECTION = names("flow_direction")
-_SRC, _DST = names("src_addr", "sourceAddress", "source_address"), names("dst_addr", "destinationAddress", "destination_address")
-_SRC_PORT, _DST_PORT = names("src_port", "sourcePort", "source_port"), names("dst_port", "destinationPort", "destination_port")
+_SRC, _DST = (
+    names("src_addr", "sourceAddress", "source_address"),
+    names("dst_addr", "destinationAddress", "destination_address"),
+)
+_SRC_PORT, _DST_PORT = (
+    names("src_port", "sourcePort", "source_port"),
+    names("dst_port", "destinationPort", "destination_port"),
+)
 _OCTETS = names("octets", "bytes")
 _SAMPLER = names("sampler_address")
 _INPUT, _OUTPUT = names("input_snmp"), names("output_snmp")
@@ -59,7 +65,9 @@ def flow(record: Record, tally: Tally, redact: frozenset[str]) -> Flow:
     get = record.get
     src, dst = text(find(record, _SRC)), text(find(record, _DST))
     if not src and not dst:
-        raise Poison("missing_field", "src_addr and dst_addr are both missing or empty: there is no flow without an address")
+        raise Poison(
+            "missing_field", "src_addr and dst_addr are both missing or empty: there is no flow without an address"
+        )
     rest = {k: json_value(v) for k, v in record.items() if k not in _KNOWN and v is not None}
     return Flow(
         text(find(record, _GATEWAY)),

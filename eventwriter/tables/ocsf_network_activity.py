@@ -35,12 +35,8 @@ def bytes_for_people(count: int) -> str:
     """Write a number of bytes in decimal units: ``150.0 KB``, ``2.5 GB``."""
     if count < 1000:
         return f"{count} B"
-    size, unit = float(count), "B"
-    for unit in ("KB", "MB", "GB", "TB"):
-        size /= 1000
-        if size < 1000:
-            break
-    return f"{round(size, 2)} {unit}"
+    power = min(4, (len(str(count)) - 1) // 3)
+    return f"{round(count / 1000**power, 2)} {('KB', 'MB', 'GB', 'TB')[power - 1]}"
 
 
 def _message(one: Flow, protocol: str) -> str:

@@ -13,8 +13,8 @@ from dataclasses import dataclass
 from eventwriter import clock
 from eventwriter.config.settings import Settings, StreamSettings
 from eventwriter.errors import EventwriterError, Fatal
-from eventwriter.jetstream.acks import ACK, IN_PROGRESS, NAK, publish_answers
 from eventwriter.jetstream.ack_subject import answer_subject
+from eventwriter.jetstream.acks import ACK, IN_PROGRESS, NAK, publish_answers
 from eventwriter.jetstream.api import JetStreamApi, StreamState, stream_state
 from eventwriter.jetstream.connect import NatsLink
 from eventwriter.jetstream.consumer import ConsumerState, ConsumerWish, consumer_info, ensure
@@ -236,7 +236,8 @@ class Wiring:
         if not state.ack_pending or last - first > _RECLAIM_SPAN_MAX:
             return
         held = {message.stream_seq for message in line.held()}
-        done, back = [], []
+        done: list[str] = []
+        back: list[str] = []
         for seq in range(first, last + 1):
             if seq in held:
                 continue

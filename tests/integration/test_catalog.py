@@ -219,7 +219,7 @@ async def test_json_that_may_not_be_null(conn: Connection) -> None:
 
 
 async def test_columns_are_read_as_they_are(conn: Connection) -> None:
-    """Types, NOT NULL, defaults, identities, generated columns and domains are told apart; dropped columns are not there."""
+    """Types, NOT NULL, defaults, identities, generated columns and domains are told apart; dropped ones are gone."""
     await conn.execute(
         "CREATE DOMAIN label AS varchar(9) NOT NULL DEFAULT 'none';"
         "CREATE TABLE things (id bigint GENERATED ALWAYS AS IDENTITY, gone int, a numeric(5,1) NOT NULL,"
@@ -244,8 +244,8 @@ async def test_odd_table_is_written(conn: Connection) -> None:
     """Generated, identity and domain columns, an older name, another order and strange names do not disturb a row."""
     await conn.execute(
         'CREATE DOMAIN label AS text; CREATE SCHEMA "a ""b"; SET search_path TO "a ""b", public;'
-        'CREATE TABLE "a ""b".things (id bigint GENERATED ALWAYS AS IDENTITY, twice int GENERATED ALWAYS AS (n * 2) STORED,'
-        ' poller_id label, n int, "select" int)'
+        'CREATE TABLE "a ""b".things (id bigint GENERATED ALWAYS AS IDENTITY,'
+        ' twice int GENERATED ALWAYS AS (n * 2) STORED, poller_id label, n int, "select" int)'
     )
     table = table_of(
         Column("select", "int4"),
