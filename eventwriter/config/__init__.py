@@ -1,8 +1,5 @@
 """
-One file, the environment and the flags, made into frozen `Settings`, or into a list of all mistakes.
+Settings: what there is to set (`settings.py`), and where the values come from (`load.py`).
 
-Read in this order: `settings` (every knob), `load` (the order of the sources),
-`streams` (what an entry leaves out), `go_format` and `environment` (the names of
-the Go and Elixir writers), `checks` (what must hold between settings).
-It must not import a driver or an event loop: the supervisor lives by it.
+Knows nothing of nats or psycopg; builds connection strings by hand.
 """

@@ -32,9 +32,7 @@ def is_go(data: dict[str, Any]) -> bool:
     return any(mark in data for mark in MARKS)
 
 
-def translate(  # one step for each block of the file
-    data: dict[str, Any], mistakes: list[str]
-) -> tuple[dict[str, Any], list[str]]:
+def translate(data: dict[str, Any], mistakes: list[str]) -> tuple[dict[str, Any], list[str]]:
     """
     Return our own keys, and warnings for what was carried and ignored.
 
@@ -47,15 +45,13 @@ def translate(  # one step for each block of the file
     warnings = [f"{key}: carried by the Go writer's files, not used here" for key in _IGNORED if key in left]
     for key in _IGNORED:
         left.pop(key, None)
-    nats: dict[str, Any] = {
-        ours_key: left.pop(key)
-        for key, ours_key in (("nats_creds_file", "creds_file"), ("domain", "domain"))
-        if left.get(key)
-    }
+    nats: dict[str, Any] = {}
     if url := left.pop("nats_url", None):
         nats["servers"] = [url]
-    for empty in ("nats_creds_file", "domain"):
-        left.pop(empty, None)
+    if creds := left.pop("nats_creds_file", None):
+        nats["creds_file"] = creds
+    if domain := left.pop("domain", None):
+        nats["domain"] = domain
     security = left.pop("nats_security", None)
     if isinstance(security, dict):
         _security(security, nats, mistakes, warnings)
@@ -83,9 +79,7 @@ def _stream(entry: Any, at: int, mistakes: list[str]) -> Any:
         return entry
     subject, table = entry.get("subject"), entry.get("table")
     if not isinstance(subject, str) or not subject or not isinstance(table, str) or not table:
-        mistakes.append(
-            f"streams[{at}]: both subject and table are wanted, like {{subject: events.>, table: ocsf_events}}"
-        )
+        mistakes.append(f"streams[{at}]: both subject and table are wanted, like {{subject: events.>, table: ocsf_events}}")
         return entry
     return {
         "name": re.sub(r"[^A-Z0-9]+", "_", subject.upper()).strip("_") or f"STREAM_{at}",
@@ -143,11 +137,7 @@ def _cnpg(cnpg: dict[str, Any], mistakes: list[str], warnings: list[str]) -> dic
             mistakes.append("cnpg.tls.ca_file: missing; the server is verified against it")
     else:
         postgres.setdefault("sslmode", "disable")
-    warnings += [
-        f"cnpg.{key}: carried by the Go writer's files, not used here"
-        for key in _CNPG_IGNORED
-        if key in cnpg and key != "cert_dir"
-    ]
+    warnings += [f"cnpg.{key}: carried by the Go writer's files, not used here" for key in _CNPG_IGNORED if key in cnpg and key != "cert_dir"]
     known = {*_CNPG_SAME, *_CNPG_IGNORED, "tls", "statement_timeout"}
     mistakes += [f"cnpg.{key}: not a known key" for key in cnpg if key not in known]
     return postgres

@@ -1,0 +1,5 @@
+"""`python -m eventwriter` is `eventwriter`."""
+
+from eventwriter.cli.main import main
+
+main()
