@@ -55,7 +55,7 @@ class Wishes:
 @click.option("--keep", is_flag=True, help="Leave the data behind (in a new folder, where --data-dir is absent).")
 @click.option("--chaos", is_flag=True, help="Kill a random worker every few seconds.")
 @click.option("--config", "config_path", hidden=True)
-def demo(  # noqa: PLR0913
+def demo(
     rate: float,
     kinds: str,
     seed: int,
@@ -173,10 +173,13 @@ def _kill_one(status: dict[str, Any], rng: random.Random) -> None:
 
 
 def _status(socket: str) -> dict[str, Any] | None:
+    client = Client(socket)
     try:
-        status: dict[str, Any] = Client(socket).call("status")
+        status: dict[str, Any] = client.call("status")
     except EventwriterError:
         return None
+    finally:
+        client.close()
     return status
 
 
@@ -212,9 +215,7 @@ def _settle(servers: EmbeddedServers, kinds: tuple[str, ...], before: tuple[int,
         time.sleep(0.3)
 
 
-def _close_books(
-    servers: EmbeddedServers, kinds: tuple[str, ...], before: tuple[int, int, int], published: int
-) -> int:
+def _close_books(servers: EmbeddedServers, kinds: tuple[str, ...], before: tuple[int, int, int], published: int) -> int:
     rows, different, dead = (now - then for now, then in zip(_books(servers, kinds), before, strict=True))
     duplicated = rows - different
     lost = published - different - dead

@@ -79,7 +79,9 @@ def _stream(entry: Any, at: int, mistakes: list[str]) -> Any:
         return entry
     subject, table = entry.get("subject"), entry.get("table")
     if not isinstance(subject, str) or not subject or not isinstance(table, str) or not table:
-        mistakes.append(f"streams[{at}]: both subject and table are wanted, like {{subject: events.>, table: ocsf_events}}")
+        mistakes.append(
+            f"streams[{at}]: both subject and table are wanted, like {{subject: events.>, table: ocsf_events}}"
+        )
         return entry
     return {
         "name": re.sub(r"[^A-Z0-9]+", "_", subject.upper()).strip("_") or f"STREAM_{at}",
@@ -137,7 +139,11 @@ def _cnpg(cnpg: dict[str, Any], mistakes: list[str], warnings: list[str]) -> dic
             mistakes.append("cnpg.tls.ca_file: missing; the server is verified against it")
     else:
         postgres.setdefault("sslmode", "disable")
-    warnings += [f"cnpg.{key}: carried by the Go writer's files, not used here" for key in _CNPG_IGNORED if key in cnpg and key != "cert_dir"]
+    warnings += [
+        f"cnpg.{key}: carried by the Go writer's files, not used here"
+        for key in _CNPG_IGNORED
+        if key in cnpg and key != "cert_dir"
+    ]
     known = {*_CNPG_SAME, *_CNPG_IGNORED, "tls", "statement_timeout"}
     mistakes += [f"cnpg.{key}: not a known key" for key in cnpg if key not in known]
     return postgres

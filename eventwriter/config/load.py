@@ -145,20 +145,20 @@ def _entries(given: Any, data: dict[str, Any], environ: Mapping[str, str], mista
     if given is None:
         given = list(DEFAULT_STREAMS)
     if not isinstance(given, list) or not given:
-        mistakes.append("streams: a list of names or entries is wanted, like [\"TELEMETRY\", \"NETFLOW\"]")
+        mistakes.append('streams: a list of names or entries is wanted, like ["TELEMETRY", "NETFLOW"]')
         return []
     shared = {
         key: environ[name]
         for name, key in (("EVENT_WRITER_BATCH_SIZE", "batch_size"), ("EVENT_WRITER_BATCH_TIMEOUT", "batch_timeout"))
         if environ.get(name)
     }
-    built = [_entry(entry, at, shared, str(data.get("stream_name", "events")), mistakes) for at, entry in enumerate(given)]
+    built = [
+        _entry(entry, at, shared, str(data.get("stream_name", "events")), mistakes) for at, entry in enumerate(given)
+    ]
     return [stream for stream in built if stream is not None]
 
 
-def _entry(
-    entry: Any, at: int, shared: dict[str, str], stream_name: str, mistakes: list[str]
-) -> StreamSettings | None:
+def _entry(entry: Any, at: int, shared: dict[str, str], stream_name: str, mistakes: list[str]) -> StreamSettings | None:
     path = f"streams[{at}]"
     if isinstance(entry, str):
         entry = {"name": entry}

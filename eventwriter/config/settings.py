@@ -154,7 +154,9 @@ class PostgresSettings(_Record):
         password = (
             _read_secret(self.password_file, "postgres.password_file")
             if self.password_file
-            else self.password.get_secret_value() if self.password else None
+            else self.password.get_secret_value()
+            if self.password
+            else None
         )
         parts: dict[str, Any] = {
             "host": self.host,

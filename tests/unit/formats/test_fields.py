@@ -1,0 +1,103 @@
+"""How single fields are read."""
+
+import pytest
+
+from eventwriter.errors import Poison
+from eventwriter.formats import fields, plain_json
+from eventwriter.model import Message, Tally
+
+JAN_2024_US = 1_704_067_200_000_000
+
+
+@pytest.mark.parametrize(
+    ("value", "expected"),
+    [
+        ("2024-01-01T00:00:00Z", JAN_2024_US),
+        ("2024-01-01T05:30:00+05:30", JAN_2024_US),
+        ("2024-01-01T00:00:00", JAN_2024_US),
+        ("2024-01-01T00:00:00.123456789Z", JAN_2024_US + 123456),
+        (1704067200, JAN_2024_US),
+        (1704067200.5, JAN_2024_US + 500_000),
+        (1704067200123, JAN_2024_US + 123_000),
+        (1704067200123456, JAN_2024_US + 123_456),
+        (1704067200123456789, JAN_2024_US + 123_456),
+        ("1704067200123456789", JAN_2024_US + 123_456),
+        ("1704067200", JAN_2024_US),
+        (0, None),
+        (-5, None),
+        (True, None),
+        ("nonsense", None),
+        ("", None),
+        ("2262-01-01T00:00:00Z", None),
+        (float("nan"), None),
+        ([], None),
+    ],
+)
+def test_instant(value: object, expected: int | None) -> None:
+    """An instant is read in any of the usual forms, to the microsecond; junk is none."""
+    assert expected == fields.instant_us(value)
+
+
+def test_unusable_timestamp_is_the_messages_own() -> None:
+    """A missing timestamp becomes JetStream's, so that a redelivery makes the same row; it is counted."""
+    tally = Tally()
+    message = Message("", "", b"", None, 1, 1, 1, JAN_2024_US * 1000 + 999)
+
+    assert JAN_2024_US - fields.POSTGRES_EPOCH_US == fields.timestamp(None, message, tally)
+    assert 1 == tally.timestamp_defaulted
+
+
+@pytest.mark.parametrize(
+    ("value", "expected", "clamped"),
+    [
+        (5, 5, 0),
+        (5.0, 5, 0),
+        (" 7 ", 7, 0),
+        (2**40, 2**31 - 1, 1),
+        (-(2**40), -(2**31), 1),
+        (5.5, None, 0),
+        ("x", None, 0),
+        ("1_0", None, 0),
+    ],
+)
+def test_integer(value: object, expected: int | None, clamped: int) -> None:
+    """Integral values are taken, those out of range clamped and counted, junk is none."""
+    tally = Tally()
+
+    assert expected == fields.integer(value, fields.INT4, tally)
+    assert clamped == tally.clamped
+
+
+def test_lookup_is_by_presence() -> None:
+    """False, zero and the empty text are values; null is absence."""
+    keys = fields.names("is_delta")
+
+    assert fields.find({"is_delta": False, "isDelta": True}, keys) is False
+    assert fields.find({"is_delta": None, "isDelta": 0}, keys) == 0
+
+
+@pytest.mark.parametrize("payload", [b"", b"nope", b"1", b'"x"', b"null", b"[1]", b'{"a":', b"\xff\xfe", b"[" * 5000])
+def test_what_is_no_object_is_malformed(payload: bytes) -> None:
+    """Whatever is neither an object nor an array of objects is poison, never another error."""
+    with pytest.raises(Poison, match="malformed"):
+        plain_json.decode(payload)
+
+
+@pytest.mark.parametrize(
+    ("payload", "expected"),
+    [
+        (b'{"a":"x\\u0000y"}', [{"a": "x\ufffdy"}]),
+        (b'{"a":"\\ud800"}', [{"a": "\ufffd"}]),
+        (b"[]", []),
+        (b'[{"a":1},{"a":2}]', [{"a": 1}, {"a": 2}]),
+        (b'{"a":12345678901234567890123}', [{"a": 1.2345678901234568e22}]),
+    ],
+)
+def test_decoded(payload: bytes, expected: list[dict[str, object]]) -> None:
+    """Objects and arrays of them are records; what PostgreSQL cannot store is replaced."""
+    assert expected == plain_json.decode(payload)
+
+
+def test_infinity_is_read_leniently() -> None:
+    """NaN and Infinity do not cost the message; in JSON they become null."""
+    assert b'{"a":null}' == plain_json.dumps(plain_json.decode(b'{"a":Infinity}')[0])

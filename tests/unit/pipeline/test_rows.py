@@ -1,0 +1,87 @@
+"""When a batch is sealed: one table of rules."""
+
+import pytest
+
+from eventwriter.errors import Poison
+from eventwriter.model import Message, Trigger
+from eventwriter.pipeline.coverage import Tracker
+from eventwriter.pipeline.rows import BatchLimits, Rows, Target, why_seal
+
+LIMITS = BatchLimits(messages=3, messages_max=6, bytes_max=1000, age_s_max=1.0)
+
+
+def message(seq: int, num_delivered: int = 1, size: int = 1) -> Message:
+    return Message(f"r{seq}.{num_delivered}", "s", b"x" * size, None, seq, seq, num_delivered, seq)
+
+
+def rows_of() -> Rows:
+    def build(record, message, index):
+        if record.get("bad"):
+            raise Poison("bad_value", "x")
+        return (record["v"],)
+
+    return Rows([Target(build, lambda row, out: out.extend(row[0].encode()))], LIMITS, Tracker(0, 0), (TypeError,))
+
+
+def fill(rows: Rows, count: int, size: int = 1, free: bool = False) -> None:
+    decoded = [(message(n + 1, size=size), [{"v": "a"}]) for n in range(count)]
+    assert [] == list(rows.add(decoded, free, 10**6, 0.0))
+
+
+@pytest.mark.parametrize(
+    ("count", "size", "free", "waiting", "now_s", "expected"),
+    [
+        pytest.param(0, 1, True, 0, 99, None, id="an empty batch is never sealed"),
+        pytest.param(2, 1, True, 0, 0.5, None, id="too few and too young"),
+        pytest.param(2, 1, True, 0, 1.0, Trigger.AGE, id="old enough"),
+        pytest.param(2, 1, False, 0, 9.0, None, id="old, but the copy stage is busy"),
+        pytest.param(3, 1, True, 0, 0, Trigger.ROWS, id="enough messages"),
+        pytest.param(3, 1, True, 2, 0, None, id="enough, but more wait at the server"),
+        pytest.param(5, 1, True, 2, 0, Trigger.ROWS, id="what waited has come"),
+        pytest.param(3, 400, False, 0, 0, Trigger.BYTES, id="too many bytes, whatever waits"),
+    ],
+)
+def test_rule_of_sealing(count, size, free, waiting, now_s, expected) -> None:
+    """A batch is sealed by the first rule that applies."""
+    rows = rows_of()
+    if count and size > 1:
+        rows.open.messages = [message(n + 1, size=size) for n in range(count)]
+        rows.open.payload_bytes = count * size
+    else:
+        fill(rows, count)
+
+    assert expected == why_seal(rows.open, LIMITS, free, waiting, now_s)
+
+
+def test_full_batch_is_sealed_whatever_waits() -> None:
+    """A batch never has more messages than its maximum."""
+    rows = rows_of()
+
+    sealed = list(rows.add([(message(n + 1), [{"v": "a"}]) for n in range(13)], False, 10**6, 0.0))
+
+    assert [6, 6, 1] == [*(len(batch) for batch in sealed), len(rows.open)]
+
+
+def test_poison_in_a_message_takes_all_its_rows_back() -> None:
+    """A message whose second record is poison has no rows at all, and its neighbours keep theirs."""
+    rows = rows_of()
+
+    list(
+        rows.add(
+            [(message(1), [{"v": "a"}]), (message(2), [{"v": "b"}, {"bad": 1}]), (message(3), [{"v": "c"}])],
+            False,
+            0,
+            0,
+        )
+    )
+
+    assert (b"ac", {1}, [1, 0, 1]) == (bytes(rows.open.buffers[0]), set(rows.open.dead), rows.open.rows)
+
+
+def test_repeat_within_a_batch_is_answered_not_written() -> None:
+    """A redelivery of a message that the open batch holds adds no row, and is acknowledged with it."""
+    rows = rows_of()
+
+    list(rows.add([(message(1), [{"v": "a"}]), (message(1, 2), [{"v": "a"}])], False, 0, 0))
+
+    assert (b"a", ["r1.2"], 1) == (bytes(rows.open.buffers[0]), rows.open.repeats, len(rows.open))
