@@ -72,8 +72,7 @@ class Daemon:
 
     def start(self) -> None:
         """Start the daemon."""
-        log = open(self.folder / "daemon.log", "ab")
-        with log:
+        with open(self.folder / "daemon.log", "ab") as log:
             self.process = subprocess.Popen(
                 [sys.executable, "-m", "eventwriter", "--config", str(self.config), "run"],
                 stdin=subprocess.DEVNULL,

@@ -19,7 +19,6 @@ from eventwriter.errors import ConfigError, EventwriterError, Retryable
 
 COMMANDS: Mapping[str, tuple[str, str, str]] = {
     "run": ("eventwriter.cli.run", "run", "Run the daemon in the foreground."),
-    "check": ("eventwriter.cli.check", "check", "Try the servers, streams and tables without writing anything."),
     "config": ("eventwriter.cli.config", "config", "Show, validate, describe the configuration."),
     "migrate": ("eventwriter.cli.migrate", "migrate", "Create or update the tables."),
     "demo": ("eventwriter.cli.demo", "demo", "Run everything on embedded servers with made-up traffic."),

@@ -32,7 +32,9 @@ def is_go(data: dict[str, Any]) -> bool:
     return any(mark in data for mark in MARKS)
 
 
-def translate(data: dict[str, Any], mistakes: list[str]) -> tuple[dict[str, Any], list[str]]:
+def translate(  # noqa: C901  # one step for each block of the file
+    data: dict[str, Any], mistakes: list[str]
+) -> tuple[dict[str, Any], list[str]]:
     """
     Return our own keys, and warnings for what was carried and ignored.
 

@@ -43,7 +43,7 @@ def find(record: Record, keys: Sequence[str]) -> Any:
 def text(value: Any) -> str | None:
     """Return text; numbers and booleans as their JSON text, objects and arrays as compact JSON."""
     if value is None or value.__class__ is str:
-        return value  # type: ignore[no-any-return]
+        return value
     return dumps(value).decode()
 
 
@@ -92,7 +92,7 @@ def _integral(value: Any) -> int | None:
 def boolean(value: Any, default: bool | None) -> bool | None:
     """Return a boolean: of booleans, 0 and 1, and the words true/false/yes/no; `default` for anything else."""
     if value.__class__ is bool:
-        return value  # type: ignore[no-any-return]
+        return value
     if value.__class__ in (int, float) and value in (0, 1):
         return bool(value)
     if value.__class__ is str:
@@ -137,14 +137,14 @@ def _iso_us(value: str) -> int | None:
 
 
 def _magnitude_us(exact: Any, value: float) -> int | None:
-    if not math.isfinite(value):
+    if value.__class__ is float and not math.isfinite(value):
         return None
     whole: Any = exact if exact.__class__ is int else value
     if exact.__class__ is str and exact.strip().isdigit():
         whole = int(exact)
     size = abs(whole)
     if size < 1e11:
-        return round(whole * 1_000_000)
+        return round(float(whole) * 1_000_000) if whole.__class__ is float else whole * 1_000_000
     if size < 1e14:
         return int(whole * 1000)
     return int(whole) if size < 1e17 else int(whole) // 1000

@@ -44,7 +44,7 @@ def decode(payload: bytes) -> list[Record]:
     for index, element in enumerate(value):
         if element.__class__ is not dict:
             raise Poison("malformed", f"element {index} of the array is a JSON {_name(element)}; objects are wanted")
-    return value  # type: ignore[no-any-return]
+    return value
 
 
 def _lenient(payload: bytes, error: ValueError) -> Any:

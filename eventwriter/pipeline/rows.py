@@ -140,7 +140,7 @@ class Rows:
             try:
                 for target, buffer in zip(self._targets, batch.buffers):  # noqa: B905  # hot: equal by construction
                     build, encode = target.build, target.encode
-                    for index, record in enumerate(records):  # type: ignore[arg-type]
+                    for index, record in enumerate(records):
                         encode(build(record, message, index), buffer)
                         rows += 1
             except Poison as poison:

@@ -194,9 +194,10 @@ def _problems(
     for _, ours, there in written:
         if (ours.type, plain_type(there.type)) not in FITS:
             wanted, name = _SQL_TYPES.get(ours.type, ours.type), quoted(there.name)
+            cast = f"{name}::text" if wanted == "text" else f"{name}::text::{wanted}"
             problems.append(
                 f"table {target}: column {there.name} is {there.type} and cannot take eventwriter's {wanted};"
-                f" mend it with ALTER TABLE {target} ALTER COLUMN {name} TYPE {wanted} USING {name}::text::{wanted}"
+                f" mend it with ALTER TABLE {target} ALTER COLUMN {name} TYPE {wanted} USING {cast}"
             )
     filled = {there.name for _, _, there in written}
     unknown = [c for c in real if c.not_null and not c.has_default and not c.generated and c.name not in filled]
@@ -219,7 +220,7 @@ def _warnings(table: Table, found: Mapping[str, RealColumn], target: str) -> lis
     refused = [
         there.name
         for ours, there in pairs
-        if there.not_null and not ours.not_null and not there.generated and null_as(ours, there) is None
+        if there.not_null and not (ours.not_null or ours.derived or there.generated) and null_as(ours, there) is None
     ]
     if refused:
         warnings.append(

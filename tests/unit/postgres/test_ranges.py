@@ -1,5 +1,7 @@
 """Sets of sequences behave as sets."""
 
+from itertools import pairwise
+
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -28,5 +30,5 @@ def test_normal_form_is_sorted_disjoint_and_not_touching(a: list[tuple[int, int]
     """A normal form has no two ranges that could be one, and survives being written and read."""
     normal = ranges.normal(a)
 
-    assert all(before[1] < after[0] for before, after in zip(normal, normal[1:], strict=False))
+    assert all(before[1] < after[0] for before, after in pairwise(normal))
     assert normal == ranges.parse(ranges.literal(normal))

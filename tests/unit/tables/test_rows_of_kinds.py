@@ -18,7 +18,7 @@ from eventwriter.tables.table import Build, Table
 DATA = Path(__file__).parents[2] / "data"
 ORIGIN = Origin("events", 1_700_000_000_000_000_000, 0)
 ALL = [(kind, table) for kind in KINDS.values() for table in kind.tables]
-PYTHON = {"text": str, "float8": (float, int), "int4": int, "int8": int, "bool": bool, "timestamptz": int, "uuid": bytes, "jsonb": bytes, "int4[]": bytes}  # fmt: skip
+PYTHON = {"text": str, "float8": (float, int), "int4": int, "int8": int, "bool": bool, "timestamptz": int, "uuid": bytes, "jsonb": bytes, "int4[]": bytes}  # fmt: skip  # noqa: E501
 JAN_2024 = 757_382_400_000_000
 
 
@@ -90,7 +90,7 @@ def test_documented_flow() -> None:
     assert "TCP traffic: 192.168.1.100:45678 -> 10.0.0.1:443 (100 pkts, 150.0 KB)" == row["message"]
     assert (400106, 6, "Traffic", "TCP", 6, "Inbound", 1, b"\x01{}") == tuple(
         row[k]
-        for k in ("type_uid", "activity_id", "activity_name", "protocol_name", "protocol_num", "direction", "direction_id", "unmapped")
+        for k in ("type_uid", "activity_id", "activity_name", "protocol_name", "protocol_num", "direction", "direction_id", "unmapped")  # noqa: E501
     )  # fmt: skip
     assert {"ip": "192.168.1.100", "port": 45678} == json.loads(row["src_endpoint"][1:])
     assert "telemetry.metrics" == json.loads(row["metadata"][1:])["correlation_uid"]

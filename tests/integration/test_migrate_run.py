@@ -15,6 +15,7 @@ from psycopg.conninfo import conninfo_to_dict, make_conninfo
 
 from eventwriter.cli.main import cli, obey
 from eventwriter.errors import Fatal
+from eventwriter.kinds import KINDS
 from eventwriter.model import Origin
 from eventwriter.postgres.catalog import bind, read_columns
 from eventwriter.postgres.dead_letters import DEAD_LETTERS
@@ -23,10 +24,7 @@ from eventwriter.postgres.migrate import dry_run, migrate
 from eventwriter.postgres.migration_files import parsed, shipped
 from eventwriter.postgres.migration_plan import Wish, without_server
 from eventwriter.postgres.ranges import Newest
-from eventwriter.tables.netflow_metrics import NETFLOW_METRICS
-from eventwriter.tables.ocsf_network_activity import OCSF_NETWORK_ACTIVITY
 from eventwriter.tables.table import Table
-from eventwriter.tables.timeseries_metrics import TIMESERIES_METRICS
 
 Connection = psycopg.Connection[Any]
 
@@ -262,7 +260,10 @@ async def test_ledger_and_dead_letters_are_what_the_writer_needs(database: str, 
     assert [True, False] == recorded
 
 
-@pytest.mark.parametrize("table", [TIMESERIES_METRICS, NETFLOW_METRICS, OCSF_NETWORK_ACTIVITY], ids=lambda t: t.name)
+TABLES = {table.name: table for kind in KINDS.values() for table in kind.tables}
+
+
+@pytest.mark.parametrize("table", TABLES.values(), ids=TABLES)
 async def test_tables_are_what_the_builders_fill(database: str, conn: Connection, table: Table) -> None:
     """Each table that a builder fills is made with just its columns: rows go in as they are, with no warning."""
     run(conn)

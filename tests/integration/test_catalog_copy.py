@@ -314,6 +314,14 @@ async def test_partitioned_table_is_written(conn: Connection) -> None:
             id="no privilege",
         ),
         pytest.param(
+            "CREATE SCHEMA locked; CREATE TABLE locked.things (x int); CREATE ROLE outsider;"
+            "GRANT INSERT ON locked.things TO outsider; SET ROLE outsider",
+            "locked",
+            'role outsider may not write "locked"."things"; run GRANT USAGE ON SCHEMA "locked" TO "outsider"'
+            ' and GRANT SELECT, INSERT, UPDATE ON "locked"."things" TO "outsider"',
+            id="no privilege on the schema",
+        ),
+        pytest.param(
             "CREATE TABLE things (x int); ALTER TABLE things ENABLE ROW LEVEL SECURITY; CREATE ROLE writer;"
             "GRANT INSERT ON things TO writer; SET ROLE writer",
             None,

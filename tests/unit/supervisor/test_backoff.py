@@ -1,0 +1,50 @@
+"""Rests after exits that nobody asked for."""
+
+import pytest
+
+from eventwriter.supervisor.backoff import Limits, Rest, delay_s, rest_after
+from eventwriter.supervisor.slot import State
+
+LIMITS = Limits(
+    hang_s_max=20.0,
+    start_s_max=60.0,
+    drain_s_max=30.0,
+    backoff_s_min=0.2,
+    backoff_s_max=30.0,
+    crash_loop_exits_max=5,
+    crash_loop_window_s=60.0,
+    worker_memory_bytes_max=1,
+)
+
+
+@pytest.mark.parametrize(
+    ("attempt", "jitter", "expected_s"),
+    [
+        (1, 0.0, 0.2),
+        (1, 0.999, 0.2),
+        (2, 0.0, 0.2),
+        (2, 1.0, 0.4),
+        (4, 0.0, 0.8),
+        (4, 1.0, 1.6),
+        (9, 1.0, 30.0),
+        (9, 0.0, 15.0),
+        (10**9, 1.0, 30.0),
+    ],
+)
+def test_rest_doubles_between_its_bounds(attempt: int, jitter: float, expected_s: float) -> None:
+    """The rest doubles from the least to the longest, and chance takes off at most half."""
+    assert pytest.approx(expected_s, rel=1e-2) == delay_s(attempt, LIMITS, lambda: jitter)
+
+
+@pytest.mark.parametrize(
+    ("exits", "looping", "expected"),
+    [
+        pytest.param(1, False, Rest(State.BACKOFF, 0.2), id="first exit"),
+        pytest.param(4, False, Rest(State.BACKOFF, 1.6), id="below the limit"),
+        pytest.param(5, False, Rest(State.FAILED, 30.0), id="at the limit"),
+        pytest.param(1, True, Rest(State.FAILED, 30.0), id="again after having failed"),
+    ],
+)
+def test_crash_loop_limit_turns_rest_into_failure(exits: int, looping: bool, expected: Rest) -> None:
+    """At the limit a slot fails and is tried again at the longest rest only."""
+    assert expected == rest_after(exits, looping, LIMITS, lambda: 1.0)
