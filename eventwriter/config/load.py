@@ -155,7 +155,12 @@ def _entries(given: Any, data: dict[str, Any], environ: Mapping[str, str], mista
     built = [
         _entry(entry, at, shared, str(data.get("stream_name", "events")), mistakes) for at, entry in enumerate(given)
     ]
-    return [stream for stream in built if stream is not None]
+    streams = [stream for stream in built if stream is not None]
+    # Each of them would be given every message: refused until subjects are shared out.
+    mistakes += [
+        f"streams: {s.name}: partitions {s.partitions}; only 1 is in this version" for s in streams if s.partitions > 1
+    ]
+    return streams
 
 
 def _entry(entry: Any, at: int, shared: dict[str, str], stream_name: str, mistakes: list[str]) -> StreamSettings | None:

@@ -232,8 +232,6 @@ class StreamSettings(_Record):
             raise ValueError(f"max_batch_size {self.max_batch_size} is below batch_size {self.batch_size}")
         if self.ack_wait_s <= self.batch_timeout_s:
             raise ValueError(f"ack_wait {self.ack_wait_s:g} s must be above batch_timeout {self.batch_timeout_s:g} s")
-        if self.partitions > 1:
-            raise ValueError("partitions above 1 are not in this version; leave it at 1")
         return self
 
     def durable_name(self, consumer_name: str, partition: int) -> str:

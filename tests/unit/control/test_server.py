@@ -1,5 +1,6 @@
 """The daemon's end of the control socket, with real sockets and nobody waiting."""
 
+import contextlib
 import json
 import select
 import socket
@@ -12,7 +13,6 @@ import pytest
 from eventwriter.control import protocol
 from eventwriter.control.protocol import Request
 from eventwriter.control.server import CLIENTS_MAX, IDLE_S_MAX, Server
-import contextlib
 
 BIG = 3_000_000  # bytes: more than any socket buffer takes
 STATUS = b'{"v":1,"id":1,"verb":"status"}\n'
