@@ -21,12 +21,12 @@ def seconds(value: object, number_unit_s: float) -> float:
     if isinstance(value, bool) or not isinstance(value, int | float | str):
         raise ValueError('write a duration, like "30s", "500ms" or "1m30s"')
     if isinstance(value, int | float):
-        return value * number_unit_s
+        return round(value * number_unit_s, 9)
     text = value.strip()
     parts = _PART.findall(text)
     if parts and "".join(number + unit for number, unit in parts) == text:
         return sum(float(number) * _UNITS_S[unit] for number, unit in parts)
     try:
-        return float(text) * number_unit_s
+        return round(float(text) * number_unit_s, 9)
     except ValueError:
         raise ValueError('write a duration, like "30s", "500ms" or "1m30s"') from None
