@@ -115,7 +115,9 @@ class CopyIn:
         if self.on_connect is not None:
             try:
                 with deadline(conn, self._limit_s):
+                    await conn.execute(self._begin)
                     await self.on_connect(conn)
+                    await conn.execute("COMMIT")
             except psycopg.Error as error:
                 await conn.close()
                 raise self._outcome(error) from error
@@ -141,10 +143,16 @@ class CopyIn:
             conn = await self.connection()
             try:
                 with deadline(conn, self._limit_s):
+                    # In a transaction, because that is what has the search path and the time limit.
+                    await conn.execute(self._begin)
                     yield conn
+                    await conn.execute("COMMIT")
             except psycopg.Error as error:
                 await self._recover(conn)
                 raise self._outcome(error) from error
+            except BaseException:
+                await self._recover(conn)
+                raise
 
     async def write(self, load: Load, ledger: Ledger, staged: bool = False) -> None:
         """
@@ -236,13 +244,15 @@ async def _copy(conn: Connection, copy_sql: str, rows: bytes | bytearray) -> Non
 
 async def _copy_staged(conn: Connection, binding: Binding, rows: bytes | bytearray) -> None:
     """Copy into a temporary twin of the table, then insert what is not there yet."""
-    await conn.execute(
-        f"CREATE TEMPORARY TABLE eventwriter_staging (LIKE {binding.target} INCLUDING DEFAULTS) ON COMMIT DROP"
-    )
     # `COPY target (columns) FROM …` with the twin in the target's place.
     columns = binding.copy_sql[len("COPY ") + len(binding.target) : binding.copy_sql.index(" FROM STDIN")]
-    await _copy(conn, f"COPY eventwriter_staging{columns} FROM STDIN (FORMAT BINARY)", rows)
     names = columns.strip()[1:-1]
+    # AS SELECT, not LIKE: the twin has just these columns, and none of the table's constraints.
+    await conn.execute(
+        f"CREATE TEMPORARY TABLE eventwriter_staging ON COMMIT DROP"  # noqa: S608
+        f" AS SELECT {names} FROM {binding.target} WITH NO DATA"
+    )
+    await _copy(conn, f"COPY eventwriter_staging{columns} FROM STDIN (FORMAT BINARY)", rows)
     await conn.execute(
         f"INSERT INTO {binding.target} ({names}) SELECT {names} FROM eventwriter_staging"  # noqa: S608
         " ON CONFLICT DO NOTHING"

@@ -154,10 +154,7 @@ def _look(conn: Connection, target: str, wish: Wish, create: bool) -> Place:
     version = conn.info.server_version
     if version < _VERSION_MIN:
         raise Fatal(f"PostgreSQL at {target} is version {version // 10000}; eventwriter needs 14 or newer")
-    row = _one(conn, "SELECT pg_is_in_recovery() OR current_setting('transaction_read_only') = 'on', current_schema()")
-    if row[0] and create:
-        raise Fatal(_read_only(target))
-    schema = wish.schema or row[1]
+    schema = wish.schema or _one(conn, "SELECT current_schema()")[0]
     if schema is None:
         raise Fatal(f"PostgreSQL at {target}: the search path names no schema that exists; name one with --schema")
     timescale, notes = (None, ()) if wish.plain else _timescale(conn, create)
@@ -233,13 +230,6 @@ def _one(conn: Connection, query: str, *values: object) -> tuple[Any, ...]:
     return row if row is not None else ()
 
 
-def _read_only(target: str) -> str:
-    return (
-        f"PostgreSQL at {target} is read-only (a standby?); connect to the primary, for example with"
-        " target_session_attrs=read-write"
-    )
-
-
 def _explained(error: psycopg.Error, target: str) -> EventwriterError:
     """Say in one sentence what the server refused, and what to do."""
     text = one_line(error)
@@ -248,7 +238,10 @@ def _explained(error: psycopg.Error, target: str) -> EventwriterError:
             f"PostgreSQL at {target}: {text}; migrate as a role that may, or GRANT USAGE, CREATE ON SCHEMA to this one"
         )
     if error.sqlstate == "25006":
-        return Fatal(_read_only(target))
+        return Fatal(
+            f"PostgreSQL at {target} is read-only (a standby?); connect to the primary, for example with"
+            " target_session_attrs=read-write"
+        )
     if error.sqlstate == "55P03":
         return Fatal(
             f"PostgreSQL at {target}: something else, perhaps another migrate, held its lock for {LOCK_TIMEOUT}"

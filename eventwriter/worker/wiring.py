@@ -148,7 +148,7 @@ class Wiring:
             origin = Origin(state.name, state.incarnation_ns, 0)
             key = LedgerKey(origin, self.durable, filter_hash(self.stream.subjects))
             ledger = await open_ledger(conn, ledger_table, key, state.last_seq)
-        bindings = [bind(t.table, t.real, t.target) for t in tables]
+        bindings = [bind(t.table, t.real, t.target, self.tally) for t in tables]
         letters_binding = bind(letters[0].table, letters[0].real, letters[0].target)
         self._warn(bindings)
         self.copy_in.on_connect = self._recheck([*tables, *letters])

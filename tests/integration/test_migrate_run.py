@@ -293,8 +293,8 @@ END;
 @pytest.fixture
 def stand_in(conn: Connection) -> Iterator[None]:
     """An extension called timescaledb that writes down what it is asked; PostgreSQL 18 takes it from any folder."""
-    if conn.info.server_version < 180000 or conn.info.host[:1] != "/":
-        pytest.skip("needs PostgreSQL 18 on this machine")
+    if conn.info.server_version < 180000:
+        pytest.skip("needs PostgreSQL 18")
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name, "extension")
         folder.mkdir()
@@ -303,6 +303,9 @@ def stand_in(conn: Connection) -> Iterator[None]:
         for path in (Path(name), folder):
             path.chmod(0o755)
         conn.execute(f"SET extension_control_path TO '{name}:$system'")
+        ours = "SELECT FROM pg_available_extensions WHERE name = 'timescaledb' AND default_version = '1'"
+        if not conn.execute(ours).fetchall():
+            pytest.skip("the server does not see this machine's files")
         yield
 
 

@@ -1,0 +1,42 @@
+"""Existing databases: another schema, another writer's rows."""
+
+import asyncio
+import json
+
+import psycopg
+from fix_daemon import Daemon
+
+
+def test_schema_of_the_search_path_is_found(daemon: Daemon) -> None:
+    """Tables in a schema that only the configured search_path names are found and written."""
+    with psycopg.connect(daemon.servers.postgres_dsn(), autocommit=True) as conn:
+        conn.execute("CREATE SCHEMA platform")
+        for table in ("timeseries_metrics", "eventwriter_ledger", "eventwriter_dead_letters"):
+            conn.execute(f"ALTER TABLE {table} SET SCHEMA platform")
+        conn.execute("ALTER DATABASE postgres SET search_path = platform")
+    config = json.loads(daemon.config.read_text())
+    config["postgres"]["dsn"] += "?options=-csearch_path%3Dpublic"
+    config["postgres"]["runtime_params"] = {"search_path": "platform, public"}
+    daemon.config.write_text(json.dumps(config))
+    daemon.start()
+
+    asyncio.run(daemon.publish(200, garbage_every=20))
+
+    assert (190, 190, 10) == daemon.balance()
+
+
+def test_duplicate_key_and_garbage_in_one_batch(daemon: Daemon) -> None:
+    """Rows whose key is there already are skipped, and the dead letters beside them are written."""
+    with psycopg.connect(daemon.servers.postgres_dsn(), autocommit=True) as conn:
+        conn.execute("CREATE UNIQUE INDEX one ON timeseries_metrics ((metadata->>'n'))")
+        conn.execute(
+            "INSERT INTO timeseries_metrics (timestamp, gateway_id, metric_name, metric_type, value, metadata)"
+            " SELECT now(), 'g', 'm', 't', n, jsonb_build_object('n', n) FROM generate_series(1, 50) n"
+        )
+    daemon.start()
+
+    asyncio.run(daemon.publish(200, garbage_every=20))
+
+    # 0, 20, 40, … are garbage; 20 and 40 were there before, and so are rows beside their dead letters.
+    daemon.published += 2
+    assert (192, 192, 10) == daemon.balance()
