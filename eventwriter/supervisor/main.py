@@ -182,9 +182,8 @@ class Supervisor:
 
     def _answer(self, request: Request, who: str) -> bytes:
         if request.verb not in ("status", "ping"):
-            log.info(
-                "an operator asks", extra={"verb": request.verb, "who": who, "of": request.fields.get("slot", "all")}
-            )
+            of = request.fields.get("slot", "all")
+            log.info("an operator asks", extra={"verb": request.verb, "who": who, "of": of})
         try:
             return protocol.answer(request.ref, obey(self, request))
         except EventwriterError as error:

@@ -110,23 +110,10 @@ def starts_slowly(link: socket.socket) -> int:
             return 0
 
 
-def lists_descriptors(link: socket.socket) -> int:
-    """Report what it inherited, as its reason."""
-    open_fds = {int(fd) for fd in os.listdir("/proc/self/fd")}
-    kept = sorted(fd for fd in open_fds if fd > 2 and fd != link.fileno() and os.path.exists(f"/proc/self/fd/{fd}"))
-    targets = [os.readlink(f"/proc/self/fd/{fd}") for fd in kept]
-    signals = {s.name: str(signal.getsignal(s)) for s in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)}
-    report = {"kept": targets, "signals": signals, "comm": Path("/proc/self/comm").read_text().strip()}
-    while True:
-        beat(link, reason=json.dumps(report))
-        if commanded(link, BEAT_S) == "drain":
-            return 0
-
-
 SCRIPTS: dict[str, Callable[[socket.socket], int]] = {
     script.__name__: script
     for script in (
-        steady, loses, crashes, hangs, never_speaks, grows, stubborn, abandons, starts_slowly, lists_descriptors,
+        steady, loses, crashes, hangs, never_speaks, grows, stubborn, abandons, starts_slowly,
     )
 }  # fmt: skip
 

@@ -2,6 +2,7 @@
 
 import contextlib
 import json
+import os
 import select
 import socket
 from collections.abc import Iterator
@@ -212,8 +213,6 @@ def test_waiting_requests_keep_the_loop_awake(daemon: Daemon) -> None:
 
 def test_abandoned_copy_leaves_the_original_listening(daemon: Daemon) -> None:
     """What a forked child closes does not deafen its parent."""
-    import os
-
     with daemon.client() as client:
         pid = os.fork()
         if pid == 0:
