@@ -24,12 +24,15 @@ class Kind:
 
     Attributes:
         decode: Bytes to records; raises only `Poison`.
-        tables: The tables that it can fill; the first is the default.
+        tables: Where its records go unless the configuration names tables. Where there are
+            several, each record goes into those whose shape it has.
+        also: Tables that it can fill instead or besides, when they are named.
     """
 
     name: str
     decode: Callable[[Message], list[Record]]
     tables: tuple[Table, ...]
+    also: tuple[Table, ...] = ()
 
 
 def _json(message: Message) -> list[Record]:
@@ -38,7 +41,7 @@ def _json(message: Message) -> list[Record]:
 
 KINDS: Mapping[str, Kind] = {
     "telemetry": Kind("telemetry", _json, (TIMESERIES_METRICS,)),
-    "netflow": Kind("netflow", _json, (OCSF_NETWORK_ACTIVITY, NETFLOW_METRICS)),
+    "netflow": Kind("netflow", _json, (OCSF_NETWORK_ACTIVITY,), also=(NETFLOW_METRICS,)),
 }
 
 

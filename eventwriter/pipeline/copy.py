@@ -156,7 +156,9 @@ class Copy:
             letters = bytearray()
             target = self._letters.target
             for position in sorted(part.dead):
-                target.encode(target.build({"poison": part.dead[position]}, part.messages[position], 0), letters)
+                letter = target.build({"poison": part.dead[position]}, part.messages[position], 0)
+                assert letter is not None
+                target.encode(letter, letters)
             rows.append((self._letters.binding, letters))
         covered = part.covered()
         if overlaps(covered, self._ledger.committed):

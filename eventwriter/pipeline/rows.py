@@ -92,8 +92,7 @@ class Rows:
         self._limits = limits
         self._tracker = tracker
         self._encode_errors = encode_errors
-        self.open = Batch(len(targets))
-        self._seen: set[int] | None = None
+        self._begin()
 
     def due_in_s(self, now_s: float) -> float | None:
         """Return the seconds until the open batch is too old; None where it is empty."""
@@ -124,10 +123,15 @@ class Rows:
 
     def seal(self, trigger: Trigger) -> Batch:
         """Close the open batch and begin another."""
-        sealed, self.open = self.open, Batch(len(self._targets))
-        self._seen = None
+        sealed = self.open
+        self._begin()
         sealed.trigger = trigger
         return sealed
+
+    def _begin(self) -> None:
+        self.open = Batch(len(self._targets))
+        self._seen: set[int] | None = None
+        self._writers = [(t.build, t.encode, b) for t, b in zip(self._targets, self.open.buffers, strict=True)]
 
     def _place(self, batch: Batch, message: Message, records: list[Record] | Poison | None) -> None:
         position = len(batch.messages)
@@ -138,11 +142,7 @@ class Rows:
         rows = 0
         if records.__class__ is list:
             try:
-                for target, buffer in zip(self._targets, batch.buffers):  # noqa: B905  # hot: equal by construction
-                    build, encode = target.build, target.encode
-                    for index, record in enumerate(records):
-                        encode(build(record, message, index), buffer)
-                        rows += 1
+                rows = self._write(message, records)
             except Poison as poison:
                 rows = self._undo(batch, position, poison)
             except self._encode_errors as error:
@@ -154,6 +154,19 @@ class Rows:
         for marks, buffer in zip(batch.marks, batch.buffers):  # noqa: B905  # hot: equal by construction
             marks.append(len(buffer))
         batch.rows.append(rows)
+
+    def _write(self, message: Message, records: list[Record]) -> int:
+        """Encode a message's rows into the open batch's buffers and return their number."""
+        rows = 0
+        for index, record in enumerate(records):
+            before = rows
+            for build, encode, buffer in self._writers:
+                if (row := build(record, message, index)) is not None:
+                    encode(row, buffer)
+                    rows += 1
+            if rows == before:
+                raise Poison("no_table", f"record {index} has a shape that no table of this slot stores")
+        return rows
 
     def _undo(self, batch: Batch, position: int, poison: Poison) -> int:
         """Take back the rows of a message that turned out to be poison half-way; whole messages only."""

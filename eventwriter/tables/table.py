@@ -29,8 +29,9 @@ from eventwriter.model import Message, Origin, Record, Tally
 
 Row = tuple[Any, ...]
 
-RowBuilder = Callable[[Record, Message, int], Row]
-"""(record, its message, index of the record in the message) -> row. Raises only `Poison`."""
+RowBuilder = Callable[[Record, Message, int], Row | None]
+"""(record, its message, index of the record in the message) -> row; None where a record of this
+shape belongs into another table of the slot. Raises only `Poison`."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -81,8 +81,8 @@ def tables_of(stream: StreamSettings, of_kind: Kind) -> list[Table]:
     Raises:
         Fatal: The kind cannot fill one of them.
     """
-    known = {table.name: table for table in of_kind.tables}
-    names = stream.tables or (of_kind.tables[0].name,)
+    known = {table.name: table for table in (*of_kind.tables, *of_kind.also)}
+    names = stream.tables or tuple(table.name for table in of_kind.tables)
     missing = [name for name in names if name.rpartition(".")[2] not in known]
     if missing:
         raise Fatal(

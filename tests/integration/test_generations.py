@@ -10,7 +10,7 @@ from eventwriter.kinds import KINDS
 from eventwriter.postgres.catalog import bind, read_columns
 from eventwriter.postgres.encode import SIGNATURE, TRAILER, encoder
 
-TABLES = {table.name: table for kind in KINDS.values() for table in kind.tables}
+TABLES = {table.name: table for kind in KINDS.values() for table in (*kind.tables, *kind.also)}
 
 VALUES = {
     "text": "10.0.0.1",

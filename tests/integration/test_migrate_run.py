@@ -260,7 +260,7 @@ async def test_ledger_and_dead_letters_are_what_the_writer_needs(database: str, 
     assert [True, False] == recorded
 
 
-TABLES = {table.name: table for kind in KINDS.values() for table in kind.tables}
+TABLES = {table.name: table for kind in KINDS.values() for table in (*kind.tables, *kind.also)}
 
 
 @pytest.mark.parametrize("table", TABLES.values(), ids=TABLES)

@@ -18,7 +18,7 @@ def rows_of() -> Rows:
     def build(record, message, index):
         if record.get("bad"):
             raise Poison("bad_value", "x")
-        return (record["v"],)
+        return (record["v"],) if "v" in record else None
 
     return Rows([Target(build, lambda row, out: out.extend(row[0].encode()))], LIMITS, Tracker(0, 0), (TypeError,))
 
@@ -85,3 +85,15 @@ def test_repeat_within_a_batch_is_answered_not_written() -> None:
     list(rows.add([(message(1), [{"v": "a"}]), (message(1, 2), [{"v": "a"}])], False, 0, 0))
 
     assert (b"a", ["r1.2"], 1) == (bytes(rows.open.buffers[0]), rows.open.repeats, len(rows.open))
+
+
+def test_record_that_no_table_stores_is_poison() -> None:
+    """A record that every table of the slot declines makes its message a dead letter, and takes back its other rows."""
+    rows = rows_of()
+
+    assert [] == list(rows.add([(message(1), [{"v": "a"}, {"w": "b"}]), (message(2), [{"v": "c"}])], False, 0, 0.0))
+    assert (["no_table"], [0, 1], b"c") == (
+        [poison.reason for poison in rows.open.dead.values()],
+        rows.open.rows,
+        bytes(rows.open.buffers[0]),
+    )
