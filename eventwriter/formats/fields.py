@@ -6,7 +6,7 @@ Lookup is by presence, not truth: `false`, `0` and `""` are values, null is abse
 
 import datetime as dt
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from eventwriter.errors import Poison
@@ -17,6 +17,7 @@ POSTGRES_EPOCH_US = 946_684_800_000_000
 """2000-01-01 UTC: microseconds since 1970."""
 _LATEST_US = 9_214_646_400_000_000
 """2262-01-01 UTC: microseconds since 1970; later instants are junk."""
+_LATEST_MS = _LATEST_US // 1000
 _EPOCH = dt.datetime(1970, 1, 1, tzinfo=dt.UTC)
 _DAY_US = 86_400_000_000
 
@@ -45,6 +46,15 @@ def text(value: Any) -> str | None:
     if value is None or value.__class__ is str:
         return value
     return dumps(value).decode()
+
+
+def text_of(record: Record, keys: Sequence[str]) -> str | None:
+    """Return the text of the first value that is there and is not null; None where there is none."""
+    for key in keys:
+        value = record.get(key)
+        if value is not None:
+            return value if value.__class__ is str else text(value)
+    return None
 
 
 def number(value: Any) -> float | None:
@@ -152,6 +162,12 @@ def _magnitude_us(exact: Any, value: float) -> int | None:
 
 def timestamp(value: Any, message: Message, tally: Tally) -> int:
     """Return an instant in µs since 2000 UTC; unusable ones become the message's JetStream timestamp, counted."""
+    # Hot: once per row; the usual integers, microseconds and milliseconds, are read without a call.
+    if value.__class__ is int:
+        if 100_000_000_000_000 <= value < _LATEST_US:
+            return value - POSTGRES_EPOCH_US
+        if 100_000_000_000 <= value < _LATEST_MS:
+            return value * 1000 - POSTGRES_EPOCH_US
     us = instant_us(value) if value is not None else None
     if us is None:
         tally.timestamp_defaulted += 1
@@ -172,6 +188,32 @@ def json_value(value: Any) -> Any:
 def jsonb(value: Any) -> bytes | None:
     """Return jsonb's binary form, or None for None."""
     return None if value is None else b"\x01" + dumps(value)
+
+
+def redacted_jsonb(redact: frozenset[str]) -> Callable[[Any], bytes | None]:
+    """
+    Return the function that makes jsonb of a JSON column's value: text that is itself JSON parsed, secrets left out.
+
+    Args:
+        redact: Keys, lower case, that are never stored.
+    """
+    marks = [dumps(key) for key in sorted(redact)]
+    plain = all(key.isascii() for key in redact)
+
+    def make(value: Any) -> bytes | None:
+        # Hot: once per JSON column. Where no key to be left out occurs in the text, none is in the value.
+        if value is None:
+            return None
+        if value.__class__ is str:
+            value = json_value(value)
+        data = dumps(value)
+        lower = data.lower() if plain else data.decode().lower().encode()
+        for mark in marks:
+            if mark in lower:
+                return b"\x01" + dumps(without(value, redact))
+        return b"\x01" + data
+
+    return make
 
 
 def without(value: Any, redact: frozenset[str]) -> Any:

@@ -17,6 +17,7 @@ from typing import Any
 
 import psycopg
 from psycopg import adapt, pq
+from psycopg.types.string import BytesBinaryDumper
 
 from eventwriter.errors import Poison
 from eventwriter.postgres.catalog import Binding
@@ -36,6 +37,16 @@ _PACK_LENGTH = struct.Struct("!i").pack
 _NULL = b"\xff\xff\xff\xff"
 
 
+def _adapters() -> adapt.AdaptersMap:
+    """Return psycopg's adapters, but bytes by the dumper that is in C (the default for bytea is 80 ns of Python)."""
+    adapters = adapt.AdaptersMap(psycopg.adapters)
+    adapters.register_dumper(bytes, BytesBinaryDumper)
+    return adapters
+
+
+_ADAPTERS = _adapters()
+
+
 def encoder(binding: Binding) -> Encode:
     """
     Return the function that appends a row of `binding`'s table to a buffer.
@@ -44,7 +55,7 @@ def encoder(binding: Binding) -> Encode:
     beyond psycopg's formatter; picking, converting and filling NULLs are added only
     where the real table needs them.
     """
-    transformer = adapt.Transformer(None)
+    transformer = adapt.Transformer(_ADAPTERS)
     oids = [psycopg.adapters.types[name].oid for name in binding.dumpers]
     transformer.set_dumper_types(oids, pq.Format.BINARY)
     straight = binding.positions == tuple(range(len(binding.table.columns)))

@@ -1,9 +1,10 @@
 """What a NetFlow record in JSON says, read once for both tables that it may fill."""
 
+from collections.abc import Callable
 from typing import Any, NamedTuple
 
 from eventwriter.errors import Poison
-from eventwriter.formats.fields import INT4, INT8, find, instant_us, integer, json_value, names, text, without
+from eventwriter.formats.fields import INT4, INT8, find, instant_us, integer, json_value, names, text_of
 from eventwriter.model import Record, Tally
 
 TIMESTAMP = names("timestamp")
@@ -33,6 +34,9 @@ _KNOWN = frozenset(
 )  # fmt: skip
 
 
+_INT4_MAX, _INT8_MAX = INT4[1], INT8[1]
+
+
 class Flow(NamedTuple):
     """The fields of one flow, in their columns' types."""
 
@@ -51,41 +55,63 @@ class Flow(NamedTuple):
     input_snmp: int | None
     output_snmp: int | None
     rest: dict[str, Any]
-    """What has no column; kept."""
+    """What has no column; kept. Secrets are still in it: it is written with `redacted_jsonb`."""
 
 
-def flow(record: Record, tally: Tally, redact: frozenset[str]) -> Flow:
+_flow_of: Callable[[type[Flow], tuple[Any, ...]], Flow] = tuple.__new__
+"""Makes a Flow of a tuple in 0.1 µs; the class's own constructor takes 0.4."""
+
+
+def flow(record: Record, tally: Tally) -> Flow:  # noqa: C901  # hot: a branch for each field, no call
     """
     Read a record.
 
     Raises:
         Poison: `missing_field`, where it names neither of the two addresses.
     """
-    # Hot: once per message.
+    # Hot: once per message. A field of the usual name and type is taken as it is; all else is looked for.
     get = record.get
-    src, dst = text(find(record, _SRC)), text(find(record, _DST))
+    if (src := get("src_addr")).__class__ is not str:
+        src = text_of(record, _SRC)
+    if (dst := get("dst_addr")).__class__ is not str:
+        dst = text_of(record, _DST)
     if not src and not dst:
         raise Poison(
             "missing_field", "src_addr and dst_addr are both missing or empty: there is no flow without an address"
         )
-    rest = {k: json_value(v) for k, v in record.items() if k not in _KNOWN and v is not None}
-    return Flow(
-        text(find(record, _GATEWAY)),
-        text(find(record, _AGENT)),
-        text(find(record, _DEVICE)),
-        text(find(record, _DIRECTION)),
-        src,
-        dst,
-        integer(find(record, _SRC_PORT), INT4, tally),
-        integer(find(record, _DST_PORT), INT4, tally),
-        integer(get("protocol"), INT4, tally),
-        integer(get("packets"), INT8, tally),
-        integer(find(record, _OCTETS), INT8, tally),
-        text(find(record, _SAMPLER)),
-        integer(find(record, _INPUT), INT4, tally),
-        integer(find(record, _OUTPUT), INT4, tally),
-        without(rest, redact) if rest else rest,
-    )
+    if (gateway := get("gateway_id")).__class__ is not str:
+        gateway = text_of(record, _GATEWAY)
+    if (agent := get("agent_id")).__class__ is not str:
+        agent = text_of(record, _AGENT)
+    if (device := get("device_id")).__class__ is not str:
+        device = text_of(record, _DEVICE)
+    if (direction := get("flow_direction")).__class__ is not str:
+        direction = text_of(record, _DIRECTION)
+    if (sampler := get("sampler_address")).__class__ is not str:
+        sampler = text_of(record, _SAMPLER)
+    if (src_port := get("src_port")).__class__ is not int or not 0 <= src_port <= _INT4_MAX:
+        src_port = integer(find(record, _SRC_PORT), INT4, tally)
+    if (dst_port := get("dst_port")).__class__ is not int or not 0 <= dst_port <= _INT4_MAX:
+        dst_port = integer(find(record, _DST_PORT), INT4, tally)
+    if (protocol := get("protocol")).__class__ is not int or not 0 <= protocol <= _INT4_MAX:
+        protocol = integer(protocol, INT4, tally)
+    if (packets := get("packets")).__class__ is not int or not 0 <= packets <= _INT8_MAX:
+        packets = integer(packets, INT8, tally)
+    if (octets := get("octets")).__class__ is not int or not 0 <= octets <= _INT8_MAX:
+        octets = integer(find(record, _OCTETS), INT8, tally)
+    if (input_snmp := get("input_snmp")).__class__ is not int or not 0 <= input_snmp <= _INT4_MAX:
+        input_snmp = integer(find(record, _INPUT), INT4, tally)
+    if (output_snmp := get("output_snmp")).__class__ is not int or not 0 <= output_snmp <= _INT4_MAX:
+        output_snmp = integer(find(record, _OUTPUT), INT4, tally)
+    others = [key for key in record if key not in _KNOWN]
+    rest = {key: json_value(value) for key in others if (value := record[key]) is not None} if others else {}
+    return _flow_of(
+        Flow,
+        (
+            gateway, agent, device, direction, src, dst, src_port, dst_port, protocol, packets, octets, sampler,
+            input_snmp, output_snmp, rest,
+        ),
+    )  # fmt: skip
 
 
 def duration_ms(record: Record) -> int | None:

@@ -1,6 +1,6 @@
 """Flows as they are: one column each, the rest in `metadata`."""
 
-from eventwriter.formats.fields import find, jsonb, timestamp
+from eventwriter.formats.fields import find, redacted_jsonb, timestamp
 from eventwriter.model import Message, Record
 from eventwriter.tables.flow import TIMESTAMP, flow
 from eventwriter.tables.table import Build, Column, Row, RowBuilder, Table
@@ -8,12 +8,12 @@ from eventwriter.tables.table import Build, Column, Row, RowBuilder, Table
 
 def builder(build: Build) -> RowBuilder:
     """Return the function that makes a row of a flow."""
-    tally, redact = build.tally, build.redact
+    tally, json_column = build.tally, redacted_jsonb(build.redact)
 
     def row(record: Record, message: Message, _index: int) -> Row:
         # Hot: once per message.
-        one = flow(record, tally, redact)
-        return (timestamp(find(record, TIMESTAMP), message, tally), *one[:14], jsonb(one.rest) if one.rest else None)
+        *fields, rest = flow(record, tally)
+        return (timestamp(find(record, TIMESTAMP), message, tally), *fields, json_column(rest) if rest else None)
 
     return row
 

@@ -5,22 +5,23 @@ Source: OCSF schema 1.3.0, "Network Activity [4001]"; IANA "Assigned Internet
 Protocol Numbers".
 """
 
-import datetime as dt
 from typing import Any
 
-import orjson
-
-from eventwriter.formats.fields import find, jsonb, timestamp
+from eventwriter.formats.fields import find, jsonb, redacted_jsonb, timestamp
+from eventwriter.formats.plain_json import dumps
+from eventwriter.formats.remember import Remembered
 from eventwriter.model import Message, Record
 from eventwriter.tables.flow import END, START, TIMESTAMP, Flow, duration_ms, flow
 from eventwriter.tables.ids import id_maker
+from eventwriter.tables.ocsf_metadata import metadata_maker
 from eventwriter.tables.table import Build, Column, Row, RowBuilder, Table
 
 _CLASS, _CATEGORY, _ACTIVITY = 4001, 4, 6
-_PROTOCOLS = {
+_PROTOCOLS: dict[int | None, str] = {
     1: "ICMP", 6: "TCP", 17: "UDP", 47: "GRE", 50: "ESP", 51: "AH", 58: "ICMPv6", 89: "OSPF", 132: "SCTP",
 }  # fmt: skip
-_DIRECTIONS = {
+_NO_DIRECTION: tuple[str | None, int] = (None, 0)
+_DIRECTIONS: dict[str, tuple[str | None, int]] = {
     "ingress": ("Inbound", 1), "inbound": ("Inbound", 1), "in": ("Inbound", 1),
     "egress": ("Outbound", 2), "outbound": ("Outbound", 2), "out": ("Outbound", 2),
     "lateral": ("Lateral", 3),
@@ -28,15 +29,23 @@ _DIRECTIONS = {
 _ACTOR = b'\x01{"app_name":"ServiceRadar NetFlow Collector","app_ver":"1.0.0"}'
 _IN_COLUMNS = frozenset({*START, *END})
 _EMPTY_OBJECT = b"\x01{}"
-_SUBJECTS_REMEMBERED_MAX = 10_000
+_OBSERVED = (
+    b'\x01[{"name":%b,"type":"IP Address","type_id":2},{"name":%b,"type":"IP Address","type_id":2},'
+    b'{"name":"%d","type":"Port","type_id":8},{"name":"%d","type":"Port","type_id":8}]'
+)
 
 
 def bytes_for_people(count: int) -> str:
     """Write a number of bytes in decimal units: ``150.0 KB``, ``2.5 GB``."""
-    if count < 1000:
+    if count < 1_000:
         return f"{count} B"
-    power = min(4, (len(str(count)) - 1) // 3)
-    return f"{round(count / 1000**power, 2)} {('KB', 'MB', 'GB', 'TB')[power - 1]}"
+    if count < 1_000_000:
+        return f"{round(count / 1_000, 2)} KB"
+    if count < 1_000_000_000:
+        return f"{round(count / 1_000_000, 2)} MB"
+    if count < 1_000_000_000_000:
+        return f"{round(count / 1_000_000_000, 2)} GB"
+    return f"{round(count / 1_000_000_000_000, 2)} TB"
 
 
 def _message(one: Flow, protocol: str) -> str:
@@ -49,50 +58,57 @@ def _present(**fields: Any) -> dict[str, Any]:
     return {name: value for name, value in fields.items() if value is not None}
 
 
-def _observables(one: Flow) -> list[dict[str, Any]]:
+def _observables(one: Flow) -> bytes | None:
     found = [{"name": a, "type": "IP Address", "type_id": 2} for a in (one.src_addr, one.dst_addr) if a]
     found += [{"name": str(p), "type": "Port", "type_id": 8} for p in (one.src_port, one.dst_port) if p is not None]
-    return found
+    return jsonb(found)
 
 
-def _metadata_maker(version: str) -> Any:
-    """Return (message → jsonb bytes); all but the time is the same for a subject, so it is kept."""
-    remembered: dict[str, bytes] = {}
+def _ends(one: Flow) -> tuple[Any, ...]:
+    """Return observables and both endpoints as jsonb; written by template where both are whole, as nearly always."""
+    # Hot: once per message; the general way costs 4 µs, the template 0.8.
+    src, dst, src_port, dst_port = one[4:8]
+    if src and dst and src_port is not None and dst_port is not None:
+        src_json, dst_json = dumps(src), dumps(dst)
+        return (
+            _OBSERVED % (src_json, dst_json, src_port, dst_port),
+            b'\x01{"ip":%b,"port":%d}' % (src_json, src_port),
+            b'\x01{"ip":%b,"port":%d}' % (dst_json, dst_port),
+        )
+    return _observables(one), jsonb(_present(ip=src, port=src_port)), jsonb(_present(ip=dst, port=dst_port))
 
-    def metadata(message: Message) -> bytes:
-        tail = remembered.get(message.subject)
-        if tail is None:
-            fixed = {
-                "version": version,
-                "product": {"name": "NetFlowCollector", "vendor_name": "ServiceRadar"},
-                "correlation_uid": message.subject,
-            }
-            tail = b"," + orjson.dumps(fixed)[1:]
-            if len(remembered) < _SUBJECTS_REMEMBERED_MAX:
-                remembered[message.subject] = tail
-        seconds, ns = divmod(message.timestamp_ns, 1_000_000_000)
-        moment = dt.datetime.fromtimestamp(seconds, dt.UTC).replace(microsecond=ns // 1000)
-        return b'\x01{"logged_time":"%s"%s' % (moment.strftime("%Y-%m-%dT%H:%M:%S.%fZ").encode(), tail)
 
-    return metadata
+def _connection_info(key: tuple[str | None, int | None, int | None]) -> bytes | None:
+    return jsonb(_present(sampler_address=key[0], input_snmp=key[1], output_snmp=key[2]))
+
+
+def _device(device_id: str | None) -> bytes | None:
+    return jsonb(_present(uid=device_id, name=device_id))
+
+
+def _traffic(octets: int | None, packets: int | None) -> bytes | None:
+    if octets is not None and packets is not None:
+        return b'\x01{"bytes":%d,"packets":%d}' % (octets, packets)
+    return jsonb(_present(bytes=octets, packets=packets))
 
 
 def builder(build: Build) -> RowBuilder:
     """Return the function that makes a row of a flow."""
-    tally, redact = build.tally, build.redact
-    make_id, metadata = id_maker(build.origin), _metadata_maker(build.ocsf_version)
+    tally, json_column = build.tally, redacted_jsonb(build.redact)
+    make_id, metadata = id_maker(build.origin), metadata_maker(build.ocsf_version, "NetFlowCollector")
+    connection_infos, devices = Remembered(_connection_info), Remembered(_device)
 
     def row(record: Record, message: Message, index: int) -> Row:
         # Hot: once per message.
-        one = flow(record, tally, redact)
-        protocol = _PROTOCOLS.get(one.protocol, "Unknown") if one.protocol is not None else "Unknown"
-        direction, direction_id = _DIRECTIONS.get((one.direction or "").lower(), (None, 0))
-        length_ms = duration_ms(record)
-        rest = one.rest
-        if rest and length_ms is not None:
+        one = flow(record, tally)
+        protocol = _PROTOCOLS.get(one.protocol, "Unknown")
+        direction, direction_id = _DIRECTIONS.get((one.direction or "").lower(), _NO_DIRECTION)
+        rest, length_ms = one.rest, None
+        if rest and (length_ms := duration_ms(record)) is not None:
             rest = {k: v for k, v in rest.items() if k not in _IN_COLUMNS}
-        if one.direction is not None and direction is None:
+        if direction is None and one.direction is not None:
             rest = {**rest, "flow_direction": one.direction}
+        observables, source, target = _ends(one)
         return (
             make_id(message.stream_seq, index),
             timestamp(find(record, TIMESTAMP), message, tally),
@@ -111,26 +127,24 @@ def builder(build: Build) -> RowBuilder:
             None,
             None,
             metadata(message),
-            jsonb(_observables(one)),
-            jsonb(_present(ip=one.src_addr, port=one.src_port)),
-            jsonb(_present(ip=one.dst_addr, port=one.dst_port)),
-            jsonb(
-                _present(sampler_address=one.sampler_address, input_snmp=one.input_snmp, output_snmp=one.output_snmp)
-            ),
-            jsonb(_present(bytes=one.octets, packets=one.packets)),
+            observables,
+            source,
+            target,
+            connection_infos[one[11:14]],
+            _traffic(one.octets, one.packets),
             protocol,
             one.protocol,
             direction,
             direction_id,
             length_ms,
-            jsonb(_present(uid=one.device_id, name=one.device_id)),
+            devices[one.device_id],
             _ACTOR,
             None,
             None,
             None,
             None,
             None,
-            jsonb(rest) if rest else _EMPTY_OBJECT,
+            json_column(rest) if rest else _EMPTY_OBJECT,
             None,
             one.gateway_id,
             one.agent_id,

@@ -10,14 +10,15 @@ from eventwriter.formats.fields import (
     find,
     integer,
     json_value,
-    jsonb,
     names,
     number,
+    redacted_jsonb,
     text,
+    text_of,
     timestamp,
     without,
 )
-from eventwriter.model import Message, Record
+from eventwriter.model import Message, Record, Tally
 from eventwriter.tables.table import Build, Column, Row, RowBuilder, Table
 
 _GATEWAY = names("gateway_id", "poller_id", "pollerId")
@@ -28,6 +29,10 @@ _DEVICE = names("device_id")
 _IS_DELTA = names("is_delta")
 _TARGET_IP = names("target_device_ip")
 _IF_INDEX = names("if_index")
+
+_RARE = frozenset({"scale", *_IS_DELTA, *_TARGET_IP, *_IF_INDEX})
+"""Fields that few samples have; one look says whether any of them is there."""
+_NO_RARE = (None, False, None, None)
 
 _SERIES_TAGS_LEFT_OUT = frozenset({"available", "metric", "packet_loss"})
 """Tags that are measurements, not identity."""
@@ -52,62 +57,89 @@ def series_key(parts: list[tuple[str, str | None]], tags: Any) -> str:
     return hashlib.md5("|".join(pieces).encode(), usedforsecurity=False).hexdigest()
 
 
-def builder(build: Build) -> RowBuilder:
+def builder(build: Build) -> RowBuilder:  # noqa: C901  # hot: a branch for each column, no call
     """Return the function that makes a row of a telemetry record."""
     tally, redact = build.tally, build.redact
-    keyed = "series_key" in build.columns
+    json_column, nothing_rare = redacted_jsonb(redact), _RARE.isdisjoint
 
     def row(record: Record, message: Message, _index: int) -> Row:
-        # Hot: once per message.
-        given = record.get("value")
-        if given is None:
-            raise Poison("missing_field", "value is missing: it is the measurement itself")
-        value = given if given.__class__ is float else number(given)
-        if value is None:
-            raise Poison("bad_value", f"value {text(given)!r} is no number: it is the measurement itself")
-        name = text(find(record, _NAME)) or "unknown"
-        kind = text(find(record, _TYPE)) or "gauge"
-        agent, device = text(find(record, _AGENT)), text(find(record, _DEVICE))
-        partition, target_ip = text(record.get("partition")), text(find(record, _TARGET_IP))
-        if_index = integer(find(record, _IF_INDEX), INT4, tally)
-        tags, metadata = record.get("tags"), record.get("metadata")
-        if tags is not None:
-            tags = without(json_value(tags), redact)
-        if metadata is not None:
-            metadata = without(json_value(metadata), redact)
+        # Hot: once per message. A field of the usual name and type is taken as it is; all else goes through `text_of`.
+        get = record.get
+        value = get("value")
+        if value.__class__ is not float:
+            value = _measured(value)
+        if (gateway := get("gateway_id")).__class__ is not str:
+            gateway = text_of(record, _GATEWAY)
+        if (agent := get("agent_id")).__class__ is not str:
+            agent = text_of(record, _AGENT)
+        if (name := get("metric_name")).__class__ is not str:
+            name = text_of(record, _NAME)
+        if (kind := get("metric_type")).__class__ is not str:
+            kind = text_of(record, _TYPE)
+        if (device := get("device_id")).__class__ is not str:
+            device = text_of(record, _DEVICE)
+        if (unit := get("unit")).__class__ is not str:
+            unit = text(unit)
+        if (partition := get("partition")).__class__ is not str:
+            partition = text(partition)
+        scale, is_delta, target_ip, if_index = _NO_RARE if nothing_rare(record) else _rare(record, tally)
         return (
-            timestamp(record.get("timestamp"), message, tally),
-            text(find(record, _GATEWAY)) or "unknown",
+            timestamp(get("timestamp"), message, tally),
+            gateway or "unknown",
             agent,
-            name,
-            kind,
+            name or "unknown",
+            kind or "gauge",
             device,
             value,
-            text(record.get("unit")),
-            jsonb(tags),
+            unit,
+            json_column(get("tags")),
             partition,
-            number(record.get("scale")),
-            boolean(find(record, _IS_DELTA), False),
+            scale,
+            is_delta,
             target_ip,
             if_index,
-            jsonb(metadata),
-            series_key(
-                [
-                    ("metric_type", kind),
-                    ("metric_name", name),
-                    ("partition", partition),
-                    ("agent_id", agent),
-                    ("device_id", device),
-                    ("target_device_ip", target_ip),
-                    ("if_index", None if if_index is None else str(if_index)),
-                ],
-                tags,
-            )
-            if keyed
-            else None,
+            json_column(get("metadata")),
+            None,
         )
 
-    return row
+    def keyed_row(record: Record, message: Message, index: int) -> Row:
+        columns = row(record, message, index)
+        return (*columns[:-1], _series_key_of(columns, without(json_value(record.get("tags")), redact)))
+
+    return keyed_row if "series_key" in build.columns else row
+
+
+def _rare(record: Record, tally: Tally) -> tuple[float | None, bool | None, str | None, int | None]:
+    return (
+        number(record.get("scale")),
+        boolean(find(record, _IS_DELTA), False),
+        text_of(record, _TARGET_IP),
+        integer(find(record, _IF_INDEX), INT4, tally),
+    )
+
+
+def _measured(given: Any) -> float:
+    """Return the measurement; it is what the message is about, so nothing is put in its place."""
+    if given is None:
+        raise Poison("missing_field", "value is missing: it is the measurement itself")
+    value = number(given)
+    if value is None:
+        raise Poison("bad_value", f"value {text(given)!r} is no number: it is the measurement itself")
+    return value
+
+
+def _series_key_of(columns: Row, tags: Any) -> str:
+    _, _, agent, name, kind, device, _, _, _, partition, _, _, target_ip, if_index, *_ = columns
+    named = [
+        ("metric_type", kind),
+        ("metric_name", name),
+        ("partition", partition),
+        ("agent_id", agent),
+        ("device_id", device),
+        ("target_device_ip", target_ip),
+        ("if_index", None if if_index is None else str(if_index)),
+    ]
+    return series_key(named, tags)
 
 
 TIMESERIES_METRICS = Table(

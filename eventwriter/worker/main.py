@@ -7,6 +7,7 @@ again at times. Neither ends the process.
 """
 
 import asyncio
+import gc
 import logging
 import os
 import socket
@@ -150,6 +151,7 @@ class Worker:
 
     async def _beat(self) -> None:
         while True:
+            gc.collect()
             self._note_nats()
             heartbeat.send(self.parent, heartbeat.report(self.wiring, self.bound, self.consumer))
             await asyncio.sleep(self.settings.supervisor.heartbeat_s)
@@ -211,6 +213,10 @@ def run(settings: Settings, slot: SlotName, link: socket.socket) -> int:
         return await Worker(settings, slot, link).run()
 
     began_s = clock.monotonic_s()
+    # A line makes many small objects and hardly a cycle: collecting every 700 of them took a
+    # quarter of the worker's CPU. The heartbeat collects once a second instead (about 1 ms).
+    gc.freeze()
+    gc.disable()
     try:
         return _run_loop(main())
     except Exception:
