@@ -17,9 +17,13 @@ _METRICS = (("cpu_usage", "percent"), ("memory_used", "bytes"), ("if_in_octets",
 _PORTS = (443, 80, 53, 22, 5432, 4222)
 
 
-def _telemetry(rng: random.Random, n: int) -> dict[str, object]:
+def _json(record: dict[str, object]) -> bytes:
+    return json.dumps(record, separators=(",", ":")).encode()
+
+
+def _telemetry(rng: random.Random, n: int) -> bytes:
     name, unit = rng.choice(_METRICS)
-    return {
+    record = {
         "timestamp": clock.now_ns() // 1000,
         "gateway_id": f"gateway-{rng.randrange(3)}",
         "agent_id": f"agent-{rng.randrange(20)}",
@@ -32,10 +36,11 @@ def _telemetry(rng: random.Random, n: int) -> dict[str, object]:
         "partition": "default",
         "metadata": {"n": n},
     }
+    return _json(record)
 
 
-def _netflow(rng: random.Random, n: int) -> dict[str, object]:
-    return {
+def _netflow(rng: random.Random, n: int) -> bytes:
+    record = {
         "timestamp": clock.now_ns() // 1_000_000,
         "gateway_id": "gateway-0",
         "agent_id": f"agent-{rng.randrange(20)}",
@@ -53,9 +58,11 @@ def _netflow(rng: random.Random, n: int) -> dict[str, object]:
         "output_snmp": 2,
         "n": n,
     }
+    return _json(record)
 
 
-MAKERS: dict[str, Callable[[random.Random, int], dict[str, object]]] = {"telemetry": _telemetry, "netflow": _netflow}
+MAKERS: dict[str, Callable[[random.Random, int], bytes]] = {"telemetry": _telemetry, "netflow": _netflow}
+"""For each kind, the function that makes its message number `n`, well-formed."""
 
 BOOKS = {
     "telemetry": "SELECT count(*), count(DISTINCT metadata->>'n') FROM timeseries_metrics",
@@ -65,7 +72,7 @@ BOOKS = {
 
 
 def payload(kind: str, rng: random.Random, n: int) -> bytes:
-    """Return message number `n` of `kind`."""
+    """Return message number `n` of `kind`; garbage at times."""
     if n % GARBAGE_EVERY == GARBAGE_EVERY - 1:
         return b"\x00 this is no JSON"
-    return json.dumps(MAKERS[kind](rng, n), separators=(",", ":")).encode()
+    return MAKERS[kind](rng, n)

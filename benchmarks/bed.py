@@ -1,0 +1,241 @@
+"""
+What a measurement stands on: both servers, a stream, tables of their own, the daemon.
+
+Everything gets names of its own (`eventwriter_bench_<pid>`), so that given servers
+may be in use by others, and is removed afterwards.
+"""
+
+import asyncio
+import contextlib
+import json
+import os
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import nats
+import nats.js.errors
+import psutil
+import psycopg
+from nats.aio.client import Client
+
+from eventwriter.demo.servers import EmbeddedServers
+
+WAIT_S_MAX = 300.0
+
+
+@dataclass(slots=True)
+class Cpu:
+    """CPU seconds that the three parties have used up to a moment; None where their processes are elsewhere."""
+
+    worker: float
+    nats: float | None
+    postgres: float | None
+
+
+@dataclass(slots=True)
+class Bed:
+    """
+    Servers and names.
+
+    Attributes:
+        nats_pid, postgres_pid: Of the embedded servers; None for given ones.
+    """
+
+    nats_url: str
+    dsn: str
+    folder: Path
+    nats_pid: int | None = None
+    postgres_pid: int | None = None
+    name: str = field(default_factory=lambda: f"eventwriter_bench_{os.getpid()}")
+
+    def connect(self) -> "psycopg.Connection[Any]":
+        """Return a connection that commits each statement and sees the benchmark's tables."""
+        conn = psycopg.connect(self.dsn, autocommit=True)
+        conn.execute(f"SET search_path = {self.name}")
+        return conn
+
+    def subject(self, worker: int) -> str:
+        """Return the subject of one worker's share."""
+        return f"{self.name}.{worker}.x"
+
+    def prepare(self) -> None:
+        """Make the schema and its tables."""
+        with psycopg.connect(self.dsn, autocommit=True) as conn:
+            conn.execute(f"CREATE SCHEMA {self.name}")
+        self.command("migrate", "--dsn", self.dsn, "--schema", self.name)
+
+    def remove(self) -> None:
+        """Drop stream and schema."""
+
+        async def drop() -> None:
+            async with self.client() as client:
+                with contextlib.suppress(nats.js.errors.NotFoundError):
+                    await client.jetstream().delete_stream(self.name)
+
+        asyncio.run(drop())
+        with psycopg.connect(self.dsn, autocommit=True) as conn:
+            conn.execute(f"DROP SCHEMA IF EXISTS {self.name} CASCADE")
+
+    @contextlib.asynccontextmanager
+    async def client(self) -> Any:
+        """Lend a connection to NATS."""
+        client = await nats.connect(self.nats_url)
+        try:
+            yield client
+        finally:
+            await client.close()
+
+    def empty(self, tables: Sequence[str]) -> None:
+        """Begin anew: an empty stream, empty tables, nothing left to be written back."""
+        asyncio.run(self._new_stream())
+        with self.connect() as conn:
+            conn.execute(f"TRUNCATE {', '.join((*tables, 'eventwriter_dead_letters', 'eventwriter_ledger'))}")
+            with contextlib.suppress(psycopg.errors.InsufficientPrivilege):
+                conn.execute("CHECKPOINT")
+
+    async def _new_stream(self) -> None:
+        async with self.client() as client:
+            jetstream = client.jetstream()
+            with contextlib.suppress(nats.js.errors.NotFoundError):
+                await jetstream.delete_stream(self.name)
+            await jetstream.add_stream(name=self.name, subjects=[f"{self.name}.>"])
+
+    def publish(self, payloads: Sequence[bytes], workers: int) -> list[int]:
+        """Store messages, dealt out to the workers in turn; return each worker's last stream sequence."""
+        return asyncio.run(self._publish(payloads, workers))
+
+    async def _publish(self, payloads: Sequence[bytes], workers: int) -> list[int]:
+        subjects = [self.subject(w) for w in range(workers)]
+        async with self.client() as client:
+            for n, payload in enumerate(payloads):
+                await client.publish(subjects[n % workers], payload)
+                if n % 5000 == 4999:
+                    await client.flush()
+            await client.flush()
+            jetstream = client.jetstream()
+            stored = 0
+            while stored < len(payloads):
+                stored = (await jetstream.stream_info(self.name)).state.messages
+            return [(await jetstream.get_last_msg(self.name, subject)).seq or 0 for subject in subjects]
+
+    def config(self, kind: str, tables: Sequence[str], workers: int) -> Path:
+        """Write the daemon's configuration: an entry of its own for each worker."""
+        entries = [
+            {
+                "name": f"{kind.upper()}{w}", "stream_name": self.name, "subject": self.subject(w),
+                "kind": kind, "tables": list(tables), "schema": self.name,
+            }
+            for w in range(workers)
+        ]  # fmt: skip
+        settings = {
+            "enabled": True,
+            "consumer_name": "bench",
+            "nats": {"servers": [self.nats_url]},
+            "postgres": {"dsn": self.dsn},
+            "streams": entries,
+            "control": {"socket": str(self.folder / "control.sock")},
+            "log": {"level": "warning"},
+        }
+        path = self.folder / "bench.json"
+        path.write_text(json.dumps(settings))
+        return path
+
+    def command(self, *arguments: str) -> None:
+        """Run a subcommand of eventwriter; its words are the exception's where it fails."""
+        done = subprocess.run(
+            [sys.executable, "-m", "eventwriter", *arguments],
+            check=False, capture_output=True, text=True, stdin=subprocess.DEVNULL,
+        )  # fmt: skip
+        if done.returncode:
+            raise SystemExit(f"eventwriter {' '.join(arguments[:1])} failed: {done.stderr.strip()}")
+
+
+@contextlib.contextmanager
+def daemon(bed: Bed, config: Path) -> Iterator[psutil.Process]:
+    """Run the daemon as an operator does; it is drained at the end."""
+    with (bed.folder / "daemon.log").open("ab") as log:
+        process = subprocess.Popen(
+            [sys.executable, "-m", "eventwriter", "--config", str(config), "run"],
+            stdin=subprocess.DEVNULL, stdout=log, stderr=log,
+        )  # fmt: skip
+    try:
+        yield psutil.Process(process.pid)
+    finally:
+        process.terminate()
+        try:
+            process.wait(40)
+        except subprocess.TimeoutExpired:
+            process.kill()
+
+
+def workers_of(supervisor: psutil.Process, count: int) -> list[psutil.Process]:
+    """Return the worker processes, once there are `count`."""
+    until = time.monotonic() + WAIT_S_MAX
+    while time.monotonic() < until:
+        if not supervisor.is_running() or supervisor.status() == psutil.STATUS_ZOMBIE:
+            raise SystemExit("the daemon ended; its words are in daemon.log of the folder given with --data-dir")
+        children = supervisor.children()
+        if len(children) == count:
+            return children
+        time.sleep(0.01)
+    raise SystemExit("the daemon's workers did not start")
+
+
+def cpu_used(bed: Bed, workers: Sequence[psutil.Process]) -> Cpu:
+    """Return the CPU seconds used so far."""
+
+    def tree(pid: int | None) -> float | None:
+        if pid is None:
+            return None
+        total = 0.0
+        for process in (parent := psutil.Process(pid), *parent.children(recursive=True)):
+            with contextlib.suppress(psutil.NoSuchProcess):
+                times = process.cpu_times()
+                total += times.user + times.system
+        return total
+
+    return Cpu(sum(sum(w.cpu_times()[:2]) for w in workers), tree(bed.nats_pid), tree(bed.postgres_pid))
+
+
+def peak_bytes(process: psutil.Process) -> int:
+    """Return the largest resident memory that a process ever had. Source: proc(5), VmHWM."""
+    for line in Path(f"/proc/{process.pid}/status").read_text().splitlines():
+        if line.startswith("VmHWM:"):
+            return int(line.split()[1]) * 1024
+    return 0
+
+
+@contextlib.contextmanager
+def make_bed(nats_url: str | None, dsn: str | None, folder: Path | None) -> Iterator[Bed]:
+    """Return a bed on given servers, or on embedded ones where none are given."""
+    with contextlib.ExitStack() as stack:
+        if folder is None:
+            folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="eventwriter-bench-")))
+            folder.chmod(0o755)
+        folder.mkdir(parents=True, exist_ok=True)
+        if nats_url and dsn:
+            bed = Bed(nats_url, dsn, folder)
+        else:
+            servers = stack.enter_context(EmbeddedServers(folder / "servers", durable=True))
+            bed = Bed(servers.nats_url, servers.postgres_dsn(), folder, servers.nats.pid, servers.postgres.pid)
+        bed.prepare()
+        stack.callback(bed.remove)
+        yield bed
+
+
+async def delivering(client: Client, stream: str, durable: str) -> None:
+    """Wait until a consumer has delivered its first message."""
+    jetstream = client.jetstream()
+    until = time.monotonic() + WAIT_S_MAX
+    while time.monotonic() < until:
+        with contextlib.suppress(nats.js.errors.NotFoundError):
+            if (await jetstream.consumer_info(stream, durable)).delivered.consumer_seq:
+                return
+        await asyncio.sleep(0.002)
+    raise SystemExit(f"consumer {durable} delivers nothing")
