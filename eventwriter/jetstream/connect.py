@@ -14,10 +14,10 @@ from collections.abc import Callable
 from typing import Any
 
 import nats.errors
-from nats.aio.client import Client
 
 from eventwriter.config.settings import NatsSettings, NatsTls
 from eventwriter.errors import Fatal, Retryable
+from eventwriter.jetstream.client import ShortClient
 
 log = logging.getLogger(__name__)
 
@@ -82,7 +82,7 @@ class NatsLink:
     def __init__(self, settings: NatsSettings, name: str) -> None:
         self._settings = settings
         self._name = name
-        self.client = Client()
+        self.client = ShortClient()
         self.reconnects = 0
         self.last_error: str | None = None
         self.on_reconnect: Callable[[], None] | None = None

@@ -14,13 +14,13 @@ from dataclasses import dataclass
 
 import nats.errors
 import orjson
-from nats.aio.client import Client
 from nats.aio.msg import Msg
 from nats.aio.subscription import Subscription
 
 from eventwriter import clock
 from eventwriter.errors import EventwriterError, Fatal
 from eventwriter.jetstream.ack_subject import message_from, pending_of
+from eventwriter.jetstream.client import Delivery, ShortClient
 from eventwriter.jetstream.credit import Credit, Ended, limit_in, meaning
 from eventwriter.model import Message
 
@@ -72,7 +72,7 @@ class Pull:
 
     def __init__(
         self,
-        client: Client,
+        client: ShortClient,
         subject: str,
         limits: PullLimits,
         room: Callable[[], int],
@@ -87,7 +87,7 @@ class Pull:
         self._credit = Credit(limits.window, limits.request_max)
         self._bytes_max = max(limits.bytes_max, client.max_payload + _HEADROOM_BYTES)
         self._expires_s, self._heartbeat_s = limits.expires_s, limits.heartbeat_s
-        self._raw: list[Msg] = []
+        self._raw: list[Delivery] = []
         self._awake = asyncio.Event()
         self._subscription: Subscription | None = None
         self._heard_s = clock.monotonic_s()
@@ -144,16 +144,20 @@ class Pull:
 
     def replies(self) -> list[str]:
         """Return the ack subjects of what has arrived and was not handed on yet."""
-        return [delivery.reply for delivery in self._raw if delivery.reply]
+        return [reply for reply, *_ in self._raw if reply]
 
     async def close(self) -> None:
         """Give the inbox up; deliveries that are on their way are lost to us and come again."""
         await self._unsubscribe()
 
-    async def _receive(self, delivery: Msg) -> None:
+    def _receive(self, delivery: Delivery) -> None:
         # Hot: once per message.
         self._raw.append(delivery)
         self._awake.set()
+
+    async def _receive_long(self, msg: Msg) -> None:
+        """Take a delivery by the public way: where nats-py's inside is not what `ShortClient` expects."""
+        self._receive((msg.reply, msg.subject, msg.data, msg.headers))
 
     async def _wait(self) -> None:
         self._awake.clear()
@@ -165,15 +169,14 @@ class Pull:
         except TimeoutError:
             pass
 
-    def _messages(self, raw: list[Msg]) -> list[Message]:
+    def _messages(self, raw: list[Delivery]) -> list[Message]:
         messages: list[Message] = []
-        for delivery in raw:
-            reply = delivery.reply
-            message = message_from(reply, delivery.subject, delivery.data, delivery.headers) if reply else None
+        for reply, subject, payload, headers in raw:
+            message = message_from(reply, subject, payload, headers) if reply else None
             if message is not None:
                 messages.append(message)
             else:
-                self._hear_status(delivery)
+                self._hear_status(headers or {})
         self._heard_s = clock.monotonic_s()
         if messages:
             newest = messages[-1]
@@ -182,8 +185,7 @@ class Pull:
             self.received_last_ns = newest.timestamp_ns
         return messages
 
-    def _hear_status(self, delivery: Msg) -> None:
-        headers = delivery.headers or {}
+    def _hear_status(self, headers: dict[str, str]) -> None:
         status, words = headers.get("Status", ""), headers.get("Description", "")
         ended = meaning(status, words)
         if ended is Ended.HEARTBEAT:
@@ -232,8 +234,9 @@ class Pull:
         inbox = self._client.new_inbox()
         # Unlimited here, because credit bounds what can arrive; nats-py would drop beyond a limit of its own.
         self._subscription = await self._client.subscribe(
-            inbox, cb=self._receive, pending_msgs_limit=0, pending_bytes_limit=0
+            inbox, cb=self._receive_long, pending_msgs_limit=0, pending_bytes_limit=0
         )
+        self._client.shorten(self._subscription, self._receive)
         self._credit.forget()
         self._heard_s = clock.monotonic_s()
         self.renewals += 1
