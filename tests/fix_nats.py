@@ -1,0 +1,148 @@
+"""NATS servers with logins and certificates of their own, and what it takes to make those."""
+
+import base64
+import datetime as dt
+import json
+import os
+import socket
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import nkeys
+import pytest
+import trustme
+
+from eventwriter.demo.launch import Server, free_port
+from eventwriter.demo.servers import nats_binary
+
+
+class NatsServer(Server):
+    """A nats-server with its address."""
+
+    port: int = 0
+
+    @property
+    def url(self) -> str:
+        """Its address, without a login."""
+        return f"nats://localhost:{self.port}"
+
+
+StartNats = Callable[[dict[str, Any]], NatsServer]
+
+
+@pytest.fixture
+def start_nats(tmp_path: Path) -> Iterator[StartNats]:
+    """Start nats-servers with JetStream and the given further configuration; they are gone afterwards."""
+    started: list[NatsServer] = []
+
+    def start(config: dict[str, Any]) -> NatsServer:
+        port, folder = free_port(), tmp_path / f"nats-{len(started)}"
+        folder.mkdir()
+        path = folder / "nats.conf"
+        path.write_text(json.dumps({"listen": f"127.0.0.1:{port}", "jetstream": {"store_dir": str(folder)}, **config}))
+        silent = bool(config.get("tls", {}).get("handshake_first"))
+
+        def ready(_pid: int) -> bool:
+            try:
+                with socket.create_connection(("127.0.0.1", port), 1) as probe:
+                    return silent or probe.recv(4) == b"INFO"
+            except OSError:
+                return False
+
+        server = NatsServer("nats", [str(nats_binary()), "-c", str(path)], ready, folder, 15)
+        server.port = port
+        started.append(server)
+        server.start()
+        return server
+
+    yield start
+    for server in started:
+        server.stop()
+
+
+class Certificates:
+    """An authority, and the files of what it issued."""
+
+    def __init__(self, folder: Path, authority: trustme.CA | None = None) -> None:
+        folder.mkdir(exist_ok=True)
+        self.folder = folder
+        self.authority = authority or trustme.CA()
+        self.ca_file = str(folder / "ca.pem")
+        self.authority.cert_pem.write_to_path(self.ca_file)
+
+    def issue(self, name: str, *, common_name: str | None = None, days: int = 1) -> tuple[str, str]:
+        """Return the files of a certificate for host `name` and of its key; one that ended where `days` is negative."""
+        until = dt.datetime.now(dt.UTC) + dt.timedelta(days=days)
+        since = min(dt.datetime.now(dt.UTC), until) - dt.timedelta(days=1)
+        leaf = self.authority.issue_cert(name, common_name=common_name, not_before=since, not_after=until)
+        cert_file, key_file = self.folder / f"{name}-{days}.pem", self.folder / f"{name}-{days}.key"
+        leaf.cert_chain_pems[0].write_to_path(cert_file)
+        leaf.private_key_pem.write_to_path(key_file)
+        return str(cert_file), str(key_file)
+
+
+@pytest.fixture
+def certificates(tmp_path: Path) -> Certificates:
+    """An authority of this test's own."""
+    return Certificates(tmp_path / "certificates")
+
+
+def new_key(prefix: int) -> Any:
+    """Return a new nkey pair."""
+    return nkeys.from_seed(nkeys.encode_seed(os.urandom(32), prefix))
+
+
+def public(key: Any) -> str:
+    """Return its public key as text."""
+    text: str = key.public_key.decode()
+    return text
+
+
+def jwt(issuer: Any, subject: Any, name: str, claims: dict[str, Any]) -> str:
+    """Return a NATS JWT. Source: NATS documentation, "JWT Authentication"; algorithm ed25519-nkey."""
+
+    def part(value: dict[str, Any] | bytes) -> str:
+        raw = value if isinstance(value, bytes) else json.dumps(value).encode()
+        return base64.urlsafe_b64encode(raw).decode().rstrip("=")
+
+    body = {"jti": name, "iat": 1_700_000_000, "iss": public(issuer), "name": name, "sub": public(subject)}
+    text = f"{part({'typ': 'JWT', 'alg': 'ed25519-nkey'})}.{part({**body, 'nats': {**claims, 'version': 2}})}"
+    return f"{text}.{part(issuer.sign(text.encode()))}"
+
+
+def operator_mode(folder: Path) -> tuple[dict[str, Any], Path]:
+    """Return a server's configuration in operator mode, and the .creds file of a user in its one account."""
+    operator, account, system, user = (
+        new_key(prefix)
+        for prefix in (
+            nkeys.PREFIX_BYTE_OPERATOR,
+            nkeys.PREFIX_BYTE_ACCOUNT,
+            nkeys.PREFIX_BYTE_ACCOUNT,
+            nkeys.PREFIX_BYTE_USER,
+        )
+    )
+    unlimited = dict.fromkeys(
+        ("subs", "data", "payload", "imports", "exports", "conn", "leaf", "mem_storage", "disk_storage", "streams",
+         "consumer"), -1,
+    )  # fmt: skip
+    limits = {"limits": {**unlimited, "wildcards": True}, "type": "account"}
+    config = {
+        "operator": jwt(operator, operator, "O", {"type": "operator", "system_account": public(system)}),
+        "system_account": public(system),
+        "resolver": "MEMORY",
+        "resolver_preload": {
+            public(account): jwt(operator, account, "A", limits),
+            public(system): jwt(operator, system, "SYS", {"type": "account"}),
+        },
+    }
+    path = folder / "user.creds"
+    path.write_text(
+        "-----BEGIN NATS USER JWT-----\n"
+        f"{jwt(account, user, 'U', {'type': 'user', 'subs': -1, 'data': -1, 'payload': -1})}\n"
+        "------END NATS USER JWT------\n\n"
+        "-----BEGIN USER NKEY SEED-----\n"
+        f"{user.seed.decode()}\n"
+        "------END USER NKEY SEED------\n"
+    )
+    return config, path
