@@ -7,9 +7,10 @@ Records only: frozen, checked when they are made. `load.py` fills them.
 import os
 import re
 import tempfile
+from importlib.metadata import entry_points
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, SecretStr, model_validator
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, SecretStr, model_validator
 
 from eventwriter.config.durations import seconds
 from eventwriter.errors import Fatal
@@ -23,6 +24,22 @@ Millis = Annotated[float, BeforeValidator(lambda v: seconds(v, 1e-3)), Field(gt=
 """A duration, kept in seconds; a plain number counts milliseconds, as the predecessors wrote it."""
 
 KINDS = ("telemetry", "events", "sweep", "netflow", "otel_metrics", "otel_traces", "logs", "json")
+"""The kinds that come with eventwriter; `eventwriter.kinds` says what each of them is."""
+
+KINDS_GROUP = "eventwriter.kinds"
+"""The entry-point group by which an installed package brings kinds of its own."""
+
+
+def _known_kind(name: str) -> str:
+    """Check a kind's name: ours, or one that an installed package brings."""
+    known = (*KINDS, *sorted(entry_points(group=KINDS_GROUP).names))
+    if name not in known:
+        raise ValueError(f"there is no such kind; allowed are {', '.join(known)}")
+    return name
+
+
+Kind = Annotated[str, AfterValidator(_known_kind)]
+"""What a stream carries."""
 
 DEFAULT_SUBJECTS: dict[str, tuple[str, ...]] = {
     "TELEMETRY": ("telemetry.>",),
@@ -204,7 +221,7 @@ class StreamSettings(_Record):
     stream_name: str
     """JetStream's stream."""
     subjects: tuple[str, ...] = Field(min_length=1)
-    kind: Literal["telemetry", "events", "sweep", "netflow", "otel_metrics", "otel_traces", "logs", "json"]
+    kind: Kind
     tables: tuple[str, ...] = ()
     """Every message goes into each of them, in one transaction; the kind's default where none is named."""
     schema_name: str | None = Field(None, alias="schema")

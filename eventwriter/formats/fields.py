@@ -6,18 +6,15 @@ Lookup is by presence, not truth: `false`, `0` and `""` are values, null is abse
 
 import datetime as dt
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 from eventwriter.errors import Poison
 from eventwriter.formats.plain_json import dumps, loads_clean
-from eventwriter.model import Message, Record, Tally
+from eventwriter.model import Record, Tally
 
-POSTGRES_EPOCH_US = 946_684_800_000_000
-"""2000-01-01 UTC: microseconds since 1970."""
-_LATEST_US = 9_214_646_400_000_000
+LATEST_US = 9_214_646_400_000_000
 """2262-01-01 UTC: microseconds since 1970; later instants are junk."""
-_LATEST_MS = _LATEST_US // 1000
 _EPOCH = dt.datetime(1970, 1, 1, tzinfo=dt.UTC)
 _DAY_US = 86_400_000_000
 
@@ -132,7 +129,7 @@ def instant_us(value: Any) -> int | None:
         us = _magnitude_us(value, value)
     else:
         return None
-    return us if us is not None and 0 < us < _LATEST_US else None
+    return us if us is not None and 0 < us < LATEST_US else None
 
 
 def _iso_us(value: str) -> int | None:
@@ -160,21 +157,6 @@ def _magnitude_us(exact: Any, value: float) -> int | None:
     return int(whole) if size < 1e17 else int(whole) // 1000
 
 
-def timestamp(value: Any, message: Message, tally: Tally) -> int:
-    """Return an instant in µs since 2000 UTC; unusable ones become the message's JetStream timestamp, counted."""
-    # Hot: once per row; the usual integers, microseconds and milliseconds, are read without a call.
-    if value.__class__ is int:
-        if 100_000_000_000_000 <= value < _LATEST_US:
-            return value - POSTGRES_EPOCH_US
-        if 100_000_000_000 <= value < _LATEST_MS:
-            return value * 1000 - POSTGRES_EPOCH_US
-    us = instant_us(value) if value is not None else None
-    if us is None:
-        tally.timestamp_defaulted += 1
-        us = message.timestamp_ns // 1000
-    return us - POSTGRES_EPOCH_US
-
-
 def json_value(value: Any) -> Any:
     """Return what a JSON column stores: text that is itself a JSON object or array is parsed first."""
     if value.__class__ is str and value[:1] in ("{", "["):
@@ -182,46 +164,6 @@ def json_value(value: Any) -> Any:
             return loads_clean(value)
         except ValueError:
             return value
-    return value
-
-
-def jsonb(value: Any) -> bytes | None:
-    """Return jsonb's binary form, or None for None."""
-    return None if value is None else b"\x01" + dumps(value)
-
-
-def redacted_jsonb(redact: frozenset[str]) -> Callable[[Any], bytes | None]:
-    """
-    Return the function that makes jsonb of a JSON column's value: text that is itself JSON parsed, secrets left out.
-
-    Args:
-        redact: Keys, lower case, that are never stored.
-    """
-    marks = [dumps(key) for key in sorted(redact)]
-    plain = all(key.isascii() for key in redact)
-
-    def make(value: Any) -> bytes | None:
-        # Hot: once per JSON column. Where no key to be left out occurs in the text, none is in the value.
-        if value is None:
-            return None
-        if value.__class__ is str:
-            value = json_value(value)
-        data = dumps(value)
-        lower = data.lower() if plain else data.decode().lower().encode()
-        for mark in marks:
-            if mark in lower:
-                return b"\x01" + dumps(without(value, redact))
-        return b"\x01" + data
-
-    return make
-
-
-def without(value: Any, redact: frozenset[str]) -> Any:
-    """Return `value` without the keys (compared in lower case) that are never stored, all the way down."""
-    if value.__class__ is dict:
-        return {k: without(v, redact) for k, v in value.items() if k.lower() not in redact}
-    if value.__class__ is list:
-        return [without(v, redact) for v in value]
     return value
 
 

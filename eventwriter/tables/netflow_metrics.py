@@ -1,8 +1,9 @@
 """Flows as they are: one column each, the rest in `metadata`."""
 
-from eventwriter.formats.fields import find, redacted_jsonb, timestamp
+from eventwriter.formats.fields import find
 from eventwriter.model import Message, Record
 from eventwriter.tables.flow import TIMESTAMP, flow
+from eventwriter.tables.scalars import redacted_jsonb, timestamp
 from eventwriter.tables.table import Build, Column, Row, RowBuilder, Table
 
 

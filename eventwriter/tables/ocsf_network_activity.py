@@ -7,13 +7,14 @@ Protocol Numbers".
 
 from typing import Any
 
-from eventwriter.formats.fields import find, jsonb, redacted_jsonb, timestamp
+from eventwriter.formats.fields import find
 from eventwriter.formats.plain_json import dumps
 from eventwriter.formats.remember import Remembered
 from eventwriter.model import Message, Record
 from eventwriter.tables.flow import END, START, TIMESTAMP, Flow, duration_ms, flow
 from eventwriter.tables.ids import id_maker
 from eventwriter.tables.ocsf_metadata import metadata_maker
+from eventwriter.tables.scalars import EMPTY_OBJECT, jsonb, redacted_jsonb, timestamp
 from eventwriter.tables.table import Build, Column, Row, RowBuilder, Table
 
 _CLASS, _CATEGORY, _ACTIVITY = 4001, 4, 6
@@ -28,7 +29,6 @@ _DIRECTIONS: dict[str, tuple[str | None, int]] = {
 }  # fmt: skip
 _ACTOR = b'\x01{"app_name":"ServiceRadar NetFlow Collector","app_ver":"1.0.0"}'
 _IN_COLUMNS = frozenset({*START, *END})
-_EMPTY_OBJECT = b"\x01{}"
 _OBSERVED = (
     b'\x01[{"name":%b,"type":"IP Address","type_id":2},{"name":%b,"type":"IP Address","type_id":2},'
     b'{"name":"%d","type":"Port","type_id":8},{"name":"%d","type":"Port","type_id":8}]'
@@ -144,7 +144,7 @@ def builder(build: Build) -> RowBuilder:
             None,
             None,
             None,
-            json_column(rest) if rest else _EMPTY_OBJECT,
+            json_column(rest) if rest else EMPTY_OBJECT,
             None,
             one.gateway_id,
             one.agent_id,
@@ -153,48 +153,51 @@ def builder(build: Build) -> RowBuilder:
     return row
 
 
+COLUMNS = (
+    Column("id", "uuid", not_null=True),
+    Column("time", "timestamptz", not_null=True),
+    Column("class_uid", "int4", not_null=True),
+    Column("category_uid", "int4", not_null=True),
+    Column("type_uid", "int4", not_null=True),
+    Column("activity_id", "int4", not_null=True),
+    Column("activity_name", "text"),
+    Column("severity_id", "int4"),
+    Column("severity", "text"),
+    Column("message", "text"),
+    Column("action_id", "int4"),
+    Column("action", "text"),
+    Column("status_id", "int4"),
+    Column("status", "text"),
+    Column("status_code", "text"),
+    Column("status_detail", "text"),
+    Column("metadata", "jsonb"),
+    Column("observables", "jsonb"),
+    Column("src_endpoint", "jsonb"),
+    Column("dst_endpoint", "jsonb"),
+    Column("connection_info", "jsonb"),
+    Column("traffic", "jsonb"),
+    Column("protocol_name", "text"),
+    Column("protocol_num", "int4"),
+    Column("direction", "text"),
+    Column("direction_id", "int4"),
+    Column("duration", "int8"),
+    Column("device", "jsonb"),
+    Column("actor", "jsonb"),
+    Column("scan_type", "text"),
+    Column("ports_scanned", "int4[]"),
+    Column("ports_open", "int4[]"),
+    Column("icmp_available", "bool"),
+    Column("response_time_ns", "int8"),
+    Column("unmapped", "jsonb"),
+    Column("raw_data", "text"),
+    Column("gateway_id", "text"),
+    Column("agent_id", "text"),
+)
+"""The wide table's, whatever fills it."""
+
 OCSF_NETWORK_ACTIVITY = Table(
     name="ocsf_network_activity",
-    columns=(
-        Column("id", "uuid", not_null=True),
-        Column("time", "timestamptz", not_null=True),
-        Column("class_uid", "int4", not_null=True),
-        Column("category_uid", "int4", not_null=True),
-        Column("type_uid", "int4", not_null=True),
-        Column("activity_id", "int4", not_null=True),
-        Column("activity_name", "text"),
-        Column("severity_id", "int4"),
-        Column("severity", "text"),
-        Column("message", "text"),
-        Column("action_id", "int4"),
-        Column("action", "text"),
-        Column("status_id", "int4"),
-        Column("status", "text"),
-        Column("status_code", "text"),
-        Column("status_detail", "text"),
-        Column("metadata", "jsonb"),
-        Column("observables", "jsonb"),
-        Column("src_endpoint", "jsonb"),
-        Column("dst_endpoint", "jsonb"),
-        Column("connection_info", "jsonb"),
-        Column("traffic", "jsonb"),
-        Column("protocol_name", "text"),
-        Column("protocol_num", "int4"),
-        Column("direction", "text"),
-        Column("direction_id", "int4"),
-        Column("duration", "int8"),
-        Column("device", "jsonb"),
-        Column("actor", "jsonb"),
-        Column("scan_type", "text"),
-        Column("ports_scanned", "int4[]"),
-        Column("ports_open", "int4[]"),
-        Column("icmp_available", "bool"),
-        Column("response_time_ns", "int8"),
-        Column("unmapped", "jsonb"),
-        Column("raw_data", "text"),
-        Column("gateway_id", "text"),
-        Column("agent_id", "text"),
-    ),
+    columns=COLUMNS,
     builder=builder,
     time_column="time",
     key=("time", "id"),

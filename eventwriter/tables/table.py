@@ -21,7 +21,7 @@ Where the real table differs (`text` for `jsonb`, `poller_id` for `gateway_id`, 
 column that is not there), `postgres.catalog` adapts; row builders need not know.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -78,3 +78,10 @@ class Table:
     key: tuple[str, ...] = ()
     conflict: str = "append"
     """What a duplicate key means: `append` (there is no key), `nothing`, `replace`."""
+    instead: Mapping[str, "Table"] = field(default_factory=dict)
+    """Another definition of a table of this name, by the column that tells the real table to be that one."""
+
+    def for_columns(self, real: Iterable[str]) -> "Table":
+        """Return the definition that fits a real table with these columns: one of `instead`, or this one."""
+        names = set(real)
+        return next((other for mark, other in self.instead.items() if mark in names), self)

@@ -12,13 +12,11 @@ from eventwriter.formats.fields import (
     json_value,
     names,
     number,
-    redacted_jsonb,
     text,
     text_of,
-    timestamp,
-    without,
 )
 from eventwriter.model import Message, Record, Tally
+from eventwriter.tables.scalars import redacted_jsonb, timestamp, without
 from eventwriter.tables.table import Build, Column, Row, RowBuilder, Table
 
 _GATEWAY = names("gateway_id", "poller_id", "pollerId")

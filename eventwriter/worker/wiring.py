@@ -102,7 +102,8 @@ async def find_tables(conn: Connection, stream: StreamSettings, tables: Sequence
     found = []
     for table in tables:
         target, real = await read_columns(conn, stream.schema_name, table.name)
-        found.append(TableFound(table, stream.schema_name, target, tuple(real)))
+        fitting = table.for_columns(column.name for column in real)
+        found.append(TableFound(fitting, stream.schema_name, target, tuple(real)))
     return found
 
 
