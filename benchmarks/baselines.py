@@ -19,6 +19,7 @@ from psycopg.types.json import Jsonb
 from benchmarks.bed import Bed
 from eventwriter.kinds import Kind
 from eventwriter.model import Message, Origin, Tally
+from eventwriter.postgres.adapt import elements
 from eventwriter.postgres.catalog import Binding, bind, read_columns
 from eventwriter.postgres.encode import SIGNATURE, TRAILER, encoder
 from eventwriter.tables.table import Build, RowBuilder, Table
@@ -131,7 +132,12 @@ def _plainer(binding: Binding) -> Callable[[Sequence[Any]], list[Any]]:
     def moment(value: int) -> dt.datetime:
         return _JAN_2000 + dt.timedelta(microseconds=value)
 
-    changes: dict[str, Callable[[Any], Any]] = {"timestamptz": moment, "jsonb": jsonb, "uuid": bytes.hex}
+    changes: dict[str, Callable[[Any], Any]] = {
+        "timestamptz": moment,
+        "jsonb": jsonb,
+        "uuid": bytes.hex,
+        "int4[]": elements,
+    }
     columns = [(at, changes.get(binding.table.columns[at].type)) for at in binding.positions]
 
     def plain(row: Sequence[Any]) -> list[Any]:

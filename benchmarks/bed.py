@@ -25,6 +25,7 @@ import psycopg
 from nats.aio.client import Client
 
 from eventwriter.demo.servers import EmbeddedServers
+from eventwriter.demo.traffic import TRAFFIC
 
 WAIT_S_MAX = 300.0
 
@@ -69,6 +70,12 @@ class Bed:
         with psycopg.connect(self.dsn, autocommit=True) as conn:
             conn.execute(f"CREATE SCHEMA {self.name}")
         self.command("migrate", "--dsn", self.dsn, "--schema", self.name)
+
+    def prepare_kind(self, kind: str) -> None:
+        """Make the table that a kind's messages go to, where `eventwriter migrate` does not."""
+        if ddl := TRAFFIC[kind].ddl:
+            with self.connect() as conn:
+                conn.execute(ddl.encode())
 
     def remove(self) -> None:
         """Drop stream and schema."""
@@ -126,10 +133,11 @@ class Bed:
 
     def config(self, kind: str, tables: Sequence[str], workers: int) -> Path:
         """Write the daemon's configuration: an entry of its own for each worker."""
+        options = {k: v for k, v in TRAFFIC[kind].entry.items() if k in ("map", "rest")}
         entries = [
             {
                 "name": f"{kind.upper()}{w}", "stream_name": self.name, "subject": self.subject(w),
-                "kind": kind, "tables": list(tables), "schema": self.name,
+                "kind": kind, "tables": list(tables), "schema": self.name, **options,
             }
             for w in range(workers)
         ]  # fmt: skip

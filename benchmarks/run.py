@@ -31,7 +31,7 @@ from benchmarks.bed import Bed, make_bed
 from benchmarks.chart import draw
 from benchmarks.drain import Drained, drain
 from benchmarks.freshness import Fresh, freshness
-from eventwriter.demo.traffic import MAKERS
+from eventwriter.demo.traffic import TRAFFIC, well_formed
 from eventwriter.kinds import KINDS
 
 NAIVE_MESSAGES_MAX = 20_000
@@ -40,17 +40,26 @@ NAIVE_MESSAGES_MAX = 20_000
 
 def _kinds(_context: click.Context, _option: click.Parameter, text: str) -> list[str]:
     names = [name.strip() for name in text.split(",") if name.strip()]
-    unknown = [name for name in names if name not in MAKERS]
+    unknown = [name for name in names if name not in TRAFFIC or name not in KINDS]
     if unknown or not names:
-        raise click.BadParameter(f"{text!r}; there is traffic for {', '.join(MAKERS)}")
+        raise click.BadParameter(f"{text!r}; there is traffic for {', '.join(TRAFFIC)}")
     return names
 
 
 @click.command(help=__doc__)
 @click.option(
-    "--kinds", default=",".join(MAKERS), show_default=True, callback=_kinds, help="Kinds, with commas between."
+    "--kinds", default=",".join(TRAFFIC), show_default=True, callback=_kinds, help="Kinds, with commas between."
 )
-@click.option("--messages", default=200_000, show_default=True, type=click.IntRange(1000), help="Backlog of each kind.")
+@click.option(
+    "--messages",
+    default=200_000,
+    show_default=True,
+    type=click.IntRange(1000),
+    help="Backlog of each kind; of kinds whose messages hold many records, so many records.",
+)
+@click.option(
+    "--records", default=50, show_default=True, type=click.IntRange(1), help="Records in a message of those kinds."
+)
 @click.option(
     "--workers", default=1, show_default=True, type=click.IntRange(1, 64), help="Workers that share the backlog."
 )
@@ -90,10 +99,12 @@ def main(**given: Any) -> None:
 
 def _measure(bed: Bed, name: str, given: dict[str, Any]) -> dict[str, Any]:
     kind = KINDS[name]
+    bed.prepare_kind(name)
     tables = list(kind.tables)
     names = [table.name for table in tables]
+    records = given["records"] if TRAFFIC[name].records > 1 else 1
     rng = random.Random(1)
-    payloads = [MAKERS[name](rng, n) for n in range(given["messages"])]
+    payloads = [well_formed(name, rng, n, records=records) for n in range(given["messages"] // records)]
     few = payloads[:NAIVE_MESSAGES_MAX]
     limits: list[float] = []
     drains: list[Drained] = []
@@ -106,7 +117,8 @@ def _measure(bed: Bed, name: str, given: dict[str, Any]) -> dict[str, Any]:
             naives.append(baselines.naive(bed, kind, tables, few))
     fresh = None
     if given["seconds"] and not given["only_drain"]:
-        fresh = freshness(bed, name, names, payloads[: int(given["rate"] * given["seconds"])], given["rate"])
+        rate = given["rate"] / records
+        fresh = freshness(bed, name, names, payloads[: int(rate * given["seconds"])], rate)
     best = max(drains, key=lambda one: one.messages_per_s)
     return _result(name, given["workers"], best, (max(limits, default=None), max(naives, default=None)), fresh)
 
@@ -127,6 +139,7 @@ def _result(
                 "nats": _rounded(best.nats_us),
                 "postgres": _rounded(best.postgres_us),
             },
+            "cpu_us_per_row": {"worker": _rounded(best.worker_us / rows_each)},
             "peak_memory_bytes": best.peak_bytes,
         },
         "limit": limit and {"rows_per_s": round(limit), "messages_per_s": round(limit / rows_each)},
@@ -171,6 +184,7 @@ LINES: tuple[tuple[str, str, Callable[[dict[str, Any]], Any]], ...] = (
     ("CPU µs/msg    worker", "{:.1f}", _at("drain", "cpu_us_per_message", "worker")),
     ("              NATS", "{:.1f}", _at("drain", "cpu_us_per_message", "nats")),
     ("              PostgreSQL", "{:.1f}", _at("drain", "cpu_us_per_message", "postgres")),
+    ("CPU µs/row    worker", "{:.1f}", _at("drain", "cpu_us_per_row", "worker")),
     ("peak memory   MiB", "{:,.0f}", lambda result: result["drain"]["peak_memory_bytes"] / 2**20),
     ("limit         rows/s", "{:,.0f}", _at("limit", "rows_per_s")),
     ("  drain is    of it", "{:.0%}", _at("of_limit")),

@@ -10,7 +10,7 @@ import sys
 import time
 from collections.abc import Callable, Sequence
 
-from eventwriter.demo.traffic import MAKERS, payload
+from eventwriter.demo.traffic import TRAFFIC, well_formed
 from eventwriter.kinds import KINDS, Kind
 from eventwriter.model import Message, Origin, Tally
 from eventwriter.postgres.catalog import RealColumn, bind
@@ -19,6 +19,7 @@ from eventwriter.tables.table import Build, Table
 
 MESSAGES = 5000
 ROUNDS = 9
+NOW_NS = 1_704_067_200_000_000_000
 
 _REAL_TYPES = {
     "float8": "double precision", "int4": "integer", "int8": "bigint", "bool": "boolean",
@@ -31,9 +32,8 @@ def messages(kind: str) -> list[Message]:
     rng = random.Random(1)  # repeatable
     reply = "$JS.ACK.events.eventwriter-x.1.1.1.1704067200000000000.5"
     return [
-        Message(reply, f"{kind}.demo", payload(kind, rng, n), None, n + 1, n + 1, 1, 1_704_067_200_000_000_000 + n)
+        Message(reply, TRAFFIC[kind].subject, well_formed(kind, rng, n, records=1), None, n + 1, n + 1, 1, NOW_NS + n)
         for n in range(MESSAGES)
-        if n % 997 != 996
     ]
 
 
@@ -86,7 +86,7 @@ def main(wanted: Sequence[str]) -> None:
     """Measure and print."""
     print(f"{'kind':<14}{'table':<24}{'decode':>8}{'build':>8}{'encode':>8}   CPU µs per message")
     for kind in KINDS.values():
-        if kind.name in MAKERS and (not wanted or kind.name in wanted):
+        if kind.name in TRAFFIC and (not wanted or kind.name in wanted):
             for table in (*kind.tables, *kind.also):
                 print(f"{kind.name:<14}{table.name:<24}{'{:8.2f}{:8.2f}{:8.2f}'.format(*measure(kind, table))}")
 

@@ -1,78 +1,132 @@
 """
-Made-up but realistic messages, numbered, so that the books can be proven.
+Made-up but realistic messages, numbered, so that the books can be proven: one literal table.
 
-Each well-formed message carries its number (`n`); one in `GARBAGE_EVERY` is
-garbage, because real subjects carry some, and must become a dead letter.
+Each well-formed message carries its number; one in `GARBAGE_EVERY` is garbage,
+because real subjects carry some, and must become a dead letter.
 """
 
-import json
 import random
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
 
 from eventwriter import clock
+from eventwriter.demo import made_up_json, made_up_otlp
 
 GARBAGE_EVERY = 997
 
-_METRICS = (("cpu_usage", "percent"), ("memory_used", "bytes"), ("if_in_octets", "bytes"), ("icmp_rtt", "ns"))
-_PORTS = (443, 80, 53, 22, 5432, 4222)
+READINGS_DDL = """
+CREATE TABLE IF NOT EXISTS demo_readings (
+  taken_at timestamptz NOT NULL,
+  sensor_id text NOT NULL,
+  temperature double precision,
+  humidity real,
+  battery smallint,
+  online boolean,
+  site_name text,
+  firmware text,
+  number bigint,
+  rest jsonb
+)
+"""
+"""A table of somebody's own, for the kind that writes any JSON into any table."""
 
 
-def _json(record: dict[str, object]) -> bytes:
-    return json.dumps(record, separators=(",", ":")).encode()
+@dataclass(frozen=True, slots=True)
+class Traffic:
+    """
+    A kind's made-up messages.
+
+    Attributes:
+        make: (random numbers, number of the message, ns since 1970, records in it) → payload.
+        books: SQL: how many rows there are, and how many different messages they come from.
+        subject: Where they are published.
+        records: Records in one message of the demo; each becomes one row.
+        ddl: Makes the table, where `eventwriter migrate` does not.
+        entry: Keys of the stream's entry beyond name, subject and kind.
+    """
+
+    make: Callable[[random.Random, int, int, int], bytes]
+    books: str
+    subject: str
+    records: int = 1
+    ddl: str | None = None
+    entry: Mapping[str, Any] = field(default_factory=dict)
 
 
-def _telemetry(rng: random.Random, n: int) -> bytes:
-    name, unit = rng.choice(_METRICS)
-    record = {
-        "timestamp": clock.now_ns() // 1000,
-        "gateway_id": f"gateway-{rng.randrange(3)}",
-        "agent_id": f"agent-{rng.randrange(20)}",
-        "metric_name": name,
-        "metric_type": "gauge",
-        "device_id": f"device-{rng.randrange(500)}",
-        "value": round(rng.random() * 100, 3),
-        "unit": unit,
-        "tags": {"site": f"site-{rng.randrange(8)}"},
-        "partition": "default",
-        "metadata": {"n": n},
-    }
-    return _json(record)
+def _single(make: Callable[[random.Random, int, int], bytes]) -> Callable[[random.Random, int, int, int], bytes]:
+    return lambda rng, n, now_ns, _records: make(rng, n, now_ns)
 
 
-def _netflow(rng: random.Random, n: int) -> bytes:
-    record = {
-        "timestamp": clock.now_ns() // 1_000_000,
-        "gateway_id": "gateway-0",
-        "agent_id": f"agent-{rng.randrange(20)}",
-        "device_id": f"router-{rng.randrange(5)}",
-        "flow_direction": rng.choice(("ingress", "egress")),
-        "src_addr": f"192.168.{rng.randrange(256)}.{rng.randrange(1, 255)}",
-        "dst_addr": f"10.{rng.randrange(256)}.0.{rng.randrange(1, 255)}",
-        "src_port": rng.randrange(1024, 65536),
-        "dst_port": rng.choice(_PORTS),
-        "protocol": rng.choice((6, 17)),
-        "packets": rng.randrange(1, 1000),
-        "octets": rng.randrange(40, 1_500_000),
-        "sampler_address": "10.1.0.1",
-        "input_snmp": 1,
-        "output_snmp": 2,
-        "n": n,
-    }
-    return _json(record)
+def _counted(number: str, table: str) -> str:
+    return f"SELECT count(*), count(DISTINCT {number}) FROM {table}"  # noqa: S608  # both are literals, below
 
 
-MAKERS: dict[str, Callable[[random.Random, int], bytes]] = {"telemetry": _telemetry, "netflow": _netflow}
-"""For each kind, the function that makes its message number `n`, well-formed."""
-
-BOOKS = {
-    "telemetry": "SELECT count(*), count(DISTINCT metadata->>'n') FROM timeseries_metrics",
-    "netflow": "SELECT count(*), count(DISTINCT unmapped->>'n') FROM ocsf_network_activity",
+TRAFFIC: Mapping[str, Traffic] = {
+    "telemetry": Traffic(
+        _single(made_up_json.telemetry), _counted("metadata->>'n'", "timeseries_metrics"), "telemetry.demo"
+    ),
+    "netflow": Traffic(
+        _single(made_up_json.netflow),
+        _counted("unmapped->>'n'", "ocsf_network_activity WHERE activity_id = 6"),
+        "netflow.demo",
+    ),
+    "events": Traffic(
+        _single(made_up_json.events),
+        _counted("unmapped->>'n'", "ocsf_events WHERE log_name LIKE 'events.%'"),
+        "events.demo",
+    ),
+    "sweep": Traffic(
+        _single(made_up_json.sweep),
+        _counted("unmapped->'metadata'->>'n'", "ocsf_network_activity WHERE activity_id = 99"),
+        "sweep.demo",
+    ),
+    "otel_traces": Traffic(
+        made_up_otlp.traces, _counted("attributes::jsonb->>'n'", "otel_traces"), "otel.traces.demo", 5
+    ),
+    "otel_metrics": Traffic(made_up_otlp.metrics, _counted("attributes->>'n'", "otel_metrics"), "otel.metrics.demo", 5),
+    "logs": Traffic(
+        made_up_otlp.logs,
+        _counted("unmapped->'attributes'->>'n'", "ocsf_events WHERE log_name LIKE 'logs.%'"),
+        "logs.demo",
+        5,
+    ),
+    "json": Traffic(
+        _single(made_up_json.readings),
+        _counted("number", "demo_readings"),
+        "readings.demo",
+        ddl=READINGS_DDL,
+        entry={
+            "name": "READINGS",
+            "subject": "readings.>",
+            "kind": "json",
+            "table": "demo_readings",
+            "map": {"site_name": "site.name"},
+            "rest": "rest",
+        },
+    ),
 }
-"""For each kind: how many rows there are, and how many different messages they come from."""
+"""For each kind: its messages, and the question that proves its books."""
 
 
-def payload(kind: str, rng: random.Random, n: int) -> bytes:
-    """Return message number `n` of `kind`; garbage at times."""
+def payload(kind: str, rng: random.Random, n: int, now_ns: int | None = None, records: int | None = None) -> bytes:
+    """
+    Return message number `n` of `kind`; garbage at times.
+
+    Args:
+        now_ns: The time in it, nanoseconds since 1970; the clock's where it is None.
+        records: How many records, for kinds whose messages hold several; the demo's number where it is None.
+    """
     if n % GARBAGE_EVERY == GARBAGE_EVERY - 1:
         return b"\x00 this is no JSON"
-    return MAKERS[kind](rng, n)
+    return well_formed(kind, rng, n, now_ns, records)
+
+
+def well_formed(kind: str, rng: random.Random, n: int, now_ns: int | None = None, records: int | None = None) -> bytes:
+    """Return message number `n` of `kind`, never garbage; arguments as for `payload`."""
+    traffic = TRAFFIC[kind]
+    return traffic.make(rng, n, clock.now_ns() if now_ns is None else now_ns, records or traffic.records)
+
+
+MAKERS = ("telemetry", "netflow")
+BOOKS = {kind: TRAFFIC[kind].books for kind in MAKERS}
