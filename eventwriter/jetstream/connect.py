@@ -10,7 +10,7 @@ connected, nats-py reconnects by itself, for ever.
 import asyncio
 import logging
 import ssl
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import nats.errors
@@ -72,6 +72,17 @@ def sentence(error: BaseException, servers: tuple[str, ...]) -> Retryable | Fata
     return Retryable(f"cannot reach NATS at {where}: {text}")
 
 
+def decisive(causes: Sequence[BaseException], servers: tuple[str, ...]) -> BaseException:
+    """
+    Return which of one attempt's causes to tell: a refusal before an outage, the newest of its family.
+
+    A server that refuses a login says so and closes at once, often with a reset
+    of the connection, which then arrives as one cause more.
+    """
+    refusals = [cause for cause in causes if isinstance(sentence(cause, servers), Fatal)]
+    return (refusals or causes)[-1]
+
+
 class NatsLink:
     """
     One worker's connection to NATS, and the words for what happens to it.
@@ -112,10 +123,11 @@ class NatsLink:
             waited_s += 0.05
         if attempt.done() and not attempt.cancelled() and attempt.exception() is None:
             return
-        cause = attempt.exception() if attempt.done() else None
+        last = attempt.exception() if attempt.done() and not attempt.cancelled() else None
         attempt.cancel()
         await self.close()
-        cause = cause or (self._causes[-1] if self._causes else TimeoutError(f"no answer within {limit_s:g} s"))
+        causes = [*self._causes, last] if last else self._causes
+        cause = decisive(causes or [TimeoutError(f"no answer within {limit_s:g} s")], settings.servers)
         raise sentence(cause, settings.servers) from cause
 
     async def close(self) -> None:
