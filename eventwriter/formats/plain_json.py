@@ -8,6 +8,7 @@ object or an array of objects (text that is not UTF-8 included) is poison.
 
 import json
 import math
+from collections.abc import Callable
 from typing import Any
 
 import orjson
@@ -36,7 +37,7 @@ def decode(payload: bytes) -> list[Record]:
         value = _lenient(payload, error)
     else:
         if b"\\u0000" in payload:
-            value = _clean(value)
+            value = within_depth(_clean, value)
     if value.__class__ is dict:
         return [value]
     if value.__class__ is not list:
@@ -45,6 +46,19 @@ def decode(payload: bytes) -> list[Record]:
         if element.__class__ is not dict:
             raise Poison("malformed", f"element {index} of the array is a JSON {_name(element)}; objects are wanted")
     return value
+
+
+def within_depth(act: Callable[[Any], Any], value: Any) -> Any:
+    """
+    Return `act(value)`.
+
+    Raises:
+        Poison: `malformed`, where the value has more levels than Python descends.
+    """
+    try:
+        return act(value)
+    except RecursionError:
+        raise Poison("malformed", "the JSON is nested too deeply to be stored") from None
 
 
 def _lenient(payload: bytes, error: ValueError) -> Any:
@@ -77,8 +91,14 @@ def clean_text(text: str) -> str:
 
 
 def loads_clean(text: str) -> Any:
-    """Parse JSON text within a payload and clean it. Raises ValueError where it is none."""
-    return _clean(orjson.loads(text))
+    """
+    Parse JSON text within a payload and clean it.
+
+    Raises:
+        ValueError: It is none.
+        Poison: `malformed`, nested too deeply.
+    """
+    return within_depth(_clean, orjson.loads(text))
 
 
 def dumps(value: Any) -> bytes:
@@ -92,10 +112,11 @@ def dumps(value: Any) -> bytes:
         return orjson.dumps(value)
     except TypeError:
         # Integers beyond 64 bits, or more levels than orjson writes.
-        try:
-            return json.dumps(_finite(value), ensure_ascii=False, separators=(",", ":")).encode()
-        except RecursionError:
-            raise Poison("malformed", "the JSON is nested too deeply to be stored") from None
+        return within_depth(_dumps_any, value)  # type: ignore[no-any-return]
+
+
+def _dumps_any(value: Any) -> bytes:
+    return json.dumps(_finite(value), ensure_ascii=False, separators=(",", ":")).encode()
 
 
 def _finite(value: Any) -> Any:

@@ -9,8 +9,8 @@ import struct
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from eventwriter.formats.fields import LATEST_US, instant_us, json_value
-from eventwriter.formats.plain_json import dumps
+from eventwriter.formats.fields import LATEST_US, instant_us, json_value, text
+from eventwriter.formats.plain_json import dumps, loads_clean, within_depth
 from eventwriter.model import Message, Tally
 
 POSTGRES_EPOCH_US = 946_684_800_000_000
@@ -53,7 +53,7 @@ def redacted_jsonb(redact: frozenset[str]) -> Callable[[Any], bytes | None]:
     Args:
         redact: Keys, lower case, that are never stored.
     """
-    marks = [dumps(key) for key in sorted(redact)]
+    marks = _marks(redact)
     plain = all(key.isascii() for key in redact)
 
     def make(value: Any) -> bytes | None:
@@ -72,13 +72,61 @@ def redacted_jsonb(redact: frozenset[str]) -> Callable[[Any], bytes | None]:
     return make
 
 
+def redacted_text(redact: frozenset[str]) -> Callable[[Any], str | None]:
+    """
+    Return the function that makes a text column's value: R5's text, secrets left out where it is JSON.
+
+    Args:
+        redact: Keys, lower case, that are never stored.
+    """
+    marks = [mark.decode() for mark in _marks(redact)]
+
+    def make(value: Any) -> str | None:
+        # Hot: once per text column.
+        if value.__class__ is not str:
+            return text(without(value, redact))
+        if value[:1] in ("{", "["):
+            lower = value.lower()
+            if any(mark in lower for mark in marks):
+                return _text_without(value, redact)
+        return value
+
+    return make
+
+
+def _marks(redact: frozenset[str]) -> list[bytes]:
+    """Return what JSON text holds, in lower case, where a key to be left out may be in it; JSON in JSON included."""
+    return [dumps(key)[1:-1] for key in sorted(redact)] + [rb"\u"] * bool(redact)
+
+
 def without(value: Any, redact: frozenset[str]) -> Any:
-    """Return `value` without the keys (compared in lower case) that are never stored, all the way down."""
+    """
+    Return `value` without the keys (compared in lower case) that are never stored, all the way down,
+    in text that is itself a JSON object or array as well.
+
+    Raises:
+        Poison: `malformed`, nested too deeply.
+    """
+    return within_depth(lambda whole: _without(whole, redact), value) if redact else value
+
+
+def _without(value: Any, redact: frozenset[str]) -> Any:
     if value.__class__ is dict:
-        return {k: without(v, redact) for k, v in value.items() if k.lower() not in redact}
+        return {k: _without(v, redact) for k, v in value.items() if k.lower() not in redact}
     if value.__class__ is list:
-        return [without(v, redact) for v in value]
+        return [_without(v, redact) for v in value]
+    if value.__class__ is str and value[:1] in ("{", "["):
+        return _text_without(value, redact)
     return value
+
+
+def _text_without(json_text: str, redact: frozenset[str]) -> str:
+    try:
+        value = loads_clean(json_text)
+    except ValueError:
+        return json_text
+    kept = _without(value, redact)
+    return json_text if kept == value else dumps(kept).decode()
 
 
 def int4_array(values: Sequence[int]) -> bytes:

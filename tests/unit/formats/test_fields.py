@@ -89,6 +89,16 @@ def test_decoded(payload: bytes, expected: list[dict[str, object]]) -> None:
     assert expected == plain_json.decode(payload)
 
 
+def test_json_nested_beyond_what_can_be_cleaned_is_malformed() -> None:
+    """More levels than Python descends are poison, in the payload and in JSON text within it, never another error."""
+    deep = '{"a":' * 900 + '"\\u0000"' + "}" * 900
+
+    with pytest.raises(Poison, match="malformed"):
+        plain_json.decode(deep.encode())
+    with pytest.raises(Poison, match="malformed"):
+        fields.json_value(deep)
+
+
 def test_infinity_is_read_leniently() -> None:
     """NaN and Infinity do not cost the message; in JSON they become null."""
     assert b'{"a":null}' == plain_json.dumps(plain_json.decode(b'{"a":Infinity}')[0])

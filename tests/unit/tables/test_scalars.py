@@ -2,6 +2,7 @@
 
 import pytest
 
+from eventwriter.errors import Poison
 from eventwriter.formats import fields
 from eventwriter.model import Message, Tally
 from eventwriter.postgres.adapt import elements
@@ -44,6 +45,9 @@ def test_timestamp_agrees_with_instant(value: object) -> None:
         ('{"Community": "x", "b": [{"COMMUNITY": 1, "c": 2}]}', b'\x01{"b":[{"c":2}]}'),
         ({"note": "community"}, b'\x01{"note":"community"}'),
         ({"SCHL\u00dcSSEL": 1, "b": 2}, b'\x01{"b":2}'),
+        ({"raw": '{"community":"x","a":1}'}, b'\x01{"raw":"{\\"a\\":1}"}'),
+        ({"raw": '[{"\\u0063ommunity":"x"}]'}, b'\x01{"raw":"[{}]"}'),
+        ({"raw": '{"community": no JSON'}, b'\x01{"raw":"{\\"community\\": no JSON"}'),
     ],
 )
 def test_redacted_json_leaves_secrets_out(value: object, expected: bytes | None) -> None:
@@ -51,6 +55,32 @@ def test_redacted_json_leaves_secrets_out(value: object, expected: bytes | None)
     assert expected == scalars.redacted_jsonb(frozenset({"community", "schl\u00fcssel"}))(value)
     if "SCHL" not in repr(value):
         assert expected == scalars.redacted_jsonb(frozenset({"community"}))(value)
+
+
+@pytest.mark.parametrize(
+    ("value", "expected"),
+    [
+        (None, None),
+        ("community: public", "community: public"),
+        (5, "5"),
+        ({"Community": "x", "a": [1]}, '{"a":[1]}'),
+        ('{"community":"x","a":1}', '{"a":1}'),
+        ('{"a": "community"}', '{"a": "community"}'),
+        ('[{"b": {"\\u0063ommunity": "x"}}]', '[{"b":{}}]'),
+        ("{community", "{community"),
+    ],
+)
+def test_redacted_text_leaves_secrets_out(value: object, expected: str | None) -> None:
+    """Text columns hold no key to be left out either, where their text is JSON; other text stays as it is."""
+    assert expected == scalars.redacted_text(frozenset({"community"}))(value)
+
+
+def test_json_text_nested_too_deeply_to_be_looked_through_is_poison() -> None:
+    """What cannot be looked through for secrets is not stored."""
+    deep = '{"community":' * 600 + "1" + "}" * 600
+
+    with pytest.raises(Poison, match="malformed"):
+        scalars.redacted_text(frozenset({"community"}))(deep)
 
 
 @pytest.mark.parametrize("values", [[], [5], [-1, 2**31 - 1, -(2**31)]])
