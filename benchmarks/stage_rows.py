@@ -24,6 +24,7 @@ NOW_NS = 1_704_067_200_000_000_000
 _REAL_TYPES = {
     "float8": "double precision", "int4": "integer", "int8": "bigint", "bool": "boolean",
     "timestamptz": "timestamp with time zone", "int4[]": "integer[]",
+    "json": "text",
 }  # fmt: skip
 
 

@@ -182,7 +182,7 @@ _TEXT_FORMS: Mapping[str, Converter] = {
     "int4[]": lambda value: orjson.dumps(elements(value)).decode(),
     "text[]": lambda value: orjson.dumps(elements(value)).decode(),
 }
-"""Our type -> its value as text. `text` and `jsonb` are text already."""
+"""Our type -> its value as text. `text`, `json` and `jsonb` are text already."""
 
 _JSON_FORMS: Mapping[str, Callable[[Any], bytes]] = {
     "text": json_of_text,
@@ -196,7 +196,7 @@ _JSON_FORMS: Mapping[str, Callable[[Any], bytes]] = {
     "int4[]": lambda value: orjson.dumps(elements(value)),
     "text[]": lambda value: orjson.dumps(elements(value)),
 }
-"""Our type -> its value as JSON text. `jsonb` is JSON already."""
+"""Our type -> its value as JSON text. `json` and `jsonb` are JSON already."""
 
 
 def _versioned(form: Callable[[Any], bytes]) -> Converter:
@@ -231,7 +231,9 @@ FITS: Mapping[tuple[str, str], Fit] = {
     ("float8", "real"): Fit("bytea", float4),
     ("float8", "numeric"): Fit("numeric", always(lambda value: Decimal(float_text(value)))),
     ("text", "inet"): Fit("bytea", inet),
-    # JSON without jsonb's version byte.
+    # JSON with and without jsonb's version byte.
+    **{("json", real): Fit("bytea") for real in ("json", *TEXT_TYPES)},
+    ("json", "jsonb"): Fit("bytea", always(lambda value: JSONB_VERSION + value)),
     **{("jsonb", real): Fit("bytea", always(lambda value: value[1:])) for real in ("json", *TEXT_TYPES)},
     **{(ours, real): Fit("text", always(form)) for ours, form in _TEXT_FORMS.items() for real in TEXT_TYPES},
     **{(ours, "json"): Fit("bytea", always(form)) for ours, form in _JSON_FORMS.items()},

@@ -24,6 +24,7 @@ _SQL_TYPES: Mapping[str, str] = {
     "int8": "bigint",
     "bool": "boolean",
     "int4[]": "integer[]",
+    "json": "text",
 }
 """Our type names that people write otherwise in an ALTER."""
 
@@ -172,7 +173,7 @@ def matched(columns: Sequence[Column], real: Sequence[RealColumn]) -> dict[str, 
 def null_as(ours: Column, there: RealColumn) -> bytes | None:
     """Return what is written for None: an empty object or list where a JSON column may not be NULL."""
     real_type = plain_type(there.type)
-    is_json = ours.type == "jsonb" or real_type in JSON_TYPES
+    is_json = ours.type in JSON_TYPES or real_type in JSON_TYPES
     if not is_json or not there.not_null or ours.not_null:
         return None
     empty = b"[]" if ours.name in _LISTS or ours.type.endswith("[]") else b"{}"

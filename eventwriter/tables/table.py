@@ -14,6 +14,7 @@ bool           `bool`
 timestamptz    `int`: microseconds since 2000-01-01 UTC, PostgreSQL's own epoch
 uuid           `bytes`: 16
 jsonb          `bytes`: 0x01 (jsonb's version) followed by JSON text
+json           `bytes`: JSON text; the column that `eventwriter migrate` makes is `text`
 int4[], text[] `bytes`: PostgreSQL's binary array
 =============  ==================================================================
 

@@ -42,6 +42,7 @@ SAMPLES = {
     "bool": Sample(True, "true"),
     "timestamptz": Sample(NOON_US, "2026-01-01T12:00:00.000001+00:00", '"2026-01-01T12:00:00.000001+00:00"'),
     "uuid": Sample(NIL_UUID_BUT_ONE, "00000000-0000-0000-0000-000000000001", '"00000000-0000-0000-0000-000000000001"'),
+    "json": Sample(b'{"a": [1, null]}', '{"a": [1, null]}'),
     "jsonb": Sample(b'\x01{"a": [1, null]}', '{"a": [1, null]}'),
     "int4[]": Sample(INT4_ARRAY, "[22,-443]"),
     "text[]": Sample(TEXT_ARRAY, '["SYN","é"]'),

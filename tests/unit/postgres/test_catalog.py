@@ -335,3 +335,16 @@ def test_bind_refuses_or_gives_what_can_be_written(real: list[RealColumn]) -> No
     out = bytearray()
     encoder(binding)([None] * len(THINGS.columns), out)
     assert len(binding.positions) == int.from_bytes(out[:2], "big")
+
+
+@pytest.mark.parametrize(
+    ("real", "converted"), [("text", b"{}"), ("json", b"{}"), ("jsonb", b"\x01{}")], ids=["text", "json", "jsonb"]
+)
+def test_json_is_written_as_the_real_column_says(real: str, converted: bytes) -> None:
+    """JSON for a text column goes there without any conversion, into jsonb with jsonb's version before it."""
+    table = Table("logs", (Column("attributes", "json"),), lambda _: lambda record, message, index: (), "time")
+
+    (convert,) = bind(table, [nullable("attributes", real)], TARGET).converters
+
+    assert converted == (b"{}" if convert is None else convert(b"{}"))
+    assert (real == "jsonb") == (convert is not None)
