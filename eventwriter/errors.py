@@ -48,8 +48,10 @@ class ConfigError(EventwriterError):
     Args:
         mistakes: One sentence each, with key path, value, and what is allowed.
             All of them, not the first.
+        source: The file, where there is one.
     """
 
-    def __init__(self, mistakes: list[str]) -> None:
+    def __init__(self, mistakes: list[str], source: str | None = None) -> None:
         super().__init__("\n".join(mistakes))
         self.mistakes = mistakes
+        self.source = source

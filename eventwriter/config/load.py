@@ -5,62 +5,24 @@ Every mistake is reported at once, with its key path and what is allowed; values
 keys that hold secrets are never repeated.
 """
 
-import difflib
 import json
-import tomllib
+import os.path
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-import orjson
-from pydantic import BaseModel, ValidationError
+from pydantic import ValidationError
 
-from eventwriter.config.go_format import is_go, translate
-from eventwriter.config.settings import (
-    DEFAULT_STREAMS,
-    DEFAULT_SUBJECTS,
-    KIND_OF_TABLE,
-    ControlSettings,
-    LogSettings,
-    NatsSettings,
-    NatsTls,
-    PostgresSettings,
-    Settings,
-    StreamSettings,
-    SupervisorSettings,
-)
+from eventwriter.config import relations
+from eventwriter.config.environment import SPIFFE_CERT_DIR, FromEnvironment, certificates, read_environment
+from eventwriter.config.go_format import Translated, is_go, joined, patched, translate
+from eventwriter.config.mistakes import Path, sentences
+from eventwriter.config.read import read
+from eventwriter.config.settings import Settings
+from eventwriter.config.streams import EntryDefaults, entries
 from eventwriter.errors import ConfigError
 
-_OPTION_KEYS = ("keep_raw", "map", "rest")
-_SECRET_WORDS = ("password", "token", "dsn", "secret", "servers")
-_TRUE = ("true", "1", "yes", "on")
-_FALSE = ("false", "0", "no", "off", "")
-
-_ENVIRONMENT: Mapping[str, tuple[str, ...]] = {
-    "EVENT_WRITER_NATS_URL": ("nats", "servers"),
-    "EVENT_WRITER_NATS_USER": ("nats", "user"),
-    "EVENT_WRITER_NATS_PASSWORD": ("nats", "password"),
-    "EVENT_WRITER_NATS_PASSWORD_FILE": ("nats", "password_file"),
-    "EVENT_WRITER_NATS_TOKEN_FILE": ("nats", "token_file"),
-    "EVENT_WRITER_NATS_CREDS_FILE": ("nats", "creds_file"),
-    "EVENT_WRITER_CONSUMER_NAME": ("consumer_name",),
-    "EVENT_WRITER_NATS_STREAM": ("stream_name",),
-    "EVENT_WRITER_CONTROL_SOCKET": ("control", "socket"),
-    "EVENT_WRITER_LOG_LEVEL": ("log", "level"),
-    "EVENT_WRITER_LOG_FORMAT": ("log", "format"),
-    "EVENT_WRITER_POSTGRES_DSN": ("postgres", "dsn"),
-    "CNPG_HOST": ("postgres", "host"),
-    "CNPG_PORT": ("postgres", "port"),
-    "CNPG_DATABASE": ("postgres", "database"),
-    "CNPG_USERNAME": ("postgres", "user"),
-    "CNPG_PASSWORD": ("postgres", "password"),
-    "CNPG_PASSWORD_FILE": ("postgres", "password_file"),
-    "CNPG_SSL_MODE": ("postgres", "sslmode"),
-    "CNPG_CA_FILE": ("postgres", "sslrootcert"),
-    "CNPG_CERT_FILE": ("postgres", "sslcert"),
-    "CNPG_KEY_FILE": ("postgres", "sslkey"),
-}
-"""Environment variable → key path. The predecessors' names are kept."""
+_STREAMS_JSON = "DB_EVENT_WRITER_STREAMS_JSON"
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,159 +40,101 @@ def load(path: str | None, environ: Mapping[str, str], overrides: Mapping[str, A
 
     Args:
         path: JSON or TOML (by its ending `.toml`), ours or the Go writer's; None for none.
+        environ: The environment.
         overrides: Nested keys that win over everything (flags).
 
     Raises:
         ConfigError: With every mistake.
     """
     mistakes: list[str] = []
-    data = _read(path) if path else {}
-    warnings: list[str] = []
-    if is_go(data):
-        data, warnings = translate(data, mistakes)
-    data = _merge(data, _from_environment(environ, mistakes))
-    data = _merge(data, dict(overrides or {}))
-    streams = _entries(data.pop("streams", None), data, environ, mistakes)
-    built = _build(data, streams, mistakes)
-    if mistakes or built is None:
-        raise ConfigError(mistakes)
+    file = read(path) if path else {}
+    try:
+        built, warnings = _build(file, environ, overrides or {}, mistakes)
+    except ConfigError as error:
+        raise ConfigError(error.mistakes, path) from None
     return Loaded(built, tuple(warnings), path or "defaults")
 
 
-def _read(path: str) -> dict[str, Any]:
+def _build(
+    file: dict[str, Any], environ: Mapping[str, str], overrides: Mapping[str, Any], mistakes: list[str]
+) -> tuple[Settings, list[str]]:
+    own = _own(file, environ, mistakes)
+    above = read_environment(environ, mistakes)
+    if is_go(file):
+        # Read with the rest of that block, which says what they are relative to.
+        for key in ("sslrootcert", "sslcert", "sslkey"):
+            above.values.get("postgres", {}).pop(key, None)
+    data = merged(merged(own.data, above.values), overrides)
+    _certificates(data, above)
+    stream_name = data.get("stream_name", Settings.model_fields["stream_name"].default)
+    defaults = EntryDefaults(str(stream_name), above.streams, own.entry_names)
+    streams = entries(data.pop("streams", None), defaults, mistakes)
+    built = _validated({**data, "streams": tuple(streams)}, {**own.names, **above.names}, mistakes)
+    mistakes += relations.mistakes(built)
+    if mistakes:
+        raise ConfigError(mistakes)
+    source = environ.get("CONFIG_SOURCE", "file")
+    from_kv = [] if source == "file" else [f"CONFIG_SOURCE: {source!r} is not supported; only a file is read"]
+    return built, [*own.warnings, *above.warnings, *from_kv, *relations.warnings(built)]
+
+
+def _validated(data: dict[str, Any], names: Mapping[Path, str], mistakes: list[str]) -> Settings:
+    """Return the settings; wrong ones are named, and set to their defaults so that the others are looked at."""
     try:
-        with open(path, "rb") as file:
-            raw = file.read()
-    except OSError as error:
-        raise ConfigError([f"{path}: cannot be read: {error.strerror}; check the path and its permissions"]) from error
+        return Settings.model_validate(data, by_alias=True, by_name=False)
+    except ValidationError as error:
+        mistakes[:0] = sentences(error, Settings, (), names)
+        for wrong in error.errors():
+            data = without(data, wrong["loc"])
+    return Settings.model_validate(data, by_alias=True, by_name=False)
+
+
+def without(data: dict[str, Any], path: Path) -> dict[str, Any]:
+    """Return nested keys without one; where the path goes on into a list, without that list."""
+    key, rest = str(path[0]), path[1:]
+    inner = data.get(key)
+    if rest and isinstance(inner, dict):
+        return {**data, key: without(inner, rest)}
+    return {other: value for other, value in data.items() if other != key}
+
+
+def _own(file: dict[str, Any], environ: Mapping[str, str], mistakes: list[str]) -> Translated:
+    """Return the file's content under our own keys."""
+    text = environ.get(_STREAMS_JSON, "").strip()
+    given = _streams_json(text, mistakes) if text else None
+    if is_go(file):
+        return translate(patched({**file, **({"streams": given} if given else {})}, environ), mistakes)
+    own = Translated(dict(file))
+    if given:
+        own.data["streams"] = joined(given, own.entry_names, mistakes)
+        own.entry_names = [name.replace("streams", _STREAMS_JSON, 1) for name in own.entry_names]
+    return own
+
+
+def _streams_json(text: str, mistakes: list[str]) -> list[Any] | None:
     try:
-        data = tomllib.loads(raw.decode()) if path.endswith(".toml") else orjson.loads(raw)
-    except (ValueError, tomllib.TOMLDecodeError) as error:
-        language = "TOML" if path.endswith(".toml") else "JSON"
-        raise ConfigError([f"{path}: is no {language}: {error}"]) from error
-    if not isinstance(data, dict):
-        raise ConfigError([f"{path}: holds a {type(data).__name__}; an object with keys is wanted"])
-    return data
-
-
-def _merge(below: dict[str, Any], above: Mapping[str, Any]) -> dict[str, Any]:
-    merged = dict(below)
-    for key, value in above.items():
-        inner = merged.get(key)
-        merged[key] = _merge(inner, value) if isinstance(inner, dict) and isinstance(value, Mapping) else value
-    return merged
-
-
-def _from_environment(environ: Mapping[str, str], mistakes: list[str]) -> dict[str, Any]:
-    found: dict[str, Any] = {}
-    for name, path in _ENVIRONMENT.items():
-        if name not in environ or environ[name] == "":
-            continue
-        value: Any = environ[name]
-        if path == ("nats", "servers"):
-            value = [server.strip() for server in value.split(",")]
-        inner = found
-        for key in path[:-1]:
-            inner = inner.setdefault(key, {})
-        inner[path[-1]] = value
-    if "EVENT_WRITER_ENABLED" in environ:
-        text = environ["EVENT_WRITER_ENABLED"].strip().lower()
-        if text not in _TRUE + _FALSE:
-            mistakes.append(f"EVENT_WRITER_ENABLED: {text!r}; allowed are true, 1, yes, false, 0, no")
-        found["enabled"] = text in _TRUE
-    return found
-
-
-def _entries(given: Any, data: dict[str, Any], environ: Mapping[str, str], mistakes: list[str]) -> list[StreamSettings]:
-    if given is None:
-        given = list(DEFAULT_STREAMS)
+        given = json.loads(text)
+    except ValueError as error:
+        mistakes.append(f"{_STREAMS_JSON}: no JSON: {error}")
+        return None
     if not isinstance(given, list) or not given:
-        mistakes.append('streams: a list of names or entries is wanted, like ["TELEMETRY", "NETFLOW"]')
-        return []
-    shared = {
-        key: environ[name]
-        for name, key in (("EVENT_WRITER_BATCH_SIZE", "batch_size"), ("EVENT_WRITER_BATCH_TIMEOUT", "batch_timeout"))
-        if environ.get(name)
-    }
-    built = [
-        _entry(entry, at, shared, str(data.get("stream_name", "events")), mistakes) for at, entry in enumerate(given)
-    ]
-    streams = [stream for stream in built if stream is not None]
-    # Each of them would be given every message: refused until subjects are shared out.
-    mistakes += [
-        f"streams: {s.name}: partitions {s.partitions}; only 1 is in this version" for s in streams if s.partitions > 1
-    ]
-    return streams
-
-
-def _entry(entry: Any, at: int, shared: dict[str, str], stream_name: str, mistakes: list[str]) -> StreamSettings | None:
-    path = f"streams[{at}]"
-    if isinstance(entry, str):
-        entry = {"name": entry}
-    if not isinstance(entry, dict):
-        mistakes.append(f"{path}: {entry!r}; a name or an entry with keys is wanted")
+        mistakes.append(f"{_STREAMS_JSON}: a list of objects with subject and table is wanted")
         return None
-    fields = {**shared, **entry}
-    name = str(fields.get("name", ""))
-    if "subject" in fields:
-        fields["subjects"] = [fields.pop("subject")]
-    elif isinstance(fields.get("subjects"), str):
-        fields["subjects"] = [fields["subjects"]]
-    fields.setdefault("subjects", list(DEFAULT_SUBJECTS.get(name.upper(), ())))
-    if "table" in fields:
-        fields["tables"] = [fields.pop("table")]
-    fields.setdefault("stream_name", stream_name)
-    fields["options"] = {key: fields.pop(key) for key in _OPTION_KEYS if key in fields}
-    if "kind" not in fields:
-        tables = fields.get("tables") or [""]
-        guess = KIND_OF_TABLE.get(str(tables[0]).rpartition(".")[2]) if isinstance(tables, list) else None
-        fields["kind"] = guess or (name.lower() if name.upper() in DEFAULT_SUBJECTS else "json")
-    try:
-        return StreamSettings.model_validate(fields)
-    except ValidationError as error:
-        mistakes += _sentences(error, path, StreamSettings)
-        return None
+    return given
 
 
-def _build(data: dict[str, Any], streams: list[StreamSettings], mistakes: list[str]) -> Settings | None:
-    try:
-        return Settings.model_validate({**data, "streams": tuple(streams)})
-    except ValidationError as error:
-        mistakes += _sentences(error, "", Settings)
-        return None
+def _certificates(data: dict[str, Any], above: FromEnvironment) -> None:
+    """Where the environment wants TLS and nobody says with what: the predecessor's folder, if it is there."""
+    nats = data.get("nats")
+    asked = above.values.get("nats", {}).get("tls") == {}
+    if asked and isinstance(nats, dict) and nats.get("tls") == {} and os.path.isdir(SPIFFE_CERT_DIR):
+        nats["tls"] = certificates(SPIFFE_CERT_DIR)
 
 
-_SECTIONS: Mapping[str, type[BaseModel]] = {
-    "nats": NatsSettings,
-    "tls": NatsTls,
-    "postgres": PostgresSettings,
-    "supervisor": SupervisorSettings,
-    "control": ControlSettings,
-    "log": LogSettings,
-}
-
-
-def _sentences(error: ValidationError, prefix: str, model: type[BaseModel]) -> list[str]:
-    """Return one sentence for each thing that pydantic found wrong."""
-    sentences = []
-    for wrong in error.errors():
-        path = ".".join(part for part in (prefix, *(str(p) for p in wrong["loc"])) if part)
-        message = wrong["msg"].removeprefix("Value error, ")
-        if wrong["type"] == "extra_forbidden":
-            section = _SECTIONS.get(str(wrong["loc"][-2]), model) if len(wrong["loc"]) > 1 else model
-            known = [field.alias or name for name, field in section.model_fields.items()]
-            near = difflib.get_close_matches(str(wrong["loc"][-1]), known, 1)
-            sentences.append(f"{path}: not a known key" + (f"; did you mean {near[0]}?" if near else ""))
-        elif any(word in path.lower() for word in _SECRET_WORDS) or not wrong["loc"]:
-            sentences.append(f"{path}: {message}" if path else message)
-        else:
-            sentences.append(f"{path}: {_shown(wrong['input'])}; {message}")
-    return sentences
-
-
-def _shown(value: Any) -> str:
-    try:
-        text = json.dumps(value, default=str)
-    except (TypeError, ValueError):
-        text = repr(value)
-    return text if len(text) <= 60 else text[:57] + "..."
+def merged(below: Mapping[str, Any], above: Mapping[str, Any]) -> dict[str, Any]:
+    """Return nested keys of both; those of `above` win."""
+    both = dict(below)
+    for key, value in above.items():
+        inner = both.get(key)
+        both[key] = merged(inner, value) if isinstance(inner, dict) and isinstance(value, Mapping) else value
+    return both

@@ -10,18 +10,77 @@ import tempfile
 from importlib.metadata import entry_points
 from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, SecretStr, model_validator
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    SecretStr,
+    WithJsonSchema,
+)
 
+from eventwriter.config import durations, subjects
 from eventwriter.config.durations import seconds
 from eventwriter.errors import Fatal
 from eventwriter.model import SlotName
 
 MiB = 1024 * 1024
 
-Seconds = Annotated[float, BeforeValidator(lambda v: seconds(v, 1.0)), Field(gt=0)]
+BATCH_MESSAGES_MAX = 100_000
+"""Bounds any batch: twenty times what COPY needs to be cheap, still one transaction of a second or two."""
+
+_DURATION = WithJsonSchema(
+    {"anyOf": [{"type": "number", "exclusiveMinimum": 0}, {"type": "string", "pattern": durations.PATTERN}]}
+)
+Seconds = Annotated[float, BeforeValidator(lambda v: seconds(v, 1.0)), Field(gt=0), _DURATION]
 """A duration; a plain number counts seconds."""
-Millis = Annotated[float, BeforeValidator(lambda v: seconds(v, 1e-3)), Field(gt=0)]
+Millis = Annotated[float, BeforeValidator(lambda v: seconds(v, 1e-3)), Field(gt=0), _DURATION]
 """A duration, kept in seconds; a plain number counts milliseconds, as the predecessors wrote it."""
+
+
+def _pattern(subject: str) -> str:
+    """Check a pattern of subjects."""
+    if why := subjects.wrong(subject):
+        raise ValueError(why)
+    return subject
+
+
+Subject = Annotated[str, AfterValidator(_pattern)]
+"""A subject of NATS, or a pattern with `*` and `>`."""
+
+NatsName = Annotated[str, Field(pattern=r"^[^\s.*>/\\]+$")]
+"""The name of a stream or a durable: no white space, no dot, star, angle bracket or slash."""
+
+
+def _mode(value: object) -> object:
+    """Read permission bits: a number, or octal digits as text."""
+    if isinstance(value, str):
+        try:
+            return int(value, 8)
+        except ValueError:
+            raise ValueError('write the permission bits in octal, like "0660"') from None
+    if isinstance(value, int) and not 0 <= value <= 0o777:
+        raise ValueError('that is no permission; write the bits in octal and as text, like "0660"')
+    return value
+
+
+def _servers(value: object) -> object:
+    """Read a list of servers: a list, or one text with commas between."""
+    given = value.split(",") if isinstance(value, str) else value
+    if not isinstance(given, list | tuple):
+        return given
+    return tuple(_server(server.strip()) if isinstance(server, str) else server for server in given)
+
+
+def _server(url: str) -> str:
+    full = url if "://" in url else f"nats://{url}"
+    scheme, _, rest = full.partition("://")
+    if scheme not in ("nats", "tls", "ws", "wss") or not rest.rpartition("@")[2].strip(":/"):
+        # The URL itself is not repeated: it may hold a password.
+        raise ValueError("a server is written nats://host:4222, or tls://host:4222")
+    return full
+
 
 KINDS = ("telemetry", "events", "sweep", "netflow", "otel_metrics", "otel_traces", "logs", "json")
 """The kinds that come with eventwriter; `eventwriter.kinds` says what each of them is."""
@@ -67,6 +126,20 @@ KIND_OF_TABLE = {
     "logs": "logs",
 }
 
+DEFAULT_TABLES: dict[str, tuple[str, ...]] = {
+    "telemetry": ("timeseries_metrics",),
+    "events": ("ocsf_events", "events"),
+    "sweep": ("ocsf_network_activity",),
+    "netflow": ("ocsf_network_activity",),
+    "otel_metrics": ("otel_metrics",),
+    "otel_traces": ("otel_traces",),
+    "logs": ("ocsf_events",),
+}
+"""Tables of an entry that names none, by kind: what `eventwriter.kinds` has; here only to see two entries meet."""
+
+RAW_INPUTS = ("logs.syslog", "logs.snmp", "logs.otel")
+"""Subjects below `logs.>` that another program reads and publishes again as `.processed`."""
+
 
 class _Record(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", populate_by_name=True)
@@ -87,38 +160,53 @@ class NatsTls(_Record):
     """TLS to NATS; the server's certificate is always verified."""
 
     ca_file: str | None = None
-    """PEM file of the authorities to trust; the system's where it is absent."""
+    """PEM file of the authorities to trust. The system's where it is absent."""
     cert_file: str | None = None
-    """Our certificate, for mutual TLS."""
+    """PEM file of our own certificate, for mutual TLS. None by default: most servers want a login instead."""
     key_file: str | None = None
+    """PEM file of the key of `cert_file`. Default: the key is in `cert_file` itself."""
     server_name: str | None = None
-    """The name that the server's certificate must carry, where it is not the host's."""
+    """The name that the server's certificate must carry. Default: the host of the server's URL."""
     handshake_first: bool = False
-    """Begin with TLS, before the server's greeting; must be the same on the server."""
+    """Begin with TLS, before the server's greeting. As on the server, whose default is false too; where the two differ,
+    no connection comes up."""
 
 
 class NatsSettings(_Record):
-    """Where JetStream is, and who we are there."""
+    """Where JetStream is, and who we are there. At most one way to log in is needed."""
 
-    servers: tuple[str, ...] = ("nats://localhost:4222",)
+    servers: Annotated[tuple[str, ...], BeforeValidator(_servers), Field(min_length=1)] = ("nats://localhost:4222",)
+    """URLs of one cluster's servers, a list or one text with commas between; any of them is enough to find the
+    others."""
     domain: str | None = None
-    """JetStream domain, where the account's streams live in another one."""
+    """JetStream domain, where the account's streams live in another one. Default: the account's own."""
     creds_file: str | None = None
-    """A .creds file (JWT and nkey)."""
+    """A .creds file (JWT and nkey). Wins over the other ways to log in."""
     nkey_seed_file: str | None = None
+    """File with an nkey's seed."""
     user: str | None = None
+    """User name, with `password` or `password_file`."""
     password: SecretStr | None = None
+    """Password of `user`. A file is better: it can be rotated, and does not show in `systemctl show`."""
     password_file: str | None = None
-    """Read anew at every connect, so that a rotated password is picked up."""
+    """File with the password; wins over `password`. Read anew at every connect, so that a rotated one is picked up."""
     token: SecretStr | None = None
+    """Token, for servers that want only that."""
     token_file: str | None = None
+    """File with the token; wins over `token`. Read anew at every connect."""
     tls: NatsTls | None = None
+    """TLS. Absent: none, unless a server's URL begins with tls://, which is verified against the system's
+    authorities."""
     connect_timeout_s: Seconds = Field(10.0, alias="connect_timeout")
+    """How long one attempt to connect may take. Seconds. Too low: a distant server is never reached. Too high: a dead
+    first server holds up the second."""
     ping_interval_s: Seconds = Field(10.0, alias="ping_interval")
-    """A server that is stopped but not closed is noticed after two to three of these."""
+    """Between two pings. Seconds. A server that is stopped but not closed is noticed after two to three of these."""
     reconnect_wait_s: Seconds = Field(0.5, alias="reconnect_wait")
+    """Between two attempts at the same server. Seconds. Too low: a restarting server is flooded; too high: it is found
+    late."""
     inbox_prefix: str | None = None
-    """For accounts that may only subscribe to inboxes of their own."""
+    """For accounts that may only subscribe to inboxes of their own. Default: `_INBOX`."""
 
     def read_password(self) -> str | None:
         """Return the password; a file wins. Raises Fatal where the file cannot be read or is empty."""
@@ -136,28 +224,45 @@ class NatsSettings(_Record):
 class PostgresSettings(_Record):
     """Where PostgreSQL is; the names are libpq's."""
 
+    model_config = ConfigDict(coerce_numbers_to_str=True)
+
     dsn: SecretStr | None = None
-    """A libpq connection string or URL; the other fields go on top of it."""
+    """A libpq connection string or URL; the other keys go on top of it. Never shown, as it may hold a password."""
     host: str | None = None
-    """One host, several with commas between (tried in order), or a folder with a Unix socket."""
-    port: str | None = None
+    """One host, several with commas between (tried in order), or a folder with a Unix socket. Default: libpq's, which
+    is $PGHOST or the local socket."""
+    port: Annotated[str, Field(pattern=r"^\d{1,5}(,\d{1,5})*$")] | None = None
+    """A port, or one for each host with commas between. Default: libpq's, $PGPORT or 5432."""
     database: str | None = None
+    """Name of the database. Default: libpq's, $PGDATABASE or the user's name."""
     user: str | None = None
+    """Role to log in as. Default: libpq's, $PGUSER or the system's user name."""
     password: SecretStr | None = None
+    """Password of `user`. A file is better: it can be rotated, and does not show in `systemctl show`."""
     password_file: str | None = None
-    """Read anew at every connect, so that a rotated password is picked up."""
+    """File with the password; wins over `password`. Read anew at every connect, so that a rotated one is picked up."""
     sslmode: Literal["disable", "allow", "prefer", "require", "verify-ca", "verify-full"] | None = None
+    """How TLS is used, in libpq's words. Default: `verify-full` where `sslrootcert` is given, else libpq's `prefer`,
+    which verifies nothing."""
     sslrootcert: str | None = None
+    """PEM file of the authorities to trust. Default: libpq's, ~/.postgresql/root.crt."""
     sslcert: str | None = None
+    """PEM file of our own certificate, where the server wants one."""
     sslkey: str | None = None
-    target_session_attrs: str | None = None
-    """`read-write` makes a list of hosts find the primary."""
+    """PEM file of the key of `sslcert`; libpq wants it closed to others (mode 0600)."""
+    target_session_attrs: Literal["any", "read-write", "read-only", "primary", "standby", "prefer-standby"] | None = (
+        None
+    )
+    """Which of several hosts will do, in libpq's words; `read-write` finds the primary. Default: `any`."""
     application_name: str = "eventwriter"
+    """What pg_stat_activity shows."""
     connect_timeout_s: Seconds = Field(10.0, alias="connect_timeout")
+    """How long one attempt to connect may take, for each host; whole seconds, at least 2 (libpq's rule)."""
     statement_timeout_s: Seconds = Field(30.0, alias="statement_timeout")
-    """For each COPY. Too low: big batches are halved again and again. Too high: a hung server is noticed late."""
+    """For each COPY. Seconds. Too low: big batches are halved again and again. Too high: a hung server is noticed
+    late."""
     runtime_params: dict[str, str] = Field(default_factory=dict)
-    """Set in every transaction; `search_path` is the common one."""
+    """PostgreSQL's parameters, set in every transaction; `search_path` is the common one. Default: none."""
 
     def conninfo(self) -> str:
         """
@@ -175,13 +280,14 @@ class PostgresSettings(_Record):
             if self.password
             else None
         )
+        dsn = self.dsn.get_secret_value() if self.dsn else ""
         parts: dict[str, Any] = {
             "host": self.host,
             "port": self.port,
             "dbname": self.database,
             "user": self.user,
             "password": password,
-            "sslmode": self.sslmode,
+            "sslmode": self.sslmode or ("verify-full" if self.sslrootcert and "sslmode" not in dsn else None),
             "sslrootcert": self.sslrootcert,
             "sslcert": self.sslcert,
             "sslkey": self.sslkey,
@@ -189,7 +295,6 @@ class PostgresSettings(_Record):
             "application_name": self.application_name,
             "connect_timeout": max(2, round(self.connect_timeout_s)),
         }
-        dsn = self.dsn.get_secret_value() if self.dsn else ""
         if "://" in dsn:
             from urllib.parse import quote
 
@@ -215,41 +320,66 @@ def _quoted(text: str) -> str:
 
 
 class StreamSettings(_Record):
-    """One stream entry: which messages, what they are, where they go."""
+    """One stream entry: which messages, what they are, where they go. It may also be just a name, as text."""
 
     name: Annotated[str, Field(min_length=1, pattern=r"^[^\s/]+$")]
-    stream_name: str
-    """JetStream's stream."""
-    subjects: tuple[str, ...] = Field(min_length=1)
+    """What `status` and the logs call it, and the end of the durable's name. Names like TELEMETRY bring subjects and
+    kind along. Default: the table's name in capitals. No white space, no slash."""
+    stream_name: NatsName
+    """JetStream's stream. Default: the top level's `stream_name`."""
+    subjects: tuple[Subject, ...] = Field(min_length=1)
+    """Which of the stream's messages; one may be written as `subject`. Default: by the entry's name. They must not
+    overlap: NATS refuses a consumer whose filters do."""
     kind: Kind
-    tables: tuple[str, ...] = ()
-    """Every message goes into each of them, in one transaction; the kind's default where none is named."""
+    """What the messages are. Default: by the table, else by the name, else `json`."""
+    tables: tuple[Annotated[str, Field(min_length=1)], ...] = ()
+    """Every message goes into each of them, in one transaction; one may be written as `table`, and as `schema.table`.
+    Default: the kind's."""
     schema_name: str | None = Field(None, alias="schema")
+    """Schema of tables, ledger and dead letters. Default: found by the search path."""
     partitions: int = Field(1, ge=1, le=256)
-    batch_size: int = Field(100, ge=1)
-    """Messages after which a batch is written when nothing more waits."""
+    """Workers that share the entry's messages. Default 1; more are refused until subjects can be shared out."""
+    batch_size: int = Field(100, ge=1, le=BATCH_MESSAGES_MAX)
+    """Messages after which a batch is written when nothing more waits. 100 is the predecessor's. Lower: fresher rows,
+    more commits."""
     batch_timeout_s: Millis = Field(1.0, alias="batch_timeout")
-    """Age at which a batch is written, however small."""
-    max_batch_size: int = Field(5000, ge=1)
-    """Messages that a batch grows to under backlog. Higher: fewer commits, more memory."""
+    """Age at which a batch is written, however small; a plain number counts milliseconds, as the predecessor's 1000
+    did. Too low: commits of single rows. Too high: rows come late."""
+    max_batch_size: int = Field(5000, ge=1, le=BATCH_MESSAGES_MAX)
+    """Messages that a batch grows to under backlog; at least `batch_size`. Beyond 5000 COPY gets hardly cheaper.
+    Higher: more memory, and more to repeat after a failure."""
     max_batch_bytes: int = Field(16 * MiB, ge=MiB)
+    """Payload bytes that a batch grows to. A worker holds three batches and their rows, so mind
+    `worker_memory_bytes_max`. Too low: big messages make tiny batches."""
     on_conflict: Literal["append", "nothing", "replace"] | None = None
+    """What becomes of a row whose key the table has already: `nothing` keeps the old one, `replace` the new one,
+    `append` takes it for an error of the row. Default: the table's own rule."""
     enabled: bool = True
-    ignore_subjects: tuple[str, ...] = ()
-    """Patterns of subjects that are counted and dropped."""
-    durable: str | None = None
-    """The durable's name; made from `consumer_name` and `name` where absent."""
-    ack_wait_s: Seconds = Field(60.0, alias="ack_wait")
-    """After which JetStream delivers again what was not answered; we answer `in progress` three times as often."""
-    options: dict[str, Any] = Field(default_factory=dict)
+    """False: the entry is read and checked, and no worker runs for it."""
+    ignore_subjects: tuple[Subject, ...] = ()
+    """Patterns of subjects that are counted and dropped. Default: none; for logs the raw inputs of other programs
+    (logs.syslog, logs.snmp, logs.otel), unless `subjects` names them."""
+    durable: NatsName | None = None
+    """Name of the durable consumer, which remembers how far we are. Default: `consumer_name` and the entry's name.
+    Another name is another consumer, which begins where the ledger has no entry: at the stream's start."""
+    ack_wait_s: Seconds = Field(60.0, alias="ack_wait", ge=1)
+    """After which JetStream delivers again what was not answered. Seconds, above `batch_timeout`; we say `in progress`
+    three times as often, so slow writing is no reason to raise it. Too low: redeliveries while a worker is busy. Too
+    high: a crashed host's messages come late."""
+    keep_raw: bool = False
+    """Keep the payload as it came in `raw_data`, where the table has that column. Default false: that copy can be most
+    of a table's size."""
+    map: dict[str, str] = Field(default_factory=dict)
+    """For kind json: column → path in the record ("a.b.c"), or $subject, $sequence, $timestamp, $header.NAME, $payload.
+    Default: keys go to columns of the same name."""
+    rest: str | None = None
+    """For kind json: the jsonb column that takes the keys without a column. Default: they are counted and left out."""
 
-    @model_validator(mode="after")
-    def _relations(self) -> "StreamSettings":
-        if self.max_batch_size < self.batch_size:
-            raise ValueError(f"max_batch_size {self.max_batch_size} is below batch_size {self.batch_size}")
-        if self.ack_wait_s <= self.batch_timeout_s:
-            raise ValueError(f"ack_wait {self.ack_wait_s:g} s must be above batch_timeout {self.batch_timeout_s:g} s")
-        return self
+    @property
+    def options(self) -> dict[str, Any]:
+        """What table builders are told: the options that are set."""
+        given = {"keep_raw": self.keep_raw, "map": self.map, "rest": self.rest}
+        return {key: value for key, value in given.items() if value}
 
     def durable_name(self, consumer_name: str, partition: int) -> str:
         """Return the durable's name for one partition; only characters that NATS allows."""
@@ -261,16 +391,25 @@ class SupervisorSettings(_Record):
     """How workers are watched."""
 
     heartbeat_s: Seconds = Field(1.0, alias="heartbeat")
+    """How often a worker reports. Seconds. Lower: fresher figures, more CPU. At most half of `hang_max`."""
     hang_s_max: Seconds = Field(20.0, alias="hang_max")
-    """Silence after which a worker is killed; its stacks are dumped first."""
+    """Silence after which a worker is killed; its stacks are dumped first. Seconds. Too low: a busy machine's workers
+    are killed for nothing."""
     backoff_s_min: Seconds = Field(0.2, alias="backoff_min")
+    """Rest after a worker's first unasked exit, doubled with each further one. Seconds."""
     backoff_s_max: Seconds = Field(30.0, alias="backoff_max")
+    """Longest rest, also of a slot that has failed. Seconds. Too high: a mended slot comes back late."""
     crash_loop_exits_max: int = Field(5, ge=1)
+    """Unasked exits within `crash_loop_window` that make a slot FAILED; the others run on."""
     crash_loop_window_s: Seconds = Field(60.0, alias="crash_loop_window")
+    """The window for `crash_loop_exits_max`. Seconds."""
     start_s_max: Seconds = Field(60.0, alias="start_max")
+    """How long a new worker may take until it first reports. Seconds; servers that are away do not count."""
     drain_s_max: Seconds = Field(30.0, alias="drain_max")
-    """systemd's TimeoutStopSec must be longer."""
+    """How long a worker may take to finish what is open; then it is killed, and its messages come again. Seconds.
+    systemd's TimeoutStopSec must be longer."""
     worker_memory_bytes_max: int = Field(1024 * MiB, ge=64 * MiB)
+    """Resident bytes above which a worker is drained and replaced. Must hold the batches of its stream."""
 
 
 def _default_socket() -> str:
@@ -285,14 +424,19 @@ class ControlSettings(_Record):
     """The control socket."""
 
     socket: str = Field(default_factory=_default_socket)
-    mode: int = 0o660
+    """Path, at most 107 bytes. Default: /run/eventwriter/control.sock where that folder can be written, else
+    $XDG_RUNTIME_DIR/eventwriter.sock, else one in the folder for temporary files."""
+    mode: Annotated[int, BeforeValidator(_mode), WithJsonSchema({"type": ["string", "integer"]})] = 0o660
+    """Permission bits of the socket, as octal text. Default "0660": whoever may write to it may stop the daemon."""
     group: str | None = None
+    """Group that owns the socket. Default: the daemon's own."""
 
 
 class LogSettings(_Record):
     """Logs go to standard error."""
 
     level: Literal["debug", "info", "warning", "error"] = "info"
+    """The least that is logged. `info` has a line for each change of state, never one for a message."""
     format: Literal["auto", "json", "text"] = "auto"
     """`auto` is text on a terminal and one JSON object a line elsewhere."""
 
@@ -301,28 +445,28 @@ class Settings(_Record):
     """All of it."""
 
     enabled: bool = False
-    """`EVENT_WRITER_ENABLED`; a writer that is not enabled says so and ends."""
-    consumer_name: str = "eventwriter"
-    stream_name: str = "events"
+    """Whether `run` runs at all. Default false, as the predecessor's: a writer that is not enabled says so and ends."""
+    consumer_name: NatsName = "eventwriter"
+    """The beginning of the durables' names."""
+    stream_name: NatsName = "events"
+    """JetStream's stream, for entries that give none. `events` is where ServiceRadar's programs publish."""
     ocsf_version: str = "1.3.0"
+    """OCSF version that is written into metadata."""
     redact: tuple[str, ...] = ("community",)
-    """Keys, in any case, that are never stored."""
+    """Keys, in any case, whose values are never stored. Default: SNMP communities, which are credentials."""
     nats: NatsSettings = NatsSettings()
+    """Where JetStream is, and who we are there."""
     postgres: PostgresSettings = PostgresSettings()
+    """Where PostgreSQL is, and who we are there."""
     streams: tuple[StreamSettings, ...] = ()
+    """What is written where: names, or entries with keys. One worker for each. Default: the names TELEMETRY and
+    NETFLOW."""
     supervisor: SupervisorSettings = SupervisorSettings()
+    """How workers are watched."""
     control: ControlSettings = Field(default_factory=ControlSettings)
+    """The control socket."""
     log: LogSettings = LogSettings()
-
-    @model_validator(mode="after")
-    def _relations(self) -> "Settings":
-        names = [s.name for s in self.streams]
-        if twice := {n for n in names if names.count(n) > 1}:
-            raise ValueError(f"streams: the name {', '.join(sorted(twice))} is given twice; each needs its own")
-        durables = [s.durable_name(self.consumer_name, 0) for s in self.streams]
-        if twice := {d for d in durables if durables.count(d) > 1}:
-            raise ValueError(f"streams: two entries would share the durable {', '.join(sorted(twice))}; set `durable`")
-        return self
+    """What is logged, and how."""
 
     def slots(self) -> list[SlotName]:
         """Return the slots to run: enabled streams times partitions."""

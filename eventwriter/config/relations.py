@@ -1,0 +1,130 @@
+"""
+What settings must be to each other; pure.
+
+A mistake is what keeps a worker from doing its work, or makes it repeat it for
+ever. A warning is what works, and is likely not meant.
+"""
+
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from itertools import combinations
+
+from eventwriter.config.durations import shown
+from eventwriter.config.settings import DEFAULT_TABLES, Settings, StreamSettings
+from eventwriter.config.subjects import covers, overlap, overlaps
+
+HELD_BATCHES = 3
+"""Batches that a worker holds at most (`worker.wiring.HELD_BATCHES`, which is counted there)."""
+
+
+def mistakes(settings: Settings) -> list[str]:
+    """Return what contradicts itself, one sentence each."""
+    return [
+        *_twice(settings),
+        *(wrong for stream in settings.streams for wrong in _of_stream(stream, settings)),
+        *_between(settings.streams),
+        *_of_supervisor(settings),
+    ]
+
+
+def warnings(settings: Settings) -> list[str]:
+    """Return what works and is likely not meant."""
+    said = [
+        f"streams: {one.name} and {other.name} both take {both} of stream {one.stream_name}: each such message is"
+        " written by both, into different tables"
+        for one, other, both in _pairs(settings.streams)
+        if not _same_table(one, other)
+    ]
+    drain_s, statement_s = settings.supervisor.drain_s_max, settings.postgres.statement_timeout_s
+    if drain_s < statement_s:
+        said.append(
+            f"supervisor.drain_max {shown(drain_s)} is below postgres.statement_timeout {shown(statement_s)}: a stop"
+            " while PostgreSQL is slow ends in a kill (nothing is lost; what was open is delivered again)"
+        )
+    return said
+
+
+def _twice(settings: Settings) -> Iterator[str]:
+    for name, count in Counter(s.name for s in settings.streams).items():
+        if count > 1:
+            yield f"streams: the name {name} is given to {count} entries; each needs its own"
+    durables: dict[tuple[str, str], str] = {}
+    for stream in settings.streams:
+        durable = stream.durable_name(settings.consumer_name, 0)
+        before = durables.setdefault((stream.stream_name, durable), stream.name)
+        if before != stream.name:
+            yield f"streams: {before} and {stream.name} would share the durable {durable}; set `durable` in one of them"
+
+
+def _of_stream(stream: StreamSettings, settings: Settings) -> Iterator[str]:
+    name = f"streams: {stream.name}:"
+    if stream.max_batch_size < stream.batch_size:
+        yield f"{name} max_batch_size {stream.max_batch_size} is below batch_size {stream.batch_size}; raise it"
+    if stream.ack_wait_s <= stream.batch_timeout_s:
+        yield (
+            f"{name} ack_wait {shown(stream.ack_wait_s)} must be above batch_timeout {shown(stream.batch_timeout_s)},"
+            " or messages come again while their batch is open"
+        )
+    held_bytes, limit = HELD_BATCHES * stream.max_batch_bytes, settings.supervisor.worker_memory_bytes_max
+    if held_bytes >= limit:
+        yield (
+            f"{name} max_batch_bytes {stream.max_batch_bytes}: a worker holds up to {HELD_BATCHES} batches,"
+            f" {held_bytes} bytes, which must be below supervisor.worker_memory_bytes_max {limit};"
+            " lower the one or raise the other"
+        )
+    for one, other in overlaps(stream.subjects):
+        remove = f"remove {narrow!r}" if (narrow := _covered(one, other)) else "make them disjoint"
+        yield (f"{name} subjects {one!r} and {other!r} overlap, which NATS refuses within one consumer; {remove}")
+    # Each of several workers would be given every message: refused until subjects are shared out.
+    if stream.partitions > 1:
+        yield f"{name} partitions {stream.partitions}; only 1 is in this version"
+
+
+def _covered(one: str, other: str) -> str | None:
+    return other if covers(one, other) else one if covers(other, one) else None
+
+
+def _between(streams: Sequence[StreamSettings]) -> Iterator[str]:
+    for one, other, both in _pairs(streams):
+        if table := _same_table(one, other):
+            yield (
+                f"streams: {one.name} and {other.name} both take {both} of stream {one.stream_name} and both write"
+                f" {table}: each such message would be written twice; join them, or make their subjects disjoint"
+            )
+
+
+def _pairs(streams: Sequence[StreamSettings]) -> Iterator[tuple[StreamSettings, StreamSettings, str]]:
+    """Yield enabled entries that overlap on one stream, with the subjects."""
+    running = [stream for stream in streams if stream.enabled]
+    for one, other in combinations(running, 2):
+        if one.stream_name != other.stream_name:
+            continue
+        both = [_covered(a, b) or f"{a} ∩ {b}" for a in one.subjects for b in other.subjects if overlap(a, b)]
+        if both:
+            yield one, other, ", ".join(dict.fromkeys(both))
+
+
+def _same_table(one: StreamSettings, other: StreamSettings) -> str | None:
+    """Return the tables that both entries write, None where there are none."""
+    if one.schema_name != other.schema_name:
+        return None
+    both = [table for table in _tables(one) if table in _tables(other)]
+    return ", ".join(both) or None
+
+
+def _tables(stream: StreamSettings) -> tuple[str, ...]:
+    return stream.tables or DEFAULT_TABLES.get(stream.kind, ())
+
+
+def _of_supervisor(settings: Settings) -> Iterator[str]:
+    limits = settings.supervisor
+    if limits.hang_s_max < 2 * limits.heartbeat_s:
+        yield (
+            f"supervisor.hang_max {shown(limits.hang_s_max)} must be at least twice supervisor.heartbeat"
+            f" {shown(limits.heartbeat_s)}, or workers that are well are killed"
+        )
+    if limits.backoff_s_max < limits.backoff_s_min:
+        yield (
+            f"supervisor.backoff_max {shown(limits.backoff_s_max)} is below supervisor.backoff_min"
+            f" {shown(limits.backoff_s_min)}; raise it"
+        )
