@@ -9,10 +9,11 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 from eventwriter.errors import Fatal
-from eventwriter.formats import plain_json
+from eventwriter.formats import otlp_traces, plain_json
 from eventwriter.model import Message, Record
 from eventwriter.tables.netflow_metrics import NETFLOW_METRICS
 from eventwriter.tables.ocsf_network_activity import OCSF_NETWORK_ACTIVITY
+from eventwriter.tables.otel_traces import OTEL_TRACES
 from eventwriter.tables.table import Table
 from eventwriter.tables.timeseries_metrics import TIMESERIES_METRICS
 
@@ -42,6 +43,7 @@ def _json(message: Message) -> list[Record]:
 KINDS: Mapping[str, Kind] = {
     "telemetry": Kind("telemetry", _json, (TIMESERIES_METRICS,)),
     "netflow": Kind("netflow", _json, (OCSF_NETWORK_ACTIVITY,), also=(NETFLOW_METRICS,)),
+    "otel_traces": Kind("otel_traces", otlp_traces.decode, (OTEL_TRACES,)),
 }
 
 

@@ -81,7 +81,7 @@ def json_plain(value: Any) -> Any:
     if (found := find(value, _STRING)) is not None:
         return text(found)
     if (found := find(value, _INT)) is not None:
-        return _whole(found)
+        return json_whole(found)
     if (found := find(value, _DOUBLE)) is not None:
         return found if (as_number := number(found)) is None else as_number
     if (found := find(value, _ARRAY)) is not None:
@@ -99,7 +99,7 @@ def _values(value: Any) -> list[Any]:
     raise Poison("malformed", "values of the OTLP/JSON is no array")
 
 
-def _whole(value: Any) -> Any:
+def json_whole(value: Any) -> Any:
     """Return a 64-bit integer that is written as text; what is none, as it is."""
     try:
         return int(value) if value.__class__ is str and len(value) < 40 and "_" not in value else value

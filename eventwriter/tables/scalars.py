@@ -47,11 +47,17 @@ def jsonb(value: Any) -> bytes | None:
 
 
 def redacted_jsonb(redact: frozenset[str]) -> Callable[[Any], bytes | None]:
+    """As `redacted_json`, for a column that is `jsonb`."""
+    return redacted_json(redact, b"\x01")
+
+
+def redacted_json(redact: frozenset[str], version: bytes = b"") -> Callable[[Any], bytes | None]:
     """
-    Return the function that makes jsonb of a JSON column's value: text that is itself JSON parsed, secrets left out.
+    Return the function that makes the JSON of a JSON column's value: text that is itself JSON parsed, secrets left out.
 
     Args:
         redact: Keys, lower case, that are never stored.
+        version: What the column's type puts before it.
     """
     marks = _marks(redact)
     plain = all(key.isascii() for key in redact)
@@ -66,8 +72,8 @@ def redacted_jsonb(redact: frozenset[str]) -> Callable[[Any], bytes | None]:
         lower = data.lower() if plain else data.decode().lower().encode()
         for mark in marks:
             if mark in lower:
-                return b"\x01" + dumps(without(value, redact))
-        return b"\x01" + data
+                return version + dumps(without(value, redact))
+        return version + data
 
     return make
 
