@@ -5,8 +5,8 @@ import os
 
 import click
 
-from eventwriter.config.load import load
-from eventwriter.config.settings import Settings
+from eventwriter.cli.loading import load_to_run
+from eventwriter.config.load import Loaded, load
 
 
 @click.group()
@@ -20,28 +20,51 @@ def config(ctx: click.Context, config_path: str | None) -> None:
 @config.command()
 @click.pass_obj
 def show(path: str | None) -> None:
-    """Print the settings in effect as JSON; secrets as asterisks."""
+    """
+    Print the settings in effect as JSON; secrets as asterisks.
+
+    What is printed is a configuration file itself, but for the secrets.
+    """
+    from eventwriter.config.describe import effective
+
     loaded = load(path, os.environ)
-    for warning in loaded.warnings:
-        click.echo(f"warning: {warning}", err=True)
-    click.echo(loaded.settings.model_dump_json(indent=2))
+    warn(loaded)
+    click.echo(f"from {loaded.source} and the environment", err=True)
+    click.echo(json.dumps(effective(loaded.settings), indent=2, ensure_ascii=False))
 
 
 @config.command()
 @click.argument("file", required=False)
 @click.pass_obj
 def validate(path: str | None, file: str | None) -> None:
-    """Name every mistake of FILE (default: the one in effect); exit 0 where there is none, 2 otherwise."""
-    loaded = load(file or path, os.environ)
-    for warning in loaded.warnings:
-        click.echo(f"warning: {warning}", err=True)
-    click.echo(f"{loaded.source}: can be used; slots: {', '.join(map(str, loaded.settings.slots()))}")
+    """
+    Name every mistake of FILE (default: the one in effect); exit 0 where there is none, 2 otherwise.
+
+    The environment counts as it would for `run`. Servers are not asked: whether streams and
+    tables exist, `run` says.
+    """
+    loaded = load_to_run(file or path, os.environ)
+    warn(loaded)
+    settings = loaded.settings
+    click.echo(f"{loaded.source}: can be used")
+    for stream in settings.streams:
+        tables = f" → {', '.join(stream.tables)}" if stream.tables else ""
+        off = "" if stream.enabled else " (not enabled)"
+        click.echo(
+            f"  {stream.name:<14} {stream.stream_name}: {', '.join(stream.subjects)} as {stream.kind}{tables}{off}"
+        )
+    if not settings.enabled:
+        click.echo(
+            "not enabled: `run` would end at once; set EVENT_WRITER_ENABLED=true, or enabled to true in the file"
+        )
 
 
 @config.command()
 def schema() -> None:
-    """Print the settings' JSON schema: every key, its type and default."""
-    click.echo(json.dumps(Settings.model_json_schema(by_alias=True), indent=2))
+    """Print the settings' JSON schema: every key, its type, default and meaning."""
+    from eventwriter.config.describe import schema as described
+
+    click.echo(json.dumps(described(), indent=2, ensure_ascii=False))
 
 
 @config.command()
@@ -50,3 +73,17 @@ def example() -> None:
     from importlib.resources import files
 
     click.echo(files("eventwriter.config").joinpath("example.toml").read_text(encoding="utf-8"), nl=False)
+
+
+@config.command()
+def reference() -> None:
+    """Print the manual of every key and variable, in Markdown."""
+    from eventwriter.config.describe import reference as described
+
+    click.echo(described(), nl=False)
+
+
+def warn(loaded: Loaded) -> None:
+    """Say on stderr what is worth a word."""
+    for warning in loaded.warnings:
+        click.echo(f"warning: {warning}", err=True)

@@ -19,7 +19,7 @@ from functools import partial
 
 import click
 
-from eventwriter.config.load import load
+from eventwriter.cli.loading import load_to_run
 from eventwriter.config.settings import Settings
 from eventwriter.control.listen import claim
 from eventwriter.errors import Fatal
@@ -74,7 +74,7 @@ def read(path: str | None) -> tuple[Settings, str]:
     Raises:
         ConfigError: With every mistake.
     """
-    loaded = load(path, os.environ)
+    loaded = load_to_run(path, os.environ)
     logs.configure(loaded.settings.log)
     for warning in loaded.warnings:
         log.warning(warning)

@@ -7,6 +7,7 @@ keys that hold secrets are never repeated.
 
 import json
 import os.path
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -18,7 +19,7 @@ from eventwriter.config.environment import SPIFFE_CERT_DIR, FromEnvironment, cer
 from eventwriter.config.go_format import Translated, is_go, joined, patched, translate
 from eventwriter.config.mistakes import Path, sentences
 from eventwriter.config.read import read
-from eventwriter.config.settings import Settings
+from eventwriter.config.settings import NATS_NAME, Settings
 from eventwriter.config.streams import EntryDefaults, entries
 from eventwriter.errors import ConfigError
 
@@ -66,8 +67,11 @@ def _build(
             above.values.get("postgres", {}).pop(key, None)
     data = merged(merged(own.data, above.values), overrides)
     _certificates(data, above)
-    stream_name = data.get("stream_name", Settings.model_fields["stream_name"].default)
-    defaults = EntryDefaults(str(stream_name), above.streams, own.entry_names)
+    stream_name = data.get("stream_name")
+    if not isinstance(stream_name, str) or not re.match(NATS_NAME, stream_name):
+        # A wrong one is named once, not for every entry.
+        stream_name = str(Settings.model_fields["stream_name"].default)
+    defaults = EntryDefaults(stream_name, above.streams, own.entry_names)
     streams = entries(data.pop("streams", None), defaults, mistakes)
     built = _validated({**data, "streams": tuple(streams)}, {**own.names, **above.names}, mistakes)
     mistakes += relations.mistakes(built)

@@ -12,6 +12,8 @@ from typing import Any, get_args
 from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
 
+from eventwriter.config import durations
+
 Path = tuple[str | int, ...]
 
 _SECRET_WORDS = ("password", "token", "dsn", "secret", "servers", "runtime_params")
@@ -63,8 +65,14 @@ def _sentence(wrong: ErrorDetails, model: type[BaseModel], base: Path, names: Ma
         return f"{named(path, names)}: not a known key{near(str(loc[-1]), keys(_section(model, loc[:-1])))}"
     if wrong["type"] == "missing":
         return f"{named(path, names)}: missing; it is required"
-    value = "" if is_secret(path) else f"{shown(wrong['input'])}; "
+    value = "" if is_secret(path) else f"{_given(wrong)}; "
     return f"{named(path, names)}: {value}{wanted(wrong)}"
+
+
+def _given(wrong: ErrorDetails) -> str:
+    # Only durations are float, and read by then.
+    is_duration = wrong["type"] in _BOUNDS and isinstance(wrong["input"], float)
+    return durations.shown(wrong["input"]) if is_duration else shown(wrong["input"])
 
 
 def named(path: Path, names: Mapping[Path, str]) -> str:
@@ -86,11 +94,8 @@ def wanted(wrong: ErrorDetails) -> str:
     kind, context = wrong["type"], wrong.get("ctx", {})
     if kind in _BOUNDS:
         key, words = _BOUNDS[kind]
-        return (
-            f"{words} {context[key]:g} is wanted"
-            if isinstance(context[key], float)
-            else f"{words} {context[key]} is wanted"
-        )
+        unit = "s" if isinstance(wrong["input"], float) else ""
+        return f"{words} {context[key]:g}{unit} is wanted"
     if kind == "literal_error":
         return f"allowed are {context['expected'].replace(chr(39), '').replace(' or ', ', ')}"
     if kind == "string_pattern_mismatch":

@@ -49,7 +49,8 @@ def _pattern(subject: str) -> str:
 Subject = Annotated[str, AfterValidator(_pattern)]
 """A subject of NATS, or a pattern with `*` and `>`."""
 
-NatsName = Annotated[str, Field(pattern=r"^[^\s.*>/\\]+$")]
+NATS_NAME = r"^[^\s.*>/\\]+$"
+NatsName = Annotated[str, Field(pattern=NATS_NAME)]
 """The name of a stream or a durable: no white space, no dot, star, angle bracket or slash."""
 
 
@@ -70,15 +71,16 @@ def _servers(value: object) -> object:
     given = value.split(",") if isinstance(value, str) else value
     if not isinstance(given, list | tuple):
         return given
-    return tuple(_server(server.strip()) if isinstance(server, str) else server for server in given)
+    return tuple(_server(one, at) if isinstance(one, str) else one for at, one in enumerate(given, 1))
 
 
-def _server(url: str) -> str:
+def _server(given: str, at: int) -> str:
+    url = given.strip()
     full = url if "://" in url else f"nats://{url}"
     scheme, _, rest = full.partition("://")
     if scheme not in ("nats", "tls", "ws", "wss") or not rest.rpartition("@")[2].strip(":/"):
         # The URL itself is not repeated: it may hold a password.
-        raise ValueError("a server is written nats://host:4222, or tls://host:4222")
+        raise ValueError(f"server {at} of the list: it is written nats://host:4222, or tls://host:4222")
     return full
 
 
