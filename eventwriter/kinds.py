@@ -9,12 +9,16 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 from eventwriter.errors import Fatal
-from eventwriter.formats import otlp_traces, plain_json
+from eventwriter.formats import flow_message, json_or_protobuf, otlp_traces, plain_json
 from eventwriter.model import Message, Record
+from eventwriter.tables.events import EVENTS
 from eventwriter.tables.netflow_metrics import NETFLOW_METRICS
+from eventwriter.tables.ocsf_events import OCSF_EVENTS
 from eventwriter.tables.ocsf_network_activity import OCSF_NETWORK_ACTIVITY
+from eventwriter.tables.ocsf_network_activity_of_sweep import OCSF_NETWORK_ACTIVITY_OF_SWEEP
 from eventwriter.tables.otel_traces import OTEL_TRACES
-from eventwriter.tables.table import Table
+from eventwriter.tables.sweep_host_states import SWEEP_HOST_STATES
+from eventwriter.tables.table import MakeTable, Table
 from eventwriter.tables.timeseries_metrics import TIMESERIES_METRICS
 
 
@@ -28,21 +32,29 @@ class Kind:
         tables: Where its records go unless the configuration names tables. Where there are
             several, each record goes into those whose shape it has.
         also: Tables that it can fill instead or besides, when they are named.
+        any_table: Makes the definition of whatever table the configuration names; the kind has none of its own then.
     """
 
     name: str
     decode: Callable[[Message], list[Record]]
     tables: tuple[Table, ...]
     also: tuple[Table, ...] = ()
+    any_table: MakeTable | None = None
 
 
 def _json(message: Message) -> list[Record]:
     return plain_json.decode(message.payload)
 
 
+def _flow(message: Message) -> list[Record]:
+    return json_or_protobuf.decode(message.payload, flow_message.decode)
+
+
 KINDS: Mapping[str, Kind] = {
     "telemetry": Kind("telemetry", _json, (TIMESERIES_METRICS,)),
-    "netflow": Kind("netflow", _json, (OCSF_NETWORK_ACTIVITY,), also=(NETFLOW_METRICS,)),
+    "events": Kind("events", _json, (OCSF_EVENTS, EVENTS)),
+    "sweep": Kind("sweep", _json, (OCSF_NETWORK_ACTIVITY_OF_SWEEP,), also=(SWEEP_HOST_STATES,)),
+    "netflow": Kind("netflow", _flow, (OCSF_NETWORK_ACTIVITY,), also=(NETFLOW_METRICS,)),
     "otel_traces": Kind("otel_traces", otlp_traces.decode, (OTEL_TRACES,)),
 }
 

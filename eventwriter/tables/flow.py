@@ -1,11 +1,13 @@
-"""What a NetFlow record in JSON says, read once for both tables that it may fill."""
+"""What a flow says, read once for every table that it may fill: of JSON, or of what a FlowMessage decodes to."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
 from eventwriter.errors import Poison
-from eventwriter.formats.fields import INT4, INT8, find, instant_us, integer, json_value, names, text_of
-from eventwriter.model import Record, Tally
+from eventwriter.formats.fields import INT4, INT8, find, instant_us, integer, json_value, names, text
+from eventwriter.formats.ip_words import PROTOCOL_NUMBERS
+from eventwriter.model import Message, Record, Tally
+from eventwriter.tables.scalars import POSTGRES_EPOCH_US, timestamp
 
 TIMESTAMP = names("timestamp")
 _GATEWAY, _AGENT, _DEVICE = names("gateway_id", "poller_id", "pollerId"), names("agent_id"), names("device_id")
@@ -23,6 +25,7 @@ _SAMPLER = names("sampler_address")
 _INPUT, _OUTPUT = names("input_snmp"), names("output_snmp")
 START = names("start_time", "flow_start", "flowStart", "time_flow_start_ns")
 END = names("end_time", "flow_end", "flowEnd", "time_flow_end_ns")
+RECEIVED = names("time_received_ns")
 
 _KNOWN = frozenset(
     key
@@ -62,9 +65,17 @@ _flow_of: Callable[[type[Flow], tuple[Any, ...]], Flow] = tuple.__new__
 """Makes a Flow of a tuple in 0.1 µs; the class's own constructor takes 0.4."""
 
 
-def flow(record: Record, tally: Tally) -> Flow:  # noqa: C901  # hot: a branch for each field, no call
+Readable = Callable[[Any], str | None]
+"""Makes a text column's value of what a field holds: `scalars.redacted_text`."""
+
+
+def flow(record: Record, tally: Tally, readable: Readable) -> Flow:  # noqa: C901  # hot: a branch a field, no call
     """
     Read a record.
+
+    Args:
+        tally: Where adjusted values are counted.
+        readable: Used for text that is not where it usually is, or no text.
 
     Raises:
         Poison: `missing_field`, where it names neither of the two addresses.
@@ -72,29 +83,29 @@ def flow(record: Record, tally: Tally) -> Flow:  # noqa: C901  # hot: a branch f
     # Hot: once per message. A field of the usual name and type is taken as it is; all else is looked for.
     get = record.get
     if (src := get("src_addr")).__class__ is not str:
-        src = text_of(record, _SRC)
+        src = _text(record, _SRC, readable)
     if (dst := get("dst_addr")).__class__ is not str:
-        dst = text_of(record, _DST)
+        dst = _text(record, _DST, readable)
     if not src and not dst:
         raise Poison(
             "missing_field", "src_addr and dst_addr are both missing or empty: there is no flow without an address"
         )
     if (gateway := get("gateway_id")).__class__ is not str:
-        gateway = text_of(record, _GATEWAY)
+        gateway = _text(record, _GATEWAY, readable)
     if (agent := get("agent_id")).__class__ is not str:
-        agent = text_of(record, _AGENT)
+        agent = _text(record, _AGENT, readable)
     if (device := get("device_id")).__class__ is not str:
-        device = text_of(record, _DEVICE)
+        device = _text(record, _DEVICE, readable)
     if (direction := get("flow_direction")).__class__ is not str:
-        direction = text_of(record, _DIRECTION)
+        direction = _text(record, _DIRECTION, readable)
     if (sampler := get("sampler_address")).__class__ is not str:
-        sampler = text_of(record, _SAMPLER)
+        sampler = _text(record, _SAMPLER, readable)
     if (src_port := get("src_port")).__class__ is not int or not 0 <= src_port <= _INT4_MAX:
         src_port = integer(find(record, _SRC_PORT), INT4, tally)
     if (dst_port := get("dst_port")).__class__ is not int or not 0 <= dst_port <= _INT4_MAX:
         dst_port = integer(find(record, _DST_PORT), INT4, tally)
     if (protocol := get("protocol")).__class__ is not int or not 0 <= protocol <= _INT4_MAX:
-        protocol = integer(protocol, INT4, tally)
+        protocol = _protocol(protocol, tally)
     if (packets := get("packets")).__class__ is not int or not 0 <= packets <= _INT8_MAX:
         packets = integer(packets, INT8, tally)
     if (octets := get("octets")).__class__ is not int or not 0 <= octets <= _INT8_MAX:
@@ -114,7 +125,65 @@ def flow(record: Record, tally: Tally) -> Flow:  # noqa: C901  # hot: a branch f
     )  # fmt: skip
 
 
-def duration_ms(record: Record) -> int | None:
-    """Return how long the flow lasted, where both its ends are given and in order; milliseconds."""
-    start, end = instant_us(find(record, START)), instant_us(find(record, END))
-    return (end - start) // 1000 if start is not None and end is not None and end >= start else None
+def _text(record: Record, keys: Sequence[str], readable: Readable) -> str | None:
+    value = find(record, keys)
+    return None if value is None else readable(value)
+
+
+def _protocol(value: Any, tally: Tally) -> int | None:
+    """Return a protocol's number, also of its name."""
+    number = integer(value, INT4, tally)
+    return number if number is not None else PROTOCOL_NUMBERS.get((text(value) or "").strip().lower())
+
+
+def when(record: Record, message: Message, tally: Tally) -> int:
+    """
+    Return the time of a flow, in µs since 2000 UTC: its timestamp; where it has none, the first that
+    is usable of its end, its receipt and its start; else the message's JetStream timestamp, counted.
+    """
+    # Hot: once per message.
+    given = record.get("timestamp")
+    if given is None:
+        for keys in (END, RECEIVED, START):
+            if (value := find(record, keys)) is not None and (us := instant_us(value)) is not None:
+                return us - POSTGRES_EPOCH_US
+    return timestamp(given, message, tally)
+
+
+class Ends(NamedTuple):
+    """
+    How long a flow lasted.
+
+    Attributes:
+        duration_ms: None unless both ends are given and in order.
+        said: The time of the row is the end, and with the duration it says the start to the last digit.
+    """
+
+    duration_ms: int | None
+    said: bool
+
+
+_NANOSECONDS_FROM = 10**17
+"""Integers from here on are nanoseconds (`fields.instant_us`)."""
+_NO_ENDS = Ends(None, False)
+
+
+def ends(record: Record, time: int) -> Ends:
+    """
+    Return what the start and the end of a flow come to.
+
+    Args:
+        time: That of the row, in µs since 2000 UTC.
+    """
+    first, last = find(record, START), find(record, END)
+    if first is None or last is None:
+        return _NO_ENDS
+    start, end = instant_us(first), instant_us(last)
+    if start is None or end is None or end < start:
+        return _NO_ENDS
+    exact = end - POSTGRES_EPOCH_US == time and not (end - start) % 1000
+    return Ends((end - start) // 1000, exact and _in_microseconds(first) and _in_microseconds(last))
+
+
+def _in_microseconds(instant: Any) -> bool:
+    return instant.__class__ is int and (instant < _NANOSECONDS_FROM or not instant % 1000)

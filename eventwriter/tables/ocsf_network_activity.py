@@ -1,26 +1,30 @@
 """
 Flows as OCSF Network Activity (class 4001), activity Traffic, in the wide table.
 
+A flow that comes as an OCSF object already is `ocsf_network_activity_given`'s. A real
+table with `ocsf_payload` is the flat one, `ocsf_network_activity_flat`'s.
+
 Source: OCSF schema 1.3.0, "Network Activity [4001]"; IANA "Assigned Internet
 Protocol Numbers".
 """
 
 from typing import Any
 
-from eventwriter.formats.fields import find
+from eventwriter.formats.ip_words import PROTOCOLS
+from eventwriter.formats.ocsf_flow import is_ocsf
 from eventwriter.formats.plain_json import dumps
 from eventwriter.formats.remember import Remembered
 from eventwriter.model import Message, Record
-from eventwriter.tables.flow import END, START, TIMESTAMP, Flow, duration_ms, flow
+from eventwriter.tables import ocsf_network_activity_given as ocsf_given
+from eventwriter.tables.flow import END, START, Flow, ends, flow, when
+from eventwriter.tables.flow_facts import facts_of_flow
 from eventwriter.tables.ids import id_maker
 from eventwriter.tables.ocsf_metadata import metadata_maker
-from eventwriter.tables.scalars import EMPTY_OBJECT, jsonb, redacted_jsonb, timestamp
+from eventwriter.tables.ocsf_network_activity_flat import flat
+from eventwriter.tables.scalars import EMPTY_OBJECT, jsonb, redacted_jsonb, redacted_text
 from eventwriter.tables.table import Build, Column, Row, RowBuilder, Table
 
 _CLASS, _CATEGORY, _ACTIVITY = 4001, 4, 6
-_PROTOCOLS: dict[int | None, str] = {
-    1: "ICMP", 6: "TCP", 17: "UDP", 47: "GRE", 50: "ESP", 51: "AH", 58: "ICMPv6", 89: "OSPF", 132: "SCTP",
-}  # fmt: skip
 _NO_DIRECTION: tuple[str | None, int] = (None, 0)
 _DIRECTIONS: dict[str, tuple[str | None, int]] = {
     "ingress": ("Inbound", 1), "inbound": ("Inbound", 1), "in": ("Inbound", 1),
@@ -28,7 +32,7 @@ _DIRECTIONS: dict[str, tuple[str | None, int]] = {
     "lateral": ("Lateral", 3),
 }  # fmt: skip
 _ACTOR = b'\x01{"app_name":"ServiceRadar NetFlow Collector","app_ver":"1.0.0"}'
-_IN_COLUMNS = frozenset({*START, *END})
+_ENDS = frozenset({*START, *END})
 _OBSERVED = (
     b'\x01[{"name":%b,"type":"IP Address","type_id":2},{"name":%b,"type":"IP Address","type_id":2},'
     b'{"name":"%d","type":"Port","type_id":8},{"name":"%d","type":"Port","type_id":8}]'
@@ -64,7 +68,7 @@ def _observables(one: Flow) -> bytes | None:
     return jsonb(found)
 
 
-def _ends(one: Flow) -> tuple[Any, ...]:
+def _endpoints(one: Flow) -> tuple[Any, ...]:
     """Return observables and both endpoints as jsonb; written by template where both are whole, as nearly always."""
     # Hot: once per message; the general way costs 4 µs, the template 0.8.
     src, dst, src_port, dst_port = one[4:8]
@@ -92,26 +96,44 @@ def _traffic(octets: int | None, packets: int | None) -> bytes | None:
     return jsonb(_present(bytes=octets, packets=packets))
 
 
+def _without_what_is_said(record: Record, rest: dict[str, Any], time: int, protocol: str | None) -> int | None:
+    """Take out of a flow's rest what columns say to the last digit, and return the duration: milliseconds."""
+    duration_ms, said = ends(record, time)
+    if said:
+        for key in [key for key in rest if key in _ENDS]:
+            del rest[key]
+    if protocol is not None and rest.get("protocol_name") == protocol:
+        del rest["protocol_name"]
+    return duration_ms
+
+
 def builder(build: Build) -> RowBuilder:
     """Return the function that makes a row of a flow."""
-    tally, json_column = build.tally, redacted_jsonb(build.redact)
+    tally, json_column, readable = build.tally, redacted_jsonb(build.redact), redacted_text(build.redact)
     make_id, metadata = id_maker(build.origin), metadata_maker(build.ocsf_version, "NetFlowCollector")
     connection_infos, devices = Remembered(_connection_info), Remembered(_device)
+    given = ocsf_given.builder(build)
 
-    def row(record: Record, message: Message, index: int) -> Row:
+    def row(record: Record, message: Message, index: int) -> Row | None:
         # Hot: once per message.
-        one = flow(record, tally)
-        protocol = _PROTOCOLS.get(one.protocol, "Unknown")
+        if "src_addr" not in record and is_ocsf(record):
+            return given(record, message, index)
+        one = flow(record, tally, readable)
+        time = when(record, message, tally)
         direction, direction_id = _DIRECTIONS.get((one.direction or "").lower(), _NO_DIRECTION)
-        rest, length_ms = one.rest, None
-        if rest and (length_ms := duration_ms(record)) is not None:
-            rest = {k: v for k, v in rest.items() if k not in _IN_COLUMNS}
+        protocol, rest, length_ms = PROTOCOLS.get(one.protocol), one.rest, None
+        if rest:
+            length_ms = _without_what_is_said(record, rest, time, protocol)
+            if protocol is None and (named := rest.get("protocol_name")).__class__ is str:
+                protocol = named
+        if protocol is None:
+            protocol = "Unknown"
         if direction is None and one.direction is not None:
             rest = {**rest, "flow_direction": one.direction}
-        observables, source, target = _ends(one)
+        observables, source, target = _endpoints(one)
         return (
             make_id(message.stream_seq, index),
-            timestamp(find(record, TIMESTAMP), message, tally),
+            time,
             _CLASS,
             _CATEGORY,
             _CLASS * 100 + _ACTIVITY,
@@ -202,4 +224,5 @@ OCSF_NETWORK_ACTIVITY = Table(
     time_column="time",
     key=("time", "id"),
     conflict="nothing",
+    instead={"ocsf_payload": flat(builder, COLUMNS, facts_of_flow)},
 )

@@ -1,0 +1,133 @@
+from google.protobuf.internal import containers as _containers
+from google.protobuf.internal import enum_type_wrapper as _enum_type_wrapper
+from google.protobuf import descriptor as _descriptor
+from google.protobuf import message as _message
+from typing import ClassVar as _ClassVar, Iterable as _Iterable, Optional as _Optional, Union as _Union
+
+DESCRIPTOR: _descriptor.FileDescriptor
+
+class FlowMessage(_message.Message):
+    __slots__ = ("type", "sampling_rate", "sequence_num", "src_addr", "dst_addr", "bytes", "packets", "sampler_address", "next_hop", "next_hop_as", "src_as", "dst_as", "src_net", "dst_net", "in_if", "out_if", "proto", "src_port", "dst_port", "ip_tos", "forwarding_status", "ip_ttl", "tcp_flags", "src_mac", "dst_mac", "vlan_id", "etype", "icmp_type", "icmp_code", "src_vlan", "dst_vlan", "fragment_id", "fragment_offset", "ipv6_flow_label", "ip_flags", "observation_domain_id", "observation_point_id", "mpls_ttl", "mpls_label", "mpls_ip", "bgp_next_hop", "bgp_communities", "as_path", "layer_stack", "layer_size", "ipv6_routing_header_addresses", "ipv6_routing_header_seg_left", "protocol_name", "time_received_ns", "time_flow_start_ns", "time_flow_end_ns", "bytes_in", "bytes_out", "packets_in", "packets_out")
+    class FlowType(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
+        __slots__ = ()
+        FLOWUNKNOWN: _ClassVar[FlowMessage.FlowType]
+        SFLOW_5: _ClassVar[FlowMessage.FlowType]
+        NETFLOW_V5: _ClassVar[FlowMessage.FlowType]
+        NETFLOW_V9: _ClassVar[FlowMessage.FlowType]
+        IPFIX: _ClassVar[FlowMessage.FlowType]
+    FLOWUNKNOWN: FlowMessage.FlowType
+    SFLOW_5: FlowMessage.FlowType
+    NETFLOW_V5: FlowMessage.FlowType
+    NETFLOW_V9: FlowMessage.FlowType
+    IPFIX: FlowMessage.FlowType
+    TYPE_FIELD_NUMBER: _ClassVar[int]
+    SAMPLING_RATE_FIELD_NUMBER: _ClassVar[int]
+    SEQUENCE_NUM_FIELD_NUMBER: _ClassVar[int]
+    SRC_ADDR_FIELD_NUMBER: _ClassVar[int]
+    DST_ADDR_FIELD_NUMBER: _ClassVar[int]
+    BYTES_FIELD_NUMBER: _ClassVar[int]
+    PACKETS_FIELD_NUMBER: _ClassVar[int]
+    SAMPLER_ADDRESS_FIELD_NUMBER: _ClassVar[int]
+    NEXT_HOP_FIELD_NUMBER: _ClassVar[int]
+    NEXT_HOP_AS_FIELD_NUMBER: _ClassVar[int]
+    SRC_AS_FIELD_NUMBER: _ClassVar[int]
+    DST_AS_FIELD_NUMBER: _ClassVar[int]
+    SRC_NET_FIELD_NUMBER: _ClassVar[int]
+    DST_NET_FIELD_NUMBER: _ClassVar[int]
+    IN_IF_FIELD_NUMBER: _ClassVar[int]
+    OUT_IF_FIELD_NUMBER: _ClassVar[int]
+    PROTO_FIELD_NUMBER: _ClassVar[int]
+    SRC_PORT_FIELD_NUMBER: _ClassVar[int]
+    DST_PORT_FIELD_NUMBER: _ClassVar[int]
+    IP_TOS_FIELD_NUMBER: _ClassVar[int]
+    FORWARDING_STATUS_FIELD_NUMBER: _ClassVar[int]
+    IP_TTL_FIELD_NUMBER: _ClassVar[int]
+    TCP_FLAGS_FIELD_NUMBER: _ClassVar[int]
+    SRC_MAC_FIELD_NUMBER: _ClassVar[int]
+    DST_MAC_FIELD_NUMBER: _ClassVar[int]
+    VLAN_ID_FIELD_NUMBER: _ClassVar[int]
+    ETYPE_FIELD_NUMBER: _ClassVar[int]
+    ICMP_TYPE_FIELD_NUMBER: _ClassVar[int]
+    ICMP_CODE_FIELD_NUMBER: _ClassVar[int]
+    SRC_VLAN_FIELD_NUMBER: _ClassVar[int]
+    DST_VLAN_FIELD_NUMBER: _ClassVar[int]
+    FRAGMENT_ID_FIELD_NUMBER: _ClassVar[int]
+    FRAGMENT_OFFSET_FIELD_NUMBER: _ClassVar[int]
+    IPV6_FLOW_LABEL_FIELD_NUMBER: _ClassVar[int]
+    IP_FLAGS_FIELD_NUMBER: _ClassVar[int]
+    OBSERVATION_DOMAIN_ID_FIELD_NUMBER: _ClassVar[int]
+    OBSERVATION_POINT_ID_FIELD_NUMBER: _ClassVar[int]
+    MPLS_TTL_FIELD_NUMBER: _ClassVar[int]
+    MPLS_LABEL_FIELD_NUMBER: _ClassVar[int]
+    MPLS_IP_FIELD_NUMBER: _ClassVar[int]
+    BGP_NEXT_HOP_FIELD_NUMBER: _ClassVar[int]
+    BGP_COMMUNITIES_FIELD_NUMBER: _ClassVar[int]
+    AS_PATH_FIELD_NUMBER: _ClassVar[int]
+    LAYER_STACK_FIELD_NUMBER: _ClassVar[int]
+    LAYER_SIZE_FIELD_NUMBER: _ClassVar[int]
+    IPV6_ROUTING_HEADER_ADDRESSES_FIELD_NUMBER: _ClassVar[int]
+    IPV6_ROUTING_HEADER_SEG_LEFT_FIELD_NUMBER: _ClassVar[int]
+    PROTOCOL_NAME_FIELD_NUMBER: _ClassVar[int]
+    TIME_RECEIVED_NS_FIELD_NUMBER: _ClassVar[int]
+    TIME_FLOW_START_NS_FIELD_NUMBER: _ClassVar[int]
+    TIME_FLOW_END_NS_FIELD_NUMBER: _ClassVar[int]
+    BYTES_IN_FIELD_NUMBER: _ClassVar[int]
+    BYTES_OUT_FIELD_NUMBER: _ClassVar[int]
+    PACKETS_IN_FIELD_NUMBER: _ClassVar[int]
+    PACKETS_OUT_FIELD_NUMBER: _ClassVar[int]
+    type: FlowMessage.FlowType
+    sampling_rate: int
+    sequence_num: int
+    src_addr: bytes
+    dst_addr: bytes
+    bytes: int
+    packets: int
+    sampler_address: bytes
+    next_hop: bytes
+    next_hop_as: int
+    src_as: int
+    dst_as: int
+    src_net: int
+    dst_net: int
+    in_if: int
+    out_if: int
+    proto: int
+    src_port: int
+    dst_port: int
+    ip_tos: int
+    forwarding_status: int
+    ip_ttl: int
+    tcp_flags: int
+    src_mac: int
+    dst_mac: int
+    vlan_id: int
+    etype: int
+    icmp_type: int
+    icmp_code: int
+    src_vlan: int
+    dst_vlan: int
+    fragment_id: int
+    fragment_offset: int
+    ipv6_flow_label: int
+    ip_flags: int
+    observation_domain_id: int
+    observation_point_id: int
+    mpls_ttl: _containers.RepeatedScalarFieldContainer[int]
+    mpls_label: _containers.RepeatedScalarFieldContainer[int]
+    mpls_ip: _containers.RepeatedScalarFieldContainer[bytes]
+    bgp_next_hop: bytes
+    bgp_communities: _containers.RepeatedScalarFieldContainer[int]
+    as_path: _containers.RepeatedScalarFieldContainer[int]
+    layer_stack: _containers.RepeatedScalarFieldContainer[int]
+    layer_size: _containers.RepeatedScalarFieldContainer[int]
+    ipv6_routing_header_addresses: _containers.RepeatedScalarFieldContainer[bytes]
+    ipv6_routing_header_seg_left: int
+    protocol_name: str
+    time_received_ns: int
+    time_flow_start_ns: int
+    time_flow_end_ns: int
+    bytes_in: int
+    bytes_out: int
+    packets_in: int
+    packets_out: int
+    def __init__(self, type: _Optional[_Union[FlowMessage.FlowType, str]] = ..., sampling_rate: _Optional[int] = ..., sequence_num: _Optional[int] = ..., src_addr: _Optional[bytes] = ..., dst_addr: _Optional[bytes] = ..., bytes: _Optional[int] = ..., packets: _Optional[int] = ..., sampler_address: _Optional[bytes] = ..., next_hop: _Optional[bytes] = ..., next_hop_as: _Optional[int] = ..., src_as: _Optional[int] = ..., dst_as: _Optional[int] = ..., src_net: _Optional[int] = ..., dst_net: _Optional[int] = ..., in_if: _Optional[int] = ..., out_if: _Optional[int] = ..., proto: _Optional[int] = ..., src_port: _Optional[int] = ..., dst_port: _Optional[int] = ..., ip_tos: _Optional[int] = ..., forwarding_status: _Optional[int] = ..., ip_ttl: _Optional[int] = ..., tcp_flags: _Optional[int] = ..., src_mac: _Optional[int] = ..., dst_mac: _Optional[int] = ..., vlan_id: _Optional[int] = ..., etype: _Optional[int] = ..., icmp_type: _Optional[int] = ..., icmp_code: _Optional[int] = ..., src_vlan: _Optional[int] = ..., dst_vlan: _Optional[int] = ..., fragment_id: _Optional[int] = ..., fragment_offset: _Optional[int] = ..., ipv6_flow_label: _Optional[int] = ..., ip_flags: _Optional[int] = ..., observation_domain_id: _Optional[int] = ..., observation_point_id: _Optional[int] = ..., mpls_ttl: _Optional[_Iterable[int]] = ..., mpls_label: _Optional[_Iterable[int]] = ..., mpls_ip: _Optional[_Iterable[bytes]] = ..., bgp_next_hop: _Optional[bytes] = ..., bgp_communities: _Optional[_Iterable[int]] = ..., as_path: _Optional[_Iterable[int]] = ..., layer_stack: _Optional[_Iterable[int]] = ..., layer_size: _Optional[_Iterable[int]] = ..., ipv6_routing_header_addresses: _Optional[_Iterable[bytes]] = ..., ipv6_routing_header_seg_left: _Optional[int] = ..., protocol_name: _Optional[str] = ..., time_received_ns: _Optional[int] = ..., time_flow_start_ns: _Optional[int] = ..., time_flow_end_ns: _Optional[int] = ..., bytes_in: _Optional[int] = ..., bytes_out: _Optional[int] = ..., packets_in: _Optional[int] = ..., packets_out: _Optional[int] = ...) -> None: ...

@@ -1,0 +1,170 @@
+"""
+The flat `ocsf_network_activity` that ServiceRadar has since February 2026.
+
+Addresses, ports and counters have columns; the whole OCSF object is in `ocsf_payload`.
+What comes from other tables there (hosting providers, MAC vendors) stays NULL: it is
+nothing that the message says. The columns of later migrations are `derived`, so that
+an early table is written without a word.
+"""
+
+from collections.abc import Callable, Sequence
+from typing import NamedTuple
+
+from eventwriter.formats.ip_words import PROTOCOLS, service, tcp_flag_labels
+from eventwriter.model import Message, Record, Tally
+from eventwriter.tables.ocsf_object import object_maker
+from eventwriter.tables.scalars import text_array
+from eventwriter.tables.table import Build, Column, Row, RowBuilder, Table
+
+_TCP = 6
+_UNKNOWN = "unknown"
+_IANA = "iana"
+
+
+class Facts(NamedTuple):
+    """What the flat columns hold of a flow or a scan; None where it does not say. Instants: µs since 2000 UTC."""
+
+    start_time: int | None = None
+    end_time: int | None = None
+    src_ip: str | None = None
+    src_port: int | None = None
+    src_as: int | None = None
+    dst_ip: str | None = None
+    dst_port: int | None = None
+    dst_as: int | None = None
+    protocol: int | None = None
+    protocol_name: str | None = None
+    tcp_flags: int | None = None
+    octets: int | None = None
+    packets: int | None = None
+    bytes_in: int | None = None
+    bytes_out: int | None = None
+    packets_in: int | None = None
+    packets_out: int | None = None
+    sampler_address: str | None = None
+    partition: str | None = None
+    direction: str | None = None
+    """`ingress` or `egress`, as the exporter says."""
+    src_mac: str | None = None
+    """12 hexadecimal digits, upper case."""
+    dst_mac: str | None = None
+
+
+FactsMaker = Callable[[Build, Tally], Callable[[Record], Facts]]
+"""Called once per worker; the tally is one for throwing away, because the wide row counts already."""
+
+
+def direction_of(facts: Facts) -> tuple[str, str]:
+    """Return the direction's label and where it comes from: of the counters both ways, else as the exporter says."""
+    if facts.bytes_in and facts.bytes_out:
+        return "bidirectional", "heuristic"
+    if facts.bytes_in:
+        return "ingress", "heuristic"
+    if facts.bytes_out:
+        return "egress", "heuristic"
+    return (facts.direction, "exporter") if facts.direction else (_UNKNOWN, _UNKNOWN)
+
+
+def flat(wide_builder: Callable[[Build], RowBuilder], wide_columns: Sequence[Column], make_facts: FactsMaker) -> Table:
+    """
+    Return the flat definition beside a wide one.
+
+    Args:
+        wide_builder: Its rows become `ocsf_payload`, and their identity the class and activity columns.
+        wide_columns: Those of its rows.
+        make_facts: Reads the rest.
+    """
+    names = [column.name for column in wide_columns]
+    shared = [names.index(name) for name in ("time", "class_uid", "category_uid", "activity_id", "type_uid")]
+    severity = names.index("severity_id")
+
+    def builder(build: Build) -> RowBuilder:
+        wide_row, payload, facts_of = wide_builder(build), object_maker(wide_columns), make_facts(build, Tally())
+
+        def row(record: Record, message: Message, index: int) -> Row | None:
+            # Hot: once per message.
+            wide = wide_row(record, message, index)
+            if wide is None:
+                return None
+            facts = facts_of(record)
+            return (*(wide[at] for at in shared), wide[severity], *_flat_values(facts, payload(wide)))
+
+        return row
+
+    return Table(name="ocsf_network_activity", columns=COLUMNS, builder=builder, time_column="time")
+
+
+def _flat_values(facts: Facts, payload: bytes) -> Row:
+    """Return the columns from `start_time` on."""
+    tcp = facts.protocol in (_TCP, None)
+    labels = tcp_flag_labels(facts.tcp_flags) if facts.tcp_flags and tcp else []
+    label = service(facts.protocol, facts.dst_port)
+    return (
+        facts.start_time,
+        facts.end_time,
+        facts.src_ip or None,
+        facts.src_port or None,
+        facts.src_as or None,
+        facts.dst_ip or None,
+        facts.dst_port or None,
+        facts.dst_as or None,
+        facts.protocol or None,
+        facts.protocol_name,
+        facts.tcp_flags or None,
+        facts.octets,
+        facts.packets,
+        facts.bytes_in or 0,
+        facts.bytes_out or 0,
+        facts.sampler_address or None,
+        payload,
+        facts.partition or "default",
+        _IANA if facts.protocol in PROTOCOLS else _UNKNOWN,
+        text_array(labels) if labels else None,
+        _IANA if labels else _UNKNOWN,
+        label,
+        _IANA if label else _UNKNOWN,
+        *direction_of(facts),
+        facts.src_mac,
+        facts.dst_mac,
+        facts.packets_in or 0,
+        facts.packets_out or 0,
+    )
+
+
+COLUMNS = (
+    Column("time", "timestamptz", not_null=True),
+    Column("class_uid", "int4", not_null=True),
+    Column("category_uid", "int4", not_null=True),
+    Column("activity_id", "int4", not_null=True),
+    Column("type_uid", "int4", not_null=True),
+    Column("severity_id", "int4", not_null=True),
+    Column("start_time", "timestamptz"),
+    Column("end_time", "timestamptz"),
+    Column("src_endpoint_ip", "text"),
+    Column("src_endpoint_port", "int4"),
+    Column("src_as_number", "int4"),
+    Column("dst_endpoint_ip", "text"),
+    Column("dst_endpoint_port", "int4"),
+    Column("dst_as_number", "int4"),
+    Column("protocol_num", "int4"),
+    Column("protocol_name", "text"),
+    Column("tcp_flags", "int4"),
+    Column("bytes_total", "int8"),
+    Column("packets_total", "int8"),
+    Column("bytes_in", "int8", not_null=True),
+    Column("bytes_out", "int8", not_null=True),
+    Column("sampler_address", "text"),
+    Column("ocsf_payload", "jsonb", not_null=True),
+    Column("partition", "text", not_null=True),
+    Column("protocol_source", "text", derived=True),
+    Column("tcp_flags_labels", "text[]", derived=True),
+    Column("tcp_flags_source", "text", derived=True),
+    Column("dst_service_label", "text", derived=True),
+    Column("dst_service_source", "text", derived=True),
+    Column("direction_label", "text", derived=True),
+    Column("direction_source", "text", derived=True),
+    Column("src_mac", "text", derived=True),
+    Column("dst_mac", "text", derived=True),
+    Column("packets_in", "int8", not_null=True, derived=True),
+    Column("packets_out", "int8", not_null=True, derived=True),
+)
