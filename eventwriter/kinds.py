@@ -9,13 +9,16 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 from eventwriter.errors import Fatal
-from eventwriter.formats import flow_message, json_or_protobuf, otlp_traces, plain_json
+from eventwriter.formats import flow_message, json_or_protobuf, otlp_logs, otlp_metrics, otlp_traces, plain_json
 from eventwriter.model import Message, Record
 from eventwriter.tables.events import EVENTS
+from eventwriter.tables.logs import LOGS
 from eventwriter.tables.netflow_metrics import NETFLOW_METRICS
 from eventwriter.tables.ocsf_events import OCSF_EVENTS
+from eventwriter.tables.ocsf_events_of_logs import OCSF_EVENTS_OF_LOGS
 from eventwriter.tables.ocsf_network_activity import OCSF_NETWORK_ACTIVITY
 from eventwriter.tables.ocsf_network_activity_of_sweep import OCSF_NETWORK_ACTIVITY_OF_SWEEP
+from eventwriter.tables.otel_metrics import OTEL_METRICS
 from eventwriter.tables.otel_traces import OTEL_TRACES
 from eventwriter.tables.sweep_host_states import SWEEP_HOST_STATES
 from eventwriter.tables.table import MakeTable, Table
@@ -55,7 +58,9 @@ KINDS: Mapping[str, Kind] = {
     "events": Kind("events", _json, (OCSF_EVENTS, EVENTS)),
     "sweep": Kind("sweep", _json, (OCSF_NETWORK_ACTIVITY_OF_SWEEP,), also=(SWEEP_HOST_STATES,)),
     "netflow": Kind("netflow", _flow, (OCSF_NETWORK_ACTIVITY,), also=(NETFLOW_METRICS,)),
+    "otel_metrics": Kind("otel_metrics", otlp_metrics.decode, (OTEL_METRICS,)),
     "otel_traces": Kind("otel_traces", otlp_traces.decode, (OTEL_TRACES,)),
+    "logs": Kind("logs", otlp_logs.decode, (OCSF_EVENTS_OF_LOGS,), also=(LOGS,)),
 }
 
 

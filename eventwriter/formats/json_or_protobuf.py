@@ -11,7 +11,10 @@ _BYTE_ORDER_MARK = b"\xef\xbb\xbf"
 """No protobuf message begins with it: it would be a tag of wire type 7, which there is not."""
 
 
-def decode(payload: bytes, protobuf: Callable[[bytes], list[Record]]) -> list[Record]:
+Decoder = Callable[[bytes], list[Record]]
+
+
+def decode(payload: bytes, protobuf: Decoder, json: Decoder = plain_json.decode) -> list[Record]:
     """
     Read a payload as JSON where its first byte after white space is `{` or `[`, else as protobuf.
 
@@ -19,10 +22,11 @@ def decode(payload: bytes, protobuf: Callable[[bytes], list[Record]]) -> list[Re
     field, the brace a length), so what looks like JSON and is none gets its second try.
 
     Args:
-        protobuf: Reads the other form; raises only `Poison`.
+        protobuf: Reads the one form; raises only `Poison`.
+        json: Reads the other; the same.
 
     Raises:
-        Poison: `malformed`, or what `protobuf` says.
+        Poison: What the one that applies says.
     """
     # Hot: once per message; nothing is copied but where the payload begins with white space.
     if payload[:1] in _JSON_BEGINS or payload[:3] == _BYTE_ORDER_MARK:
@@ -32,7 +36,7 @@ def decode(payload: bytes, protobuf: Callable[[bytes], list[Record]]) -> list[Re
     else:
         return protobuf(payload)
     try:
-        return plain_json.decode(payload)
+        return json(payload)
     except Poison as no_json:
         if not begins_blank:
             raise

@@ -18,21 +18,15 @@ from google.protobuf.unknown_fields import UnknownFieldSet
 from opentelemetry.proto.common.v1.common_pb2 import AnyValue, KeyValue
 
 from eventwriter.errors import Poison
-from eventwriter.formats import plain_json
+from eventwriter.formats import json_or_protobuf, plain_json
 from eventwriter.formats.fields import text
-from eventwriter.formats.plain_json import clean_text
+from eventwriter.formats.plain_json import clean_text, within_depth
 from eventwriter.model import Record
 
-_BYTE_ORDER_MARK = b"\xef\xbb\xbf"
-_FIRST_FIELD = 0x0A
-"""How every OTLP request begins: field 1, length-delimited. It is also a line feed, which JSON may begin with."""
+UNKNOWN_SERVICE = "unknown"
+"""The service of spans and data points whose resource is missing or does not name one."""
 
 Request = TypeVar("Request", bound=Protobuf)
-
-
-def looks_like_json(payload: bytes) -> bool:
-    """Say whether the first byte after white space (or a byte order mark) begins a JSON object or array."""
-    return payload.lstrip()[:1] in (b"{", b"[") or payload[:3] == _BYTE_ORDER_MARK
 
 
 def decode(
@@ -52,23 +46,11 @@ def decode(
     Raises:
         Poison: `malformed`, and what the two functions raise.
     """
-    if looks_like_json(payload):
-        try:
-            objects = plain_json.decode(payload)
-        except Poison:
-            # A request whose first part is 123 or 91 bytes long begins with a line feed and a bracket.
-            if payload[0] != _FIRST_FIELD:
-                raise
-        else:
-            return _within_depth(from_json, objects)
-    return from_protobuf(parse(payload, request))
-
-
-def _within_depth(from_json: Callable[[list[Record]], list[Record]], objects: list[Record]) -> list[Record]:
-    try:
-        return from_json(objects)
-    except RecursionError:
-        raise Poison("malformed", "the JSON is nested too deeply") from None
+    return json_or_protobuf.decode(
+        payload,
+        lambda whole: from_protobuf(parse(whole, request)),
+        lambda whole: within_depth(from_json, plain_json.decode(whole)),  # type: ignore[no-any-return]
+    )
 
 
 def parse(payload: bytes, request: type[Request]) -> Request:

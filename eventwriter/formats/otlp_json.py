@@ -99,6 +99,18 @@ def _values(value: Any) -> list[Any]:
     raise Poison("malformed", "values of the OTLP/JSON is no array")
 
 
+def json_numbers(value: Any, what: str) -> list[Any]:
+    """
+    Return the numbers of a repeated field of OTLP/JSON, 64-bit integers also where they are text.
+
+    Raises:
+        Poison: `malformed`: it is no array.
+    """
+    if value is None or value.__class__ is list:
+        return [json_whole(one) for one in value or ()]
+    raise Poison("malformed", f"{what} of the OTLP/JSON is no array")
+
+
 def json_whole(value: Any) -> Any:
     """Return a 64-bit integer that is written as text; what is none, as it is."""
     try:

@@ -17,11 +17,9 @@ from opentelemetry.proto.trace.v1.trace_pb2 import ScopeSpans, Span
 from eventwriter.errors import Poison
 from eventwriter.formats import otlp
 from eventwriter.formats.fields import find, names
-from eventwriter.formats.otlp import Resource, attributes, cleaned
+from eventwriter.formats.otlp import UNKNOWN_SERVICE, Resource, attributes, cleaned
 from eventwriter.formats.otlp_json import json_attributes, json_enum, json_id, json_list, json_object, json_whole
 from eventwriter.model import Message, Record
-
-UNKNOWN_SERVICE = "unknown"
 
 FIELDS = (
     "timestamp", "trace_id", "span_id", "parent_span_id", "name", "kind", "start_time_unix_nano",

@@ -15,7 +15,7 @@ from eventwriter.model import Message, Tally
 
 POSTGRES_EPOCH_US = 946_684_800_000_000
 """2000-01-01 UTC: microseconds since 1970."""
-_LATEST_MS = LATEST_US // 1000
+_LATEST_MS, _LATEST_NS = LATEST_US // 1000, LATEST_US * 1000
 
 EMPTY_OBJECT, EMPTY_LIST = b"\x01{}", b"\x01[]"
 """jsonb's `{}` and `[]`."""
@@ -28,10 +28,12 @@ _LENGTH = struct.Struct("!i").pack
 
 def timestamp(value: Any, message: Message, tally: Tally) -> int:
     """Return an instant in µs since 2000 UTC; unusable ones become the message's JetStream timestamp, counted."""
-    # Hot: once per row; the usual integers, microseconds and milliseconds, are read without a call.
+    # Hot: once per row; the usual integers, nano-, micro- and milliseconds, are read without a call.
     if value.__class__ is int:
         if 100_000_000_000_000 <= value < LATEST_US:
             return value - POSTGRES_EPOCH_US
+        if 100_000_000_000_000_000 <= value < _LATEST_NS:
+            return value // 1000 - POSTGRES_EPOCH_US
         if 100_000_000_000 <= value < _LATEST_MS:
             return value * 1000 - POSTGRES_EPOCH_US
     us = instant_us(value) if value is not None else None
@@ -51,13 +53,16 @@ def redacted_jsonb(redact: frozenset[str]) -> Callable[[Any], bytes | None]:
     return redacted_json(redact, b"\x01")
 
 
-def redacted_json(redact: frozenset[str], version: bytes = b"") -> Callable[[Any], bytes | None]:
+def redacted_json(
+    redact: frozenset[str], version: bytes = b"", write: Callable[[Any], bytes] = dumps
+) -> Callable[[Any], bytes | None]:
     """
     Return the function that makes the JSON of a JSON column's value: text that is itself JSON parsed, secrets left out.
 
     Args:
         redact: Keys, lower case, that are never stored.
         version: What the column's type puts before it.
+        write: How JSON is written.
     """
     marks = _marks(redact)
 
@@ -67,12 +72,12 @@ def redacted_json(redact: frozenset[str], version: bytes = b"") -> Callable[[Any
             return None
         if value.__class__ is str:
             value = json_value(value)
-        data = dumps(value)
+        data = write(value)
         # As text: looking for bytes in bytes takes five times as long.
         lower = data.decode().lower()
         for mark in marks:
             if mark in lower:
-                return version + dumps(without(value, redact))
+                return version + write(without(value, redact))
         return version + data
 
     return make
@@ -98,6 +103,25 @@ def redacted_text(redact: frozenset[str]) -> Callable[[Any], str | None]:
         return value
 
     return make
+
+
+def secret_finder(redact: frozenset[str]) -> Callable[[bytes], bool]:
+    """
+    Return the look at a payload that says whether keys that are never stored may be in it; false is certain.
+
+    One look at the whole spares looks at each of its values.
+
+    Args:
+        redact: Keys, lower case, that are never stored.
+    """
+    marks = [key.encode() for key in sorted(redact)] + [rb"\u"] * bool(redact)
+    plain = all(key.isascii() for key in redact)
+
+    def may_hold(payload: bytes) -> bool:
+        lower = payload.lower()
+        return not plain or any(mark in lower for mark in marks)
+
+    return may_hold
 
 
 def _marks(redact: frozenset[str]) -> list[str]:

@@ -1,0 +1,205 @@
+"""
+Metrics: one row for each data point of a metric, and for each metric derived from a span.
+
+The table is ServiceRadar's, made for metrics derived from spans, with columns added for
+data points. Its text columns hold '' where there is nothing, as its rollups expect.
+
+Source: OpenTelemetry metrics data model; UCUM for the units of time.
+"""
+
+from typing import Any
+
+from eventwriter.errors import Poison
+from eventwriter.formats.fields import INT8, boolean, instant_us, integer, number, text
+from eventwriter.formats.plain_json import dumps_sorted
+from eventwriter.model import Message, Record
+from eventwriter.tables.otel_series import series_maker
+from eventwriter.tables.scalars import POSTGRES_EPOCH_US, redacted_json, redacted_jsonb, redacted_text, timestamp
+from eventwriter.tables.table import Build, Column, Row, RowBuilder, Table
+
+_UNITS = {
+    "ns": (1.0, 1e6, 1.0, 1e9), "us": (1.0, 1e3, 1.0, 1e6), "ms": (1.0, 1.0, 1.0, 1e3),
+    "s": (1e3, 1.0, 1.0, 1.0), "min": (6e4, 1.0, 60.0, 1.0), "h": (3.6e6, 1.0, 3600.0, 1.0),
+}  # fmt: skip
+"""Unit -> what a number is multiplied with and divided by, for milliseconds and for seconds; so rounded once."""
+
+_SHOWN = (
+    ("span_kind", ("span.kind",)),
+    ("http_method", ("http.method",)),
+    ("http_route", ("http.route",)),
+    ("http_status_code", ("http.status_code",)),
+    ("grpc_service", ("rpc.service", "grpc.service")),
+    ("grpc_method", ("rpc.method", "grpc.method")),
+    ("grpc_status_code", ("rpc.grpc.status_code", "grpc.status_code")),
+    ("component", ("component",)),
+    ("level", ("level",)),
+)
+"""Columns and the attributes of a data point that are shown in them."""
+_NOT_SHOWN = frozenset(key for _, keys in _SHOWN for key in keys).isdisjoint
+_NOTHING_SHOWN = ("",) * len(_SHOWN)
+
+_NO_ATTRIBUTES = b"{}"
+
+
+def builder(build: Build) -> RowBuilder:
+    """Return the function that makes a row of a data point or of a derived metric."""
+    tally, number_to_duration = build.tally, "value" not in build.columns
+    as_text, as_json = redacted_text(build.redact), redacted_jsonb(build.redact)
+    as_sorted = redacted_json(build.redact, b"\x01", dumps_sorted)
+    series_of = series_maker(build.redact) if "series_key" in build.columns else None
+    resource: Any = None
+    resource_json: bytes | None = None
+
+    def row(record: Record, message: Message, index: int) -> Row:
+        # Hot: once per record.
+        nonlocal resource, resource_json
+        get = record.get
+        value, total = get("value"), get("sum")
+        if value.__class__ is not float:
+            value = _measured(value)
+        if total.__class__ is not float:
+            total = number(total)
+        if get("is_point"):
+            shown, durations = _shown(get("attributes")), _durations_of_point(record, value, total, number_to_duration)
+        else:
+            shown = tuple([as_text(get(column)) or "" for column, _ in _SHOWN])
+            durations = _durations(get("duration_ms"), get("duration_seconds"))
+        if (one := get("resource_attributes")) is not resource:
+            resource, resource_json = one, as_json(one)
+        count, attributes = get("count"), as_sorted(get("attributes"))
+        scope_name, scope_version = as_text(get("scope_name")), as_text(get("scope_version"))
+        when, span_id = timestamp(get("timestamp"), message, tally), get("span_id") or ""
+        service, name = as_text(get("service_name")) or "", as_text(get("span_name")) or ""
+        kind, series = as_text(get("metric_type")) or "", ""
+        if series_of is not None:
+            bare = _NO_ATTRIBUTES if attributes is None else attributes[1:]
+            series = series_of((when, name, service, span_id, kind), bare, one, scope_name, scope_version, index)
+        return (
+            when,
+            get("trace_id") or "",
+            span_id,
+            service,
+            name,
+            shown[0],
+            durations[0],
+            durations[1],
+            kind,
+            *shown[1:7],
+            boolean(get("is_slow"), False),
+            *shown[7:9],
+            as_text(get("unit")) or "",
+            value,
+            None if count is None else integer(count, INT8, tally),
+            total,
+            number(get("min")),
+            number(get("max")),
+            as_json(get("buckets")),
+            as_json(get("quantiles")),
+            attributes,
+            resource_json,
+            scope_name,
+            scope_version,
+            as_text(get("temporality")),
+            boolean(get("is_monotonic"), None),
+            _start(get("start_timestamp")),
+            series,
+        )
+
+    return row
+
+
+def _measured(value: Any) -> float | None:
+    """Return the measurement; it is what the record is about, so nothing is put in its place."""
+    found = number(value)
+    if found is None and value is not None:
+        raise Poison("bad_value", f"value {text(value)!r} is no number: it is the measurement itself")
+    return found
+
+
+def _shown(attributes: Any) -> tuple[str, ...]:
+    if _NOT_SHOWN(attributes):
+        return _NOTHING_SHOWN
+    get = attributes.get
+    return tuple([text(next((get(key) for key in keys if get(key) is not None), "")) or "" for _, keys in _SHOWN])
+
+
+def _durations_of_point(
+    record: Record, value: float | None, total: float | None, number_to_duration: bool
+) -> tuple[float | None, float | None]:
+    """
+    Return milliseconds and seconds where the point's unit is one of time.
+
+    Args:
+        number_to_duration: Whether the real table has no other place for the number: then a number of
+            another unit goes into milliseconds as it is, as ServiceRadar's writer did.
+    """
+    measured = total if value is None else value
+    if measured is None:
+        return None, None
+    factors = _UNITS.get(record["unit"]) if record["unit"].__class__ is str else None
+    if factors is not None:
+        times_ms, parts_ms, times_s, parts_s = factors
+        return measured * times_ms / parts_ms, measured * times_s / parts_s
+    return (measured, measured / 1000) if number_to_duration else (None, None)
+
+
+def _durations(given_ms: Any, given_s: Any) -> tuple[float | None, float | None]:
+    """Return milliseconds and seconds as given, either from the other."""
+    milliseconds, seconds = number(given_ms), number(given_s)
+    if milliseconds is None and seconds is not None:
+        return seconds * 1000, seconds
+    if seconds is None and milliseconds is not None:
+        return milliseconds, milliseconds / 1000
+    return milliseconds, seconds
+
+
+def _start(value: Any) -> int | None:
+    us = instant_us(value)
+    return None if us is None else us - POSTGRES_EPOCH_US
+
+
+COLUMNS = (
+    Column("timestamp", "timestamptz", not_null=True),
+    Column("trace_id", "text"),
+    Column("span_id", "text", not_null=True),
+    Column("service_name", "text", not_null=True),
+    Column("span_name", "text", not_null=True),
+    Column("span_kind", "text"),
+    Column("duration_ms", "float8"),
+    Column("duration_seconds", "float8"),
+    Column("metric_type", "text", not_null=True),
+    Column("http_method", "text"),
+    Column("http_route", "text"),
+    Column("http_status_code", "text"),
+    Column("grpc_service", "text"),
+    Column("grpc_method", "text"),
+    Column("grpc_status_code", "text"),
+    Column("is_slow", "bool"),
+    Column("component", "text"),
+    Column("level", "text"),
+    Column("unit", "text"),
+    Column("value", "float8"),
+    Column("count", "int8"),
+    Column("sum", "float8"),
+    Column("min", "float8"),
+    Column("max", "float8"),
+    Column("buckets", "jsonb"),
+    Column("quantiles", "jsonb"),
+    Column("attributes", "jsonb"),
+    Column("resource_attributes", "jsonb"),
+    Column("scope_name", "text"),
+    Column("scope_version", "text"),
+    Column("temporality", "text"),
+    Column("is_monotonic", "bool"),
+    Column("start_timestamp", "timestamptz"),
+    Column("series_key", "text", not_null=True),
+)
+
+OTEL_METRICS = Table(
+    name="otel_metrics",
+    columns=COLUMNS,
+    builder=builder,
+    time_column="timestamp",
+    key=("timestamp", "span_name", "service_name", "span_id", "metric_type", "series_key"),
+    conflict="nothing",
+)
