@@ -7,9 +7,12 @@ create databases) make tests use servers that are there already.
 
 import os
 import platform
+import shutil
+import tempfile
 import uuid
 from collections.abc import Iterator
 from dataclasses import dataclass
+from pathlib import Path
 
 import psycopg
 import pytest
@@ -69,6 +72,17 @@ def database(servers: Addresses) -> Iterator[str]:
     yield servers.database_url(name)
     with psycopg.connect(servers.postgres_url, autocommit=True) as conn:
         conn.execute(f"DROP DATABASE {name} WITH (FORCE)")
+
+
+@pytest.fixture
+def temporary(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    """A folder for temporary files of this test's own; unlike `tmp_path`, PostgreSQL's user can enter it."""
+    folder = Path(tempfile.mkdtemp(prefix="eventwriter-test-"))
+    folder.chmod(0o755)
+    monkeypatch.setenv("TMPDIR", str(folder))
+    monkeypatch.setattr(tempfile, "tempdir", None)
+    yield folder
+    shutil.rmtree(folder, ignore_errors=True)
 
 
 @pytest.fixture

@@ -13,6 +13,7 @@ import os
 import signal
 import socket
 import subprocess
+import threading
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
@@ -24,6 +25,8 @@ _PR_SET_PDEATHSIG = 1
 _LIBC = ctypes.CDLL(None, use_errno=True)
 _START_S_MAX = 30.0
 _STOP_S_MAX = 15.0
+_COMPLAINTS = ("FATAL", "[FTL]", "[ERR]", "nats-server:")
+"""What a server's line begins with that says why it ended."""
 
 
 def free_port() -> int:
@@ -34,6 +37,30 @@ def free_port() -> int:
         return port
 
 
+def taken(port: int) -> bool:
+    """Say whether somebody has this TCP port of 127.0.0.1."""
+    with socket.socket() as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind(("127.0.0.1", port))
+        except OSError:
+            return True
+        return False
+
+
+def die_with(parent: int, number: int) -> None:
+    """
+    Ask the kernel to signal this process when its parent ends; for the child, right after the fork.
+
+    Args:
+        parent: The parent's process id; where it is gone already, this process ends at once.
+        number: Of the signal.
+    """
+    _LIBC.prctl(_PR_SET_PDEATHSIG, number, 0, 0, 0)
+    if os.getppid() != parent:
+        os._exit(1)
+
+
 @dataclass(slots=True)
 class Server:
     """
@@ -42,9 +69,10 @@ class Server:
     Attributes:
         name: For people.
         command: Program and arguments.
-        ready: Says whether it answers yet.
+        ready: Says whether the process of this id answers yet.
+        folder: Where what it says is kept, in `<name>.out`.
         stop_signal: Asks for a clean and prompt end; also what the kernel sends when we die.
-        uid: The user to run as; None for ours.
+        uid: The user and group to run as; None for ours.
     """
 
     name: str
@@ -60,6 +88,11 @@ class Server:
         """The process id; 0 where it does not run."""
         return self.process.pid if self.process else 0
 
+    @property
+    def words(self) -> Path:
+        """The file with what it says."""
+        return self.folder / f"{self.name}.out"
+
     def start(self) -> None:
         """
         Start and wait until it answers.
@@ -67,34 +100,42 @@ class Server:
         Raises:
             Fatal: It ended, or does not answer within 30 s.
         """
+        if threading.current_thread() is not threading.main_thread():
+            raise Fatal(f"{self.name} is to be started from the main thread: it ends with the thread that starts it")
+        said = self.words.stat().st_size if self.words.exists() else 0
+        self.process = self._spawn()
+        until = time.monotonic() + _START_S_MAX
+        while not self.ready(self.process.pid):
+            if self.process.poll() is not None or time.monotonic() > until:
+                self.kill()
+                raise Fatal(f"{self.name} did not start: {self._complaint(said)} (all of it is in {self.words})")
+            time.sleep(0.01)
+
+    def _spawn(self) -> "subprocess.Popen[bytes]":
         parent, on_death = os.getpid(), self.stop_signal
-
-        def before_exec() -> None:
-            _LIBC.prctl(_PR_SET_PDEATHSIG, on_death, 0, 0, 0)
-            if os.getppid() != parent:
-                os._exit(1)
-
-        log = open(self.folder / f"{self.name}.out", "ab")  # noqa: SIM115  # the child keeps it
-        with log:
-            self.process = subprocess.Popen(
+        with open(self.words, "ab") as log:
+            return subprocess.Popen(
                 list(self.command),
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=log,
                 cwd="/",
                 start_new_session=True,
-                preexec_fn=before_exec,
+                # It runs after the change of user, which would undo it.
+                preexec_fn=lambda: die_with(parent, on_death),
                 user=self.uid[0] if self.uid else None,
                 group=self.uid[1] if self.uid else None,
                 extra_groups=[] if self.uid else None,
                 env={"LC_ALL": "C", "TZ": "UTC", "PATH": "/usr/bin:/bin"},
             )
-        until = time.monotonic() + _START_S_MAX
-        while not self.ready(self.process.pid):
-            if self.process.poll() is not None or time.monotonic() > until:
-                self.kill()
-                raise Fatal(f"{self.name} did not start; its words are in {self.folder / (self.name + '.out')}")
-            time.sleep(0.01)
+
+    def _complaint(self, since_bytes: int) -> str:
+        """Return the line that says why it ended: the first complaint of this start, else the last line."""
+        with open(self.words, "rb") as file:
+            file.seek(since_bytes)
+            lines = [line for line in file.read().decode(errors="replace").splitlines() if line.strip()]
+        complaints = [line for line in lines if any(word in line for word in _COMPLAINTS)]
+        return (complaints[:1] or lines[-1:] or ["it said nothing"])[0].strip()
 
     def stop(self) -> None:
         """End it cleanly; kill it if it takes more than 15 s."""

