@@ -131,9 +131,10 @@ def keys(model: type[BaseModel] | None) -> list[str]:
 def near(word: str, known: Iterable[str]) -> str:
     """Return how to go on after "not a known …": the nearest known word, or all of them where they are few."""
     all_known = list(known)
-    found = difflib.get_close_matches(word, all_known, 1) or difflib.get_close_matches(word.lower(), all_known, 1)
-    if found:
-        return f"; did you mean {found[0]}?"
+    begun = [one for one in all_known if one.startswith(f"{word}_")]
+    found = [match for tried in (word, word.lower()) for match in difflib.get_close_matches(tried, all_known, 1)]
+    if nearest := [*found, *begun][:1]:
+        return f"; did you mean {nearest[0]}?"
     return f"; known are {', '.join(all_known)}" if 0 < len(all_known) <= _KNOWN_SHOWN_MAX else ""
 
 
