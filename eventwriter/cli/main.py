@@ -21,6 +21,7 @@ COMMANDS: Mapping[str, tuple[str, str, str]] = {
     "run": ("eventwriter.cli.run", "run", "Run the daemon in the foreground."),
     "config": ("eventwriter.cli.config", "config", "Show, validate, describe the configuration."),
     "migrate": ("eventwriter.cli.migrate", "migrate", "Create or update the tables."),
+    "explain": ("eventwriter.cli.explain", "explain_command", "Show what a payload becomes."),
     "demo": ("eventwriter.cli.demo", "demo", "Run everything on embedded servers with made-up traffic."),
 }
 """Name -> (module, attribute, what `--help` says)."""
@@ -95,8 +96,11 @@ def obey(command: click.Command, arguments: Sequence[str], name: str) -> int:
     except (click.Abort, KeyboardInterrupt):
         return EXIT_INTERRUPTED
     except ConfigError as error:
+        if error.source:
+            count = len(error.mistakes)
+            click.echo(f"{name}: {error.source} cannot be used, {count} mistake{'s' if count > 1 else ''}:", err=True)
         for mistake in error.mistakes:
-            click.echo(mistake, err=True)
+            click.echo(f"{'  ' if error.source else ''}{mistake}", err=True)
         return EXIT_MISTAKE
     except EventwriterError as error:
         click.echo(f"{name}: {error}", err=True)

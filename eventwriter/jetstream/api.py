@@ -9,15 +9,17 @@ Source: NATS documentation, "JetStream API Reference"; server error codes from
 nats-server's errors.json.
 """
 
+import base64
 import datetime as dt
 from dataclasses import dataclass
 from typing import Any
 
 import nats.errors
 import orjson
-from nats.aio.client import Client
 
 from eventwriter.errors import Fatal, Retryable
+from eventwriter.jetstream.client import ShortClient
+from eventwriter.model import Message
 
 _REQUEST_S_MAX = 5.0
 """How long an API answer may take; nats-server answers in milliseconds, a cluster that elects in seconds."""
@@ -35,7 +37,7 @@ class ApiError:
 class JetStreamApi:
     """Requests to one account's JetStream, in a domain where one is set."""
 
-    def __init__(self, client: Client, domain: str | None = None) -> None:
+    def __init__(self, client: ShortClient, domain: str | None = None) -> None:
         self._client = client
         self.prefix = f"$JS.{domain}.API" if domain else "$JS.API"
 
@@ -45,19 +47,19 @@ class JetStreamApi:
 
         Raises:
             Retryable: No answer in time, or JetStream is not there at the moment.
+            Fatal: We have no permission to ask that.
         """
         subject = f"{self.prefix}.{verb}"
         payload = orjson.dumps(body) if body is not None else b""
         try:
-            answer = await self._client.request(subject, payload, timeout=_REQUEST_S_MAX)
+            answer = await self._client.ask(subject, payload, _REQUEST_S_MAX)
         except nats.errors.NoRespondersError as error:
             raise Retryable(
                 "JetStream does not answer: it is not enabled for this account, or has no leader"
             ) from error
         except (TimeoutError, nats.errors.Error, OSError) as error:
             raise Retryable(
-                f"no answer from JetStream to {verb.split('.', 2)[0]} {verb} within {_REQUEST_S_MAX:g} s"
-                " (the connection, or the permission to publish to it, is missing)"
+                f"no answer from JetStream to {subject} within {_REQUEST_S_MAX:g} s: {str(error) or 'it is silent'}"
             ) from error
         decoded: dict[str, Any] = orjson.loads(answer.data)
         failed = decoded.get("error")
@@ -118,3 +120,35 @@ async def stream_state(api: JetStreamApi, stream: str) -> StreamState:
         subjects=tuple(config.get("subjects") or ()),
         retention=config.get("retention", "limits"),
     )
+
+
+async def stored_message(api: JetStreamApi, stream: str, seq: int) -> Message:
+    """
+    Fetch one message from a stream, wherever its consumers are.
+
+    Raises:
+        Fatal: There is no such stream, or no message of that sequence in it.
+        Retryable: The API does not answer.
+
+    Source: NATS documentation, "JetStream API Reference", STREAM.MSG.GET.
+    """
+    answer = await api.request(f"STREAM.MSG.GET.{stream}", {"seq": seq})
+    if isinstance(answer, ApiError):
+        if answer.code != 404:
+            raise Retryable(f"JetStream cannot give message {seq} of {stream!r}: {answer.description}")
+        state = await stream_state(api, stream)
+        raise Fatal(
+            f"stream {stream!r} has no message {seq}: it holds {state.first_seq} to {state.last_seq},"
+            " less what was deleted"
+        )
+    found = answer["message"]
+    headers = _headers(base64.b64decode(found["hdrs"])) if found.get("hdrs") else None
+    payload = base64.b64decode(found.get("data") or "")
+    return Message("", found["subject"], payload, headers, seq, seq, 1, instant_ns(found["time"]))
+
+
+def _headers(block: bytes) -> dict[str, str]:
+    """Read NATS's header block: a version line, then `Name: value` lines."""
+    lines = block.decode("utf-8", "replace").split("\r\n")[1:]
+    pairs = (line.partition(":") for line in lines if ":" in line)
+    return {name.strip(): value.strip() for name, _, value in pairs}

@@ -1,0 +1,138 @@
+"""
+`eventwriter explain`: what a payload becomes, from a file or out of a stream; nothing is written anywhere.
+
+Exit codes: 0 it becomes rows; 1 it becomes a dead letter; 2 a mistake of the caller's;
+3 NATS cannot be reached.
+"""
+
+import asyncio
+import os
+import sys
+
+import click
+import orjson
+
+from eventwriter import clock
+from eventwriter.cli.explanation import Wish, as_json, as_text, explain
+from eventwriter.config.load import load
+from eventwriter.config.settings import KINDS, Settings, StreamSettings
+from eventwriter.errors import Fatal
+from eventwriter.kinds import kind as kind_named
+from eventwriter.model import Message
+from eventwriter.pipeline.decode import matches
+from eventwriter.tables.table import Table
+from eventwriter.worker.wiring import tables_of
+
+EXIT_DEAD = 1
+
+
+@click.command("explain")
+@click.argument("file", required=False)
+@click.option("--kind", "kind_name", metavar="KIND", help=f"What the payload is: {', '.join(KINDS)}.")
+@click.option("--table", "table_names", metavar="NAME", multiple=True, help="Into these tables; may be repeated.")
+@click.option("--subject", metavar="SUBJECT", help="As if it had come on this subject.")
+@click.option("--stream", metavar="STREAM", help="Fetch the message from this JetStream stream instead; with --seq.")
+@click.option("--seq", type=click.IntRange(1), metavar="N", help="Its stream sequence.")
+@click.option("--config", "config_path", metavar="FILE", help="As `eventwriter --config`.")
+@click.option("--json", "json_wanted", is_flag=True, help="One JSON object.")
+def explain_command(
+    file: str | None, kind_name: str | None, table_names: tuple[str, ...], subject: str | None,
+    stream: str | None, seq: int | None, config_path: str | None, json_wanted: bool,
+) -> int:  # fmt: skip
+    r"""
+    Show what a payload becomes: its rows, column by column, or its dead letter.
+
+    FILE holds one payload, as it was published; - reads standard input. No server is
+    asked. With --stream and --seq the message is fetched from JetStream, and the
+    entry of the configuration that it belongs to says the rest.
+
+    \b
+    eventwriter explain sample.json --kind telemetry
+    eventwriter explain --stream events --seq 4711
+    """
+    settings = load(config_path, os.environ).settings
+    if bool(stream) != bool(seq) or bool(file) == bool(stream):
+        raise click.UsageError("give either a FILE (or -), or both --stream and --seq")
+    if stream and seq:
+        message = asyncio.run(stored(settings, stream, seq))
+    else:
+        message = Message("", subject or "", payload_of(str(file)), None, 1, 1, 1, clock.now_ns())
+    entry = entry_of(settings, stream, subject or message.subject, kind_name)
+    message = message._replace(subject=subject or message.subject or entry.subjects[0])
+    found = explain(wish_of(settings, entry, table_names), message)
+    if json_wanted:
+        click.echo(orjson.dumps(as_json(found, message), option=orjson.OPT_INDENT_2).decode())
+    else:
+        for line in as_text(found):
+            click.echo(line)
+    return EXIT_DEAD if found.poison else 0
+
+
+def payload_of(file: str) -> bytes:
+    """
+    Read a payload, byte for byte.
+
+    Raises:
+        Fatal: The file cannot be read.
+    """
+    if file == "-":
+        return sys.stdin.buffer.read()
+    try:
+        with open(file, "rb") as opened:
+            return opened.read()
+    except OSError as error:
+        raise Fatal(f"{file}: cannot be read: {error.strerror}; give a file with one payload, or - for stdin") from None
+
+
+def entry_of(settings: Settings, stream: str | None, subject: str, kind_name: str | None) -> StreamSettings:
+    """
+    Return the entry of the configuration that a message belongs to; one made for `kind_name` where there is none.
+
+    Raises:
+        Fatal: No entry fits, and no kind is given.
+    """
+    for entry in settings.streams:
+        here = stream is None or entry.stream_name == stream
+        fits = any(matches(pattern, subject) for pattern in entry.subjects) if subject else entry.kind == kind_name
+        if here and fits and kind_name in (None, entry.kind):
+            return entry
+    if kind_name is None:
+        known = ", ".join(f"{e.name} ({', '.join(e.subjects)})" for e in settings.streams)
+        where = f"subject {subject!r}" if subject else "the payload"
+        raise Fatal(f"no entry of streams takes {where}; give --kind, or a --subject of one of: {known}")
+    kind_named(kind_name)
+    return StreamSettings(name="explain", stream_name=stream or "events", subjects=(subject or ">",), kind=kind_name)
+
+
+def wish_of(settings: Settings, entry: StreamSettings, table_names: tuple[str, ...]) -> Wish:
+    """
+    Return how the daemon would read a message of `entry`.
+
+    Raises:
+        Fatal: The kind cannot fill one of the tables.
+    """
+    kind = kind_named(entry.kind)
+    wanted = entry.model_copy(update={"tables": table_names}) if table_names else entry
+    tables: list[Table] = tables_of(wanted, kind)
+    redact = frozenset(key.lower() for key in settings.redact)
+    return Wish(kind, tables, settings.ocsf_version, redact, entry.options)
+
+
+async def stored(settings: Settings, stream: str, seq: int) -> Message:
+    """
+    Fetch a message from JetStream.
+
+    Raises:
+        Fatal: There is no such stream or message, or NATS refuses us.
+        Retryable: NATS does not answer.
+    """
+    # Imported here: explaining a file needs no driver.
+    from eventwriter.jetstream.api import JetStreamApi, stored_message
+    from eventwriter.jetstream.connect import NatsLink
+
+    link = NatsLink(settings.nats, "eventwriter explain")
+    await link.connect()
+    try:
+        return await stored_message(JetStreamApi(link.client, settings.nats.domain), stream, seq)
+    finally:
+        await link.close()
