@@ -18,7 +18,7 @@ from eventwriter.tables.table import Build, Table
 DATA = Path(__file__).parents[2] / "data"
 ORIGIN = Origin("events", 1_700_000_000_000_000_000, 0)
 ALL = [(kind, table) for kind in KINDS.values() for table in (*kind.tables, *kind.also)]
-PYTHON = {"text": str, "float8": (float, int), "int4": int, "int8": int, "bool": bool, "timestamptz": int, "uuid": bytes, "jsonb": bytes, "int4[]": bytes}  # fmt: skip  # noqa: E501
+PYTHON = {"text": str, "float8": (float, int), "int4": int, "int8": int, "bool": bool, "timestamptz": int, "uuid": bytes, "json": bytes, "jsonb": bytes, "int4[]": bytes}  # fmt: skip  # noqa: E501
 JAN_2024 = 757_382_400_000_000
 
 
