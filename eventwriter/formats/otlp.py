@@ -49,7 +49,7 @@ def decode(
     return json_or_protobuf.decode(
         payload,
         lambda whole: from_protobuf(parse(whole, request)),
-        lambda whole: within_depth(from_json, plain_json.decode(whole)),  # type: ignore[no-any-return]
+        lambda whole: within_depth(from_json, plain_json.decode(whole)),
     )
 
 
