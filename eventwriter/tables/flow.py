@@ -23,6 +23,10 @@ _SRC_PORT, _DST_PORT = (
 _OCTETS = names("octets", "bytes")
 _SAMPLER = names("sampler_address")
 _INPUT, _OUTPUT = names("input_snmp"), names("output_snmp")
+_INTEGERS = (
+    (_SRC_PORT, INT4), (_DST_PORT, INT4), (("protocol",), INT4), (("packets",), INT8), (_OCTETS, INT8),
+    (_INPUT, INT4), (_OUTPUT, INT4),
+)  # fmt: skip
 START = names("start_time", "flow_start", "flowStart", "time_flow_start_ns")
 END = names("end_time", "flow_end", "flowEnd", "time_flow_end_ns")
 RECEIVED = names("time_received_ns")
@@ -58,7 +62,10 @@ class Flow(NamedTuple):
     input_snmp: int | None
     output_snmp: int | None
     rest: dict[str, Any]
-    """What has no column; kept. Secrets are still in it: it is written with `redacted_jsonb`."""
+    """
+    What has no column, and numbers too large for theirs; kept. Secrets are still in it:
+    it is written with `redacted_jsonb`.
+    """
 
 
 _flow_of: Callable[[type[Flow], tuple[Any, ...]], Flow] = tuple.__new__
@@ -81,7 +88,7 @@ def flow(record: Record, tally: Tally, readable: Readable) -> Flow:  # noqa: C90
         Poison: `missing_field`, where it names neither of the two addresses.
     """
     # Hot: once per message. A field of the usual name and type is taken as it is; all else is looked for.
-    get = record.get
+    get, cut_before = record.get, tally.clamped
     if (src := get("src_addr")).__class__ is not str:
         src = _text(record, _SRC, readable)
     if (dst := get("dst_addr")).__class__ is not str:
@@ -116,6 +123,8 @@ def flow(record: Record, tally: Tally, readable: Readable) -> Flow:  # noqa: C90
         output_snmp = integer(find(record, _OUTPUT), INT4, tally)
     others = [key for key in record if key not in _KNOWN]
     rest = {key: json_value(value) for key in others if (value := record[key]) is not None} if others else {}
+    if tally.clamped != cut_before:
+        rest |= _cut(record)
     return _flow_of(
         Flow,
         (
@@ -123,6 +132,18 @@ def flow(record: Record, tally: Tally, readable: Readable) -> Flow:  # noqa: C90
             input_snmp, output_snmp, rest,
         ),
     )  # fmt: skip
+
+
+def _cut(record: Record) -> dict[str, Any]:
+    """Return the numbers that did not fit their columns, as they were."""
+    found = {}
+    for keys, limits in _INTEGERS:
+        tally = Tally()
+        value = find(record, keys)
+        integer(value, limits, tally)
+        if tally.clamped:
+            found[keys[0]] = value
+    return found
 
 
 def _text(record: Record, keys: Sequence[str], readable: Readable) -> str | None:

@@ -18,7 +18,7 @@ _BYTES_IN, _BYTES_OUT = names("bytes_in"), names("bytes_out")
 _PACKETS_IN, _PACKETS_OUT = names("packets_in"), names("packets_out")
 _SRC_MAC, _DST_MAC = names("src_mac"), names("dst_mac")
 _PARTITION = ("partition",)
-_NAME = names("protocol_name")
+_NAME, _SOURCE = names("protocol_name"), names("flow_source")
 
 _DIRECTIONS = {
     **dict.fromkeys(("ingress", "inbound", "in"), "ingress"),
@@ -55,7 +55,8 @@ def facts_of_flow(build: Build, tally: Tally) -> Callable[[Record], Facts]:
         return None if value is None else readable(value)
 
     def facts(record: Record) -> Facts:
-        if "src_addr" not in record and is_ocsf(record):
+        given = "src_addr" not in record and is_ocsf(record)
+        if given:
             record = as_flow(record)
         one = flow(record, tally, readable)
         return Facts(
@@ -81,6 +82,8 @@ def facts_of_flow(build: Build, tally: Tally) -> Callable[[Record], Facts]:
             direction=_DIRECTIONS.get((one.direction or "").lower()),
             src_mac=bare_mac(words(record, _SRC_MAC)),
             dst_mac=bare_mac(words(record, _DST_MAC)),
+            flow_source=words(record, _SOURCE),
+            given=record.get("ocsf") if given else None,
         )
 
     return facts

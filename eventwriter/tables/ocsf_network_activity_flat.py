@@ -8,15 +8,17 @@ an early table is written without a word.
 """
 
 from collections.abc import Callable, Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from eventwriter.formats.ip_words import PROTOCOLS, service, tcp_flag_labels
 from eventwriter.model import Message, Record, Tally
-from eventwriter.tables.ocsf_object import object_maker
-from eventwriter.tables.scalars import text_array
+from eventwriter.tables.ocsf_object import milliseconds, object_maker
+from eventwriter.tables.scalars import redacted_jsonb, text_array
 from eventwriter.tables.table import Build, Column, Row, RowBuilder, Table
 
 _TCP = 6
+_SHARED = 6
+"""The first columns are the wide row's too."""
 _UNKNOWN = "unknown"
 _IANA = "iana"
 
@@ -48,6 +50,10 @@ class Facts(NamedTuple):
     src_mac: str | None = None
     """12 hexadecimal digits, upper case."""
     dst_mac: str | None = None
+    flow_source: Any = None
+    """What exported it: `NetFlow v9`; in the payload only."""
+    given: Record | None = None
+    """The OCSF object that it came as, which is the payload then."""
 
 
 FactsMaker = Callable[[Build, Tally], Callable[[Record], Facts]]
@@ -75,11 +81,11 @@ def flat(wide_builder: Callable[[Build], RowBuilder], wide_columns: Sequence[Col
         make_facts: Reads the rest.
     """
     names = [column.name for column in wide_columns]
-    shared = [names.index(name) for name in ("time", "class_uid", "category_uid", "activity_id", "type_uid")]
-    severity = names.index("severity_id")
+    shared = [names.index(column.name) for column in COLUMNS[:_SHARED]]
 
     def builder(build: Build) -> RowBuilder:
-        wide_row, payload, facts_of = wide_builder(build), object_maker(wide_columns), make_facts(build, Tally())
+        wide_row, ocsf_object, facts_of = wide_builder(build), object_maker(wide_columns), make_facts(build, Tally())
+        json_column = redacted_jsonb(build.redact)
 
         def row(record: Record, message: Message, index: int) -> Row | None:
             # Hot: once per message.
@@ -87,14 +93,26 @@ def flat(wide_builder: Callable[[Build], RowBuilder], wide_columns: Sequence[Col
             if wide is None:
                 return None
             facts = facts_of(record)
-            return (*(wide[at] for at in shared), wide[severity], *_flat_values(facts, payload(wide)))
+            payload = json_column(facts.given) if facts.given else ocsf_object(wide, _further(facts))
+            return (*[wide[at] for at in shared], *_flat_values(facts, payload))
 
         return row
 
     return Table(name="ocsf_network_activity", columns=COLUMNS, builder=builder, time_column="time")
 
 
-def _flat_values(facts: Facts, payload: bytes) -> Row:
+def _further(facts: Facts) -> dict[str, Any]:
+    """Return the attributes of the OCSF object that the wide table has no column for."""
+    if facts.start_time is facts.end_time is facts.flow_source is None:
+        return {}
+    return {
+        "start_time": milliseconds(facts.start_time),
+        "end_time": milliseconds(facts.end_time),
+        "flow_source": facts.flow_source,
+    }
+
+
+def _flat_values(facts: Facts, payload: bytes | None) -> Row:
     """Return the columns from `start_time` on."""
     tcp = facts.protocol in (_TCP, None)
     labels = tcp_flag_labels(facts.tcp_flags) if facts.tcp_flags and tcp else []

@@ -11,10 +11,9 @@ from eventwriter.formats.fields import INT4, INT8, find, instant_us, integer, js
 from eventwriter.formats.ip_words import PROTOCOLS
 from eventwriter.formats.ocsf import severity_name
 from eventwriter.formats.ocsf_flow import as_object
-from eventwriter.formats.plain_json import loads_clean
 from eventwriter.model import Message, Record
 from eventwriter.tables.ids import given_uuid, id_maker, named_uuid
-from eventwriter.tables.ocsf_metadata import metadata_maker
+from eventwriter.tables.ocsf_metadata import metadata_filler
 from eventwriter.tables.scalars import EMPTY_OBJECT, redacted_jsonb, redacted_text, timestamp
 from eventwriter.tables.table import Build, Row, RowBuilder
 
@@ -34,7 +33,7 @@ _COLUMNS = frozenset(
 def builder(build: Build) -> RowBuilder:
     """Return the function that makes a row of an OCSF object."""
     tally, json_column, text_column = build.tally, redacted_jsonb(build.redact), redacted_text(build.redact)
-    make_id, made_metadata = id_maker(build.origin), metadata_maker(build.ocsf_version, "NetFlowCollector")
+    make_id, metadata_of = id_maker(build.origin), metadata_filler(build.ocsf_version, "NetFlowCollector", json_column)
 
     def number(value: Any) -> int | None:
         return integer(value, INT4, tally)
@@ -45,14 +44,13 @@ def builder(build: Build) -> RowBuilder:
 
     def identity(record: Record, message: Message, index: int) -> tuple[bytes, bytes | None]:
         """Return the row's id and its metadata, which keeps an id that is no UUID."""
-        metadata = {**loads_clean(made_metadata(message)[1:].decode()), **as_object(record.get("metadata"))}
-        given = text_column(record.get("id"))
+        metadata, given = as_object(record.get("metadata")), text_column(record.get("id"))
         if not given:
-            return make_id(message.stream_seq, index), json_column(metadata)
+            return make_id(message.stream_seq, index), metadata_of(metadata, message)
         uuid = given_uuid(given)
         if uuid is None:
-            return named_uuid(given), json_column({**metadata, "uid": given})
-        return uuid, json_column(metadata)
+            return named_uuid(given), metadata_of({**metadata, "uid": given}, message)
+        return uuid, metadata_of(metadata, message)
 
     def row(record: Record, message: Message, index: int) -> Row:
         get = record.get

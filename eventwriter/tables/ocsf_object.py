@@ -1,7 +1,7 @@
 """A row of an OCSF table as the OCSF object that it stands for."""
 
 import struct
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 from uuid import UUID
 
@@ -14,9 +14,9 @@ _NO_COLUMNS_OF_OCSF = frozenset({"raw_data"})
 _ARRAY_HEAD_BYTES = 20
 
 
-def object_maker(columns: Sequence[Column]) -> Callable[[Row], bytes]:
+def object_maker(columns: Sequence[Column]) -> Callable[[Row, Mapping[str, Any]], bytes]:
     """
-    Return the function that makes jsonb of a row in these columns' forms (`tables.table`).
+    Return the function that makes jsonb of a row in these columns' forms (`tables.table`) and further attributes.
 
     NULLs and empty objects are left out. Instants are milliseconds since 1970, as OCSF has them.
     """
@@ -26,13 +26,14 @@ def object_maker(columns: Sequence[Column]) -> Callable[[Row], bytes]:
         if column.name not in _NO_COLUMNS_OF_OCSF
     ]
 
-    def make(row: Row) -> bytes:
+    def make(row: Row, further: Mapping[str, Any]) -> bytes:
         # Hot: once per row of the flat table; the columns' JSON is taken as it is, not parsed and written again.
         pieces = []
         for at, name, form in parts:
             value = row[at]
             if value is not None and value != b"\x01{}":
                 pieces.append(name + form(value))
+        pieces += [dumps(name) + b":" + dumps(value) for name, value in further.items() if value is not None]
         return b"\x01{" + b",".join(pieces) + b"}"
 
     return make
@@ -44,6 +45,11 @@ def _integer(value: int) -> bytes:
 
 def _boolean(value: bool) -> bytes:
     return b"true" if value else b"false"
+
+
+def milliseconds(value: int | None) -> int | None:
+    """Return an instant, µs since 2000 UTC, as OCSF has it: milliseconds since 1970."""
+    return None if value is None else (value + POSTGRES_EPOCH_US) // 1000
 
 
 def _milliseconds(value: int) -> bytes:

@@ -1,0 +1,44 @@
+"""Hosts' states as rows."""
+
+import json
+from typing import Any
+
+from rows_in_tables import filled, rows_in
+
+from eventwriter.model import Tally
+from eventwriter.tables.sweep_host_states import SWEEP_HOST_STATES
+
+
+def row_of(record: dict[str, Any], tally: Tally | None = None) -> dict[str, Any]:
+    (row,) = rows_in(SWEEP_HOST_STATES, "sweep", json.dumps(record).encode(), "sweep.x", tally)
+    return filled(SWEEP_HOST_STATES, row)
+
+
+def test_host_alone_gets_the_defaults() -> None:
+    """Who looked is unknown, the partition the default one, both times are JetStream's, and counted."""
+    tally = Tally()
+
+    assert {
+        "host_ip": "10.0.0.1",
+        "gateway_id": "unknown",
+        "agent_id": "unknown",
+        "partition": "default",
+        "last_sweep_time": "2025-01-01T02:53:20.123456Z",
+        "first_seen": "2025-01-01T02:53:20.123456Z",
+    } == row_of({"ip": "10.0.0.1"}, tally)
+    assert 2 == tally.timestamp_defaulted
+
+
+def test_empty_lists_and_objects_are_null() -> None:
+    """What is empty is absent, whatever JSON it is, also as text."""
+    record = {"tcp_ports_open": [], "port_scan_results": "[]", "metadata": {}, "tcp_ports_scanned": ""}
+
+    assert set() == set(row_of({"ip": "10.0.0.1", **record})) & set(record)
+
+
+def test_unknown_keys_go_to_metadata() -> None:
+    """What has no column is kept with the metadata, whose own keys win."""
+    record = {"ip": "10.0.0.1", "config_hash": "c", "site": "x", "metadata": '{"site":"lab"}'}
+
+    assert {"config_hash": "c", "site": "lab"} == row_of(record)["metadata"]
+    assert {"config_hash": "c", "metadata": "odd"} == row_of({**record, "metadata": "odd", "site": None})["metadata"]
