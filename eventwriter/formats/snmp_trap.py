@@ -1,0 +1,80 @@
+"""
+SNMP traps as ServiceRadar's trap receiver publishes them, told as an OCSF event.
+
+A trap is `{"source": "ip:port", "version": …, "community": …, "varbinds": [{"oid": …, "value": "TYPE: text"}]}`,
+without a time. The rule engine adds a `severity`. The community is a credential: it is never stored, whatever
+is configured.
+
+Source: OCSF schema 1.3.0, "Event Log Activity [1008]".
+"""
+
+import ipaddress
+import re
+from typing import Any
+
+from eventwriter.formats.fields import find, json_value, names, text, text_of
+from eventwriter.formats.ocsf import severity_id_of, severity_name
+from eventwriter.model import Record
+
+COMMUNITY = frozenset({"community"})
+"""What is left out of everything that is made of a trap."""
+_SERVICE, _TIME = names("service_name"), ("time", "timestamp")
+_SAID_ELSEWHERE = frozenset({*_TIME, *_SERVICE, "id", "severity"})
+
+_WITH_PORT = re.compile(r"(\[[^\]]*\]|[^:]*):([0-9]{1,5})")
+
+
+def ocsf_record(trap: Record, subject: str) -> Record:
+    """
+    Return a trap as a record of class 1008, activity Create; without an `id` where the trap has none.
+
+    All that has no field of its own is in `unmapped`, the varbinds among it. Secrets within the trap are the
+    caller's to leave out, before.
+    """
+    address = _address(trap.get("source"))
+    severity = text(trap.get("severity"))
+    severity_id = severity_id_of(severity)
+    if severity_id is None:
+        severity_id = 0 if severity else 1
+    rest = {key: json_value(value) for key, value in trap.items() if key not in _SAID_ELSEWHERE and value is not None}
+    return {
+        "id": trap.get("id"),
+        "time": find(trap, _TIME),
+        "class_uid": 1008,
+        "category_uid": 1,
+        "type_uid": 100801,
+        "activity_id": 1,
+        "activity_name": "Create",
+        "severity_id": severity_id,
+        "severity": severity or severity_name(severity_id),
+        "message": message_of(trap.get("varbinds")) or text_of(trap, ("body", "message")),
+        "observables": [{"name": address["ip"], "type": "IP Address", "type_id": 2}] if address else [],
+        "device": {"ip": address["ip"]} if address else None,
+        "src_endpoint": address,
+        "log_name": subject,
+        "log_provider": text_of(trap, _SERVICE) or "snmp",
+        "unmapped": rest,
+    }
+
+
+def message_of(varbinds: Any) -> str | None:
+    """Return the text of the first varbind that has any: what follows the type's name, or all where nothing does."""
+    varbinds = json_value(varbinds)
+    for varbind in varbinds if varbinds.__class__ is list else ():
+        value = varbind.get("value") if varbind.__class__ is dict else None
+        if value.__class__ is str and (value := value.strip()):
+            return value.partition(":")[2].strip() or value
+    return None
+
+
+def _address(source: Any) -> dict[str, Any] | None:
+    """Read `ip`, `ip:port` or `[ip]:port`; None for what holds no address (the rule engine's word `snmp`)."""
+    if source.__class__ is not str:
+        return None
+    with_port = _WITH_PORT.fullmatch(source)
+    host, port = with_port.groups() if with_port else (source, None)
+    try:
+        address = str(ipaddress.ip_address(host.strip("[]")))
+    except ValueError:
+        return None
+    return {"ip": address} if port is None else {"ip": address, "port": int(port)}

@@ -1,0 +1,52 @@
+"""Payloads of tests/data to rows that people can read: times as ISO 8601, ids and JSON as what they are."""
+
+import datetime as dt
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+from uuid import UUID
+
+from eventwriter.kinds import KINDS
+from eventwriter.model import Message, Origin, Tally
+from eventwriter.tables.table import Build, Row, Table
+
+DATA = Path(__file__).parent / "data"
+ORIGIN = Origin("events", 1_700_000_000_000_000_000, 0)
+STORED_NS = 1_735_700_000_123_456_789
+"""When JetStream stored every message here: 2025-01-01 02:53:20.123456789 UTC."""
+
+_READABLE = {
+    "timestamptz": lambda value: (dt.datetime(2000, 1, 1) + dt.timedelta(microseconds=value)).isoformat() + "Z",
+    "uuid": lambda value: str(UUID(bytes=value)),
+    "jsonb": lambda value: json.loads(value[1:]),
+    "json": json.loads,
+}
+
+
+def delivery(payload: bytes, subject: str) -> Message:
+    return Message("", subject, payload, None, 7, 7, 1, STORED_NS)
+
+
+def rows_of(
+    kind: str, message: Message, tally: Tally | None = None, options: Mapping[str, Any] | None = None
+) -> list[tuple[Table, Row]]:
+    """Return the rows of a message, with the tables that they go to: the kind's default ones."""
+    rows = []
+    build = Build(
+        ORIGIN, tally or Tally(), frozenset(), redact=frozenset({"community"}), options=options or {}
+    )  # no derived columns
+    builders = [(table, table.builder(build)) for table in KINDS[kind].tables]
+    for index, record in enumerate(KINDS[kind].decode(message)):
+        for table, make in builders:
+            if (row := make(record, message, index)) is not None:
+                rows.append((table, row))
+    return rows
+
+
+def readable(table: Table, row: Row) -> dict[str, Any]:
+    pairs = zip(table.columns, row, strict=True)
+    return {
+        column.name: value if value is None else _READABLE.get(column.type, lambda v: v)(value)
+        for column, value in pairs
+    }

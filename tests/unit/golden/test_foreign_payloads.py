@@ -1,0 +1,46 @@
+"""Payloads of programs that no kind is made for: they may become rows or dead letters, and nothing else."""
+
+from pathlib import Path
+
+import pytest
+from golden_rows import DATA, ORIGIN, delivery
+
+from eventwriter.errors import Poison
+from eventwriter.kinds import KINDS, Kind
+from eventwriter.model import Message, Tally
+from eventwriter.tables.table import Build, Row, Table
+
+PAYLOADS = sorted(p for folder in ("falco", "trivy", "causal_bmp_arancini_siem") for p in (DATA / folder).iterdir())
+TABLES = [(kind, table) for kind in KINDS.values() for table in (*kind.tables, *kind.also)]
+REASONS = {"malformed", "missing_field", "bad_value", "unknown_shape"}
+
+
+def outcome(kind: Kind, table: Table, message: Message) -> list[Row | None] | str:
+    """Return the rows of a message in one table, or the reason for its being poison."""
+    columns = frozenset(column.name for column in table.columns)
+    row = table.builder(Build(ORIGIN, Tally(), columns, redact=frozenset({"community"})))
+    try:
+        return [row(record, message, index) for index, record in enumerate(kind.decode(message))]
+    except Poison as poison:
+        return poison.reason
+
+
+@pytest.mark.parametrize("path", PAYLOADS, ids=lambda path: f"{path.parent.name}-{path.stem}")
+@pytest.mark.parametrize(("kind", "table"), TABLES, ids=[f"{kind.name}-{table.name}" for kind, table in TABLES])
+def test_foreign_payload_is_a_row_or_poison(kind: Kind, table: Table, path: Path) -> None:
+    """A foreign payload on a kind's subject makes rows of the table's width, or poison of a known reason."""
+    found = outcome(kind, table, delivery(path.read_bytes(), "falco.warning.x"))
+
+    if isinstance(found, str):
+        assert found in REASONS
+    else:
+        assert all(row is None or len(row) == len(table.columns) for row in found)
+
+
+@pytest.mark.parametrize("table", KINDS["events"].tables, ids=lambda table: table.name)
+@pytest.mark.parametrize("path", PAYLOADS, ids=lambda path: f"{path.parent.name}-{path.stem}")
+def test_foreign_payload_is_no_event(path: Path, table: Table) -> None:
+    """As events they are dead letters: of unknown shape, or no JSON."""
+    expected = "malformed" if path.suffix == ".bin" else "unknown_shape"
+
+    assert expected == outcome(KINDS["events"], table, delivery(path.read_bytes(), "events.x"))
