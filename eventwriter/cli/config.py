@@ -38,10 +38,11 @@ def show(path: str | None) -> None:
 @click.pass_obj
 def validate(path: str | None, file: str | None) -> None:
     """
-    Name every mistake of FILE (default: the one in effect); exit 0 where there is none, 2 otherwise.
+    Name every mistake of FILE.
 
-    The environment counts as it would for `run`. Servers are not asked: whether streams and
-    tables exist, `run` says.
+    Without FILE, of the one in effect. Exit code 0 where there is none, else 2.
+    The environment counts as it would for `run`. Servers are not asked: whether
+    streams and tables exist, `run` says.
     """
     loaded = load_to_run(file or path, os.environ)
     warn(loaded)
@@ -61,7 +62,7 @@ def validate(path: str | None, file: str | None) -> None:
 
 @config.command()
 def schema() -> None:
-    """Print the settings' JSON schema: every key, its type, default and meaning."""
+    """Print the JSON schema, for editors."""
     from eventwriter.config.describe import schema as described
 
     click.echo(json.dumps(described(), indent=2, ensure_ascii=False))

@@ -130,7 +130,11 @@ def restart(client: Client, slot: str) -> None:
 @cli.command()
 @click.pass_obj
 def reload(client: Client) -> None:
-    """Read the configuration again; only workers whose settings changed are replaced."""
+    """
+    Read the configuration again.
+
+    Only workers whose settings changed are replaced; a file with a mistake changes nothing.
+    """
     click.echo(client.call("reload")["reloaded"])
 
 

@@ -96,16 +96,21 @@ def obey(command: click.Command, arguments: Sequence[str], name: str) -> int:
     except (click.Abort, KeyboardInterrupt):
         return EXIT_INTERRUPTED
     except ConfigError as error:
-        if error.source:
-            count = len(error.mistakes)
-            click.echo(f"{name}: {error.source} cannot be used, {count} mistake{'s' if count > 1 else ''}:", err=True)
-        for mistake in error.mistakes:
-            click.echo(f"{'  ' if error.source else ''}{mistake}", err=True)
+        tell(error, name)
         return EXIT_MISTAKE
     except EventwriterError as error:
         click.echo(f"{name}: {error}", err=True)
         return EXIT_UNREACHABLE if isinstance(error, SocketTaken | Unreachable | Retryable) else EXIT_MISTAKE
     return result if isinstance(result, int) else 0
+
+
+def tell(error: ConfigError, name: str) -> None:
+    """Say every mistake on stderr, one line each; those of one file below a line that names it."""
+    count = len(error.mistakes)
+    if error.source:
+        click.echo(f"{name}: {error.source} cannot be used, {count} mistake{'s' if count > 1 else ''}:", err=True)
+    for mistake in error.mistakes:
+        click.echo(f"  {mistake}" if error.source else f"{name}: {mistake}", err=True)
 
 
 def main() -> None:

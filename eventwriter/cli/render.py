@@ -13,6 +13,7 @@ from rich.text import Text
 
 WIDE_COLUMNS = 130  # from here on the second line's figures fit beside the first's
 NAME_COLUMNS = 18
+NAMES_SHOWN_MAX = 6  # in one remark
 
 COLOURS = {"healthy": "green", "starting": "cyan", "degraded": "yellow", "failing": "red"}
 NONE = "–"
@@ -113,15 +114,34 @@ def wide(slots: list[Picture]) -> Table:
 
 
 def remarks(picture: Picture) -> list[Text]:
-    """Say what ails each slot (the worst is in the header already), and its last error where that is something else."""
-    lines: list[Text] = []
+    """
+    Say what ails the slots (the worst is in the header already), and last errors where they are something else.
+
+    Slots that are the same, as all are while a server is away, share a line.
+    """
+    ailing: dict[tuple[str, str], list[str]] = {}
+    errors: dict[str, list[str]] = {}
     for slot in picture["slots"]:
         reason = slot["reason"] or ""
-        if reason and slot["health"] != "starting" and f"{slot['name']}: {reason}" != picture["reason"]:
-            lines.append(Text.assemble((f"{slot['name']} {slot['health']}: ", COLOURS[slot["health"]]), reason))
+        if reason and slot["health"] != "starting":
+            ailing.setdefault((slot["health"], reason), []).append(slot["name"])
         if slot["last_error"] and slot["last_error"] not in reason:
-            lines.append(Text(f"{slot['name']} last error: {slot['last_error']}", "dim"))
+            errors.setdefault(slot["last_error"], []).append(slot["name"])
+    lines: list[Text] = []
+    for (health, reason), names in ailing.items():
+        said = next((one for one in names if f"{one}: {reason}" == picture["reason"]), None)
+        if said is None:
+            lines.append(Text.assemble((f"{listed(names)} {health}: ", COLOURS[health]), reason))
+        elif others := [one for one in names if one != said]:
+            lines.append(Text.assemble((f"{listed(others)} {health}", COLOURS[health]), f", as {said}"))
+    lines += [Text(f"{listed(names)} last error: {error}", "dim") for error, names in errors.items()]
     return [Text(), *lines] if lines else []
+
+
+def listed(names: list[str]) -> str:
+    """Write names with commas between, the rest as a number where they are many."""
+    shown = ", ".join(names[:NAMES_SHOWN_MAX])
+    return shown if len(names) <= NAMES_SHOWN_MAX else f"{shown} and {len(names) - NAMES_SHOWN_MAX} more"
 
 
 def name(slot: Picture) -> str:

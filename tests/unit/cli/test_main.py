@@ -26,7 +26,9 @@ def raising(error: BaseException) -> Callable[[], None]:
 @pytest.mark.parametrize(
     ("error", "code", "said"),
     [
-        (ConfigError(["a: one", "b: two"]), 2, "a: one\nb: two\n"),
+        (ConfigError(["a: one", "b: two"]), 2, "ew: a: one\new: b: two\n"),
+        (ConfigError(["a: one"], "f"), 2, "ew: f cannot be used, 1 mistake:\n  a: one\n"),
+        (ConfigError(["a: one", "b: two"], "f"), 2, "ew: f cannot be used, 2 mistakes:\n  a: one\n  b: two\n"),
         (Fatal("table x is missing"), 2, "ew: table x is missing\n"),
         (Retryable("no NATS"), 3, "ew: no NATS\n"),
         (SocketTaken("another"), 3, "ew: another\n"),

@@ -42,11 +42,11 @@ def drawn(given: dict[str, Any], columns: int) -> list[str]:
 @pytest.mark.parametrize(("columns", "lines_per_slot"), [(80, 2), (140, 1)])
 def test_widest_slots_fit(columns: int, lines_per_slot: int) -> None:
     """Even the widest figures neither wrap nor run over the terminal's edge."""
-    one, three = drawn(picture(slot()), columns), drawn(picture(slot(), slot(), slot()), columns)
+    quiet = slot(reason=None)
+    one, three = drawn(picture(quiet), columns), drawn(picture(quiet, quiet, quiet), columns)
 
-    assert max(len(line) for line in three) <= columns
-    # Each further slot adds its own lines and one remark.
-    assert 2 * (lines_per_slot + 1) == len(three) - len(one)
+    assert max(len(line) for line in drawn(picture(slot(), slot(), slot()), columns) + three) <= columns
+    assert 2 * lines_per_slot == len(three) - len(one)
 
 
 def test_long_name_keeps_its_partition() -> None:
@@ -95,6 +95,23 @@ def test_worst_reason_is_said_once() -> None:
     )
 
     assert (1, 1, 1) == (text.count("worse"), text.count("A/0 degraded: bad"), text.count("B/0 last error: boom"))
+
+
+def test_slots_with_the_same_trouble_share_a_line() -> None:
+    """What the header says of one slot is said of the others in one line, however many they are."""
+    slots = [slot(name=f"S{n}/0", reason="no NATS", last_error="no NATS") for n in range(9)]
+    lines = drawn(picture(*slots, reason="S2/0: no NATS"), 80)
+
+    assert "S0/0, S1/0, S3/0, S4/0, S5/0, S6/0 and 2 more degraded, as S2/0" == lines[-1]
+    assert 1 == "\n".join(lines).count("no NATS")
+
+
+def test_slots_with_another_trouble_are_told_apart() -> None:
+    """A trouble that is not the header's is named with its slots; so is a last error."""
+    slots = [slot(name=f"S{n}/0", reason="slow", last_error="boom") for n in range(2)]
+    lines = drawn(picture(*slots, slot(name="T/0", reason="bad"), reason="T/0: bad"), 80)
+
+    assert ["S0/0, S1/0 degraded: slow", "S0/0, S1/0 last error: boom"] == lines[-2:]
 
 
 @pytest.mark.parametrize(
