@@ -21,7 +21,7 @@ _TIME = ("timestamp", "time", "ts", "@timestamp", *names("time_unix_nano"))
 _OBSERVED = (*names("observed_timestamp"), *names("observed_time_unix_nano"))
 _TRACE_ID, _SPAN_ID, _EVENT_NAME = names("trace_id"), names("span_id"), names("event_name")
 _FLAGS = names("trace_flags", "flags")
-_NUMBER, _LEVELS = names("severity_number"), (names("severity_text"), ("severity",), ("level",))
+_NUMBER, _SEVERITY_TEXT, _LEVELS = names("severity_number"), names("severity_text"), ("severity", "level")
 _ANY_BODY = ("message", "msg")
 _TEXT_BODY = (*_ANY_BODY, "summary", *names("short_message"), "event", "log")
 _SERVICE = names("service_name", "service.name", "service")
@@ -76,7 +76,8 @@ def search(record: Record, subject: str, named_source: str | None) -> Log:
     timestamp = _take(left, _TIME) or observed
     own_source = left.get("source")
     service = _take_text(left, _SERVICE) or _first_text(left, HOST)
-    word, number = severity(_take(left, _NUMBER), [_take(left, keys, _is_level) for keys in _LEVELS])
+    said = _take(left, _SEVERITY_TEXT, _is_severity_text)
+    word, number = severity(_take(left, _NUMBER), [said, *(_take(left, (key,), _is_level) for key in _LEVELS)])
     body = _body(left)
     scope, scope_version, scope_attributes = _scope(left)
     ids = text(_take(left, _TRACE_ID)), text(_take(left, _SPAN_ID))
@@ -113,13 +114,14 @@ def severity(number: Any, levels: Sequence[Any]) -> tuple[str | None, int | None
 
     Args:
         number: A severity number as given; one of 1 to 24 is kept.
-        levels: Words or numeric levels, the most telling first.
+        levels: The severity's text, whatever it is; then words or numeric levels, the most telling first.
 
     Returns:
         The first word as given, else the number's name; the given number, else that of the first
         level that is known. None where nothing says it.
     """
-    word = next((level for level in levels if is_word(level)), None)
+    given = levels[0]
+    word = given if given.__class__ is str and not _is_blank(given) else next(filter(is_word, levels), None)
     known = known_number(number)
     if known is None:
         known = next((found for level in levels if (found := level_number(level)) is not None), None)
@@ -128,6 +130,10 @@ def severity(number: Any, levels: Sequence[Any]) -> tuple[str | None, int | None
 
 def _is_level(value: Any) -> bool:
     return is_word(value) or level_number(value) is not None
+
+
+def _is_severity_text(value: Any) -> bool:
+    return _is_level(value) or (value.__class__ is str and not _is_blank(value))
 
 
 def _is_flags(value: Any) -> bool:

@@ -65,8 +65,8 @@ def log_reader() -> Callable[[Record, str], Log]:
             Log,
             (
                 get("timestamp") or get("observed_time_unix_nano"), get("observed_time_unix_nano"), None, trace_id,
-                span_id, get("trace_flags"), word, number, body, event, sources[subject], service, version, instance,
-                scope, scope_version, scope_attributes, attributes, resource,
+                span_id, get("trace_flags"), word, number, body, event, sources[subject], service, version or None,
+                instance or None, scope or None, scope_version or None, scope_attributes, attributes, resource,
             ),
         )  # fmt: skip
 

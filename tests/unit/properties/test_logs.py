@@ -1,0 +1,213 @@
+"""Logs of any content: rows of the documented types or poison, and always the same."""
+
+import json
+from typing import Any
+
+import pytest
+from golden_rows import DATA, ORIGIN, delivery
+from hypothesis import assume, given, settings
+from hypothesis import strategies as st
+from opentelemetry.proto.collector.logs.v1.logs_service_pb2 import ExportLogsServiceRequest
+
+from eventwriter.errors import Poison
+from eventwriter.kinds import KINDS
+from eventwriter.model import Message, Tally
+from eventwriter.tables.log_fields import search
+from eventwriter.tables.log_reader import log_reader
+from eventwriter.tables.table import Build, Row, Table
+
+LOGS = KINDS["logs"]
+TABLES = (*LOGS.tables, *LOGS.also)
+TYPES = {"text": str, "int4": int, "timestamptz": int, "uuid": bytes, "json": bytes, "jsonb": bytes}
+REASONS = {"malformed", "missing_field", "bad_value"}
+BUILDERS = [
+    (t, t.builder(Build(ORIGIN, Tally(), frozenset(c.name for c in t.columns), redact=frozenset({"community"}))))
+    for t in TABLES
+]
+
+
+def rows_of(message: Message) -> list[tuple[Table, Row]]:
+    rows = []
+    for index, record in enumerate(LOGS.decode(message)):
+        for table, make in BUILDERS:
+            row = make(record, message, index)
+            assert row is not None
+            rows.append((table, row))
+    return rows
+
+
+def outcome(payload: bytes) -> list[tuple[Table, Row]] | str:
+    """Return the rows of both tables, or the reason of the poison."""
+    try:
+        return rows_of(delivery(payload, "logs.syslog.processed"))
+    except Poison as poison:
+        return poison.reason
+
+
+def check(payload: bytes) -> None:
+    """Assert that a payload makes rows that their columns can hold, twice the same, or poison of a known reason."""
+    rows = outcome(payload)
+
+    assert rows == outcome(payload)
+    if isinstance(rows, str):
+        assert rows in REASONS
+        return
+    for table, row in rows:
+        for column, value in zip(table.columns, row, strict=True):
+            assert isinstance(value, TYPES[column.type]) or (value is None and not column.not_null), column.name
+            if column.type == "int4" and value is not None:
+                assert -(2**31) <= value < 2**31
+            if column.type == "text" and value is not None:
+                assert "\0" not in value
+                value.encode()
+            if column.type in ("json", "jsonb") and value is not None:
+                assert "\0" not in json.dumps(json.loads(value.removeprefix(b"\x01")), ensure_ascii=False)
+
+
+FIELDS = [
+    "timestamp", "time", "ts", "@timestamp", "timeUnixNano", "observed_timestamp", "observedTimeUnixNano", "traceId",
+    "span_id", "flags", "trace_flags", "severity_number", "severityText", "severity", "level", "body", "message", "msg",
+    "event", "log", "varbinds", "service.name", "service", "serviceVersion", "service_instance_id", "host", "hostname",
+    "resource", "resource_attributes", "source", "ip", "_remote_addr", "scope", "scopeName", "scope_attributes",
+    "attributes", "event_name", "id", "class_uid", "category_uid", "activity_id", "community", "zzz",
+]  # fmt: skip
+words = st.sampled_from(
+    [
+        "INFO",
+        "warn2",
+        "3",
+        "0",
+        "very high",
+        "a=b,c=d",
+        '{"a":"\\u0000"}',
+        "[1]",
+        "waf.finding",
+        "default:10.0.0.1:9",
+        " ",
+    ]
+)
+anything = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=8) | words,
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=5), inner, max_size=3),
+    max_leaves=6,
+)
+
+
+@settings(deadline=None, max_examples=300)
+@given(record=st.dictionaries(st.sampled_from(FIELDS), anything, max_size=10))
+def test_any_value_in_any_field_makes_a_row_or_poison(record: dict[str, Any]) -> None:
+    """Whatever a field of a JSON record holds, the outcome is rows or poison."""
+    check(json.dumps(record).encode())
+
+
+secret = st.sampled_from(
+    [
+        {"community": "s3cret"}, {"Community": ["s3cret"]}, [{"a": {"COMMUNITY": "s3cret"}}], '{"community":"s3cret"}',
+        '[{"\\u0063ommunity":"s3cret"}]', {"x": '{"y":{"community":"s3cret"}}'},
+    ]
+)  # fmt: skip
+
+
+@settings(deadline=None, max_examples=300)
+@given(record=st.dictionaries(st.sampled_from(FIELDS), secret | anything, max_size=8))
+def test_community_is_never_stored(record: dict[str, Any]) -> None:
+    """A community, in whatever field and however deep, is in no column."""
+    ocsf = {"class_uid": 1008, "category_uid": 1, "activity_id": 1, "id": "x"}
+    for payload in (record, {**record, "community": "s3cret"}, {**record, **ocsf}):
+        assert "s3cret" not in repr(outcome(json.dumps(payload).encode()))
+
+
+OTLP_FIELDS = [
+    "resourceLogs", "resource", "scopeLogs", "scope", "logRecords", "attributes", "key", "value", "name", "version",
+    "timeUnixNano", "severityNumber", "severityText", "body", "traceId", "flags", "stringValue", "intValue", "values",
+    "arrayValue", "kvlistValue", "bytesValue", "boolValue", "doubleValue",
+]  # fmt: skip
+
+
+def inside(inner: st.SearchStrategy[Any]) -> st.SearchStrategy[Any]:
+    return st.lists(inner, max_size=2) | st.dictionaries(st.sampled_from(OTLP_FIELDS), inner, max_size=4)
+
+
+nested = st.recursive(st.none() | st.integers() | st.text(max_size=5), inside, max_leaves=12)
+a_record = st.dictionaries(st.sampled_from(OTLP_FIELDS), nested, max_size=6)
+
+
+@settings(deadline=None, max_examples=300)
+@given(records=st.lists(a_record | nested, max_size=3), resource=nested, scope=nested)
+def test_any_value_in_an_export_in_json_makes_rows_or_poison(records: list[Any], resource: Any, scope: Any) -> None:
+    """Whatever a part of an OTLP/JSON export is, the outcome is rows or poison."""
+    groups = [{"resource": resource, "scopeLogs": [{"scope": scope, "logRecords": records}]}]
+
+    check(json.dumps({"resourceLogs": groups}).encode())
+
+
+@settings(deadline=None, max_examples=300)
+@given(payload=st.binary(max_size=200))
+def test_any_bytes_make_rows_or_poison(payload: bytes) -> None:
+    """Whatever bytes come, the outcome is rows or poison."""
+    check(payload)
+
+
+SINGLE = (DATA / "logs_otlp_protobuf" / "single.bin").read_bytes()
+
+
+@settings(deadline=None, max_examples=300)
+@given(at=st.integers(0, len(SINGLE) - 1), change=st.binary(max_size=4), gone=st.integers(0, 4))
+def test_damaged_export_makes_rows_or_poison(at: int, change: bytes, gone: int) -> None:
+    """An OTLP export with some bytes changed, added or gone makes rows or poison."""
+    check(SINGLE[:at] + change + SINGLE[at + gone :])
+
+
+@settings(deadline=None, max_examples=100)
+@given(
+    body=st.text(max_size=8), key=st.text(max_size=4), time_ns=st.integers(0, 2**64 - 1), number=st.integers(-5, 40),
+    flags=st.integers(0, 2**32 - 1), trace_id=st.binary(max_size=20),
+)  # fmt: skip
+def test_export_of_any_values_makes_one_row_a_table(
+    body: str, key: str, time_ns: int, number: int, flags: int, trace_id: bytes
+) -> None:
+    """A well-formed record makes its rows, whatever its values: U+0000, times and numbers out of range."""
+    export = ExportLogsServiceRequest()
+    record = export.resource_logs.add().scope_logs.add().log_records.add(
+        time_unix_nano=time_ns, severity_number=number, flags=flags, trace_id=trace_id
+    )  # fmt: skip
+    record.body.string_value = body
+    record.attributes.add(key=key).value.string_value = body
+    payload = export.SerializeToString()
+
+    check(payload)
+    assert len(TABLES) == len(rows_of(delivery(payload, "logs.otel")))
+
+
+short = st.none() | st.text(max_size=5)
+flat = st.fixed_dictionaries(
+    {
+        "body": st.text(min_size=1, max_size=5), "service_name": st.text(min_size=1, max_size=5),
+        "resource_attributes": st.dictionaries(st.text(max_size=3), st.text(max_size=3), max_size=2),
+    },
+    optional={
+        "timestamp": st.integers(1), "observed_time_unix_nano": st.integers(1), "severity_number": st.integers(0, 30),
+        "severity_text": short | words, "trace_id": short, "span_id": short, "trace_flags": st.integers(0, 255),
+        "event_name": short, "scope_name": short, "scope_version": short, "service_version": short,
+        "attributes": st.none() | st.dictionaries(st.text(max_size=3), st.integers(), max_size=2),
+        "scope_attributes": st.none() | st.dictionaries(st.text(max_size=3), st.integers(), max_size=2),
+    },
+)  # fmt: skip
+
+
+@settings(deadline=None, max_examples=300)
+@given(record=flat)
+def test_short_way_reads_what_the_long_way_reads(record: dict[str, Any]) -> None:
+    """A flat record says the same to the reader that takes it as it is and to the one that searches."""
+    assume(not any(v.isspace() for v in record.values() if isinstance(v, str)))
+
+    assert search(record, "logs.otel", "otel") == log_reader()(record, "logs.otel")
+
+
+@pytest.mark.parametrize("depth", [90, 200, 800, 3000])
+@pytest.mark.parametrize("field", ["body", "attributes", "community", "resource", "zzz", "id", "varbinds"])
+def test_deeply_nested_field_makes_rows_or_poison(field: str, depth: int) -> None:
+    """A field nested deeper than Python descends makes rows or poison, with secrets in it or without."""
+    for deep in (b'{"a":' * depth + b"1" + b"}" * depth, b"[" * depth + b'{"Community":"\\u0000"}' + b"]" * depth):
+        check(b'{"message":"x","%b":%b}' % (field.encode(), deep))
+        check(b'{"resourceLogs":[{"scopeLogs":[{"logRecords":[{"%b":%b}]}]}]}' % (field.encode(), deep))
