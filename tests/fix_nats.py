@@ -1,9 +1,11 @@
 """NATS servers with logins and certificates of their own, and what it takes to make those."""
 
+import asyncio
 import base64
 import datetime as dt
 import json
 import os
+import signal
 import socket
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -15,12 +17,27 @@ import trustme
 
 from eventwriter.demo.launch import Server, free_port
 from eventwriter.demo.servers import nats_binary
+from eventwriter.jetstream.connect import NatsLink
+from eventwriter.jetstream.pull import Pull, PullLimits
+
+PEOPLE: dict[str, Any] = {"authorization": {"users": [{"user": "writer", "password": "s3cret"}]}}
+"""A server's configuration with one user."""
 
 
 class NatsServer(Server):
     """A nats-server with its address."""
 
     port: int = 0
+
+    def configure(self, config: dict[str, Any]) -> None:
+        """Write its configuration, for the next start or reload."""
+        whole = {"listen": f"127.0.0.1:{self.port}", "jetstream": {"store_dir": str(self.folder)}, **config}
+        (self.folder / "nats.conf").write_text(json.dumps(whole))
+
+    def reload(self) -> None:
+        """Have it read its configuration again."""
+        assert self.process is not None
+        self.process.send_signal(signal.SIGHUP)
 
     @property
     def url(self) -> str:
@@ -39,8 +56,6 @@ def start_nats(tmp_path: Path) -> Iterator[StartNats]:
     def start(config: dict[str, Any]) -> NatsServer:
         port, folder = free_port(), tmp_path / f"nats-{len(started)}"
         folder.mkdir()
-        path = folder / "nats.conf"
-        path.write_text(json.dumps({"listen": f"127.0.0.1:{port}", "jetstream": {"store_dir": str(folder)}, **config}))
         silent = bool(config.get("tls", {}).get("handshake_first"))
 
         def ready(_pid: int) -> bool:
@@ -50,8 +65,10 @@ def start_nats(tmp_path: Path) -> Iterator[StartNats]:
             except OSError:
                 return False
 
-        server = NatsServer("nats", [str(nats_binary()), "-c", str(path)], ready, folder, 15)
+        command = [str(nats_binary()), "-c", str(folder / "nats.conf")]
+        server = NatsServer("nats", command, ready, folder, signal.SIGTERM)
         server.port = port
+        server.configure(config)
         started.append(server)
         server.start()
         return server
@@ -59,6 +76,29 @@ def start_nats(tmp_path: Path) -> Iterator[StartNats]:
     yield start
     for server in started:
         server.stop()
+
+
+def pulling(link: NatsLink, stream: str = "login") -> Pull:
+    """Return a pull from the stream's durable `d`, as a worker's."""
+
+    async def nothing() -> None:
+        pass
+
+    subject = f"$JS.API.CONSUMER.MSG.NEXT.{stream}.d"
+    return Pull(link.client, subject, PullLimits(10, 10, 2**20), lambda: 10, lambda: 0.2, nothing)
+
+
+async def until(true: Callable[[], bool], limit_s: float = 10.0) -> None:
+    """Wait until that is so."""
+    async with asyncio.timeout(limit_s):
+        while not true():  # noqa: ASYNC110  # what is watched is not ours to signal
+            await asyncio.sleep(0.01)
+
+
+def written(path: Path, text: str) -> str:
+    """Write a file and return its path."""
+    path.write_text(text)
+    return str(path)
 
 
 class Certificates:

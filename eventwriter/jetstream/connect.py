@@ -1,23 +1,27 @@
 """
-Connecting to NATS, and what its refusals mean.
+Connecting to NATS, and what it says while we are connected.
 
 nats-py retries a first connection for ever and can hang on a failed TLS
-verification, so one attempt is made here under a time limit and its causes are
-collected from the error callback; who calls decides when to try again. Once
-connected, nats-py reconnects by itself, for ever.
+verification, so here each server is tried by itself, under a time limit, and the
+reason is what the error callback hears first; who calls decides when to try again.
+Once connected, nats-py reconnects by itself, for ever, unless it is refused: then
+the connection is given up, so that the next one begins with login and certificate
+files as they are by then.
 """
 
 import asyncio
 import logging
-import ssl
-from collections.abc import Callable, Sequence
+import random
+from collections.abc import Callable
 from typing import Any
 
 import nats.errors
 
-from eventwriter.config.settings import NatsSettings, NatsTls
+from eventwriter.config.settings import NatsSettings
 from eventwriter.errors import Fatal, Retryable
 from eventwriter.jetstream.client import ShortClient
+from eventwriter.jetstream.login import login_options, tls_options
+from eventwriter.jetstream.refusals import denied, is_cut, sentence, shown, together
 
 log = logging.getLogger(__name__)
 
@@ -27,60 +31,11 @@ _PINGS_OUTSTANDING_MAX = 2
 _PENDING_BYTES_MAX = 16 * 1024 * 1024
 """Bytes nats-py may hold while it reconnects; acks of one worker never come near."""
 
+_CUTS_MAX = 3
+"""Connections cut without a word before that is the answer: a refusal and its reset race, and the reset may win."""
 
-def shown(servers: tuple[str, ...]) -> str:
-    """Return the server list for people: without user, password or token in the URLs."""
-    return ", ".join(
-        f"{scheme}{sep}{rest.rsplit('@', 1)[-1]}" for scheme, sep, rest in (s.partition("://") for s in servers)
-    )
-
-
-def tls_context(tls: NatsTls) -> ssl.SSLContext:
-    """
-    Build the TLS context; the server's certificate is always verified.
-
-    Raises:
-        Fatal: A certificate or key file cannot be read or used.
-    """
-    try:
-        context = ssl.create_default_context(ssl.Purpose.SERVER_AUTH, cafile=tls.ca_file)
-        context.minimum_version = ssl.TLSVersion.TLSv1_2
-        if tls.cert_file:
-            context.load_cert_chain(tls.cert_file, tls.key_file)
-    except (OSError, ssl.SSLError) as error:
-        files = ", ".join(str(f) for f in (tls.ca_file, tls.cert_file, tls.key_file) if f)
-        raise Fatal(
-            f"nats.tls: cannot use the certificate files {files}: {error}; check paths, permissions and PEM format"
-        ) from error
-    return context
-
-
-def sentence(error: BaseException, servers: tuple[str, ...]) -> Retryable | Fatal:
-    """Map one of nats-py's (or the socket's) exceptions to a sentence and a family."""
-    where = shown(servers)
-    text = str(error).strip().strip("'\"").removeprefix("nats: ") or type(error).__name__
-    if isinstance(error, nats.errors.AuthorizationError) or "authorization violation" in text.lower():
-        return Fatal(
-            f"NATS at {where} refused the login: check nats.user/password, token, creds_file or nkey_seed_file"
-        )
-    if isinstance(error, nats.errors.InvalidUserCredentialsError):
-        return Fatal(f"NATS credentials cannot be used: {text}; check nats.creds_file or nats.nkey_seed_file")
-    if isinstance(error, ssl.SSLError):
-        return Fatal(f"TLS to NATS at {where} failed: {text}; check nats.tls.ca_file, cert_file and server_name")
-    if isinstance(error, nats.errors.SecureConnRequiredError | nats.errors.SecureConnWantedError):
-        return Fatal(f"NATS at {where}: {text}; set or remove nats.tls")
-    return Retryable(f"cannot reach NATS at {where}: {text}")
-
-
-def decisive(causes: Sequence[BaseException], servers: tuple[str, ...]) -> BaseException:
-    """
-    Return which of one attempt's causes to tell: a refusal before an outage, the newest of its family.
-
-    A server that refuses a login says so and closes at once, often with a reset
-    of the connection, which then arrives as one cause more.
-    """
-    refusals = [cause for cause in causes if isinstance(sentence(cause, servers), Fatal)]
-    return (refusals or causes)[-1]
+_CANCEL_TRIES = 20
+"""nats-py swallows a cancellation in some places, and goes on."""
 
 
 class NatsLink:
@@ -97,7 +52,11 @@ class NatsLink:
         self.reconnects = 0
         self.last_error: str | None = None
         self.on_reconnect: Callable[[], None] | None = None
+        self._where = settings.servers
         self._causes: list[BaseException] = []
+        self._told = asyncio.Event()
+        self._refused = self._closing = self._stood = False
+        self._closer: asyncio.Future[None] | None = None
 
     @property
     def connected(self) -> bool:
@@ -106,34 +65,75 @@ class NatsLink:
 
     async def connect(self) -> None:
         """
-        Make one attempt, under `connect_timeout_s`.
+        Try each server once, in random order, for at most `connect_timeout_s` each.
 
         Raises:
             Retryable: Nobody answers, or the answer is not NATS.
-            Fatal: The login or the certificate is refused.
+            Fatal: The login or the certificate is refused, or a file of ours cannot be used.
         """
-        settings = self._settings
+        servers = self._settings.servers
         options = self._options()
-        attempt = asyncio.ensure_future(self.client.connect(servers=list(settings.servers), **options))
-        limit_s = settings.connect_timeout_s
-        waited_s = 0.0
-        # The causes arrive by callback while nats-py goes on trying: leave at the first full round of refusals.
-        while not attempt.done() and waited_s < limit_s and len(self._causes) < len(settings.servers):
-            await asyncio.wait({attempt}, timeout=0.05)
-            waited_s += 0.05
-        if attempt.done() and not attempt.cancelled() and attempt.exception() is None:
-            return
-        last = attempt.exception() if attempt.done() and not attempt.cancelled() else None
-        attempt.cancel()
+        refusals: list[Retryable | Fatal] = []
+        for server in random.sample(servers, len(servers)):
+            cause = await self._attempt(server, options)
+            if cause is None:
+                self._where, self._stood = servers, True
+                self.client.know([other for other in servers if other != server])
+                return
+            refusals.append(sentence(cause, (server,)))
+        raise together(refusals)
+
+    async def _attempt(self, server: str, options: dict[str, Any]) -> BaseException | None:
+        """Return None where the connection stands, else the cause."""
+        limit_s = self._settings.connect_timeout_s
+        self._where = (server,)
+        self._begin_again()
+        secure = self._settings.tls is not None or server.startswith("tls://")
+        self.client = client = ShortClient(secure, bool(self._settings.tls and self._settings.tls.cert_file))
+        attempt = asyncio.ensure_future(client.connect(servers=[server], **options))
+        attempt.add_done_callback(self._look)
+        try:
+            async with asyncio.timeout(limit_s):
+                await self._told.wait()
+        except TimeoutError:
+            pass
+        finally:
+            if not client.is_connected:
+                await self._abandon(attempt)
+        if client.is_connected:
+            return None
+        failed = attempt.exception() if attempt.done() and not attempt.cancelled() else None
+        causes = [*self._causes, *([failed] if failed else [])]
+        telling = [cause for cause in causes if not is_cut(cause)]
+        cause = next(iter(telling + causes), None)
+        return self._silence() if cause is None or isinstance(cause, TimeoutError) else cause
+
+    def _silence(self) -> TimeoutError:
+        tls = self._settings.tls
+        hint = " (nats.tls.handshake_first is set; has the server it too?)" if tls and tls.handshake_first else ""
+        return TimeoutError(f"no answer within {self._settings.connect_timeout_s:g} s{hint}")
+
+    def _look(self, attempt: "asyncio.Future[None]") -> None:
+        # A connection that is cut in the middle of the handshake can look like a success: more is to come then.
+        if attempt.cancelled() or attempt.exception() or self.client.is_connected:
+            self._told.set()
+
+    async def _abandon(self, attempt: "asyncio.Future[None]") -> None:
+        for _ in range(_CANCEL_TRIES):
+            attempt.cancel()
+            await asyncio.wait((attempt,), timeout=0.05)
+            if attempt.done():
+                break
         await self.close()
-        causes = [*self._causes, last] if last else self._causes
-        cause = decisive(causes or [TimeoutError(f"no answer within {limit_s:g} s")], settings.servers)
-        raise sentence(cause, settings.servers) from cause
+        self.client.drop()
 
     async def close(self) -> None:
         """Close without ceremony; what is unacknowledged is delivered again."""
+        self._closing = True
         try:
             await asyncio.wait_for(self.client.close(), 2.0)
+        except AssertionError:
+            log.debug("nothing to close: never connected")
         except (TimeoutError, nats.errors.Error, OSError):
             log.debug("closing NATS failed", exc_info=True)
 
@@ -144,6 +144,7 @@ class NatsLink:
             "error_cb": self._on_error,
             "reconnected_cb": self._on_reconnected,
             "disconnected_cb": self._on_disconnected,
+            "closed_cb": self._on_closed,
             "connect_timeout": settings.connect_timeout_s,
             "max_reconnect_attempts": -1,
             "reconnect_time_wait": settings.reconnect_wait_s,
@@ -153,33 +154,49 @@ class NatsLink:
         }
         if settings.inbox_prefix:
             options["inbox_prefix"] = settings.inbox_prefix
-        if settings.tls is not None:
-            options["tls"] = tls_context(settings.tls)
-            options["tls_handshake_first"] = settings.tls.handshake_first
-            if settings.tls.server_name:
-                options["tls_hostname"] = settings.tls.server_name
-        if settings.creds_file:
-            options["user_credentials"] = settings.creds_file
-        elif settings.nkey_seed_file:
-            options["nkeys_seed"] = settings.nkey_seed_file
-        elif settings.user:
-            # Read anew at every connect: a rotated password file is picked up by the next reconnect.
-            options["user"] = settings.user
-            options["password"] = lambda: settings.read_password() or ""
-        elif settings.read_token() is not None:
-            options["token"] = lambda: settings.read_token() or ""
-        return options
+        return options | tls_options(settings) | login_options(settings)
+
+    def _begin_again(self) -> None:
+        """Forget what an earlier outage was about."""
+        self._causes.clear()
+        self._told = asyncio.Event()
+        self._refused = self._closing = self._stood = False
 
     async def _on_error(self, error: BaseException) -> None:
+        if what := denied(error):
+            self._say(self.client.deny(what))
+            return
         self._causes.append(error)
         del self._causes[:-16]
-        self.last_error = str(sentence(error, self._settings.servers))
-        log.warning("nats error", extra={"error": self.last_error})
+        if not is_cut(error) or len(self._causes) >= _CUTS_MAX:
+            self._told.set()
+        refusal = sentence(error, self._where)
+        if isinstance(refusal, Fatal):
+            self._refused = True
+            self._say(str(refusal))
+            if self._stood and not self.client.is_connected:
+                self._closer = asyncio.ensure_future(self.close())
+        elif not self._refused:
+            # Else this is the refusal's consequence, and would hide it.
+            self._say(str(refusal))
+
+    def _say(self, text: str) -> None:
+        if text != self.last_error:
+            log.warning("nats error", extra={"error": text})
+        self.last_error = text
 
     async def _on_disconnected(self) -> None:
-        log.warning("nats disconnected", extra={"servers": shown(self._settings.servers)})
+        if not self._closing:
+            self._causes.clear()
+            log.warning("nats disconnected", extra={"servers": shown(self._where)})
+
+    async def _on_closed(self) -> None:
+        if not self._closing and self.client.last_error is not None:
+            self._say(str(sentence(self.client.last_error, self._where)))
 
     async def _on_reconnected(self) -> None:
+        self._told.set()
+        self._refused = False
         self.reconnects += 1
         log.info(
             "nats reconnected",

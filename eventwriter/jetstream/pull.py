@@ -18,7 +18,7 @@ from nats.aio.msg import Msg
 from nats.aio.subscription import Subscription
 
 from eventwriter import clock
-from eventwriter.errors import EventwriterError, Fatal
+from eventwriter.errors import EventwriterError, Fatal, Retryable
 from eventwriter.jetstream.ack_subject import message_from, pending_of
 from eventwriter.jetstream.client import Delivery, ShortClient
 from eventwriter.jetstream.credit import Credit, Ended, limit_in, meaning
@@ -80,6 +80,8 @@ class Pull:
         on_renew: Callable[[], Awaitable[None]],
     ) -> None:
         self._client = client
+        client.subjects.add(subject)
+        client.denied = None
         self._subject = subject
         self._room = room
         self._patience_s = patience_s
@@ -119,7 +121,8 @@ class Pull:
 
         Raises:
             ConsumerLost: The consumer is gone.
-            Fatal: The server will never serve these requests.
+            Fatal: The server will never serve these requests, or denies us a permission.
+            Retryable: The connection is closed for good; another one is needed.
         """
         while True:
             if self._draining:
@@ -219,7 +222,15 @@ class Pull:
         self._renew = True
 
     def _watch(self) -> None:
-        """Two idle heartbeats missing mean that the requests are lost, whatever the reason."""
+        """
+        See why nothing comes.
+
+        Two idle heartbeats missing mean that the requests are lost, whatever the reason.
+        """
+        if self._client.is_closed:
+            raise Retryable("NATS has closed the connection; connecting anew")
+        if self._client.denied:
+            raise Fatal(self._client.denied)
         silent_s = clock.monotonic_s() - self._heard_s
         if self._credit.outstanding and silent_s > 2 * self._heartbeat_s + 1.0 and self._client.is_connected:
             log.warning("idle heartbeats missing; asking again", extra={"silent_s": round(silent_s, 1)})

@@ -1,18 +1,18 @@
-"""Logging in to NATS by every way that the configuration offers, and the words where it is refused."""
+"""Logging in to NATS by every way that the configuration offers, at first and again after an outage."""
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import nkeys
 import pytest
-from fix_nats import Certificates, StartNats, new_key, operator_mode, public
+from fix_nats import PEOPLE, Certificates, StartNats, new_key, operator_mode, public, pulling, until, written
 
 from eventwriter.config.settings import NatsSettings, NatsTls
-from eventwriter.errors import EventwriterError, Fatal, Retryable
+from eventwriter.errors import Fatal, Retryable
 from eventwriter.jetstream.api import JetStreamApi, stream_state
 from eventwriter.jetstream.connect import NatsLink
 from eventwriter.jetstream.consumer import ConsumerWish, ensure
-from eventwriter.jetstream.pull import Pull, PullLimits
 
 
 async def carried(settings: NatsSettings) -> list[bytes]:
@@ -28,17 +28,7 @@ async def carried(settings: NatsSettings) -> list[bytes]:
         assert 3 == (await stream_state(api, "login")).last_seq
         await ensure(api, ConsumerWish("login", "d", ("login.>",), 60.0, 100), None)
 
-        async def nothing() -> None:
-            pass
-
-        pull = Pull(
-            link.client,
-            "$JS.API.CONSUMER.MSG.NEXT.login.d",
-            PullLimits(10, 10, 2**20),
-            lambda: 10,
-            lambda: 1.0,
-            nothing,
-        )
+        pull = pulling(link)
         payloads: list[bytes] = []
         async for messages in pull.lists():
             payloads += [m.payload for m in messages]
@@ -50,24 +40,6 @@ async def carried(settings: NatsSettings) -> list[bytes]:
         await link.close()
 
 
-async def refused(settings: NatsSettings) -> EventwriterError:
-    """Return what a refused login raises."""
-    link = NatsLink(settings, "test")
-    try:
-        await link.connect()
-    except EventwriterError as error:
-        return error
-    finally:
-        await link.close()
-    raise AssertionError("the login was accepted")
-
-
-def written(path: Path, text: str) -> str:
-    path.write_text(text)
-    return str(path)
-
-
-PEOPLE = {"authorization": {"users": [{"user": "writer", "password": "s3cret"}]}}
 THREE = [b"0", b"1", b"2"]
 
 
@@ -161,111 +133,97 @@ async def test_certificate_as_login(start_nats: StartNats, certificates: Certifi
     assert THREE == await carried(NatsSettings(servers=(server.url,), tls=mutual))
 
 
-@pytest.mark.parametrize(
-    "login",
-    [{}, {"user": "writer", "password": "wrong"}, {"token": "wrong"}],
-    ids=["no login", "wrong password", "token where a user is wanted"],
-)
-async def test_refused_login(start_nats: StartNats, login: dict[str, Any]) -> None:
-    """A refused login is one sentence with the server and the keys to look at, and is not retried as an outage."""
-    server = start_nats(PEOPLE)
-
-    error = await refused(NatsSettings(servers=(server.url,), **login))
-
-    assert isinstance(error, Fatal)
-    assert f"NATS at {server.url} refused the login: check nats.user/password" in str(error)
-    assert "wrong" not in str(error)
-
-
-@pytest.mark.parametrize("case", ["unknown authority", "expired", "another name"])
-async def test_certificate_that_does_not_verify(
-    start_nats: StartNats, certificates: Certificates, tmp_path: Path, case: str
+@pytest.mark.parametrize("spoilt", ["refuses us", "certificate of somebody else"])
+async def test_one_good_server_is_enough(
+    start_nats: StartNats, certificates: Certificates, tmp_path: Path, spoilt: str
 ) -> None:
-    """A server whose certificate does not verify is refused with the reason, within the connect timeout."""
-    name, days = ("nats.example", 1) if case == "another name" else ("localhost", -1 if case == "expired" else 1)
-    cert_file, key_file = certificates.issue(name, days=days)
-    server = start_nats({"tls": {"cert_file": cert_file, "key_file": key_file}})
-    ca_file = Certificates(tmp_path / "others").ca_file if case == "unknown authority" else certificates.ca_file
-
-    error = await refused(NatsSettings(servers=(server.url,), tls=NatsTls(ca_file=ca_file), connect_timeout=5))
-
-    words = {"unknown authority": "certificate verify failed", "expired": "expired", "another name": "mismatch"}
-    assert isinstance(error, Fatal)
-    assert "TLS to NATS at" in str(error)
-    assert words[case] in str(error)
-
-
-async def test_missing_client_certificate(start_nats: StartNats, certificates: Certificates) -> None:
-    """A server that wants our certificate refuses us without one, in a sentence that names TLS."""
+    """Whichever server is tried first, one that takes us is found beside one that does not."""
     cert_file, key_file = certificates.issue("localhost")
-    tls = {"cert_file": cert_file, "key_file": key_file, "ca_file": certificates.ca_file, "verify": True}
-    server = start_nats({"tls": tls})
-
-    error = await refused(
-        NatsSettings(servers=(server.url,), tls=NatsTls(ca_file=certificates.ca_file), connect_timeout=3)
+    tls = {"cert_file": cert_file, "key_file": key_file}
+    others = Certificates(tmp_path / "others").issue("localhost")
+    bad: dict[str, Any] = (
+        {"tls": tls, **PEOPLE} if spoilt == "refuses us" else {"tls": {"cert_file": others[0], "key_file": others[1]}}
     )
+    servers = (start_nats(bad).url, start_nats({"tls": tls}).url)
+    settings = NatsSettings(servers=servers, tls=NatsTls(ca_file=certificates.ca_file), connect_timeout=5)
 
-    assert "nats.tls" in str(error)
-    assert "cert_file" in str(error)
-
-
-async def test_tls_wanted_by_one_side_only(start_nats: StartNats, certificates: Certificates) -> None:
-    """TLS that only one side wants is refused with the key to set or remove."""
-    cert_file, key_file = certificates.issue("localhost")
-    secured = start_nats({"tls": {"cert_file": cert_file, "key_file": key_file}})
-    plain = start_nats({})
-    tls = NatsTls(ca_file=certificates.ca_file)
-
-    without = await refused(NatsSettings(servers=(secured.url,), connect_timeout=3))
-    needless = await refused(NatsSettings(servers=(plain.url,), tls=tls, connect_timeout=3))
-
-    assert "nats.tls" in str(without)
-    assert "nats.tls" in str(needless)
-
-
-async def test_permission_to_ask_is_missing(start_nats: StartNats) -> None:
-    """An account that may not use JetStream's API is told so in a sentence, not by a hang."""
-    user = {"user": "writer", "password": "s3cret", "permissions": {"publish": {"deny": ["$JS.API.>"]}}}
-    server = start_nats({"authorization": {"users": [user]}})
-    link = NatsLink(NatsSettings(servers=(server.url,), user="writer", password="s3cret"), "test")
-    await link.connect()
-    try:
-        with pytest.raises(Retryable, match="permission"):
-            await stream_state(JetStreamApi(link.client), "login")
-        assert "permissions violation" in str(link.last_error).lower()
-    finally:
+    for _ in range(8):
+        link = NatsLink(settings, "test")
+        await link.connect()
+        assert link.connected
+        assert {s.removeprefix("nats://") for s in servers} == {s.netloc for s in link.client.servers}
         await link.close()
 
 
-async def test_nobody_there() -> None:
-    """An address where nobody listens is an outage, said with the address."""
-    error = await refused(NatsSettings(servers=("nats://u:s3cret@127.0.0.1:1",), connect_timeout=2))
-
-    assert isinstance(error, Retryable)
-    assert "cannot reach NATS at nats://127.0.0.1:1" in str(error)
-    assert "s3cret" not in str(error)
+def by_password(folder: Path) -> tuple[dict[str, Any], Path, dict[str, Any]]:
+    path = folder / "pw"
+    path.write_text("s3cret\n")
+    return PEOPLE, path, {"user": "writer", "password_file": str(path)}
 
 
-@pytest.mark.parametrize(
-    ("login", "words"),
-    [
-        ({"creds_file": "{folder}/none.creds"}, "none.creds"),
-        ({"nkey_seed_file": "{folder}/none.nk"}, "none.nk"),
-        ({"creds_file": "{folder}/garbage"}, "garbage"),
-        ({"nkey_seed_file": "{folder}/garbage"}, "garbage"),
-        ({"tls": {"ca_file": "{folder}/none.pem"}}, "none.pem"),
-        ({"tls": {"ca_file": "{folder}/garbage"}}, "garbage"),
-    ],
-)
-async def test_file_that_cannot_be_used(
-    start_nats: StartNats, tmp_path: Path, login: dict[str, Any], words: str
+def by_creds(folder: Path) -> tuple[dict[str, Any], Path, dict[str, Any]]:
+    config, path = operator_mode(folder)
+    return config, path, {"creds_file": str(path)}
+
+
+@pytest.mark.parametrize("way", [by_password, by_creds])
+@pytest.mark.parametrize("spoil", [Path.unlink, lambda path: path.write_text("")], ids=["missing", "empty"])
+async def test_secret_file_is_spoilt_during_an_outage(
+    start_nats: StartNats, tmp_path: Path, way: Callable[..., Any], spoil: Callable[[Path], Any]
 ) -> None:
-    """A login or certificate file that is missing or garbage is named."""
-    (tmp_path / "garbage").write_text("garbage\n")
+    """A secret's file that cannot be used at a reconnect is named, and the connection given up for a new one."""
+    config, path, login = way(tmp_path)
+    server = start_nats(config)
+    link = NatsLink(NatsSettings(servers=(server.url,), reconnect_wait=0.02, **login), "test")
+    await link.connect()
+    text = path.read_text()
+
+    spoil(path)
+    server.restart()
+
+    await until(lambda: link.client.is_closed)
+    assert str(path) in str(link.last_error)
+    path.write_text(text)
+    await link.connect()
+    assert link.connected
+    await link.close()
+
+
+async def test_password_rotated_during_an_outage(start_nats: StartNats, tmp_path: Path) -> None:
+    """A reconnect reads the password file anew: both sides may change while the connection is down."""
     server = start_nats(PEOPLE)
-    text = str(login).replace("{folder}", str(tmp_path))
+    path = tmp_path / "pw"
+    settings = NatsSettings(
+        servers=(server.url,), user="writer", password_file=written(path, "s3cret"), reconnect_wait=0.02
+    )
+    link = NatsLink(settings, "test")
+    await link.connect()
 
-    error = await refused(NatsSettings.model_validate({"servers": (server.url,), "connect_timeout": 3, **eval(text)}))
+    server.stop()
+    written(path, "n3w")
+    server.configure({"authorization": {"users": [{"user": "writer", "password": "n3w"}]}})
+    server.start()
 
-    assert isinstance(error, Fatal)
-    assert words in str(error)
+    await until(lambda: link.reconnects == 1)
+    assert link.connected
+    await link.close()
+
+
+async def test_user_is_removed_while_connected(start_nats: StartNats) -> None:
+    """A server that throws us out ends the pull, so that the next connection says what is wrong."""
+    server = start_nats(PEOPLE)
+    settings = NatsSettings(servers=(server.url,), user="writer", password="s3cret", reconnect_wait=0.02)
+    link = NatsLink(settings, "test")
+    await link.connect()
+    await link.client.jetstream().add_stream(name="login", subjects=["login.>"])
+    await ensure(JetStreamApi(link.client), ConsumerWish("login", "d", ("login.>",), 60.0, 100), None)
+    pull = pulling(link)
+
+    server.configure({"authorization": {"users": [{"user": "other", "password": "x"}]}})
+    server.reload()
+
+    with pytest.raises(Retryable, match="has closed the connection"):
+        async for _ in pull.lists():
+            pass
+    assert "refused the login" in str(link.last_error)
+    await link.close()
