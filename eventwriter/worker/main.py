@@ -118,8 +118,8 @@ class Worker:
             raise Retryable(self.nats.last_error or "NATS is away; reconnecting")
         # A client that gave up, or never came up, is not used again.
         self.nats = NatsLink(self.settings.nats, f"eventwriter {self.slot}")
-        self.wiring.use(self.nats)
         await self.nats.connect()
+        self.wiring.use(self.nats)
 
     def _hear(self) -> None:
         for command in heartbeat.commands(self.parent):
@@ -170,7 +170,7 @@ class Worker:
             return
         try:
             info = await consumer_info(self.wiring.api, self.wiring.stream.stream_name, self.wiring.durable)
-        except Retryable as error:
+        except (Retryable, Fatal) as error:
             log.debug("consumer not described", extra={"error": str(error)})
             return
         if info is not None:
