@@ -7,7 +7,9 @@ broken one does not take the others with it.
 
 import importlib
 import os
+import shutil
 import sys
+import textwrap
 from collections.abc import Mapping, Sequence
 
 import click
@@ -110,7 +112,12 @@ def tell(error: ConfigError, name: str) -> None:
     if error.source:
         click.echo(f"{name}: {error.source} cannot be used, {count} mistake{'s' if count > 1 else ''}:", err=True)
     for mistake in error.mistakes:
-        click.echo(f"  {mistake}" if error.source else f"{name}: {mistake}", err=True)
+        line = f"  {mistake}" if error.source else f"{name}: {mistake}"
+        # One line each for whatever reads them; a person's terminal would break them within words.
+        width = shutil.get_terminal_size().columns if sys.stderr.isatty() else 0
+        click.echo(
+            textwrap.fill(line, width, subsequent_indent="    ", break_on_hyphens=False) if width else line, err=True
+        )
 
 
 def main() -> None:

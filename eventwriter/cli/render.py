@@ -44,8 +44,7 @@ def header(picture: Picture) -> list[Text]:
     if picture["reason"]:
         lines.append(Text(picture["reason"], COLOURS[status]))
     for name, server, where in (("NATS", picture["nats"], "url"), ("PostgreSQL", picture["postgres"], "target")):
-        state = ("connected", "green") if server["connected"] else ("not connected", "red")
-        lines.append(Text.assemble(f"{name:<11}", state, f"  {server[where] or NONE}"))
+        lines.append(Text.assemble(f"{name:<11}", connected(server), f"  {server[where] or NONE}"))
     lines.append(
         Text(
             f"{'total':<11}{number(totals['messages_total'])} messages ({rate(totals['messages_per_s'])}/s), "
@@ -59,6 +58,15 @@ def header(picture: Picture) -> list[Text]:
         )
     )
     return lines
+
+
+def connected(server: Picture) -> tuple[str, str]:
+    """Say whether the workers have their connections; one that only just starts is no outage."""
+    if server["connected"]:
+        return "connected", "green"
+    if server.get("workers_connected"):
+        return f"{server['workers_connected']} of {server['workers']} workers connected", "yellow"
+    return "not connected", "red"
 
 
 def narrow(slots: list[Picture]) -> Group:

@@ -200,8 +200,13 @@ def server(pictures: list[dict[str, Any]], connected: str, name: str, key: str) 
     """Sum up one server over the slots: connected when every worker that lives is."""
     living = [picture for picture in pictures if picture["state"] in ALIVE]
     names = sorted({picture[name] for picture in living if picture[name]})
-    is_connected = bool(living) and all(picture[connected] for picture in living)
-    return {"connected": is_connected, key: ", ".join(names) or None}
+    count = sum(bool(picture[connected]) for picture in living)
+    return {
+        "connected": bool(living) and count == len(living),
+        "workers": len(living),
+        "workers_connected": count,
+        key: ", ".join(names) or None,
+    }
 
 
 def totals(pictures: list[dict[str, Any]]) -> dict[str, Any]:

@@ -23,8 +23,11 @@ def picture(*slots: dict[str, Any], **fields: Any) -> dict[str, Any]:
     """Return a snapshot."""
     return {
         "status": "degraded", "reason": None, "version": "1.2.3", "pid": 1, "uptime_s": 5.0,
-        "nats": {"connected": True, "url": "nats://127.0.0.1:4222"},
-        "postgres": {"connected": False, "target": "127.0.0.1:5432/serviceradar as writer"},
+        "nats": {"connected": True, "workers": 3, "workers_connected": 3, "url": "nats://127.0.0.1:4222"},
+        "postgres": {
+            "connected": False, "workers": 3, "workers_connected": 0,
+            "target": "127.0.0.1:5432/serviceradar as writer",
+        },
         "totals": {"messages_total": 1234567, "messages_per_s": 0.0, "rows_total": 7, "rows_per_s": 3.25,
                    "dead_letters_total": 0, "lag_messages": None, "restarts": 2},
         "slots": list(slots), **fields,
@@ -74,6 +77,13 @@ def test_header_says_what_is_known_and_what_not() -> None:
     assert "PostgreSQL not connected  127.0.0.1:5432/serviceradar as writer" == lines[3]
     assert "total      1,234,567 messages (0/s), 7 rows (3.2/s)" == lines[4]
     assert "           0 dead letters, – waiting, 2 restarts" == lines[5]
+
+
+def test_worker_that_only_starts_is_no_outage() -> None:
+    """Where some workers have their connection, the header says how many."""
+    some = {"connected": False, "workers": 3, "workers_connected": 2, "url": "nats://h:4222"}
+
+    assert "NATS       2 of 3 workers connected  nats://h:4222" == drawn(picture(nats=some), 80)[1]
 
 
 def test_waiting_worker_says_so() -> None:

@@ -156,7 +156,7 @@ def test_snapshot_is_json_with_all_that_readers_rely_on() -> None:
     picture = json.loads(json.dumps(snapshot(NOW_S, DAEMON, [running, failed])))
 
     assert ("failing", 42, 60.0) == (picture["status"], picture["pid"], picture["uptime_s"])
-    assert {"connected": True, "url": "nats://n:4222"} == picture["nats"]
+    assert {"connected": True, "workers": 1, "workers_connected": 1, "url": "nats://n:4222"} == picture["nats"]
     assert (7, 3, 0.5) == tuple(picture["totals"][key] for key in ("rows_total", "lag_messages", "lag_s"))
     for key in ("name", "state", "lag_messages", "lag_s", "rows_total", "dead_letters_total", "restarts", "last_error"):
         assert key in picture["slots"][0]
