@@ -111,12 +111,15 @@ def cleaned(value: str) -> str:
 
 def attributes(pairs: Iterable[KeyValue]) -> dict[str, Any]:
     """Return protobuf attributes as a dict; of a key that occurs twice, the last one."""
-    # Hot: several attributes to a record. Nearly all are non-empty text, which is read without a call.
+    # Hot: several attributes to a record. Most are text, then integers: read without a call where they are not empty.
     found: dict[str, Any] = {}
     for pair in pairs:
         value = pair.value
         word = value.string_value
-        found[pair.key] = plain(value) if not word or "\0" in word else word
+        if word:
+            found[pair.key] = word if "\0" not in word else clean_text(word)
+        else:
+            found[pair.key] = value.int_value or plain(value)
     if "\0" in "".join(found):
         return {clean_text(key): value for key, value in found.items()}
     return found

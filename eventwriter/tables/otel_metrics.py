@@ -7,6 +7,7 @@ data points. Its text columns hold '' where there is nothing, as its rollups exp
 Source: OpenTelemetry metrics data model; UCUM for the units of time.
 """
 
+from collections.abc import Sequence
 from typing import Any
 
 from eventwriter.errors import Poison
@@ -14,7 +15,15 @@ from eventwriter.formats.fields import INT8, boolean, instant_us, integer, numbe
 from eventwriter.formats.plain_json import dumps_sorted
 from eventwriter.model import Message, Record
 from eventwriter.tables.otel_series import series_maker
-from eventwriter.tables.scalars import POSTGRES_EPOCH_US, redacted_json, redacted_jsonb, redacted_text, timestamp
+from eventwriter.tables.scalars import (
+    LATEST_NS,
+    NANOSECONDS_FROM,
+    POSTGRES_EPOCH_US,
+    redacted_json,
+    redacted_jsonb,
+    redacted_text,
+    timestamp,
+)
 from eventwriter.tables.table import Build, Column, Row, RowBuilder, Table
 
 _UNITS = {
@@ -35,8 +44,8 @@ _SHOWN = (
     ("level", ("level",)),
 )
 """Columns and the attributes of a data point that are shown in them."""
-_NOT_SHOWN = frozenset(key for _, keys in _SHOWN for key in keys).isdisjoint
-_NOTHING_SHOWN = ("",) * len(_SHOWN)
+_PLACES = {key: place for place, (_, keys) in enumerate(_SHOWN) for key in keys}
+_NEWER = {older: newer for _, (newer, *rest) in _SHOWN for older in rest}
 
 _NO_ATTRIBUTES = b"{}"
 
@@ -55,18 +64,21 @@ def builder(build: Build) -> RowBuilder:
         nonlocal resource, resource_json
         get = record.get
         value, total = get("value"), get("sum")
-        if value.__class__ is not float:
+        if value is not None and value.__class__ is not float:
             value = _measured(value)
-        if total.__class__ is not float:
+        if total is not None and total.__class__ is not float:
             total = number(total)
         if get("is_point"):
-            shown, durations = _shown(get("attributes")), _durations_of_point(record, value, total, number_to_duration)
+            shown, durations = (
+                _shown(record["attributes"]),
+                _durations_of_point(record, value, total, number_to_duration),
+            )
         else:
-            shown = tuple([as_text(get(column)) or "" for column, _ in _SHOWN])
+            shown = [as_text(get(column)) or "" for column, _ in _SHOWN]
             durations = _durations(get("duration_ms"), get("duration_seconds"))
         if (one := get("resource_attributes")) is not resource:
             resource, resource_json = one, as_json(one)
-        count, attributes = get("count"), as_sorted(get("attributes"))
+        count, least, most, attributes = get("count"), get("min"), get("max"), as_sorted(get("attributes"))
         scope_name, scope_version = as_text(get("scope_name")), as_text(get("scope_version"))
         when, span_id = timestamp(get("timestamp"), message, tally), get("span_id") or ""
         service, name = as_text(get("service_name")) or "", as_text(get("span_name")) or ""
@@ -91,8 +103,8 @@ def builder(build: Build) -> RowBuilder:
             value,
             None if count is None else integer(count, INT8, tally),
             total,
-            number(get("min")),
-            number(get("max")),
+            least if least is None or least.__class__ is float else number(least),
+            most if most is None or most.__class__ is float else number(most),
             as_json(get("buckets")),
             as_json(get("quantiles")),
             attributes,
@@ -108,19 +120,26 @@ def builder(build: Build) -> RowBuilder:
     return row
 
 
-def _measured(value: Any) -> float | None:
+def _measured(value: Any) -> float:
     """Return the measurement; it is what the record is about, so nothing is put in its place."""
     found = number(value)
-    if found is None and value is not None:
+    if found is None:
         raise Poison("bad_value", f"value {text(value)!r} is no number: it is the measurement itself")
     return found
 
 
-def _shown(attributes: Any) -> tuple[str, ...]:
-    if _NOT_SHOWN(attributes):
-        return _NOTHING_SHOWN
-    get = attributes.get
-    return tuple([text(next((get(key) for key in keys if get(key) is not None), "")) or "" for _, keys in _SHOWN])
+def _shown(attributes: Record) -> Sequence[str]:
+    """Return what `_SHOWN` shows of a point's attributes."""
+    # Hot: once per data point; most points have none or few of them.
+    shown = [""] * len(_SHOWN)
+    for key, value in attributes.items():
+        place = _PLACES.get(key)
+        if place is None or value is None:
+            continue
+        newer = _NEWER.get(key)
+        if newer is None or attributes.get(newer) is None:
+            shown[place] = value if value.__class__ is str else text(value) or ""
+    return shown
 
 
 def _durations_of_point(
@@ -154,6 +173,8 @@ def _durations(given_ms: Any, given_s: Any) -> tuple[float | None, float | None]
 
 
 def _start(value: Any) -> int | None:
+    if value.__class__ is int and NANOSECONDS_FROM <= value < LATEST_NS:
+        return value // 1000 - POSTGRES_EPOCH_US
     us = instant_us(value)
     return None if us is None else us - POSTGRES_EPOCH_US
 

@@ -6,13 +6,18 @@ Source: OpenTelemetry trace data model.
 
 from typing import Any
 
-from eventwriter.formats.fields import INT4, INT8, LATEST_US, instant_us, integer
+from eventwriter.formats.fields import INT4, INT8, instant_us, integer
 from eventwriter.model import Message, Record, Tally
-from eventwriter.tables.scalars import POSTGRES_EPOCH_US, redacted_json, redacted_text, timestamp
+from eventwriter.tables.scalars import (
+    LATEST_NS,
+    NANOSECONDS_FROM,
+    POSTGRES_EPOCH_US,
+    redacted_json,
+    redacted_text,
+    timestamp,
+)
 from eventwriter.tables.table import Build, Column, Row, RowBuilder, Table
 
-_LATEST_NS, _SOON_NS = LATEST_US * 1000, 10**17
-"""Integers from here up to the latest instant are nanoseconds."""
 _NO_LIST = b"[]"
 
 
@@ -33,12 +38,12 @@ def builder(build: Build) -> RowBuilder:
             get("kind"),
             get("status_code"),
         )
-        if start.__class__ is int and _SOON_NS <= start < _LATEST_NS:
+        if start.__class__ is int and NANOSECONDS_FROM <= start < LATEST_NS:
             when = start // 1000 - POSTGRES_EPOCH_US
         else:
             when = _when(start, get("timestamp"), message, tally)
             start = integer(start, INT8, tally)
-        if not (end.__class__ is int and 0 <= end < _LATEST_NS):
+        if not (end.__class__ is int and 0 <= end < LATEST_NS):
             end = integer(end, INT8, tally)
         if not (kind.__class__ is int and 0 <= kind < 6):
             kind = integer(kind, INT4, tally)

@@ -15,7 +15,9 @@ from eventwriter.model import Message, Tally
 
 POSTGRES_EPOCH_US = 946_684_800_000_000
 """2000-01-01 UTC: microseconds since 1970."""
-_LATEST_MS, _LATEST_NS = LATEST_US // 1000, LATEST_US * 1000
+_LATEST_MS, LATEST_NS = LATEST_US // 1000, LATEST_US * 1000
+NANOSECONDS_FROM = 10**17
+"""Integers from here up to `LATEST_NS` are instants in nanoseconds."""
 
 EMPTY_OBJECT, EMPTY_LIST = b"\x01{}", b"\x01[]"
 """jsonb's `{}` and `[]`."""
@@ -32,7 +34,7 @@ def timestamp(value: Any, message: Message, tally: Tally) -> int:
     if value.__class__ is int:
         if 100_000_000_000_000 <= value < LATEST_US:
             return value - POSTGRES_EPOCH_US
-        if 100_000_000_000_000_000 <= value < _LATEST_NS:
+        if NANOSECONDS_FROM <= value < LATEST_NS:
             return value // 1000 - POSTGRES_EPOCH_US
         if 100_000_000_000 <= value < _LATEST_MS:
             return value * 1000 - POSTGRES_EPOCH_US
@@ -95,7 +97,7 @@ def redacted_text(redact: frozenset[str]) -> Callable[[Any], str | None]:
     def make(value: Any) -> str | None:
         # Hot: once per text column.
         if value.__class__ is not str:
-            return text(without(value, redact))
+            return None if value is None else text(without(value, redact))
         if value[:1] in ("{", "["):
             lower = value.lower()
             if any(mark in lower for mark in marks):
