@@ -109,3 +109,5 @@ class Tally:
     """Timestamps missing or unusable, replaced by the message's JetStream timestamp."""
     clamped: int = 0
     """Integers cut to their column's range."""
+    fields_ignored: int = 0
+    """Keys of a payload that no column takes (kind `json`)."""

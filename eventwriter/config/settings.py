@@ -371,9 +371,9 @@ class StreamSettings(_Record):
     keep_raw: bool = False
     """Keep the payload as it came in `raw_data`, where the table has that column. Default false: that copy can be most
     of a table's size."""
-    map: dict[str, str] = Field(default_factory=dict)
+    map: dict[str, str | None] = Field(default_factory=dict)
     """For kind json: column → path in the record ("a.b.c"), or $subject, $sequence, $timestamp, $header.NAME, $payload.
-    Default: keys go to columns of the same name."""
+    Null leaves the column to its default. Default: keys go to columns of the same name."""
     rest: str | None = None
     """For kind json: the jsonb column that takes the keys without a column. Default: they are counted and left out."""
 

@@ -126,11 +126,13 @@ class Settled:
         batch: The batch.
         outcomes: One for each message, in the batch's order.
         already: How many of the written ones an earlier batch had written.
+        duplicates: How many rows were left out by a table's conflict rule.
     """
 
     batch: Batch
     outcomes: Sequence[Outcome]
     already: int = 0
+    duplicates: int = 0
 
     def __post_init__(self) -> None:
         """Check that no message was forgotten."""

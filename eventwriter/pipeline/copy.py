@@ -9,8 +9,9 @@ poison is alone; what the ledger knows is not written again.
 import asyncio
 import logging
 import random
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
+from typing import TypeVar
 
 from eventwriter import clock
 from eventwriter.errors import EventwriterError, Fatal, Poison, Retryable
@@ -19,12 +20,14 @@ from eventwriter.pipeline.batch import Batch, Settled
 from eventwriter.pipeline.counters import Counters
 from eventwriter.pipeline.rows import Target
 from eventwriter.postgres.catalog import Binding
-from eventwriter.postgres.copy_in import AlreadyCommitted, CopyIn, Load, Rejected
+from eventwriter.postgres.copy_in import AlreadyCommitted, CopyIn, Detours, Load, Rejected
 from eventwriter.postgres.ledger import Ledger, next_epoch
 from eventwriter.postgres.ranges import difference, overlaps
 from eventwriter.postgres.sqlstate import Verdict
 
 log = logging.getLogger(__name__)
+
+T = TypeVar("T")
 
 _WAIT_S_MIN = 0.05
 _WAIT_S_MAX = 3.0
@@ -90,7 +93,7 @@ class Copy:
             Regressed: The stream went backwards; bind again.
         """
         outcomes: list[Outcome | None] = [None] * len(batch)
-        already = 0
+        already = duplicates = 0
         parts = [list(range(len(batch)))]
         while parts:
             positions = parts.pop()
@@ -101,13 +104,14 @@ class Copy:
                 already += len(positions) - len(fresh)
             if not fresh:
                 continue
-            rest = await self._write(batch, fresh)
-            if rest is None:
+            written = await self._write(batch, fresh)
+            if isinstance(written, int):
+                duplicates += written
                 for position in fresh:
                     outcomes[position] = _outcome(batch, position)
             else:
-                parts.extend(rest)
-        return Settled(batch, [outcome for outcome in outcomes if outcome is not None], already)
+                parts.extend(written)
+        return Settled(batch, [outcome for outcome in outcomes if outcome is not None], already, duplicates)
 
     async def _unknown(self, batch: Batch, positions: list[int]) -> list[int]:
         """Return the positions whose messages the ledger does not have."""
@@ -133,13 +137,13 @@ class Copy:
             f" restored): epoch {origin.epoch + 1} begins, what is delivered from here on is written as new"
         )
 
-    async def _write(self, batch: Batch, positions: list[int]) -> list[list[int]] | None:
-        """Write these messages; None when it is done, or the parts to try instead."""
+    async def _write(self, batch: Batch, positions: list[int]) -> int | list[list[int]]:
+        """Write these messages; return how many rows conflict rules left out, or the parts to try instead."""
         part = batch if len(positions) == len(batch) else batch.select(positions)
         load = self._load(part)
         started_s = clock.monotonic_s()
         try:
-            await self._attempt(load)
+            duplicates = await self._attempt(load)
         except AlreadyCommitted:
             await self._patiently(self._refresh)
             return [positions]
@@ -148,7 +152,7 @@ class Copy:
         self._counters.commits_s.append(clock.monotonic_s() - started_s)
         self._counters.last_commit_at_ns = clock.now_ns()
         self._report(None)
-        return None
+        return duplicates
 
     def _load(self, part: Batch) -> Load:
         rows: list[tuple[Binding, bytes | bytearray]] = list(zip(self._bindings, part.buffers, strict=True))
@@ -165,41 +169,44 @@ class Copy:
             covered = difference(covered, self._ledger.committed)
         return Load(rows, covered, part.newest())
 
-    async def _attempt(self, load: Load) -> None:
-        """Write once what the server's own state cannot stop; wait for the server as long as it takes."""
-        again = 0
+    async def _attempt(self, load: Load) -> int:
+        """
+        Write once what the server's own state cannot stop; wait for the server as long as it takes.
 
-        async def write() -> None:
-            await self._copy_in.write(load, self._ledger)
+        Returns:
+            How many rows conflict rules left out.
+        """
+        again = 0
+        detours: dict[int, str | None] = {}
+
+        async def write() -> int:
+            return await self._copy_in.write(load, self._ledger, detours)
 
         while True:
             try:
-                await self._patiently(write)
+                return await self._patiently(write)
             except Rejected as rejected:
-                if rejected.verdict is Verdict.DUPLICATE:
-                    log.warning("duplicate key; the batch goes through a staging table", extra={"error": str(rejected)})
-                    await self._patiently(lambda: self._copy_in.write(load, self._ledger, staged=True))
-                    return
+                if (at := _detour(load, rejected, detours)) is not None:
+                    detours[at] = rejected.constraint
+                    self._counters.detours += 1
+                    log.info("duplicate key; the batch goes through a staging table", extra={"error": str(rejected)})
+                    continue
                 if rejected.verdict not in (Verdict.AGAIN, Verdict.UNKNOWN) or again >= _TRIES_MAX:
                     raise
                 await asyncio.sleep(pause_s(again, random.random()))  # noqa: S311
                 again += 1
-            else:
-                return
 
-    async def _patiently(self, act: Callable[[], "asyncio.Future[None] | object"]) -> None:
+    async def _patiently(self, act: Callable[[], Awaitable[T]]) -> T:
         """Do `act`, and again while the database is away, saying so."""
         attempt = 0
         while True:
             try:
-                await act()  # type: ignore[misc]
+                return await act()
             except Retryable as error:
                 self._report(str(error))
                 self._counters.retries += 1
                 await asyncio.sleep(pause_s(attempt, random.random()))  # noqa: S311
                 attempt += 1
-            else:
-                return
 
     async def _refresh(self) -> None:
         async with self._copy_in.borrowed() as conn:
@@ -208,7 +215,8 @@ class Copy:
     def _smaller(self, batch: Batch, positions: list[int], rejected: Rejected) -> list[list[int]]:
         """Return what to try after a refusal: halves, or the one message as a dead letter."""
         verdict = rejected.verdict
-        if verdict not in (Verdict.BISECT, Verdict.HALVE):
+        # A duplicate gets here where no rule of its table may decide it: its messages are found like a bad value's.
+        if verdict not in (Verdict.BISECT, Verdict.HALVE, Verdict.DUPLICATE):
             raise Fatal(f"PostgreSQL at {self._copy_in.target} refuses the slot's rows: {rejected}")
         if len(positions) > 1:
             middle = len(positions) // 2
@@ -226,6 +234,13 @@ class Copy:
         )
         batch.bury(only, Poison("rejected", rejected.detail, rejected.sqlstate))
         return [[only]]
+
+
+def _detour(load: Load, rejected: Rejected, detours: Detours) -> int | None:
+    """Return the table whose conflict rule can decide about a duplicate and was not asked yet; None where none can."""
+    if rejected.verdict is not Verdict.DUPLICATE or rejected.at is None or rejected.at in detours:
+        return None
+    return rejected.at if load.rows[rejected.at][0].table.conflict != "append" else None
 
 
 def _outcome(batch: Batch, position: int) -> Outcome:

@@ -20,6 +20,11 @@ class Counters:
 
     messages: int = 0
     rows: int = 0
+    """Inserted or replaced."""
+    duplicates: int = 0
+    """Rows that a conflict rule left out: their key was there, or a later row of the batch had it."""
+    detours: int = 0
+    """Batches, or parts of one, that went through a staging table."""
     dead_letters: int = 0
     dead_by_reason: Counter[str] = field(default_factory=Counter)
     ignored: int = 0

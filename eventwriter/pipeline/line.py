@@ -155,7 +155,8 @@ class Line:
         batch, counters = settled.batch, self.counters
         counters.batches += 1
         counters.messages += len(batch)
-        counters.rows += sum(batch.rows)
+        counters.rows += sum(batch.rows) - settled.duplicates
+        counters.duplicates += settled.duplicates
         counters.dead_letters += settled.count(Outcome.DEAD)
         counters.dead_by_reason.update(poison.reason for poison in batch.dead.values())
         counters.ignored += len(batch.ignored)

@@ -8,7 +8,6 @@ nothing here.
 """
 
 import datetime as dt
-import ipaddress
 import math
 import struct
 from collections.abc import Callable, Mapping
@@ -20,6 +19,8 @@ import orjson
 
 from eventwriter.errors import Poison
 from eventwriter.model import Tally
+from eventwriter.tables import binary
+from eventwriter.tables.any_values import ELEMENT_OIDS
 
 Converter = Callable[[Any], Any]
 """From a row's value (never None) to what the dumper takes. Raises only `Poison` and what encoders raise."""
@@ -33,9 +34,6 @@ TEXT_TYPES = ("text", "character varying", "character", "citext")
 _EPOCH = dt.datetime(2000, 1, 1, tzinfo=dt.UTC)
 _PACK_FLOAT4 = struct.Struct("!f").pack
 _INT_LIMITS = {"smallint": 2**15, "integer": 2**31}
-
-_INET_FAMILY = {4: 2, 6: 3}
-"""PostgreSQL's own numbers, the same on every platform: PGSQL_AF_INET and PGSQL_AF_INET6."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,25 +116,21 @@ def json_of_text(value: str) -> bytes:
     return orjson.dumps(value)
 
 
-def inet(site: Site) -> Converter:
-    """
-    Return the converter from an address in text to binary `inet`.
+def address(type_name: str) -> Callable[[Site], Converter]:
+    """Return the maker of a converter from an address in text to binary `inet` or `cidr`."""
 
-    Source:
-        PostgreSQL's network_recv(): family, prefix length, is-cidr, address length, address.
-    """
+    def make(site: Site) -> Converter:
+        def convert(value: str) -> bytes:
+            try:
+                return binary.inet(value, type_name == "cidr")
+            except ValueError as error:
+                raise Poison(
+                    "bad_value", f"column {site.column} is {type_name} and cannot take {value!r}: {error}"
+                ) from None
 
-    def convert(value: str) -> bytes:
-        try:
-            interface = ipaddress.ip_interface(value)
-        except ValueError as error:
-            raise Poison("bad_value", f"column {site.column} is inet and {value!r} is no IP address") from error
-        if "%" in value:
-            raise Poison("bad_value", f"column {site.column} is inet, which cannot hold the zone of {value!r}")
-        address = interface.ip.packed
-        return bytes((_INET_FAMILY[interface.version], interface.network.prefixlen, 0, len(address))) + address
+        return convert
 
-    return convert
+    return make
 
 
 def clamp(real: str) -> Callable[[Site], Converter]:
@@ -230,7 +224,16 @@ FITS: Mapping[tuple[str, str], Fit] = {
     ("int8", "numeric"): Fit("numeric"),
     ("float8", "real"): Fit("bytea", float4),
     ("float8", "numeric"): Fit("numeric", always(lambda value: Decimal(float_text(value)))),
-    ("text", "inet"): Fit("bytea", inet),
+    ("text", "inet"): Fit("bytea", address("inet")),
+    ("text", "cidr"): Fit("bytea", address("cidr")),
+    ("text", "enum"): Fit("text"),
+    # What only kinds that fill any table write.
+    ("int2", "smallint"): Fit("int2"),
+    ("numeric", "numeric"): Fit("numeric"),
+    ("date", "date"): Fit("int4"),
+    ("time", "time without time zone"): Fit("int8"),
+    ("interval", "interval"): Fit("bytea"),
+    **{(f"{real}[]", f"{real}[]"): Fit("bytea") for real in ELEMENT_OIDS if f"{real}[]" not in ("integer[]", "text[]")},
     # JSON with and without jsonb's version byte.
     **{("json", real): Fit("bytea") for real in ("json", *TEXT_TYPES)},
     ("json", "jsonb"): Fit("bytea", always(lambda value: JSONB_VERSION + value)),

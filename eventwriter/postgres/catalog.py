@@ -16,7 +16,8 @@ import psycopg
 from eventwriter.errors import Fatal
 from eventwriter.model import Tally
 from eventwriter.postgres.adapt import FITS, JSON_TYPES, JSONB_VERSION, Converter, Fit, Site
-from eventwriter.tables.table import Column, Table
+from eventwriter.tables.table import Column, RealColumn, Table
+from eventwriter.tables.table import plain_type as plain_type
 
 _SQL_TYPES: Mapping[str, str] = {
     "float8": "double precision",
@@ -49,37 +50,40 @@ WHERE c.relname = %(name)s AND c.relkind IN ('r', 'p', 'v', 'm', 'f')
 """
 
 # A domain is written as the type that it stands on; its own NOT NULL and default count.
+# What is GENERATED ALWAYS must be left out, be it computed or an identity: INSERT refuses a value for either.
 _COLUMNS_SQL = """
 SELECT a.attname,
        CASE WHEN t.typtype = 'd' THEN format_type(t.typbasetype, t.typtypmod)
             ELSE format_type(a.atttypid, a.atttypmod) END,
        a.attnotnull OR t.typnotnull,
        a.atthasdef OR a.attidentity <> '' OR t.typdefault IS NOT NULL,
-       a.attgenerated <> ''
+       a.attgenerated <> '' OR a.attidentity = 'a',
+       ARRAY(SELECT e.enumlabel FROM pg_catalog.pg_enum e
+             WHERE e.enumtypid = CASE WHEN t.typtype = 'd' THEN t.typbasetype ELSE t.oid END
+             ORDER BY e.enumsortorder)::text[]
 FROM pg_catalog.pg_attribute a JOIN pg_catalog.pg_type t ON t.oid = a.atttypid
 WHERE a.attrelid = %s AND a.attnum > 0 AND NOT a.attisdropped
 ORDER BY a.attnum
 """
+
+_DEFAULTS_SQL = """
+SELECT a.attname, format_type(a.atttypid, a.atttypmod), COALESCE(pg_get_expr(d.adbin, d.adrelid), t.typdefault)
+FROM pg_catalog.pg_attribute a JOIN pg_catalog.pg_type t ON t.oid = a.atttypid
+     LEFT JOIN pg_catalog.pg_attrdef d ON d.adrelid = a.attrelid AND d.adnum = a.attnum
+WHERE a.attrelid = %(table)s::regclass AND a.attnum > 0 AND NOT a.attisdropped AND a.attgenerated = ''
+  AND (d.oid IS NOT NULL OR t.typdefault IS NOT NULL)
+"""
+
+CONSTANT = re.compile(
+    r"""\(?(?:-?[0-9.]+(?:[eE][-+]?[0-9]+)?|true|false|'(?:[^']|'')*'|ARRAY\[\])\)?(?:::[\w ."(),\[\]]+)?"""
+).fullmatch
+"""Whether a default's SQL is a constant, as the server writes them."""
 
 _ELSEWHERE_SQL = """
 SELECT current_schemas(false)::text[],
        ARRAY(SELECT n.nspname FROM pg_catalog.pg_class c JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
              WHERE c.relname = %s AND c.relkind IN ('r', 'p') ORDER BY 1)::text[]
 """
-
-
-@dataclass(frozen=True, slots=True)
-class RealColumn:
-    """One column as the server has it."""
-
-    name: str
-    type: str
-    """As `format_type` says: "timestamp with time zone", "character varying(20)"."""
-    not_null: bool
-    has_default: bool
-    """A default, an identity, or a generated value: it may be left out."""
-    generated: bool
-    """Computed by the server; it must be left out."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,6 +94,8 @@ class Binding:
     target: str
     """The real table's qualified, quoted name."""
     copy_sql: str
+    names: tuple[str, ...]
+    """The real columns, in COPY's order."""
     present: frozenset[str]
     """Our names of the columns that are there."""
     positions: tuple[int, ...]
@@ -107,12 +113,6 @@ class Binding:
 def quoted(name: str) -> str:
     """Quote an SQL identifier."""
     return '"' + name.replace('"', '""') + '"'
-
-
-def plain_type(type_name: str) -> str:
-    """Return a `format_type` name without modifiers and, for an extension's type, without its schema."""
-    bare = re.sub(r"\([^)]*\)", "", type_name)
-    return "citext" if bare.rpartition(".")[2].strip('"') == "citext" else bare
 
 
 def bind(table: Table, real: Sequence[RealColumn], target: str, tally: Tally | None = None) -> Binding:
@@ -134,13 +134,14 @@ def bind(table: Table, real: Sequence[RealColumn], target: str, tally: Tally | N
     problems = _problems(table, written, real, target)
     if problems:
         raise Fatal("; ".join(problems))
-    fits = [(FITS[ours.type, plain_type(there.type)], there) for _, ours, there in written]
+    fits = [(FITS[ours.type, there.plain], there) for _, ours, there in written]
     tally = tally or Tally()
-    names = ", ".join(quoted(there.name) for _, _, there in written)
+    names = tuple(there.name for _, _, there in written)
     return Binding(
         table=table,
         target=target,
-        copy_sql=f"COPY {target} ({names}) FROM STDIN (FORMAT BINARY)",
+        copy_sql=f"COPY {target} ({', '.join(map(quoted, names))}) FROM STDIN (FORMAT BINARY)",
+        names=names,
         present=frozenset(ours.name for _, ours, _ in written),
         positions=tuple(at for at, _, _ in written),
         dumpers=tuple(fit.dumper for fit, _ in fits),
@@ -172,7 +173,7 @@ def matched(columns: Sequence[Column], real: Sequence[RealColumn]) -> dict[str, 
 
 def null_as(ours: Column, there: RealColumn) -> bytes | None:
     """Return what is written for None: an empty object or list where a JSON column may not be NULL."""
-    real_type = plain_type(there.type)
+    real_type = there.plain
     is_json = ours.type in JSON_TYPES or real_type in JSON_TYPES
     if not is_json or not there.not_null or ours.not_null:
         return None
@@ -193,7 +194,7 @@ def _problems(
         return [f'{another}; rename it and run "eventwriter migrate", or set "schema" to where the right one is']
     problems = []
     for _, ours, there in written:
-        if (ours.type, plain_type(there.type)) not in FITS:
+        if (ours.type, there.plain) not in FITS:
             wanted, name = _SQL_TYPES.get(ours.type, ours.type), quoted(there.name)
             cast = f"{name}::text" if wanted == "text" else f"{name}::text::{wanted}"
             problems.append(
@@ -230,14 +231,14 @@ def _warnings(table: Table, found: Mapping[str, RealColumn], target: str) -> lis
     narrow = [f"{there.name} ({there.type})" for ours, there in pairs if _narrower(ours, there)]
     if narrow:
         warnings.append(f"table {target}: {', '.join(narrow)} narrower than eventwriter's: larger values are cut")
-    zoneless = [there.name for _, there in pairs if plain_type(there.type) == "timestamp without time zone"]
+    zoneless = [there.name for _, there in pairs if there.plain == "timestamp without time zone"]
     if zoneless:
         warnings.append(f"table {target}: {', '.join(zoneless)} without time zone: times are written in UTC")
     return warnings
 
 
 def _narrower(ours: Column, there: RealColumn) -> bool:
-    return (ours.type, plain_type(there.type)) in (("int4", "smallint"), ("int8", "smallint"), ("int8", "integer"))
+    return (ours.type, there.plain) in (("int4", "smallint"), ("int8", "smallint"), ("int8", "integer"))
 
 
 async def read_columns(
@@ -277,7 +278,33 @@ async def read_columns(
             f" run ALTER ROLE {quoted(role)} BYPASSRLS, or connect as the table's owner"
         )
     cursor = await conn.execute(_COLUMNS_SQL, (oid,))
-    return target, [RealColumn(*column) for column in await cursor.fetchall()]
+    facts = await cursor.fetchall()
+    return target, [RealColumn(*fact[:-1], tuple(fact[-1])) for fact in facts]  # type: ignore[call-arg]
+
+
+async def read_defaults(conn: psycopg.AsyncConnection[Any], target: str) -> dict[str, Any]:
+    """
+    Ask the server for the values of the defaults that are constants (`'{}'::jsonb`, `1`, `true`).
+
+    COPY writes every column that it names, so whoever names one must know what its default would have been.
+
+    Args:
+        target: The table's qualified, quoted name.
+
+    Returns:
+        By column, as JSON; defaults that are computed for each row (`now()`) are not there.
+
+    Raises:
+        psycopg.Error: As the server says.
+    """
+    cursor = await conn.execute(_DEFAULTS_SQL, {"table": target})
+    constant = [(name, f"({sql})::{type_name}") for name, type_name, sql in await cursor.fetchall() if CONSTANT(sql)]
+    if not constant:
+        return {}
+    cursor = await conn.execute("SELECT " + ", ".join(f"to_jsonb({sql})" for _, sql in constant))
+    values = await cursor.fetchone()
+    assert values is not None
+    return {name: value for (name, _), value in zip(constant, values, strict=True) if value is not None}
 
 
 async def _missing(conn: psycopg.AsyncConnection[Any], schema: str | None, name: str) -> str:

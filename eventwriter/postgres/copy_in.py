@@ -8,20 +8,21 @@ comes out as one of a few outcomes; nothing here decides what to do about them.
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from types import MappingProxyType
 
 import psycopg
 
 from eventwriter.config.settings import PostgresSettings
-from eventwriter.errors import EventwriterError, Retryable
+from eventwriter.errors import EventwriterError, Fatal, Retryable
 from eventwriter.postgres.catalog import Binding
 from eventwriter.postgres.connect import Connection, connect, deadline, one_line, sever
-from eventwriter.postgres.encode import SIGNATURE, TRAILER
 from eventwriter.postgres.ledger import Ledger
 from eventwriter.postgres.ranges import Newest, Ranges
 from eventwriter.postgres.sqlstate import Verdict, verdict
+from eventwriter.postgres.staging import copy_rows, copy_staged
 
 log = logging.getLogger(__name__)
 
@@ -41,13 +42,19 @@ class Rejected(EventwriterError):
         verdict: What the SQLSTATE means.
         sqlstate: PostgreSQL's code.
         detail: PostgreSQL's own message, one line, with table and column where it named them.
+        constraint: The constraint or index that was violated.
+        at: Which of the load's tables was being written; None where it was COMMIT that failed.
     """
 
-    def __init__(self, verdict: Verdict, sqlstate: str, detail: str) -> None:
+    def __init__(
+        self, verdict: Verdict, sqlstate: str, detail: str, constraint: str | None = None, at: int | None = None
+    ) -> None:
         super().__init__(f"{detail} (SQLSTATE {sqlstate})")
         self.verdict = verdict
         self.sqlstate = sqlstate
         self.detail = detail
+        self.constraint = constraint
+        self.at = at
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,6 +65,10 @@ class Load:
     """For each table, rows in COPY's binary format, without signature and trailer; empty ones are skipped."""
     covered: Ranges
     newest: Newest
+
+
+Detours = Mapping[int, str | None]
+"""Which of a load's tables go through a staging table, by position, and the index that each of them ran into."""
 
 
 def _quoted(text: str) -> str:
@@ -80,6 +91,8 @@ class CopyIn:
         self.on_connect: Callable[[Connection], Awaitable[None]] | None = None
         """Looks at a new connection before it is used: are the tables still what the worker is bound to?"""
         self._conn: Connection | None = None
+        self._at: int | None = None
+        """Which of the load's tables is being written."""
         self.reconnects = -1
         self.lock = asyncio.Lock()
         """Held for as long as the connection is used: a connection serves one task at a time."""
@@ -154,34 +167,37 @@ class CopyIn:
                 await self._recover(conn)
                 raise
 
-    async def write(self, load: Load, ledger: Ledger, staged: bool = False) -> None:
+    async def write(self, load: Load, ledger: Ledger, detours: Detours = MappingProxyType({})) -> int:
         """
         Write `load` and note it in `ledger`, or nothing of it.
 
-        Args:
-            staged: Go through a temporary table and skip rows whose key is there already.
-
         A COMMIT whose answer is lost raises Retryable like any lost connection; the
         ledger then says, at the next attempt, which way it went.
+
+        Args:
+            detours: Tables whose rows are written by their conflict rule.
+
+        Returns:
+            How many rows those rules left out.
 
         Raises:
             AlreadyCommitted: Something in it is in the ledger.
             Rejected: The server refused the batch.
             Retryable: The server's state; the same load may be written later.
-            Fatal: The server refuses the connection.
+            Fatal: The server refuses the connection, or temporary tables.
         """
         async with self.lock:
-            await self._write(load, ledger, staged)
+            return await self._write(load, ledger, detours)
 
-    async def _write(self, load: Load, ledger: Ledger, staged: bool) -> None:
+    async def _write(self, load: Load, ledger: Ledger, detours: Detours) -> int:
         conn = await self.connection()
         try:
             with deadline(conn, self._limit_s):
-                await self._transaction(conn, load, ledger, staged)
+                left_out = await self._transaction(conn, load, ledger, detours)
         except psycopg.Error as error:
             await self._recover(conn)
             raise self._outcome(error) from error
-        except AlreadyCommitted:
+        except (AlreadyCommitted, Fatal):
             raise
         except BaseException:
             # Cancelled in the middle: nothing may be left open on a connection that goes on.
@@ -189,19 +205,25 @@ class CopyIn:
             await self.close()
             raise
         ledger.remember(load.covered, load.newest)
+        return left_out
 
-    async def _transaction(self, conn: Connection, load: Load, ledger: Ledger, staged: bool) -> None:
+    async def _transaction(self, conn: Connection, load: Load, ledger: Ledger, detours: Detours) -> int:
+        left_out = 0
+        self._at = None
         await conn.execute(self._begin)
-        for binding, rows in load.rows:
-            if rows and staged:
-                await _copy_staged(conn, binding, rows)
+        for at, (binding, rows) in enumerate(load.rows):
+            self._at = at
+            if rows and at in detours:
+                left_out += await copy_staged(conn, binding, rows, detours[at])
             elif rows:
-                await _copy(conn, binding.copy_sql, rows)
+                await copy_rows(conn, binding.copy_sql, rows)
+        self._at = None
         if not await ledger.record(conn, load.covered, load.newest):
             await conn.execute("ROLLBACK")
             raise AlreadyCommitted
         self._fault("before_commit")
         await conn.execute("COMMIT")
+        return left_out
 
     async def _recover(self, conn: Connection) -> None:
         """Roll back; a connection that cannot even do that is given up."""
@@ -226,38 +248,13 @@ class CopyIn:
         )
         context = (error.diag.context or "").splitlines()
         detail = text + (f" ({where})" if where else "") + (f" [{context[0]}]" if context else "")
-        return Rejected(judged, error.sqlstate or "", detail)
+        return Rejected(judged, error.sqlstate or "", detail, error.diag.constraint_name, self._at)
 
     async def close(self) -> None:
         """Close the connection; the server rolls back what was not committed."""
         conn, self._conn = self._conn, None
         if conn is not None:
             await conn.close()
-
-
-async def _copy(conn: Connection, copy_sql: str, rows: bytes | bytearray) -> None:
-    async with conn.cursor() as cursor, cursor.copy(copy_sql) as copy:
-        await copy.write(SIGNATURE)
-        await copy.write(rows)
-        await copy.write(TRAILER)
-
-
-async def _copy_staged(conn: Connection, binding: Binding, rows: bytes | bytearray) -> None:
-    """Copy into a temporary twin of the table, then insert what is not there yet."""
-    # `COPY target (columns) FROM …` with the twin in the target's place.
-    columns = binding.copy_sql[len("COPY ") + len(binding.target) : binding.copy_sql.index(" FROM STDIN")]
-    names = columns.strip()[1:-1]
-    # AS SELECT, not LIKE: the twin has just these columns, and none of the table's constraints.
-    await conn.execute(
-        f"CREATE TEMPORARY TABLE eventwriter_staging ON COMMIT DROP"  # noqa: S608
-        f" AS SELECT {names} FROM {binding.target} WITH NO DATA"
-    )
-    await _copy(conn, f"COPY eventwriter_staging{columns} FROM STDIN (FORMAT BINARY)", rows)
-    await conn.execute(
-        f"INSERT INTO {binding.target} ({names}) SELECT {names} FROM eventwriter_staging"  # noqa: S608
-        " ON CONFLICT DO NOTHING"
-    )
-    await conn.execute("DROP TABLE eventwriter_staging")
 
 
 def _value(name: str, text: str) -> str:

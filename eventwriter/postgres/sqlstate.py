@@ -36,11 +36,13 @@ VERDICTS: Mapping[str, Verdict] = {
     "57": Verdict.RETRY,  # shutdown, starting up
     "58": Verdict.RETRY,  # the server's own I/O
     "55": Verdict.RETRY,  # lock not available, object in use
+    "55000": Verdict.PARK,  # the object is not in the state for it: no waiting helps
     "25006": Verdict.RETRY,  # a standby that is not promoted yet
     "25P03": Verdict.RETRY,  # idle-in-transaction timeout: our own pause was too long
     "57014": Verdict.HALVE,  # statement timeout
     "40": Verdict.AGAIN,  # deadlock, serialization failure
     "23505": Verdict.DUPLICATE,
+    "21": Verdict.BISECT,  # one statement would touch a row twice
     "22": Verdict.BISECT,  # data exception
     "23": Verdict.BISECT,  # not null, check, foreign key, exclusion
     "54": Verdict.BISECT,  # row or value too large for the server

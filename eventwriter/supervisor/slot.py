@@ -18,6 +18,8 @@ from eventwriter.model import SlotName
 COUNTERS = (
     "messages_total",
     "rows_total",
+    "duplicates_total",
+    "detours_total",
     "dead_letters_total",
     "ignored_total",
     "already_written_total",
@@ -27,6 +29,7 @@ COUNTERS = (
     "retries_total",
     "timestamp_defaulted_total",
     "clamped_total",
+    "fields_ignored_total",
     "acks_total",
     "acks_lost_total",
 )
@@ -35,7 +38,7 @@ COUNTERS = (
 COUNTED_MAPS = ("batches_by_trigger", "dead_letters_by_reason")
 """Counters that a heartbeat splits by a word."""
 
-SETTLED = ("rows_total", "dead_letters_total", "ignored_total", "already_written_total")
+SETTLED = ("rows_total", "duplicates_total", "dead_letters_total", "ignored_total", "already_written_total")
 """The counters that move only when messages were settled; their sum is what "progress" means."""
 
 RATE_WINDOW_S = 5.0  # long enough to smooth batches of a second, short enough to see a stall while looking

@@ -15,14 +15,20 @@ timestamptz    `int`: microseconds since 2000-01-01 UTC, PostgreSQL's own epoch
 uuid           `bytes`: 16
 jsonb          `bytes`: 0x01 (jsonb's version) followed by JSON text
 json           `bytes`: JSON text; the column that `eventwriter migrate` makes is `text`
-int4[], text[] `bytes`: PostgreSQL's binary array
+int4[], text[] `bytes`: PostgreSQL's binary array, and so for arrays of every other type
+int2, numeric  `int`; for numeric also `Decimal`
+date           `int`: days since 2000-01-01
+time           `int`: microseconds since midnight
+interval       `bytes`: 16
+bytea          `bytes`
 =============  ==================================================================
 
 Where the real table differs (`text` for `jsonb`, `poller_id` for `gateway_id`, a
 column that is not there), `postgres.catalog` adapts; row builders need not know.
 """
 
-from collections.abc import Callable, Iterable, Mapping
+import re
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -46,6 +52,33 @@ class Column:
     """Older names of the same column, tried in order where the real table lacks `name`."""
     derived: bool = False
     """Costly: computed only where the real table has the column (`series_key`)."""
+
+
+def plain_type(type_name: str) -> str:
+    """Return a `format_type` name without modifiers and, for an extension's type, without its schema."""
+    bare = re.sub(r"\([^)]*\)", "", type_name)
+    return "citext" if bare.rpartition(".")[2].strip('"') == "citext" else bare
+
+
+@dataclass(frozen=True, slots=True)
+class RealColumn:
+    """One column as the server has it."""
+
+    name: str
+    type: str
+    """As `format_type` says: "timestamp with time zone", "character varying(20)"."""
+    not_null: bool
+    has_default: bool
+    """A default, an identity, or a generated value: it may be left out."""
+    generated: bool
+    """Computed by the server; it must be left out."""
+    labels: tuple[str, ...] = ()
+    """Of an enum."""
+
+    @property
+    def plain(self) -> str:
+        """The type without modifiers; every enum is "enum"."""
+        return "enum" if self.labels else plain_type(self.type)
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,3 +119,22 @@ class Table:
         """Return the definition that fits a real table with these columns: one of `instead`, or this one."""
         names = set(real)
         return next((other for mark, other in self.instead.items() if mark in names), self)
+
+
+@dataclass(frozen=True, slots=True)
+class MadeTable:
+    """
+    Definitions made from a real table.
+
+    Attributes:
+        tables: One for each set of columns that COPY is to be given; a record goes into one of them.
+        warnings: One sentence each.
+    """
+
+    tables: tuple[Table, ...]
+    warnings: tuple[str, ...] = ()
+
+
+MakeTable = Callable[[str, Sequence[RealColumn], Mapping[str, Any], Mapping[str, Any]], MadeTable]
+"""(table, its real columns, its constant defaults by column as JSON, the stream's options) → definitions.
+Raises Fatal where the table cannot be filled."""

@@ -27,7 +27,8 @@ from eventwriter.pipeline.copy import Regressed
 from eventwriter.postgres.copy_in import CopyIn, Rejected
 from eventwriter.worker import heartbeat
 from eventwriter.worker.fault_points import fault_points
-from eventwriter.worker.wiring import Bound, Rebind, Wiring
+from eventwriter.worker.tables import Rebind
+from eventwriter.worker.wiring import Bound, Wiring
 
 log = logging.getLogger(__name__)
 

@@ -7,19 +7,18 @@ missing is made from the ledger's floor.
 """
 
 import logging
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from eventwriter import clock
-from eventwriter.config.settings import Settings, StreamSettings
-from eventwriter.errors import EventwriterError, Fatal
+from eventwriter.config.settings import Settings
 from eventwriter.jetstream.ack_subject import answer_subject
 from eventwriter.jetstream.acks import ACK, IN_PROGRESS, NAK, publish_answers
 from eventwriter.jetstream.api import JetStreamApi, StreamState, stream_state
 from eventwriter.jetstream.connect import NatsLink
 from eventwriter.jetstream.consumer import ConsumerState, ConsumerWish, consumer_info, ensure
 from eventwriter.jetstream.pull import ConsumerLost, Pull, PullLimits
-from eventwriter.kinds import Kind, kind
+from eventwriter.kinds import kind
 from eventwriter.model import Message, Origin, SlotName, Tally
 from eventwriter.pipeline.copy import Copy, Letters
 from eventwriter.pipeline.counters import Counters
@@ -27,14 +26,15 @@ from eventwriter.pipeline.coverage import Tracker
 from eventwriter.pipeline.decode import Decode
 from eventwriter.pipeline.line import BATCHES_QUEUED_MAX, Line
 from eventwriter.pipeline.rows import BatchLimits, Rows, Target
-from eventwriter.postgres.catalog import Binding, RealColumn, bind, read_columns
-from eventwriter.postgres.connect import Connection
+from eventwriter.postgres.catalog import Binding, read_columns
 from eventwriter.postgres.copy_in import CopyIn
 from eventwriter.postgres.dead_letters import DEAD_LETTERS
 from eventwriter.postgres.encode import ENCODE_ERRORS, encoder
 from eventwriter.postgres.ledger import Ledger, LedgerKey, filter_hash, open_ledger
-from eventwriter.tables.table import Build, Table
+from eventwriter.tables.table import Build
 from eventwriter.worker.condition import Condition
+from eventwriter.worker.tables import find_table, find_tables, recheck
+from eventwriter.worker.tables import tables_of as tables_of
 
 log = logging.getLogger(__name__)
 
@@ -49,20 +49,6 @@ _PATIENCE_S_MAX = 0.5
 """The longest an idle line waits before it looks at its heartbeats again."""
 
 
-class Rebind(EventwriterError):
-    """What the worker is bound to has changed: bind again, at once."""
-
-
-@dataclass(frozen=True, slots=True)
-class TableFound:
-    """One of the slot's tables as it really is."""
-
-    table: Table
-    schema: str | None
-    target: str
-    real: tuple[RealColumn, ...]
-
-
 @dataclass(slots=True)
 class Bound:
     """What a worker agreed on with both servers, and the line that it runs on it."""
@@ -72,39 +58,6 @@ class Bound:
     ledger: Ledger
     consumer: ConsumerState
     stream: StreamState
-
-
-def tables_of(stream: StreamSettings, of_kind: Kind) -> list[Table]:
-    """
-    Return the definitions of the tables that a stream's entry names; the kind's default where it names none.
-
-    Raises:
-        Fatal: The kind cannot fill one of them.
-    """
-    known = {table.name: table for table in (*of_kind.tables, *of_kind.also)}
-    names = stream.tables or tuple(table.name for table in of_kind.tables)
-    missing = [name for name in names if name.rpartition(".")[2] not in known]
-    if missing:
-        raise Fatal(
-            f"stream {stream.name}: kind {of_kind.name} cannot fill table {', '.join(missing)};"
-            f" it fills {', '.join(known)}"
-        )
-    return [known[name.rpartition(".")[2]] for name in names]
-
-
-async def find_tables(conn: Connection, stream: StreamSettings, tables: Sequence[Table]) -> list[TableFound]:
-    """
-    Read the real columns of each table.
-
-    Raises:
-        Fatal: A table is missing, or is a view.
-    """
-    found = []
-    for table in tables:
-        target, real = await read_columns(conn, stream.schema_name, table.name)
-        fitting = table.for_columns(column.name for column in real)
-        found.append(TableFound(fitting, stream.schema_name, target, tuple(real)))
-    return found
 
 
 class Wiring:
@@ -143,16 +96,16 @@ class Wiring:
         state = await stream_state(self.api, self.stream.stream_name)
         self.copy_in.on_connect = None
         async with self.copy_in.borrowed() as conn:
-            tables = await find_tables(conn, self.stream, tables_of(self.stream, self.kind))
-            letters = await find_tables(conn, self.stream, [DEAD_LETTERS])
+            tables = await find_tables(conn, self.stream, self.kind)
+            letters = await find_table(conn, self.stream.schema_name, DEAD_LETTERS)
             ledger_table, _ = await read_columns(conn, self.stream.schema_name, LEDGER)
             origin = Origin(state.name, state.incarnation_ns, 0)
             key = LedgerKey(origin, self.durable, filter_hash(self.stream.subjects))
             ledger = await open_ledger(conn, ledger_table, key, state.last_seq)
-        bindings = [bind(t.table, t.real, t.target, self.tally) for t in tables]
-        letters_binding = bind(letters[0].table, letters[0].real, letters[0].target)
-        self._warn(bindings)
-        self.copy_in.on_connect = self._recheck([*tables, *letters])
+        bindings = [found.bound(self.tally) for found in tables]
+        letters_binding = letters.bound()
+        self._warn([w for found, b in zip(tables, bindings, strict=True) for w in (*b.warnings, *found.warnings(b))])
+        self.copy_in.on_connect = recheck([*tables, letters])
         consumer = await ensure(self.api, self._wish(), ledger.floor())
         tracker = Tracker(consumer.delivered_consumer_seq, consumer.delivered_stream_seq)
         line, pull = self._line(ledger, bindings, letters_binding, tracker)
@@ -248,19 +201,8 @@ class Wiring:
         await publish_answers(self.link.client, done, ACK)
         await publish_answers(self.link.client, back, NAK)
 
-    def _recheck(self, tables: list[TableFound]) -> Callable[[Connection], Awaitable[None]]:
-        """Return a look at a new connection: are the tables still what the encoders were made for?"""
-
-        async def look(conn: Connection) -> None:
-            for found in tables:
-                target, real = await read_columns(conn, found.schema, found.table.name)
-                if (target, tuple(real)) != (found.target, found.real):
-                    raise Rebind(f"table {found.target} has changed")
-
-        return look
-
-    def _warn(self, bindings: list[Binding]) -> None:
-        for warning in (w for binding in bindings for w in binding.warnings):
+    def _warn(self, warnings: Sequence[str]) -> None:
+        for warning in warnings:
             if warning not in self._warned:
                 self._warned.add(warning)
                 log.warning("table differs", extra={"warning": warning})

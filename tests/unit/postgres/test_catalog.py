@@ -67,6 +67,7 @@ def test_our_own_table_is_written_straight() -> None:
             'COPY "public"."things" ("time", "gateway_id", "agent_id", "octets", "metadata", "observables", "ports",'
             ' "series_key") FROM STDIN (FORMAT BINARY)'
         ),
+        names=tuple(column.name for column in THINGS.columns),
         present=frozenset(column.name for column in THINGS.columns),
         positions=(0, 1, 2, 3, 4, 5, 6, 7),
         dumpers=("int8", "text", "text", "int8", "bytea", "bytea", "bytea", "text"),
