@@ -1,223 +1,230 @@
-"""
-`eventwriter demo`: the whole thing on real servers in a folder, and its books at the end.
-
-The daemon is started as an operator would start it, by `eventwriter run`, with a
-configuration file; nothing in it knows that this is a demo.
-"""
+"""`eventwriter demo`: the whole thing on real servers in a folder, and its books at the end."""
 
 import asyncio
 import contextlib
-import json
-import multiprocessing
 import os
 import random
+import shlex
+import shutil
 import signal
 import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from types import FrameType
 
 import click
-import psycopg
 
-from eventwriter.control.client import Client
-from eventwriter.demo.publisher import make_stream, publish
+from eventwriter.cli.demo_screen import Screen
+from eventwriter.cli.main import EXIT_INTERRUPTED
+from eventwriter.demo import books, daemon
+from eventwriter.demo.programs import postgres_bin
+from eventwriter.demo.publisher import Wishes, make_stream, stored
 from eventwriter.demo.servers import EmbeddedServers
-from eventwriter.demo.traffic import BOOKS, MAKERS
-from eventwriter.errors import EventwriterError, Fatal
+from eventwriter.demo.traffic import TRAFFIC
+from eventwriter.errors import Fatal
+from eventwriter.kinds import KINDS
 
+DEFAULT_KINDS = "telemetry,netflow"
 _SETTLE_S_MAX = 90.0
+_LOOK_S = 1.0
 _CHAOS_S = (1.5, 4.0)
 """A worker is killed every so often."""
 
 
-@dataclass(slots=True)
-class Wishes:
+@dataclass(frozen=True, slots=True)
+class Order:
     """What the command line asked for."""
 
     rate: float
     kinds: tuple[str, ...]
     seed: int
-    duration_s: float | None
+    duration_s: float
     chaos: bool
 
 
 @click.command()
-@click.option("--rate", default=2000.0, show_default=True, help="Messages a second, all kinds together.")
-@click.option("--kinds", default=",".join(MAKERS), show_default=True, help="Kinds, with commas between.")
-@click.option("--seed", default=1, show_default=True, help="The same seed makes the same traffic.")
+@click.option(
+    "--rate", default=2000.0, show_default=True, type=click.FloatRange(min=0, min_open=True),
+    help="Messages a second, all kinds together.",
+)  # fmt: skip
+@click.option(
+    "--kinds", default=DEFAULT_KINDS, show_default=True,
+    help=f"Kinds, with commas between, or all: {', '.join(kind for kind in TRAFFIC if kind in KINDS)}.",
+)  # fmt: skip
+@click.option(
+    "--seed", default=1, show_default=True, help="The same seed makes the same messages, but for their times."
+)
 @click.option("--duration", metavar="TIME", help="Like 20s; until Ctrl-C where absent.")
 @click.option("--data-dir", type=click.Path(path_type=Path), help="Keep the servers' data here, for the next time.")
 @click.option("--keep", is_flag=True, help="Leave the data behind (in a new folder, where --data-dir is absent).")
 @click.option("--chaos", is_flag=True, help="Kill a random worker every few seconds.")
 @click.option("--config", "config_path", hidden=True)
 def demo(
-    rate: float,
-    kinds: str,
-    seed: int,
-    duration: str | None,
-    data_dir: Path | None,
-    keep: bool,
-    chaos: bool,
+    rate: float, kinds: str, seed: int, duration: str | None, data_dir: Path | None, keep: bool, chaos: bool,
     config_path: str | None,
-) -> int:
-    """Run everything on embedded servers with made-up traffic, and prove the books at the end."""
-    from eventwriter.config.durations import seconds
+) -> int:  # fmt: skip
+    """
+    Run everything on embedded servers with made-up traffic, and prove the books at the end.
 
-    chosen = tuple(k.strip() for k in kinds.split(",") if k.strip())
-    unknown = [k for k in chosen if k not in MAKERS]
-    if unknown or not chosen:
-        raise Fatal(f"--kinds {kinds!r}: the demo can make {', '.join(MAKERS)}")
-    try:
-        duration_s = seconds(duration, 1.0) if duration else None
-    except ValueError as error:
-        raise Fatal(f"--duration {duration!r}: {error}") from error
+    Exit codes: 0 the books balance, 1 they do not, 2 it could not run, 130 interrupted before the books were closed.
+    """
+    order = Order(rate, chosen(kinds), seed, read_duration(duration), chaos)
+    environ = daemon.own_environment(os.environ)
+    os.environ.clear()
+    os.environ.update(environ)
     if keep and data_dir is None:
         data_dir = Path(tempfile.mkdtemp(prefix="eventwriter-demo-"))
-    with EmbeddedServers(data_dir, durable=True) as servers:
-        return _run(servers, Wishes(rate, chosen, seed, duration_s, chaos))
+        data_dir.chmod(0o755)  # PostgreSQL's user is to pass, where we are root
+    with terminated_as_interrupted():
+        try:
+            with EmbeddedServers(data_dir, durable=True) as servers:
+                balanced = run(servers, order)
+        except KeyboardInterrupt:
+            click.echo("demo: interrupted, the books were not closed", err=True)
+            return EXIT_INTERRUPTED
+        finally:
+            if data_dir is not None and data_dir.exists():
+                click.echo(
+                    f"the data is in {data_dir}; --data-dir {shlex.quote(str(data_dir))} goes on with it", err=True
+                )
+    return 0 if balanced else 1
 
 
-def _run(servers: EmbeddedServers, wishes: Wishes) -> int:
-    config = _write_config(servers, wishes.kinds)
-    migrated = subprocess.run(
-        [sys.executable, "-m", "eventwriter", "migrate", "--dsn", servers.postgres_dsn()],
-        check=False, capture_output=True, text=True, stdin=subprocess.DEVNULL,
-    )  # fmt: skip
-    if migrated.returncode:
-        raise Fatal(f"migrate failed: {migrated.stderr.strip()}")
-    asyncio.run(make_stream(servers.nats_url, wishes.kinds))
-    socket = str(servers.folder / "control.sock")
-    click.echo(f"NATS        {servers.nats_url}")
-    click.echo(f"PostgreSQL  psql '{servers.postgres_dsn()}'")
-    click.echo(f"status      eventwriter-ctl --socket {socket} status")
-    first = [_counted(servers, kind)[0] for kind in wishes.kinds]
-    before = _books(servers, wishes.kinds)
-    stored = [multiprocessing.Value("q", 0) for _ in wishes.kinds]
-    log = servers.folder / "eventwriter.log"
-    with _daemon(config, log) as daemon:
-        publisher = multiprocessing.Process(
-            target=publish, args=(servers.nats_url, wishes.kinds, wishes.rate, wishes.seed, stored, first), daemon=True
-        )
-        publisher.start()
-        _watch(socket, wishes, daemon)
-        publisher.terminate()
-        publisher.join(20)
-        published = sum(v.value for v in stored)
-        _settle(servers, wishes.kinds, before, published)
-    return _close_books(servers, wishes.kinds, before, published)
+def chosen(kinds: str) -> tuple[str, ...]:
+    """
+    Read the option `--kinds`.
+
+    Raises:
+        Fatal: It names none, or one that the demo cannot make.
+    """
+    possible = tuple(kind for kind in TRAFFIC if kind in KINDS)
+    if kinds.strip() == "all":
+        return possible
+    named = tuple(dict.fromkeys(kind.strip() for kind in kinds.split(",") if kind.strip()))
+    if not named or any(kind not in possible for kind in named):
+        raise Fatal(f"--kinds {kinds!r}: the demo can make all, or of these: {', '.join(possible)}")
+    return named
 
 
-def _write_config(servers: EmbeddedServers, kinds: tuple[str, ...]) -> Path:
-    config = {
-        "enabled": True,
-        "nats": {"servers": [servers.nats_url]},
-        "postgres": {"dsn": servers.postgres_dsn()},
-        "streams": [kind.upper() for kind in kinds],
-        "control": {"socket": str(servers.folder / "control.sock")},
-        # The demo kills workers on purpose: that many deaths are no crash loop.
-        "supervisor": {"crash_loop_exits_max": 1000, "backoff_max": 1},
-    }
-    path = servers.folder / "eventwriter.json"
-    path.write_text(json.dumps(config, indent=2))
-    return path
+def read_duration(text: str | None) -> float:
+    """
+    Read the option `--duration`; seconds, for ever where it is absent.
+
+    Raises:
+        Fatal: It is no duration, or none at all.
+    """
+    from eventwriter.config.durations import seconds
+
+    if text is None:
+        return float("inf")
+    try:
+        duration_s = seconds(text, 1.0)
+    except ValueError as error:
+        raise Fatal(f"--duration {text!r}: {error}") from error
+    if duration_s <= 0:
+        raise Fatal(f"--duration {text!r}: write one above 0, like 20s")
+    return duration_s
 
 
 @contextlib.contextmanager
-def _daemon(config: Path, log: Path) -> Iterator["subprocess.Popen[bytes]"]:
-    with log.open("ab") as out:
-        daemon = subprocess.Popen(
-            [sys.executable, "-m", "eventwriter", "--config", str(config), "run"],
-            stdin=subprocess.DEVNULL, stdout=out, stderr=out, start_new_session=True,
-        )  # fmt: skip
+def terminated_as_interrupted() -> Iterator[None]:
+    """Take SIGTERM for ^C: servers are stopped and the terminal is left as it was."""
+
+    def interrupt(_number: int, _frame: FrameType | None) -> None:
+        raise KeyboardInterrupt
+
+    before = signal.signal(signal.SIGTERM, interrupt)
     try:
-        yield daemon
+        yield
     finally:
-        daemon.terminate()
-        try:
-            daemon.wait(40)
-        except subprocess.TimeoutExpired:
-            daemon.kill()
+        signal.signal(signal.SIGTERM, before)
 
 
-def _watch(socket: str, wishes: Wishes, daemon: "subprocess.Popen[bytes]") -> None:
-    """Show the slots until the time is up or Ctrl-C."""
-    rng = random.Random(wishes.seed)  # noqa: S311
-    until = time.monotonic() + wishes.duration_s if wishes.duration_s else float("inf")
-    kill_at = time.monotonic() + rng.uniform(*_CHAOS_S)
+def run(servers: EmbeddedServers, order: Order) -> bool:
+    """Run everything, once; say whether the books balance."""
+    socket = daemon.control_socket(servers.folder)
+    config = daemon.prepare(servers, order.kinds, socket)
+    before = asyncio.run(make_stream(servers.nats_url, order.kinds))
+    for line in ways_to_look(servers, socket):
+        click.echo(line)
+    screen, log = Screen(), servers.folder / "eventwriter.log"
+    wishes = Wishes(servers.nats_url, order.kinds, order.rate, order.seed, tuple(before.values()))
+    with daemon.running(config, log) as process:
+        with daemon.publishing(wishes, servers.folder / "publisher.log") as publisher, screen:
+            watch(screen, order, socket, (process, publisher.process))
+        there = asyncio.run(stored(servers.nats_url, order.kinds))
+        # The stream's own count, unless NATS has lost what it had acknowledged.
+        published = {kind: max(there[kind], before[kind] + publisher.acked[kind]) for kind in order.kinds}
+        settle(servers, published, process)
+    return close_books(books.read(servers.postgres_dsn(), published), sum(before.values()))
+
+
+def ways_to_look(servers: EmbeddedServers, socket: str) -> list[str]:
+    """Return how to look inside from another terminal: lines that work when they are pasted."""
+    psql = program("psql", postgres_bin() / "psql")
+    ctl = program("eventwriter-ctl", Path(sys.executable).with_name("eventwriter-ctl"))
+    return [
+        f"NATS        {servers.nats_url}",
+        f"PostgreSQL  {psql} '{servers.postgres_dsn()}'",
+        f"status      {ctl} --socket {shlex.quote(socket)} status",
+    ]
+
+
+def program(name: str, beside: Path) -> str:
+    """Return how a shell finds a program: by its name where it is on PATH, else where it lies."""
+    return name if shutil.which(name) or not beside.exists() else shlex.quote(str(beside))
+
+
+def watch(screen: Screen, order: Order, socket: str, processes: tuple["subprocess.Popen[bytes]", ...]) -> None:
+    """Show the slots, and kill one at times, until the time is up or ^C."""
+    rng = random.Random(order.seed)  # noqa: S311
+    now_s = time.monotonic()
+    until_s, kill_at_s = now_s + order.duration_s, now_s + rng.uniform(*_CHAOS_S)
     with contextlib.suppress(KeyboardInterrupt):
-        while time.monotonic() < until and daemon.poll() is None:
-            time.sleep(min(1.0, max(0.0, until - time.monotonic())))
-            status = _status(socket)
-            if status is None:
+        while now_s < until_s and all(process.poll() is None for process in processes):
+            time.sleep(min(_LOOK_S, until_s - now_s))
+            picture = daemon.status(socket)
+            now_s = time.monotonic()
+            if picture is None:
                 continue
-            click.echo("  ".join(_brief(slot) for slot in status["slots"]))
-            if wishes.chaos and time.monotonic() > kill_at:
-                kill_at = time.monotonic() + rng.uniform(*_CHAOS_S)
-                _kill_one(status, rng)
-    if daemon.poll() is not None:
-        raise Fatal(f"the daemon ended with code {daemon.returncode}; its log is beside the data")
+            screen.show(picture)
+            if order.chaos and now_s > kill_at_s:
+                kill_at_s = now_s + rng.uniform(*_CHAOS_S)
+                if said := daemon.kill_one(picture, rng):
+                    screen.say(said)
 
 
-def _kill_one(status: dict[str, Any], rng: random.Random) -> None:
-    alive = [slot for slot in status["slots"] if slot.get("pid")]
-    if alive:
-        victim = rng.choice(alive)
-        with contextlib.suppress(ProcessLookupError):
-            os.kill(victim["pid"], signal.SIGKILL)
-            click.echo(f"chaos: killed {victim['name']} (pid {victim['pid']})")
+def settle(servers: EmbeddedServers, published: Mapping[str, int], process: "subprocess.Popen[bytes]") -> None:
+    """
+    Wait until the backlog is written, at most 90 s.
 
-
-def _status(socket: str) -> dict[str, Any] | None:
-    client = Client(socket)
-    try:
-        status: dict[str, Any] = client.call("status")
-    except EventwriterError:
-        return None
-    finally:
-        client.close()
-    return status
-
-
-def _brief(slot: dict[str, Any]) -> str:
-    rate = slot.get("rows_per_s") or 0
-    return (
-        f"{slot['name']} {slot['state']:<8} {rate:8,.0f} rows/s  {slot['rows_total']:,} rows"
-        f"  {slot['dead_letters_total']} dead  lag {slot.get('lag_messages')}"
-    )
-
-
-def _counted(servers: EmbeddedServers, kind: str) -> tuple[int, int]:
-    with psycopg.connect(servers.postgres_dsn(), autocommit=True) as conn:
-        row = conn.execute(BOOKS[kind].encode()).fetchone()
-    return (row[0], row[1]) if row else (0, 0)
-
-
-def _books(servers: EmbeddedServers, kinds: tuple[str, ...]) -> tuple[int, int, int]:
-    """Return rows, different messages among them, dead letters."""
-    counted = [_counted(servers, kind) for kind in kinds]
-    with psycopg.connect(servers.postgres_dsn(), autocommit=True) as conn:
-        row = conn.execute("SELECT count(*) FROM eventwriter_dead_letters").fetchone()
-    return sum(c[0] for c in counted), sum(c[1] for c in counted), row[0] if row else 0
-
-
-def _settle(servers: EmbeddedServers, kinds: tuple[str, ...], before: tuple[int, int, int], published: int) -> None:
-    """Wait until the backlog is written, at most 90 s."""
-    until = time.monotonic() + _SETTLE_S_MAX
-    while time.monotonic() < until:
-        rows, _, dead = _books(servers, kinds)
-        if rows + dead - before[0] - before[2] >= published:
+    Raises:
+        Fatal: The daemon ended before.
+    """
+    until_s = time.monotonic() + _SETTLE_S_MAX
+    said = False
+    while time.monotonic() < until_s:
+        if process.poll() is not None:
+            raise daemon.ended("daemon", process.returncode, servers.folder / "eventwriter.log")
+        left = books.total(books.read(servers.postgres_dsn(), published).values()).lost
+        if left <= 0:
             return
-        time.sleep(0.3)
+        if not said:
+            click.echo(f"publishing has ended, {left:,} messages are still to be written")
+            said = True
+        time.sleep(0.2)
 
 
-def _close_books(servers: EmbeddedServers, kinds: tuple[str, ...], before: tuple[int, int, int], published: int) -> int:
-    rows, different, dead = (now - then for now, then in zip(_books(servers, kinds), before, strict=True))
-    duplicated = rows - different
-    lost = published - different - dead
-    click.echo(f"books: published={published} rows={rows} dead_letters={dead} lost={lost} duplicated={duplicated}")
-    return 0 if lost == 0 and duplicated == 0 else 1
+def close_books(found: Mapping[str, books.Books], from_before: int) -> bool:
+    """Print the books of each stream and of all; say whether each balances."""
+    if from_before:
+        click.echo(f"books of everything in this folder, with {from_before:,} messages of earlier runs")
+    width = max(map(len, found))
+    for kind, one in found.items():
+        click.echo(f"{kind.upper():<{width}}  {one.line()}")
+    click.echo(f"books: {books.total(found.values()).line()}")
+    return books.all_balance(found.values())
