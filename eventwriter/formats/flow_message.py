@@ -16,6 +16,7 @@ from google.protobuf.message import DecodeError
 from google.protobuf.unknown_fields import UnknownFieldSet
 
 from eventwriter.errors import Poison
+from eventwriter.formats.fields import LATEST_US
 from eventwriter.formats.flow_pb2 import FlowMessage
 from eventwriter.formats.plain_json import clean_text
 from eventwriter.formats.remember import Remembered
@@ -24,6 +25,7 @@ from eventwriter.model import Record
 _SOURCES: dict[int, str] = {1: "sFlow v5", 2: "NetFlow v5", 3: "NetFlow v9", 4: "IPFIX"}
 _UNAMBIGUOUS_NS = 100_000_000_000_000_000
 """1973-03-03: instants from here on are known to be nanoseconds by their magnitude."""
+_LATEST_NS = LATEST_US * 1000
 _BIG_ENDIAN_LENGTH = struct.Struct("!I").unpack_from
 _EPOCH = dt.datetime(1970, 1, 1, tzinfo=dt.UTC)
 _V4_MAPPED = bytes(10) + b"\xff\xff"
@@ -68,6 +70,10 @@ def record_of(message: FlowMessage) -> Record:
     for field, value in message.ListFields():
         name, convert = _FIELDS[field]
         record[name] = value if convert is None else convert(value)
+    end = record.get("time_flow_end_ns")
+    if end.__class__ is int and end < _LATEST_NS:
+        # What the time would be found to be, found at once.
+        record["timestamp"] = end
     unknown = UnknownFieldSet(message)
     if len(unknown):
         record["unknown_fields"] = _unknown(unknown)
@@ -102,16 +108,12 @@ def _address_v6(packed: bytes) -> str:
     return ipaddress.IPv6Address(packed).compressed
 
 
-_V6 = Remembered(_address_v6)
-
-
 def _endpoint(packed: bytes) -> str:
-    # Hot: three per message.
     if len(packed) == 4:
         a, b, c, d = packed
         return f"{a}.{b}.{c}.{d}"
     if len(packed) == 16:
-        return _V6[packed]
+        return _address_v6(packed)
     raise Poison("bad_value", f"an address is {len(packed)} bytes ({packed.hex()[:64]}); 4 or 16 are wanted")
 
 
@@ -156,6 +158,10 @@ def _unknown_value(data: Any) -> Any:
     return data if isinstance(data, int) else _unknown(data)
 
 
+# Hot: four addresses in a message, and the same ones again and again; looked up, one costs 0.05 µs, made 0.3 (IPv6: 4).
+_endpoints = Remembered(_endpoint).__getitem__
+_addresses_seen = Remembered(_address).__getitem__
+
 _RENAMED = {
     "type": "flow_source",
     "bytes": "octets",
@@ -165,8 +171,8 @@ _RENAMED = {
 }
 _CONVERTERS: dict[str, Callable[[Any], Any]] = {
     "type": _source,
-    "src_addr": _endpoint, "dst_addr": _endpoint, "sampler_address": _endpoint,
-    "next_hop": _address, "bgp_next_hop": _address,
+    "src_addr": _endpoints, "dst_addr": _endpoints, "sampler_address": _endpoints,
+    "next_hop": _addresses_seen, "bgp_next_hop": _addresses_seen,
     "mpls_ip": _addresses, "ipv6_routing_header_addresses": _addresses,
     "src_mac": _mac, "dst_mac": _mac,
     "mpls_ttl": list, "mpls_label": list, "bgp_communities": list, "as_path": list,

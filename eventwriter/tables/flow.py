@@ -4,7 +4,7 @@ from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
 from eventwriter.errors import Poison
-from eventwriter.formats.fields import INT4, INT8, find, instant_us, integer, json_value, names, text
+from eventwriter.formats.fields import INT4, INT8, LATEST_US, find, instant_us, integer, json_value, names, text
 from eventwriter.formats.ip_words import PROTOCOL_NUMBERS
 from eventwriter.model import Message, Record, Tally
 from eventwriter.tables.scalars import POSTGRES_EPOCH_US, timestamp
@@ -107,6 +107,11 @@ def flow(record: Record, tally: Tally, readable: Readable) -> Flow:  # noqa: C90
         direction = _text(record, _DIRECTION, readable)
     if (sampler := get("sampler_address")).__class__ is not str:
         sampler = _text(record, _SAMPLER, readable)
+    if "{" in f"{gateway}{agent}{device}{direction}{src}{dst}{sampler}":
+        # JSON in text may hold secrets.
+        gateway, agent, device, direction, src, dst, sampler = map(
+            readable, (gateway, agent, device, direction, src, dst, sampler)
+        )
     if (src_port := get("src_port")).__class__ is not int or not 0 <= src_port <= _INT4_MAX:
         src_port = integer(find(record, _SRC_PORT), INT4, tally)
     if (dst_port := get("dst_port")).__class__ is not int or not 0 <= dst_port <= _INT4_MAX:
@@ -147,8 +152,12 @@ def _cut(record: Record) -> dict[str, Any]:
 
 
 def _text(record: Record, keys: Sequence[str], readable: Readable) -> str | None:
-    value = find(record, keys)
-    return None if value is None else readable(value)
+    # Hot for flows that lack some of them, as those of a FlowMessage do: no call within.
+    for key in keys:
+        value = record.get(key)
+        if value is not None:
+            return readable(value)
+    return None
 
 
 def _protocol(value: Any, tally: Tally) -> int | None:
@@ -186,6 +195,7 @@ class Ends(NamedTuple):
 
 _NANOSECONDS_FROM = 10**17
 """Integers from here on are nanoseconds (`fields.instant_us`)."""
+_LATEST_NS = LATEST_US * 1000
 _NO_ENDS = Ends(None, False)
 
 
@@ -196,12 +206,18 @@ def ends(record: Record, time: int) -> Ends:
     Args:
         time: That of the row, in µs since 2000 UTC.
     """
-    first, last = find(record, START), find(record, END)
-    if first is None or last is None:
-        return _NO_ENDS
-    start, end = instant_us(first), instant_us(last)
-    if start is None or end is None or end < start:
-        return _NO_ENDS
+    # Hot: once per FlowMessage, whose instants are read without a call.
+    first, last = record.get("time_flow_start_ns"), record.get("time_flow_end_ns")
+    if first.__class__ is last.__class__ is int and _NANOSECONDS_FROM <= first <= last < _LATEST_NS:
+        start, end = first // 1000, last // 1000
+    else:
+        first, last = find(record, START), find(record, END)
+        if first is None or last is None:
+            return _NO_ENDS
+        found = instant_us(first), instant_us(last)
+        if found[0] is None or found[1] is None or found[1] < found[0]:
+            return _NO_ENDS
+        start, end = found[0], found[1]
     exact = end - POSTGRES_EPOCH_US == time and not (end - start) % 1000
     return Ends((end - start) // 1000, exact and _in_microseconds(first) and _in_microseconds(last))
 

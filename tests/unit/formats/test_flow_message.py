@@ -111,6 +111,14 @@ def test_nanoseconds_of_the_seventies_are_text() -> None:
     assert "1970-01-01T00:00:05.000000007Z" == record["time_flow_end_ns"]
 
 
+def test_usable_end_is_the_timestamp() -> None:
+    """The end is the flow's timestamp, but one beyond 2262 leaves the choice to who makes the row."""
+    ends = (1_705_363_200_000_000_000, 10_000_000_000_000_000_000)
+    records = [decode(FlowMessage(src_addr=bytes(4), time_flow_end_ns=end).SerializeToString())[0] for end in ends]
+
+    assert [ends[0], None] == [record.get("timestamp") for record in records]
+
+
 @pytest.mark.parametrize("head", [b"\x11", b"\x91\x00", b"\x00\x00\x00\x11"], ids=["varint", "long varint", "4 bytes"])
 def test_length_in_front_is_skipped(head: bytes) -> None:
     """A flow in a frame, its length before it, is read."""
