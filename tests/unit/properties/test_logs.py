@@ -7,6 +7,7 @@ import pytest
 from golden_rows import DATA, ORIGIN, delivery
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
+from made_up_logs import FIELDS, anything, records, words
 from opentelemetry.proto.collector.logs.v1.logs_service_pb2 import ExportLogsServiceRequest
 
 from eventwriter.errors import Poison
@@ -64,37 +65,8 @@ def check(payload: bytes) -> None:
                 assert "\0" not in json.dumps(json.loads(value.removeprefix(b"\x01")), ensure_ascii=False)
 
 
-FIELDS = [
-    "timestamp", "time", "ts", "@timestamp", "timeUnixNano", "observed_timestamp", "observedTimeUnixNano", "traceId",
-    "span_id", "flags", "trace_flags", "severity_number", "severityText", "severity", "level", "body", "message", "msg",
-    "event", "log", "varbinds", "service.name", "service", "serviceVersion", "service_instance_id", "host", "hostname",
-    "resource", "resource_attributes", "source", "ip", "_remote_addr", "scope", "scopeName", "scope_attributes",
-    "attributes", "event_name", "id", "class_uid", "category_uid", "activity_id", "community", "zzz",
-]  # fmt: skip
-words = st.sampled_from(
-    [
-        "INFO",
-        "warn2",
-        "3",
-        "0",
-        "very high",
-        "a=b,c=d",
-        '{"a":"\\u0000"}',
-        "[1]",
-        "waf.finding",
-        "default:10.0.0.1:9",
-        " ",
-    ]
-)
-anything = st.recursive(
-    st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=8) | words,
-    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=5), inner, max_size=3),
-    max_leaves=6,
-)
-
-
 @settings(deadline=None, max_examples=300)
-@given(record=st.dictionaries(st.sampled_from(FIELDS), anything, max_size=10))
+@given(record=records)
 def test_any_value_in_any_field_makes_a_row_or_poison(record: dict[str, Any]) -> None:
     """Whatever a field of a JSON record holds, the outcome is rows or poison."""
     check(json.dumps(record).encode())
@@ -133,10 +105,10 @@ a_record = st.dictionaries(st.sampled_from(OTLP_FIELDS), nested, max_size=6)
 
 
 @settings(deadline=None, max_examples=300)
-@given(records=st.lists(a_record | nested, max_size=3), resource=nested, scope=nested)
-def test_any_value_in_an_export_in_json_makes_rows_or_poison(records: list[Any], resource: Any, scope: Any) -> None:
+@given(logs=st.lists(a_record | nested, max_size=3), resource=nested, scope=nested)
+def test_any_value_in_an_export_in_json_makes_rows_or_poison(logs: list[Any], resource: Any, scope: Any) -> None:
     """Whatever a part of an OTLP/JSON export is, the outcome is rows or poison."""
-    groups = [{"resource": resource, "scopeLogs": [{"scope": scope, "logRecords": records}]}]
+    groups = [{"resource": resource, "scopeLogs": [{"scope": scope, "logRecords": logs}]}]
 
     check(json.dumps({"resourceLogs": groups}).encode())
 

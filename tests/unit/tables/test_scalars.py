@@ -93,3 +93,24 @@ def test_int4_array_reads_back(values: list[int]) -> None:
 def test_text_array_reads_back(values: list[str]) -> None:
     """An array of texts reads back as those texts."""
     assert values == elements(scalars.text_array(values))
+
+
+@pytest.mark.parametrize(
+    ("payload", "may"),
+    [
+        (b'{"a":1}', False),
+        (b'{"Community":1}', True),
+        (b'{"\\u0063ommunity":1}', True),
+        (b"\x0a\x09community\xff", True),
+        (b"\xff\x00", False),
+    ],
+)
+def test_payload_may_hold_secrets(payload: bytes, may: bool) -> None:
+    """A payload without a key that is never stored, in any case or escaped, holds no secret."""
+    assert may == scalars.secret_finder(frozenset({"community"}))(payload)
+
+
+def test_keys_beyond_ascii_are_always_looked_for() -> None:
+    """Bytes have no upper and lower case beyond ASCII, so that such keys may be anywhere; no keys are nowhere."""
+    assert scalars.secret_finder(frozenset({"é"}))(b"{}")
+    assert not scalars.secret_finder(frozenset())(b"community")

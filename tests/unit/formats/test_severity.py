@@ -1,0 +1,38 @@
+"""How severe a log record is, of words and numbers."""
+
+import pytest
+
+from eventwriter.formats import severity
+
+
+@pytest.mark.parametrize(
+    ("level", "number"),
+    [
+        ("trace", 1), ("debug", 5), ("info", 9), ("informational", 9), ("Information", 9), ("NOTICE", 10), ("warn", 13),
+        (" Warning ", 13), ("err", 17), ("error", 17), ("crit", 18), ("critical", 18), ("alert", 19), ("emerg", 21),
+        ("emergency", 21), ("panic", 21), ("fatal", 21), ("very high", 18), ("Very_High", 18), ("High", 17),
+        ("medium", 13), ("low", 9), ("Unknown", 9), ("ERROR3", 19), ("info2", 10), ("FATAL4", 24),
+        (0, 21), (1, 19), (2, 18), (3, 17), (4, 13), (5, 10), (6, 9), (7, 5), ("3", 17), (6.0, 9),
+        (8, None), (-1, None), ("weird", None), ("", None), (None, None), (True, None), (2.5, None), ([], None),
+        ("٣", None), (float("nan"), None), (float("inf"), None), ("9" * 5000, None),
+    ],
+)  # fmt: skip
+def test_level(level: object, number: int | None) -> None:
+    """Words in any case and syslog's numeric levels have OpenTelemetry's number for them; others have none."""
+    assert number == severity.level_number(level)
+
+
+@pytest.mark.parametrize(
+    ("given", "number"),
+    [(1, 1), (24, 24), (9.0, 9), ("17", 17), (0, None), (25, None), (10**20, None), ("x", None), (True, None)],
+)
+def test_number(given: object, number: int | None) -> None:
+    """A number from 1 to 24 is kept, as text too; another is none."""
+    assert number == severity.known_number(given)
+
+
+def test_names() -> None:
+    """Each range of four numbers has its name."""
+    assert ["TRACE", "TRACE", "DEBUG", "INFO", "INFO", "WARN", "ERROR", "FATAL", "FATAL"] == [
+        severity.name(number) for number in (1, 4, 5, 9, 12, 13, 20, 21, 24)
+    ]
