@@ -16,6 +16,7 @@ from pydantic import ValidationError
 
 from eventwriter.config import relations
 from eventwriter.config.environment import SPIFFE_CERT_DIR, FromEnvironment, certificates, read_environment
+from eventwriter.config.files import unreadable
 from eventwriter.config.go_format import Translated, is_go, joined, patched, translate
 from eventwriter.config.mistakes import Path, sentences
 from eventwriter.config.read import read
@@ -35,7 +36,9 @@ class Loaded:
     source: str
 
 
-def load(path: str | None, environ: Mapping[str, str], overrides: Mapping[str, Any] | None = None) -> Loaded:
+def load(
+    path: str | None, environ: Mapping[str, str], overrides: Mapping[str, Any] | None = None, *, look: bool = False
+) -> Loaded:
     """
     Load the settings.
 
@@ -43,6 +46,7 @@ def load(path: str | None, environ: Mapping[str, str], overrides: Mapping[str, A
         path: JSON or TOML (by its ending `.toml`), ours or the Go writer's; None for none.
         environ: The environment.
         overrides: Nested keys that win over everything (flags).
+        look: Look whether certificates and secrets' files can be read; not where another user will run the daemon.
 
     Raises:
         ConfigError: With every mistake.
@@ -50,14 +54,14 @@ def load(path: str | None, environ: Mapping[str, str], overrides: Mapping[str, A
     mistakes: list[str] = []
     file = read(path) if path else {}
     try:
-        built, warnings = _build(file, environ, overrides or {}, mistakes)
+        built, warnings = _build(file, environ, overrides or {}, mistakes, look)
     except ConfigError as error:
         raise ConfigError(error.mistakes, path) from None
     return Loaded(built, tuple(warnings), path or "defaults")
 
 
 def _build(
-    file: dict[str, Any], environ: Mapping[str, str], overrides: Mapping[str, Any], mistakes: list[str]
+    file: dict[str, Any], environ: Mapping[str, str], overrides: Mapping[str, Any], mistakes: list[str], look: bool
 ) -> tuple[Settings, list[str]]:
     own = _own(file, environ, mistakes)
     above = read_environment(environ, mistakes)
@@ -73,8 +77,10 @@ def _build(
         stream_name = str(Settings.model_fields["stream_name"].default)
     defaults = EntryDefaults(stream_name, above.streams, own.entry_names)
     streams = entries(data.pop("streams", None), defaults, mistakes)
-    built = _validated({**data, "streams": tuple(streams)}, {**own.names, **above.names}, mistakes)
+    names = {**own.names, **above.names}
+    built = _validated({**data, "streams": tuple(streams)}, names, mistakes)
     mistakes += relations.mistakes(built)
+    mistakes += unreadable(built, names) if look else []
     if mistakes:
         raise ConfigError(mistakes)
     source = environ.get("CONFIG_SOURCE", "file")

@@ -10,7 +10,7 @@ from collections.abc import Iterator, Sequence
 from itertools import combinations
 
 from eventwriter.config.durations import shown
-from eventwriter.config.settings import DEFAULT_TABLES, Settings, StreamSettings
+from eventwriter.config.settings import DEFAULT_TABLES, NatsSettings, PostgresSettings, Settings, StreamSettings
 from eventwriter.config.subjects import covers, overlap, overlaps
 
 HELD_BATCHES = 3
@@ -24,6 +24,8 @@ def mistakes(settings: Settings) -> list[str]:
         *(wrong for stream in settings.streams for wrong in _of_stream(stream, settings)),
         *_between(settings.streams),
         *_of_supervisor(settings),
+        *_of_nats(settings.nats),
+        *_of_postgres(settings.postgres),
     ]
 
 
@@ -128,3 +130,26 @@ def _of_supervisor(settings: Settings) -> Iterator[str]:
             f"supervisor.backoff_max {shown(limits.backoff_s_max)} is below supervisor.backoff_min"
             f" {shown(limits.backoff_s_min)}; raise it"
         )
+
+
+def _of_nats(nats: NatsSettings) -> Iterator[str]:
+    given = {
+        "creds_file": nats.creds_file,
+        "nkey_seed_file": nats.nkey_seed_file,
+        "user": nats.user,
+        "token": nats.token or nats.token_file,
+    }
+    if len(ways := [key for key, value in given.items() if value]) > 1:
+        yield f"nats: {' and '.join(ways)} are given: they are different ways to log in; keep one"
+    if (nats.password or nats.password_file) and not nats.user:
+        yield f"nats.{'password' if nats.password else 'password_file'}: given without nats.user; give both, or neither"
+    if nats.tls and nats.tls.key_file and not nats.tls.cert_file:
+        yield "nats.tls.key_file: given without nats.tls.cert_file; give both, or neither"
+
+
+def _of_postgres(postgres: PostgresSettings) -> Iterator[str]:
+    if postgres.sslkey and not postgres.sslcert and postgres.dsn is None:
+        yield "postgres.sslkey: given without postgres.sslcert; give both, or neither"
+    hosts, ports = (len(text.split(",")) if text else 0 for text in (postgres.host, postgres.port))
+    if ports > 1 and hosts and ports != hosts:
+        yield f"postgres.port: {ports} ports for {hosts} hosts; give one, or one for each host"

@@ -20,7 +20,7 @@ from pydantic import (
     WithJsonSchema,
 )
 
-from eventwriter.config import durations, subjects
+from eventwriter.config import durations, libpq, subjects
 from eventwriter.config.durations import seconds
 from eventwriter.errors import Fatal
 from eventwriter.model import SlotName
@@ -175,7 +175,7 @@ class NatsTls(_Record):
 
 
 class NatsSettings(_Record):
-    """Where JetStream is, and who we are there. At most one way to log in is needed."""
+    """Where JetStream is, and who we are there. At most one way to log in may be given."""
 
     servers: Annotated[tuple[str, ...], BeforeValidator(_servers), Field(min_length=1)] = ("nats://localhost:4222",)
     """URLs of one cluster's servers, a list or one text with commas between; any of them is enough to find the
@@ -183,7 +183,7 @@ class NatsSettings(_Record):
     domain: str | None = None
     """JetStream domain, where the account's streams live in another one. Default: the account's own."""
     creds_file: str | None = None
-    """A .creds file (JWT and nkey). Wins over the other ways to log in."""
+    """A .creds file (JWT and nkey). Read anew at every connect, so that a rotated one is picked up."""
     nkey_seed_file: str | None = None
     """File with an nkey's seed."""
     user: str | None = None
@@ -223,13 +223,19 @@ class NatsSettings(_Record):
         return self.token.get_secret_value() if self.token else None
 
 
+def _readable(secret: SecretStr) -> SecretStr:
+    libpq.read(secret.get_secret_value())
+    return secret
+
+
 class PostgresSettings(_Record):
     """Where PostgreSQL is; the names are libpq's."""
 
     model_config = ConfigDict(coerce_numbers_to_str=True)
 
-    dsn: SecretStr | None = None
-    """A libpq connection string or URL; the other keys go on top of it. Never shown, as it may hold a password."""
+    dsn: Annotated[SecretStr, AfterValidator(_readable)] | None = None
+    """A libpq connection string or URL; the other keys go on top of it, and defaults below it. Never shown, as it may
+    hold a password."""
     host: str | None = None
     """One host, several with commas between (tried in order), or a folder with a Unix socket. Default: libpq's, which
     is $PGHOST or the local socket."""
@@ -282,43 +288,41 @@ class PostgresSettings(_Record):
             if self.password
             else None
         )
-        dsn = self.dsn.get_secret_value() if self.dsn else ""
-        parts: dict[str, Any] = {
+        ours = {
+            "application_name": self.application_name,
+            "connect_timeout": str(max(2, round(self.connect_timeout_s))),
+        }
+        # Our defaults go below the DSN: what it says itself, it means.
+        below = {**ours, **({"sslmode": "verify-full"} if self.sslrootcert else {})}
+        fields = {"application_name": "application_name", "connect_timeout_s": "connect_timeout"}
+        above = {name: ours[name] for field, name in fields.items() if field in self.model_fields_set}
+        secret = {"password": password} if password is not None else {}
+        return libpq.joined(below, self._dsn(), {**above, **self._parameters(), **secret})
+
+    def target(self) -> str:
+        """Return where that is, for people: never a secret."""
+        try:
+            return libpq.where({**libpq.read(self._dsn()), **self._parameters()})
+        except ValueError:
+            return "postgres.dsn"
+
+    def _dsn(self) -> str:
+        return self.dsn.get_secret_value() if self.dsn else ""
+
+    def _parameters(self) -> dict[str, str]:
+        """Return what is given beside the DSN, under libpq's names, without the password."""
+        given = {
             "host": self.host,
             "port": self.port,
             "dbname": self.database,
             "user": self.user,
-            "password": password,
-            "sslmode": self.sslmode or ("verify-full" if self.sslrootcert and "sslmode" not in dsn else None),
+            "sslmode": self.sslmode,
             "sslrootcert": self.sslrootcert,
             "sslcert": self.sslcert,
             "sslkey": self.sslkey,
             "target_session_attrs": self.target_session_attrs,
-            "application_name": self.application_name,
-            "connect_timeout": max(2, round(self.connect_timeout_s)),
         }
-        if "://" in dsn:
-            from urllib.parse import quote
-
-            query = "&".join(f"{k}={quote(str(v), safe='')}" for k, v in parts.items() if v is not None)
-            return f"{dsn}{'&' if '?' in dsn else '?'}{query}"
-        own = " ".join(f"{k}='{_quoted(str(v))}'" for k, v in parts.items() if v is not None)
-        return f"{dsn} {own}".strip()
-
-    def target(self) -> str:
-        """Return where that is, for people: never a secret."""
-        if self.dsn is not None and self.host is None:
-            dsn = self.dsn.get_secret_value()
-            if "://" in dsn:
-                return dsn.partition("://")[2].rpartition("@")[2].partition("?")[0]
-            found = dict(re.findall(r"(host|port|dbname)\s*=\s*'?([^\s']+)", dsn))
-            return f"{found.get('host', 'localhost')}:{found.get('port', '5432')}/{found.get('dbname', '')}"
-        who = f" as {self.user}" if self.user else ""
-        return f"{self.host or 'localhost'}:{self.port or 5432}/{self.database or ''}{who}"
-
-
-def _quoted(text: str) -> str:
-    return text.replace("\\", "\\\\").replace("'", "\\'")
+        return {key: value for key, value in given.items() if value is not None}
 
 
 class StreamSettings(_Record):

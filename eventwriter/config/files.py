@@ -1,0 +1,62 @@
+"""Files that the settings name: can they be read? Looked at when a daemon starts, not where settings are only shown."""
+
+from collections.abc import Mapping
+
+from eventwriter.config.mistakes import Path, named
+from eventwriter.config.settings import Settings
+
+_FILES: tuple[Path, ...] = (
+    ("nats", "creds_file"),
+    ("nats", "nkey_seed_file"),
+    ("nats", "password_file"),
+    ("nats", "token_file"),
+    ("nats", "tls", "ca_file"),
+    ("nats", "tls", "cert_file"),
+    ("nats", "tls", "key_file"),
+    ("postgres", "password_file"),
+    ("postgres", "sslrootcert"),
+    ("postgres", "sslcert"),
+    ("postgres", "sslkey"),
+)
+_SYSTEM = "system"
+"""libpq's word for the system's authorities, in the place of a file."""
+
+
+def unreadable(settings: Settings, names: Mapping[Path, str]) -> list[str]:
+    """
+    Return a sentence for every file that is named and cannot be read.
+
+    Args:
+        settings: What names them.
+        names: What to call a key path, where it was not written under its own name.
+    """
+    said = []
+    for path in _FILES:
+        file = _value(settings, path)
+        if file is not None and file != _SYSTEM and (wrong := _wrong(file)):
+            said.append(f"{named(path, names)}: {file}: {wrong}; check the path and its permissions")
+    tls = settings.nats.tls
+    if tls and tls.cert_file and not tls.key_file and not _wrong(tls.cert_file) and not _holds_key(tls.cert_file):
+        path = ("nats", "tls", "cert_file")
+        said.append(f"{named(path, names)}: {tls.cert_file}: holds no private key; set nats.tls.key_file")
+    return said
+
+
+def _value(settings: Settings, path: Path) -> str | None:
+    found: object = settings
+    for key in path:
+        found = getattr(found, str(key), None)
+    return str(found) if found is not None else None
+
+
+def _wrong(file: str) -> str | None:
+    try:
+        with open(file, "rb") as opened:
+            return None if opened.read(1) else "is empty"
+    except OSError as error:
+        return f"cannot be read: {error.strerror}"
+
+
+def _holds_key(file: str) -> bool:
+    with open(file, "rb") as opened:
+        return b"PRIVATE KEY-----" in opened.read()

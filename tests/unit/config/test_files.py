@@ -1,0 +1,89 @@
+"""Files that the settings name."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+from eventwriter.config.load import load
+from eventwriter.errors import ConfigError
+
+KEY = "-----BEGIN PRIVATE KEY-----\nx\n-----END PRIVATE KEY-----\n"
+
+
+def mistakes(tmp_path: Path, data: object, environ: dict[str, str] | None = None) -> list[str]:
+    path = tmp_path / "c.json"
+    path.write_text(json.dumps(data))
+    with pytest.raises(ConfigError) as caught:
+        load(str(path), environ or {}, look=True)
+    return caught.value.mistakes
+
+
+def test_every_file_that_cannot_be_read_is_named_at_once(tmp_path: Path) -> None:
+    """Missing, empty and wrong files of both servers come together, each with its key path and the reason."""
+    empty = tmp_path / "empty"
+    empty.touch()
+    data = {
+        "nats": {
+            "creds_file": "/none.creds",
+            "tls": {"ca_file": "/none.pem", "cert_file": str(tmp_path), "key_file": str(empty)},
+        },
+        "postgres": {"password_file": "/none", "sslrootcert": "system", "sslcert": "/c", "sslkey": "/k"},
+    }
+
+    check = "check the path and its permissions"
+    assert [
+        f"nats.creds_file: /none.creds: cannot be read: No such file or directory; {check}",
+        f"nats.tls.ca_file: /none.pem: cannot be read: No such file or directory; {check}",
+        f"nats.tls.cert_file: {tmp_path}: cannot be read: Is a directory; {check}",
+        f"nats.tls.key_file: {empty}: is empty; {check}",
+        f"postgres.password_file: /none: cannot be read: No such file or directory; {check}",
+        f"postgres.sslcert: /c: cannot be read: No such file or directory; {check}",
+        f"postgres.sslkey: /k: cannot be read: No such file or directory; {check}",
+    ] == mistakes(tmp_path, data)
+
+
+def test_file_from_the_environment_is_named_as_it_is_there(tmp_path: Path) -> None:
+    """A file that a variable names is said to be wrong under the variable's name."""
+    assert mistakes(tmp_path, {}, {"CNPG_PASSWORD_FILE": "/none"})[0].startswith("CNPG_PASSWORD_FILE: /none: ")
+
+
+def test_certificate_without_its_key_is_named(tmp_path: Path) -> None:
+    """A certificate whose key is neither given nor in the same file is a mistake; one file with both is none."""
+    alone, both = tmp_path / "alone.pem", tmp_path / "both.pem"
+    alone.write_text("-----BEGIN CERTIFICATE-----\n")
+    both.write_text(KEY)
+
+    said = mistakes(tmp_path, {"nats": {"tls": {"cert_file": str(alone)}}})
+    good = load(None, {}, {"nats": {"tls": {"cert_file": str(both)}}}, look=True)
+
+    assert [f"nats.tls.cert_file: {alone}: holds no private key; set nats.tls.key_file"] == said
+    assert good.settings.nats.tls is not None
+
+
+def test_files_are_left_alone_where_nobody_runs() -> None:
+    """Settings that are only shown need no files: they may be another machine's."""
+    loaded = load(None, {}, {"nats": {"creds_file": "/none"}})
+
+    assert "/none" == loaded.settings.nats.creds_file
+
+
+@pytest.mark.parametrize(
+    ("section", "settings", "expected"),
+    [
+        ("nats", {"creds_file": "/c", "user": "u", "password": "p"}, "nats: creds_file and user are given"),
+        ("nats", {"nkey_seed_file": "/c", "token": "t"}, "nats: nkey_seed_file and token are given"),
+        ("nats", {"password": "p"}, "nats.password: given without nats.user"),
+        ("nats", {"password_file": "/p"}, "nats.password_file: given without nats.user"),
+        ("nats", {"tls": {"key_file": "/k"}}, "nats.tls.key_file: given without nats.tls.cert_file"),
+        ("postgres", {"sslkey": "/k"}, "postgres.sslkey: given without postgres.sslcert"),
+        ("postgres", {"host": "a,b,c", "port": "1,2"}, "postgres.port: 2 ports for 3 hosts"),
+    ],
+)
+def test_contradiction_is_named(section: str, settings: dict[str, object], expected: str) -> None:
+    """Keys that contradict each other, or lack each other, are one sentence."""
+    with pytest.raises(ConfigError) as caught:
+        load(None, {}, {section: settings})
+
+    assert 1 == len(caught.value.mistakes)
+    assert caught.value.mistakes[0].startswith(expected)
