@@ -56,6 +56,8 @@ class Form:
         ours: Our column type (`tables.table`).
         make: Makes the reader of one column.
         usual: JSON values of this class are in the column's form as they are; None where no class is.
+        usual_clean: The same for payloads that hold nothing that must not be stored.
+        limits: For integers: the least and the greatest that the column takes.
         pack: From the column's form to the binary form of an array's element; None where there are no such arrays.
         oid: The type's number, for arrays.
     """
@@ -63,6 +65,8 @@ class Form:
     ours: str
     make: Callable[[Where], Read]
     usual: type | None = None
+    usual_clean: type | None = None
+    limits: tuple[int, int] | None = None
     pack: Callable[[Any], bytes] | None = None
     oid: int = 0
 
@@ -94,6 +98,10 @@ def _numeric(where: Where) -> Read:
         return exact
 
     return read
+
+
+def _boolean(value: Any) -> bool | None:
+    return boolean(value, None)
 
 
 def _text(where: Where) -> Read:
@@ -209,29 +217,29 @@ def _jsonb(where: Where) -> Read:
 
 
 FORMS: Mapping[str, Form] = {
-    "smallint": Form("int2", _whole(INT2), None, binary.INT2, 21),
-    "integer": Form("int4", _whole(INT4), None, binary.INT4, 23),
-    "bigint": Form("int8", _whole(INT8), None, binary.INT8, 20),
-    "real": Form("float8", lambda _: number, float, binary.FLOAT4, 700),
-    "double precision": Form("float8", lambda _: number, float, binary.FLOAT8, 701),
-    "numeric": Form("numeric", _numeric, int, lambda v: binary.numeric(Decimal(v)), 1700),
-    "boolean": Form("bool", lambda _: lambda value: boolean(value, None), bool, lambda v: bytes((v,)), 16),
-    "text": Form("text", _text, None, str.encode, 25),
-    "character varying": Form("text", _text, None, str.encode, 1043),
-    "character": Form("text", _text, None, str.encode, 1042),
-    "citext": Form("text", _text),
+    "smallint": Form("int2", _whole(INT2), limits=INT2, pack=binary.INT2, oid=21),
+    "integer": Form("int4", _whole(INT4), limits=INT4, pack=binary.INT4, oid=23),
+    "bigint": Form("int8", _whole(INT8), limits=INT8, pack=binary.INT8, oid=20),
+    "real": Form("float8", lambda _: number, float, float, pack=binary.FLOAT4, oid=700),
+    "double precision": Form("float8", lambda _: number, float, float, pack=binary.FLOAT8, oid=701),
+    "numeric": Form("numeric", _numeric, int, int, pack=lambda v: binary.numeric(Decimal(v)), oid=1700),
+    "boolean": Form("bool", lambda _: _boolean, bool, bool, pack=lambda v: bytes((v,)), oid=16),
+    "text": Form("text", _text, None, str, pack=str.encode, oid=25),
+    "character varying": Form("text", _text, None, str, pack=str.encode, oid=1043),
+    "character": Form("text", _text, None, str, pack=str.encode, oid=1042),
+    "citext": Form("text", _text, None, str),
     "enum": Form("text", _label),
-    "uuid": Form("uuid", _uuid, None, bytes, 2950),
-    "date": Form("date", _date, None, binary.INT4, 1082),
-    "time without time zone": Form("time", _time, None, binary.INT8, 1083),
-    "timestamp without time zone": Form("timestamptz", lambda _: moment, None, binary.INT8, 1114),
-    "timestamp with time zone": Form("timestamptz", lambda _: moment, None, binary.INT8, 1184),
-    "interval": Form("interval", _interval, None, bytes, 1186),
+    "uuid": Form("uuid", _uuid, pack=bytes, oid=2950),
+    "date": Form("date", _date, pack=binary.INT4, oid=1082),
+    "time without time zone": Form("time", _time, pack=binary.INT8, oid=1083),
+    "timestamp without time zone": Form("timestamptz", lambda _: moment, pack=binary.INT8, oid=1114),
+    "timestamp with time zone": Form("timestamptz", lambda _: moment, pack=binary.INT8, oid=1184),
+    "interval": Form("interval", _interval, pack=bytes, oid=1186),
     "json": Form("jsonb", _jsonb),
-    "jsonb": Form("jsonb", _jsonb, None, bytes, 3802),
-    "bytea": Form("bytea", _bytea, None, bytes, 17),
-    "inet": Form("text", _address, None, binary.inet, 869),
-    "cidr": Form("text", _address, None, lambda v: binary.inet(v, cidr=True), 650),
+    "jsonb": Form("jsonb", _jsonb, pack=bytes, oid=3802),
+    "bytea": Form("bytea", _bytea, pack=bytes, oid=17),
+    "inet": Form("text", _address, pack=binary.inet, oid=869),
+    "cidr": Form("text", _address, pack=lambda v: binary.inet(v, cidr=True), oid=650),
 }
 """
 By the real column's type, without modifiers. Numbers of types: PostgreSQL's pg_type.dat.
