@@ -34,19 +34,24 @@ def command(*arguments: str, environ: Mapping[str, str] | None = None) -> "subpr
 class Run:
     """One `eventwriter run` beside the test."""
 
-    def __init__(self, folder: Path, config: Mapping[str, Any]) -> None:
+    def __init__(
+        self, folder: Path, config: Mapping[str, Any] | None = None, environ: Mapping[str, str] | None = None
+    ) -> None:
         self.folder = folder
         self.socket = str(folder / "control.sock")
         self.config = folder / "eventwriter.json"
-        self.config.write_text(json.dumps({"enabled": True, "control": {"socket": self.socket}, **config}))
+        self.environ = {"EVENT_WRITER_CONTROL_SOCKET": self.socket, **(environ or {})}
+        self.arguments = ["run", "--config", str(self.config)] if config is not None else ["run"]
+        if config is not None:
+            self.config.write_text(json.dumps({"enabled": True, "control": {"socket": self.socket}, **config}))
         self.process: subprocess.Popen[bytes] | None = None
 
     def start(self) -> "Run":
         """Start it."""
         with open(self.folder / "daemon.log", "ab") as log:
             self.process = subprocess.Popen(
-                [str(COMMANDS / "eventwriter"), "run", "--config", str(self.config)],
-                stdin=subprocess.DEVNULL, stdout=log, stderr=log, env=clean(), start_new_session=True,
+                [str(COMMANDS / "eventwriter"), *self.arguments],
+                stdin=subprocess.DEVNULL, stdout=log, stderr=log, env=clean(self.environ), start_new_session=True,
             )  # fmt: skip
         return self
 
@@ -74,7 +79,7 @@ class Run:
             if last is not None and wanted(last):
                 return last
             time.sleep(0.05)
-        raise AssertionError(f"never {what}: {json.dumps(last, indent=1)}\n{self.log()}")
+        raise AssertionError(f"never {what}: {json.dumps(last, indent=1)}\n{self.log()[-4000:]}")
 
     def slot(self, status: Mapping[str, Any], stream: str) -> dict[str, Any]:
         """Return one slot of a snapshot."""
