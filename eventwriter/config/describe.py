@@ -12,7 +12,7 @@ from collections.abc import Iterator, Mapping
 from functools import cache
 from itertools import pairwise
 from types import UnionType
-from typing import Any, Literal, Union, get_args, get_origin
+from typing import Annotated, Any, Literal, Union, get_args, get_origin
 
 from pydantic import BaseModel, SecretStr
 from pydantic.fields import FieldInfo
@@ -133,7 +133,7 @@ def _words(name: str, annotation: Any) -> str:
     origin, inner = get_origin(annotation), [one for one in get_args(annotation) if one is not type(None)]
     if origin is Literal:
         return ", ".join(f"`{one}`" for one in inner)
-    if origin in (Union, UnionType):
+    if origin in (Union, UnionType, Annotated):
         return _words(name, inner[0])
     if origin is tuple:
         return "list of names or entries" if record_in(annotation) else "list of text"
