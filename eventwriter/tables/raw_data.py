@@ -5,7 +5,7 @@ from collections.abc import Callable
 from eventwriter.formats.cloudevents import decoded
 from eventwriter.formats.plain_json import dumps
 from eventwriter.model import Message, Record
-from eventwriter.tables.scalars import without
+from eventwriter.tables.scalars import secret_finder, without
 
 
 def secrets_sieve(redact: frozenset[str]) -> Callable[[Record, Message], Record]:
@@ -15,12 +15,11 @@ def secrets_sieve(redact: frozenset[str]) -> Callable[[Record, Message], Record]
     Args:
         redact: Keys, lower case, that are never stored.
     """
-    marks = [*sorted(redact), "\\u"]
+    may_hold = secret_finder(redact)
 
     def sieve(record: Record, message: Message) -> Record:
-        # An escape (\u0063) or base64 may hide a key from the look at the payload's text.
-        payload = message.payload.decode("utf-8", "replace").lower()
-        if record.get("data_base64") is not None or any(mark in payload for mark in marks):
+        # Base64 would hide a key from the look at the payload.
+        if record.get("data_base64") is not None or may_hold(message.payload):
             kept = _without_secrets(record, redact)
             return record if kept == record else kept
         return record
