@@ -127,7 +127,7 @@ def test_array_may_hold_exports_and_records() -> None:
 def test_spans_are_no_logs() -> None:
     """An export of spans, whose fields have the numbers of a log's but other types, is poison."""
     request = ExportTraceServiceRequest()
-    request.resource_spans.add().scope_spans.add().spans.add(trace_id=bytes(16), span_id=b"12345678", name="x")
+    request.resource_spans.add().scope_spans.add().spans.add(trace_id=bytes(16), span_id=b"12345678")
 
     with pytest.raises(Poison, match="malformed"):
         records_of(request.SerializeToString())

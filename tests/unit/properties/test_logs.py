@@ -162,6 +162,7 @@ flat = st.fixed_dictionaries(
         "severity_text": short | words, "trace_id": short, "span_id": short, "trace_flags": st.integers(0, 255),
         "event_name": short, "scope_name": short, "scope_version": short, "service_version": short,
         "attributes": st.none() | st.dictionaries(st.text(max_size=3), st.integers(), max_size=2),
+        "scope": short, "resource": st.none() | st.dictionaries(st.text(max_size=3), st.text(max_size=3), max_size=1),
         "scope_attributes": st.none() | st.dictionaries(st.text(max_size=3), st.integers(), max_size=2),
     },
 )  # fmt: skip

@@ -123,6 +123,14 @@ def test_what_no_field_takes_is_an_attribute() -> None:
     } == log.attributes  # fmt: skip
 
 
+def test_names_of_one_field_that_differ_are_both_kept() -> None:
+    """What the other name of a field says is an attribute where it says something else."""
+    flat = {"body": "x", "service_name": "s", "resource_attributes": {"a": 1}, "scope_name": "n"}
+
+    assert said(**flat, resource={"a": 1}, scope="n").attributes is None
+    assert {"resource": {"a": 2}} == said(**flat, resource={"a": 2}).attributes
+
+
 def test_sender_stands_for_the_resource() -> None:
     """Where the record gives no resource, the fields that say who sent it are it; otherwise they are attributes."""
     sender = {"host": "h", "remote_addr": "a", "source": "s", "ip": "i"}

@@ -96,3 +96,14 @@ def test_redacted_keys_are_left_out(key: str) -> None:
 
     assert '{"b":1}' == row["body"]
     assert "s3cret" not in repr(row)
+
+
+def test_each_message_is_looked_through_for_secrets() -> None:
+    """A harmless message before one with secrets does not hide them."""
+    make = LOGS.builder(Build(ORIGIN, Tally(), ALL, redact=frozenset({"community"})))
+    rows = []
+    for payload in (b'{"message":"x"}', b'{"message":"y","community":"s3cret"}'):
+        message = delivery(payload, "logs.app")
+        rows += [make(record, message, 0) for record in KINDS["logs"].decode(message)]
+
+    assert "s3cret" not in repr(rows)

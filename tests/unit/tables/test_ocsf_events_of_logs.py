@@ -114,3 +114,18 @@ def test_record_is_kept_on_request() -> None:
     """With keep_raw the record's JSON is kept, without secrets."""
     assert row_of({"message": "x"})["raw_data"] is None
     assert '{"message":"x","a":{}}' == row_of({"message": "x", "a": {"community": "s"}}, keep_raw=True)["raw_data"]
+
+
+def test_each_message_has_its_own_metadata_and_secrets() -> None:
+    """What is remembered of one message, and of one sender, is not told of the next."""
+    make = OCSF_EVENTS_OF_LOGS.builder(Build(ORIGIN, Tally(), frozenset(), redact=frozenset({"community"})))
+    payloads = (b'{"message":"x","host":"h"}', b'{"message":"y","community":"s3cret"}', b'{"message":"z"}')
+    rows = []
+    for at, payload in enumerate(payloads):
+        message = delivery(payload, f"logs.m{at}")
+        [record] = KINDS["logs"].decode(message)
+        rows.append(readable(OCSF_EVENTS_OF_LOGS, make(record, message, 0) or ()))
+
+    assert ["logs.m0", "logs.m1", "logs.m2"] == [row["metadata"]["correlation_uid"] for row in rows]
+    assert [{"hostname": "h"}, {}, {}] == [row["device"] for row in rows]
+    assert "s3cret" not in repr(rows)
