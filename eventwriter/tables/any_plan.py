@@ -11,7 +11,7 @@ from typing import Any
 from eventwriter.errors import Poison
 from eventwriter.model import Message, Tally
 from eventwriter.tables.any_sources import Source, first_key, hidden, source
-from eventwriter.tables.any_values import Read, Where, form_of
+from eventwriter.tables.any_values import Form, Read, Where, form_of
 from eventwriter.tables.ids import id_maker
 from eventwriter.tables.scalars import POSTGRES_EPOCH_US, redacted_jsonb
 from eventwriter.tables.table import Build, RealColumn, Row
@@ -23,6 +23,7 @@ Step = tuple[str | None, type | None, Take]
 
 _NONE: type = type(None)
 JSON = ("json", "jsonb")
+_JSON_BEGINS = ("{", "[")
 _INSTANTS = ("timestamp with time zone", "timestamp without time zone")
 
 
@@ -54,13 +55,11 @@ class Plan:
     Attributes:
         columns: For each column the record's key (None: it has none), the class of values taken as they are, and
             what is done with others.
-        clean: The same for payloads that hold nothing that must not be stored.
         left: Keys that no column takes.
         ignored: How many of them are lost.
     """
 
     columns: Sequence[Step]
-    clean: Sequence[Step]
     left: tuple[str, ...]
     ignored: int
 
@@ -73,7 +72,6 @@ class Planner:
         self._redact = build.redact
         self._make_id = id_maker(build.origin)
         self._steps: list[tuple[type | None, Take]] = []
-        self._clean_steps: list[tuple[type | None, Take]] = []
         self.sources: list[tuple[int, Source, Take]] = []
         self.rest: tuple[int, Callable[[Any], bytes | None]] | None = None
         for at, column in enumerate(shape.columns):
@@ -81,12 +79,8 @@ class Planner:
             assert form is not None
             read = form.make(Where(column, build.tally, build.redact))
             default, computed = shape.defaults.get(column.name), at >= shape.always
-            take = _within(form.limits, taker(column, read, build.tally, default, computed))
+            take = straight(form, taker(column, read, build.tally, default, computed))
             self._steps.append((form.usual, take))
-            # Where the payload holds no secret, nobody looks for one in its values.
-            clean_read = form.make(Where(column, build.tally))
-            clean = _within(form.limits, taker(column, clean_read, build.tally, default, computed))
-            self._clean_steps.append((form.usual_clean, clean))
             path = shape.mapped.get(column.name)
             if path and not hidden(path, build.redact):
                 self.sources.append((at, source(path, column, build.redact), take))
@@ -98,26 +92,17 @@ class Planner:
         shape = self._shape
         free = [c.name for c in shape.columns if c.name not in shape.mapped and c.name != shape.rest]
         found = match(free, [key for key in keys if key.lower() not in self._redact])
-        fit = self._fit(found)
+        columns: list[Step] = []
+        for column, (usual, take) in zip(shape.columns, self._steps, strict=True):
+            key = found.get(column.name)
+            # What is absent costs a call only where something is to be put in its place, or said.
+            quiet = column.name in shape.mapped or column.name == shape.rest or not _speaks(shape, column)
+            columns.append((key, usual if key is not None else _NONE if quiet else None, take))
         paths = [path for path in shape.mapped.values() if path]
         taken, begun = {*found.values(), *paths}, {first_key(path) for path in paths}
         left = tuple(key for key in keys if key not in taken)
         ignored = 0 if shape.rest else sum(1 for key in left if key not in begun)
-        return Plan(fit(self._steps), fit(self._clean_steps), left, ignored)
-
-    def _fit(self, found: Mapping[str, str]) -> Callable[[Sequence[tuple[type | None, Take]]], list[Step]]:
-        """Return what puts the keys before each column's steps."""
-        shape = self._shape
-
-        def first(column: RealColumn, usual: type | None) -> tuple[str | None, type | None]:
-            key = found.get(column.name)
-            if key is not None:
-                return key, usual
-            # What is absent costs a call only where something is to be put in its place, or said.
-            quiet = column.name in shape.mapped or column.name == shape.rest or not _speaks(shape, column)
-            return None, _NONE if quiet else None
-
-        return lambda steps: [(*first(c, usual), take) for c, (usual, take) in zip(shape.columns, steps, strict=True)]
+        return Plan(columns, left, ignored)
 
     def fill(self, values: list[Any], message: Message, index: int) -> Row:
         """
@@ -139,17 +124,24 @@ class Planner:
         return tuple(values)
 
 
-def _within(limits: tuple[int, int] | None, take: Take) -> Take:
-    """Return `take` with the usual integer taken before it; `take` itself where the column is of another type."""
-    if limits is None:
-        return take
-    low, high = limits
+def straight(form: Form, take: Take) -> Take:
+    """Return `take` with the usual integer or text taken before it; `take` itself where there is none such."""
+    if form.limits is not None:
+        low, high = form.limits
 
-    def take_whole(value: Any, message: Message) -> Any:
-        # Hot: once per integer.
-        return value if value.__class__ is int and low <= value <= high else take(value, message)
+        def take_whole(value: Any, message: Message) -> Any:
+            # Hot: once per integer.
+            return value if value.__class__ is int and low <= value <= high else take(value, message)
 
-    return take_whole
+        return take_whole
+    if form.prose:
+
+        def take_prose(value: Any, message: Message) -> Any:
+            # Hot: once per text.
+            return value if value.__class__ is str and value[:1] not in _JSON_BEGINS else take(value, message)
+
+        return take_prose
+    return take
 
 
 def _speaks(shape: Shape, column: RealColumn) -> bool:

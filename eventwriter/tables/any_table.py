@@ -20,7 +20,6 @@ from eventwriter.model import Message, Record, Tally
 from eventwriter.tables.any_plan import JSON, Plan, Planner, Shape
 from eventwriter.tables.any_sources import check_map
 from eventwriter.tables.any_values import Where, form_of
-from eventwriter.tables.scalars import secret_marks
 from eventwriter.tables.table import Build, Column, MadeTable, RealColumn, Row, RowBuilder, Table
 
 
@@ -98,26 +97,13 @@ def _builder(shape: Shape, waiting: list[tuple[int, int, Row]], build: Build) ->
     fill = planner.fill if always < len(shape.columns) else None
     tail = [None] * (len(shape.columns) - always)
 
-    secrets = [mark.encode() for mark in secret_marks(build.redact)]
-    # Bytes are lower-cased in ASCII only: a key with other letters may be anywhere.
-    lookable = all(map(bytes.isascii, secrets))
-    looked_at: Message | None = None
-    clean = not secrets
-
     def row(record: Record, message: Message, index: int) -> Row | None:
         # Hot: once per record. A column costs a look-up, and a call where its value is not of the usual class.
-        nonlocal looked_at, clean
-        if lookable and message is not looked_at:
-            looked_at, lower = message, message.payload.lower()
-            clean = True
-            for secret in secrets:
-                if secret in lower:
-                    clean = False
         plan = plans[tuple(record)]
         get = record.get
         values = [
             value if (value := get(key)).__class__ is usual else take(value, message)  # type: ignore[arg-type]
-            for key, usual, take in (plan.clean if clean else plan.columns)
+            for key, usual, take in plan.columns
         ]
         for at, read, take in sources:
             values[at] = take(read(record, message), message)

@@ -56,8 +56,8 @@ class Form:
         ours: Our column type (`tables.table`).
         make: Makes the reader of one column.
         usual: JSON values of this class are in the column's form as they are; None where no class is.
-        usual_clean: The same for payloads that hold nothing that must not be stored.
-        limits: For integers: the least and the greatest that the column takes.
+        limits: For integers: the least and the greatest that are taken as they are.
+        prose: Text is taken as it is, unless it may be JSON, in which there may be a secret.
         pack: From the column's form to the binary form of an array's element; None where there are no such arrays.
         oid: The type's number, for arrays.
     """
@@ -65,8 +65,8 @@ class Form:
     ours: str
     make: Callable[[Where], Read]
     usual: type | None = None
-    usual_clean: type | None = None
     limits: tuple[int, int] | None = None
+    prose: bool = False
     pack: Callable[[Any], bytes] | None = None
     oid: int = 0
 
@@ -220,14 +220,14 @@ FORMS: Mapping[str, Form] = {
     "smallint": Form("int2", _whole(INT2), limits=INT2, pack=binary.INT2, oid=21),
     "integer": Form("int4", _whole(INT4), limits=INT4, pack=binary.INT4, oid=23),
     "bigint": Form("int8", _whole(INT8), limits=INT8, pack=binary.INT8, oid=20),
-    "real": Form("float8", lambda _: number, float, float, pack=binary.FLOAT4, oid=700),
-    "double precision": Form("float8", lambda _: number, float, float, pack=binary.FLOAT8, oid=701),
-    "numeric": Form("numeric", _numeric, int, int, pack=lambda v: binary.numeric(Decimal(v)), oid=1700),
-    "boolean": Form("bool", lambda _: _boolean, bool, bool, pack=lambda v: bytes((v,)), oid=16),
-    "text": Form("text", _text, None, str, pack=str.encode, oid=25),
-    "character varying": Form("text", _text, None, str, pack=str.encode, oid=1043),
-    "character": Form("text", _text, None, str, pack=str.encode, oid=1042),
-    "citext": Form("text", _text, None, str),
+    "real": Form("float8", lambda _: number, float, pack=binary.FLOAT4, oid=700),
+    "double precision": Form("float8", lambda _: number, float, pack=binary.FLOAT8, oid=701),
+    "numeric": Form("numeric", _numeric, int, pack=lambda v: binary.numeric(Decimal(v)), oid=1700),
+    "boolean": Form("bool", lambda _: _boolean, bool, pack=lambda v: bytes((v,)), oid=16),
+    "text": Form("text", _text, prose=True, pack=str.encode, oid=25),
+    "character varying": Form("text", _text, prose=True, pack=str.encode, oid=1043),
+    "character": Form("text", _text, prose=True, pack=str.encode, oid=1042),
+    "citext": Form("text", _text, prose=True),
     "enum": Form("text", _label),
     "uuid": Form("uuid", _uuid, pack=bytes, oid=2950),
     "date": Form("date", _date, pack=binary.INT4, oid=1082),

@@ -66,7 +66,7 @@ def redacted_json(
         version: What the column's type puts before it.
         write: How JSON is written.
     """
-    marks = secret_marks(redact)
+    marks = _marks(redact)
 
     def make(value: Any) -> bytes | None:
         # Hot: once per JSON column. Where no key to be left out occurs in the text, none is in the value.
@@ -92,7 +92,7 @@ def redacted_text(redact: frozenset[str]) -> Callable[[Any], str | None]:
     Args:
         redact: Keys, lower case, that are never stored.
     """
-    marks = secret_marks(redact)
+    marks = _marks(redact)
 
     def make(value: Any) -> str | None:
         # Hot: once per text column.
@@ -126,7 +126,7 @@ def secret_finder(redact: frozenset[str]) -> Callable[[bytes], bool]:
     return may_hold
 
 
-def secret_marks(redact: frozenset[str]) -> list[str]:
+def _marks(redact: frozenset[str]) -> list[str]:
     """Return what JSON text holds, in lower case, where a key to be left out may be in it; JSON in JSON included."""
     return [dumps(key)[1:-1].decode() for key in sorted(redact)] + [r"\u"] * bool(redact)
 
