@@ -16,7 +16,7 @@ import pytest
 import trustme
 
 from eventwriter.demo.launch import Server, free_port
-from eventwriter.demo.servers import nats_binary
+from eventwriter.demo.programs import nats_binary
 from eventwriter.jetstream.connect import NatsLink
 from eventwriter.jetstream.pull import Pull, PullLimits
 

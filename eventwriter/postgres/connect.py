@@ -8,6 +8,7 @@ password file is picked up by the next reconnect.
 import asyncio
 import contextlib
 import os
+import re
 import socket
 from collections.abc import Iterator
 from typing import Any
@@ -27,23 +28,29 @@ def one_line(error: psycopg.Error) -> str:
     return primary or "; ".join(part.strip() for part in str(error).splitlines() if part.strip())
 
 
+_LOGIN_SIGNS = ("authentication failed", "no pg_hba.conf entry", "pg_hba.conf rejects", "no password supplied")
+_TLS_SIGNS = ("certificate", "private key file", "does not support ssl", "ssl error", "sslmode")
+_QUOTED = re.compile(r"\"[^\"]*\"|'[^'\s]*'")
+
+
 def refusal(error: psycopg.Error, target: str) -> Retryable | Fatal:
     """
     Map a failed connection to a sentence and a family.
 
     A login that is refused does not carry its SQLSTATE through libpq, so the words
-    are looked at too.
+    are looked at too; not those in quotes, which are names of hosts, roles and files.
     """
     text = one_line(error)
-    low = text.lower()
-    if verdict(error.sqlstate) is Verdict.PARK or any(
-        sign in low for sign in ("authentication failed", "no pg_hba.conf entry", "no password supplied")
-    ):
-        return Fatal(f"PostgreSQL at {target} refused the login: {text}; check postgres.user, password and pg_hba.conf")
-    if "does not exist" in low and ("database" in low or "role" in low):
+    signs = _QUOTED.sub('""', text).lower()
+    if re.search(r'(database|role) "" does not exist', signs):
         return Fatal(f"PostgreSQL at {target}: {text}; create it, or correct postgres.database and postgres.user")
-    if "certificate" in low or "ssl" in low:
-        return Fatal(f"TLS to PostgreSQL at {target} failed: {text}; check sslmode and the certificate files")
+    if verdict(error.sqlstate) is Verdict.PARK or any(sign in signs for sign in _LOGIN_SIGNS):
+        return Fatal(f"PostgreSQL at {target} refused the login: {text}; check postgres.user, password and pg_hba.conf")
+    if any(sign in signs for sign in _TLS_SIGNS):
+        return Fatal(
+            f"TLS to PostgreSQL at {target} failed: {text};"
+            " check postgres.sslmode, sslrootcert, sslcert and sslkey, and whether the server has TLS"
+        )
     return Retryable(f"cannot reach PostgreSQL at {target}: {text}")
 
 
@@ -58,6 +65,11 @@ async def connect(settings: PostgresSettings) -> Connection:
     """
     try:
         conn = await psycopg.AsyncConnection.connect(settings.conninfo(), autocommit=True, prepare_threshold=None)
+    except psycopg.ProgrammingError:
+        # Its words quote the string, which may hold a password; so does the chain of causes.
+        raise Fatal(
+            "postgres.dsn: libpq cannot use it; check its parameters' names and the quoting of values"
+        ) from None
     except psycopg.Error as error:
         raise refusal(error, settings.target()) from error
     except OSError as error:

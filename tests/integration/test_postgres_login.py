@@ -1,0 +1,223 @@
+"""Logging in to PostgreSQL by every way that the configuration offers, and the words where it is refused."""
+
+import logging
+import os
+from pathlib import Path
+from typing import Any
+
+import pytest
+from fix_nats import Certificates
+from fix_postgres import Secured
+
+from eventwriter.config.settings import PostgresSettings
+from eventwriter.demo.launch import free_port
+from eventwriter.errors import EventwriterError, Fatal, Retryable
+from eventwriter.postgres.connect import connect
+
+WHO = {"database": "metrics", "user": "writer", "password": "s3cret"}
+
+
+def at(secured: Secured, **settings: Any) -> PostgresSettings:
+    """Return settings for the primary and role `writer`, with changes."""
+    whole = {"host": "127.0.0.1", "port": str(secured.port), **WHO, **settings}
+    return PostgresSettings.model_validate({key: value for key, value in whole.items() if value is not None})
+
+
+async def found(settings: PostgresSettings) -> tuple[str, int, bool]:
+    """Connect; return role, port, and whether over TLS."""
+    conn = await connect(settings)
+    try:
+        cursor = await conn.execute(
+            "SELECT current_user, inet_server_port(), ssl FROM pg_stat_ssl WHERE pid = pg_backend_pid()"
+        )
+        row = await cursor.fetchone()
+        assert row is not None
+        return row[0], row[1], row[2]
+    finally:
+        await conn.close()
+
+
+async def refused(settings: PostgresSettings) -> EventwriterError:
+    """Return what a refused login raises; no secret is in it, nor in the words for where."""
+    with pytest.raises(EventwriterError) as caught:
+        await connect(settings)
+    said = f"{caught.value} {settings.target()} {settings!r}"
+    assert not any(secret in said for secret in ("s3cret", "wr0ng"))
+    return caught.value
+
+
+@pytest.mark.parametrize("how", ["value", "file", "URL", "pairs", "URL beside keys"])
+async def test_password(secured: Secured, tmp_path: Path, how: str) -> None:
+    """A SCRAM password logs in: as a value, from a file with a newline at its end, in either form of DSN."""
+    path = tmp_path / "pw"
+    path.write_text("s3cret\n")
+    place = f"127.0.0.1:{secured.port}"
+    settings = {
+        "value": at(secured),
+        "file": at(secured, password=None, password_file=str(path)),
+        "URL": PostgresSettings.model_validate({"dsn": f"postgresql://writer:s3cret@{place}/metrics"}),
+        "pairs": PostgresSettings.model_validate(
+            {"dsn": f"host=127.0.0.1 port={secured.port} dbname=metrics user=writer password='s3cret'"}
+        ),
+        "URL beside keys": PostgresSettings.model_validate(
+            {"dsn": f"postgresql://nobody:wr0ng@{place}/metrics", "user": "writer", "password": "s3cret"}
+        ),
+    }
+
+    role, port, _ = await found(settings[how])
+
+    assert ("writer", secured.port) == (role, port)
+
+
+async def test_rotated_password_file_is_read_at_the_next_connect(secured: Secured, tmp_path: Path) -> None:
+    """A password file that changes between two connects is picked up."""
+    path = tmp_path / "pw"
+    path.write_text("wr0ng")
+    settings = at(secured, password=None, password_file=str(path))
+
+    before = await refused(settings)
+    path.write_text("s3cret\n")
+
+    assert "refused the login" in str(before)
+    assert "writer" == (await found(settings))[0]
+
+
+async def test_password_file_that_is_gone(secured: Secured, tmp_path: Path) -> None:
+    """A password file that cannot be read at a connect is named."""
+    error = await refused(at(secured, password=None, password_file=str(tmp_path / "none")))
+
+    assert isinstance(error, Fatal)
+    assert str(error).startswith(f"postgres.password_file: cannot read {tmp_path / 'none'}")
+
+
+@pytest.mark.parametrize(
+    ("settings", "words"),
+    [
+        ({"password": "wr0ng"}, "refused the login: "),
+        ({"password": None}, "refused the login: "),
+        ({"user": "nobody"}, "refused the login: "),
+        ({"user": "secured", "sslmode": "disable"}, "refused the login: "),
+        ({"user": "certified", "sslmode": "require"}, "certificate"),
+        ({"database": "none"}, 'database "none" does not exist; create it, or correct postgres.database'),
+        ({"user": "ssl certificate", "password": "x"}, "refused the login: "),
+    ],
+    ids=["wrong", "no password", "no such role", "TLS only", "no certificate", "no database", "odd name"],
+)
+async def test_refusal_says_what_to_mend(secured: Secured, settings: dict[str, Any], words: str) -> None:
+    """A refused login, role or database is one sentence with the place and the key, and is no outage."""
+    error = await refused(at(secured, **settings))
+
+    assert isinstance(error, Fatal)
+    assert f"PostgreSQL at 127.0.0.1:{secured.port}/" in str(error)
+    assert words in str(error)
+    assert "\n" not in str(error)
+
+
+async def test_missing_role(secured: Secured, database: str) -> None:
+    """A role that is not there, on a server that would trust it, is said to be missing."""
+    error = await refused(PostgresSettings.model_validate({"dsn": database, "user": "nobody_here"}))
+
+    assert isinstance(error, Fatal)
+    assert 'role "nobody_here" does not exist; create it' in str(error)
+
+
+@pytest.mark.parametrize("host", ["127.0.0.1", "ssl-certificate.invalid"], ids=["nobody listens", "no such host"])
+async def test_unreachable_server_is_an_outage(host: str) -> None:
+    """A server that is not there is an outage, said with host and port, whatever it is called."""
+    settings = PostgresSettings.model_validate({"host": host, "port": free_port(), **WHO, "connect_timeout": 2})
+
+    error = await refused(settings)
+
+    assert isinstance(error, Retryable)
+    assert str(error).startswith(f"cannot reach PostgreSQL at {host}:{settings.port}/metrics as writer: ")
+
+
+@pytest.mark.parametrize("form", ["URL", "keys"])
+@pytest.mark.parametrize("first", ["down", "replica"])
+async def test_primary_is_found_among_several_hosts(secured: Secured, form: str, first: str) -> None:
+    """Of several hosts the one that takes writes is found, past one that is down and past a streaming replica."""
+    other = free_port() if first == "down" else secured.replica_port
+    keys = {"host": "127.0.0.1,127.0.0.1", "port": f"{other},{secured.port}", "target_session_attrs": "read-write"}
+    url = f"postgresql://writer:s3cret@127.0.0.1:{other},127.0.0.1:{secured.port}/metrics"
+    settings = (
+        at(secured, **keys)
+        if form == "keys"
+        else PostgresSettings.model_validate({"dsn": f"{url}?target_session_attrs=read-write"})
+    )
+
+    assert secured.port == (await found(settings))[1]
+    assert f"127.0.0.1:{other},127.0.0.1:{secured.port}/metrics as writer" == settings.target()
+
+
+async def test_replica_alone_is_an_outage(secured: Secured) -> None:
+    """Where only a replica is there and writes are wanted, that is waited out: one may be promoted."""
+    error = await refused(at(secured, port=str(secured.replica_port), target_session_attrs="read-write"))
+
+    assert isinstance(error, Retryable)
+    assert "read-only" in str(error)
+
+
+@pytest.mark.parametrize("mode", [None, "verify-full"])
+async def test_verified_tls(secured: Secured, mode: str | None) -> None:
+    """The server's certificate is verified against our authority, also where only the authority is given."""
+    settings = at(secured, host="localhost", user="secured", sslmode=mode, sslrootcert=secured.certificates.ca_file)
+
+    assert ("secured", secured.port, True) == await found(settings)
+
+
+async def test_our_certificate_is_the_login(secured: Secured) -> None:
+    """A role that logs in by certificate gets in with ours, without a password."""
+    settings = at(
+        secured,
+        host="localhost",
+        user="certified",
+        password=None,
+        sslrootcert=secured.certificates.ca_file,
+        **secured.key("certified"),
+    )
+
+    assert ("certified", secured.port, True) == await found(settings)
+
+
+@pytest.mark.parametrize("case", ["unknown authority", "another name", "authority missing", "key open", "other role"])
+async def test_tls_that_does_not_verify(secured: Secured, tmp_path: Path, case: str) -> None:
+    """A certificate that does not verify, or cannot be used, is refused with the reason and the keys to look at."""
+    ca_file = secured.certificates.ca_file
+    settings: dict[str, Any] = {"host": "localhost", "user": "certified", "password": None, "sslrootcert": ca_file}
+    words = "TLS to PostgreSQL"
+    if case == "unknown authority":
+        settings["sslrootcert"] = Certificates(tmp_path / "others").ca_file
+    elif case == "another name":
+        settings["host"] = "127.0.0.1"
+    elif case == "authority missing":
+        settings["sslrootcert"] = str(tmp_path / "none.pem")
+    elif case == "key open":
+        settings |= secured.key("certified")
+        os.chmod(settings["sslkey"], 0o644)
+    else:
+        settings |= secured.key("somebody")
+        words = "refused the login"
+
+    error = await refused(at(secured, **settings))
+
+    assert isinstance(error, Fatal)
+    assert words in str(error)
+
+
+async def test_server_without_tls(database: str) -> None:
+    """A server that has no TLS is refused where TLS is wanted."""
+    error = await refused(PostgresSettings.model_validate({"dsn": database, "sslmode": "require"}))
+
+    assert isinstance(error, Fatal)
+    assert "does not support SSL" in str(error)
+
+
+async def test_dsn_that_libpq_refuses_is_not_repeated(caplog: pytest.LogCaptureFixture) -> None:
+    """A DSN with an unknown parameter is refused without a word of it: it may be part of a password."""
+    caplog.set_level(logging.DEBUG)
+
+    error = await refused(PostgresSettings.model_validate({"dsn": "host=h password=a wr0ng=b"}))
+
+    assert isinstance(error, Fatal)
+    assert str(error).startswith("postgres.dsn: libpq cannot use it")
+    assert "wr0ng" not in caplog.text
