@@ -119,7 +119,11 @@ def test_record_is_kept_on_request() -> None:
 def test_each_message_has_its_own_metadata_and_secrets() -> None:
     """What is remembered of one message, and of one sender, is not told of the next."""
     make = OCSF_EVENTS_OF_LOGS.builder(Build(ORIGIN, Tally(), frozenset(), redact=frozenset({"community"})))
-    payloads = (b'{"message":"x","host":"h"}', b'{"message":"y","community":"s3cret"}', b'{"message":"z"}')
+    payloads = (
+        b'{"message":"x","host":"h"}',
+        b'{"message":"y","community":"s3cret","_remote_addr":"10.0.0.1"}',
+        b'{"message":"z","_remote_addr":"10.0.0.2"}',
+    )
     rows = []
     for at, payload in enumerate(payloads):
         message = delivery(payload, f"logs.m{at}")
@@ -128,4 +132,5 @@ def test_each_message_has_its_own_metadata_and_secrets() -> None:
 
     assert ["logs.m0", "logs.m1", "logs.m2"] == [row["metadata"]["correlation_uid"] for row in rows]
     assert [{"hostname": "h"}, {}, {}] == [row["device"] for row in rows]
+    assert ["h", "10.0.0.1", "10.0.0.2"] == [row["observables"][0]["name"] for row in rows]
     assert "s3cret" not in repr(rows)
