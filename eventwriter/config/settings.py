@@ -352,7 +352,7 @@ class StreamSettings(_Record):
     """Age at which a batch is written, however small; a plain number counts milliseconds, as the predecessor's 1000
     did. Too low: commits of single rows. Too high: rows come late."""
     max_batch_size: int = Field(5000, ge=1, le=BATCH_MESSAGES_MAX)
-    """Messages that a batch grows to under backlog; at least `batch_size`. Beyond 5000 COPY gets hardly cheaper.
+    """Rows that a batch grows to under backlog; at least `batch_size`. Beyond 5000 COPY gets hardly cheaper.
     Higher: more memory, and more to repeat after a failure."""
     max_batch_bytes: int = Field(16 * MiB, ge=MiB)
     """Payload bytes that a batch grows to. A worker holds three batches and their rows, so mind

@@ -26,6 +26,7 @@ class Batch:
         marks: For each table, the buffer's length after each message.
         covers: For each message, the first stream sequence that it accounts for.
         rows: For each message, how many rows it became in all tables together.
+        extra_rows: Rows beyond one for each message.
         dead: Poison by position, for the messages that cannot become rows.
         ignored: Positions of the messages that the configuration says to drop.
         repeats: Ack subjects of deliveries that repeat a message of this batch.
@@ -40,6 +41,7 @@ class Batch:
     marks: list[list[int]] = field(default_factory=list)
     covers: list[int] = field(default_factory=list)
     rows: list[int] = field(default_factory=list)
+    extra_rows: int = 0
     dead: dict[int, Poison] = field(default_factory=dict)
     ignored: set[int] = field(default_factory=set)
     repeats: list[str] = field(default_factory=list)

@@ -3,7 +3,7 @@ Records to encoded rows in the open batch, and the rules by which it is sealed.
 
 A batch is sealed when the copy stage is free for it and it has `batch_size`
 messages or is `batch_timeout` old; while the copy stage is busy, or the consumer
-has more waiting, it grows, up to `max_batch_size` messages or `max_batch_bytes`.
+has more waiting, it grows, up to `max_batch_size` rows or `max_batch_bytes`.
 So a quiet stream has small fresh batches and a backlog big cheap ones.
 """
 
@@ -27,13 +27,13 @@ class BatchLimits:
 
     Attributes:
         messages: Enough messages, when nothing more waits.
-        messages_max: So many messages, whatever waits.
+        rows_max: So many rows, whatever waits; a message counts as one at least, and is never split.
         bytes_max: So many bytes of payloads and rows, whatever waits.
         age_s_max: So old, seconds since its first message.
     """
 
     messages: int
-    messages_max: int
+    rows_max: int
     bytes_max: int
     age_s_max: float
 
@@ -58,7 +58,7 @@ def why_seal(batch: Batch, limits: BatchLimits, free: bool, waiting: int, now_s:
     count = len(batch)
     if not count:
         return None
-    if count >= limits.messages_max:
+    if count + batch.extra_rows >= limits.rows_max:
         return Trigger.ROWS
     if batch.size_bytes >= limits.bytes_max:
         return Trigger.BYTES
@@ -66,7 +66,7 @@ def why_seal(batch: Batch, limits: BatchLimits, free: bool, waiting: int, now_s:
         return None
     if now_s - batch.opened_s >= limits.age_s_max:
         return Trigger.AGE
-    if count >= min(limits.messages + waiting, limits.messages_max):
+    if count >= min(limits.messages + waiting, limits.rows_max):
         return Trigger.ROWS
     return None
 
@@ -105,7 +105,7 @@ class Rows:
         Args: as in `why_seal`. A message's rows go into one batch whole.
         """
         # Hot: once per message.
-        count_max, bytes_max = self._limits.messages_max, self._limits.bytes_max
+        rows_max, bytes_max = self._limits.rows_max, self._limits.bytes_max
         for message, records in decoded:
             batch = self.open
             if message.num_delivered > 1 and self._repeats(message):
@@ -115,8 +115,10 @@ class Rows:
                 batch.opened_s = now_s
             batch.covers.append(self._tracker.first_covered(message))
             self._place(batch, message, records)
-            if len(batch.messages) >= count_max or batch.payload_bytes + len(batch.buffers[0]) >= bytes_max:
-                yield self.seal(Trigger.ROWS if len(batch.messages) >= count_max else Trigger.BYTES)
+            if len(batch.messages) + batch.extra_rows >= rows_max:
+                yield self.seal(Trigger.ROWS)
+            elif batch.payload_bytes + len(batch.buffers[0]) >= bytes_max:
+                yield self.seal(Trigger.BYTES)
         trigger = why_seal(self.open, self._limits, free, waiting, now_s)
         if trigger:
             yield self.seal(trigger)
@@ -154,6 +156,8 @@ class Rows:
         for marks, buffer in zip(batch.marks, batch.buffers):  # noqa: B905  # hot: equal by construction
             marks.append(len(buffer))
         batch.rows.append(rows)
+        if rows > 1:
+            batch.extra_rows += rows - 1
 
     def _write(self, message: Message, records: list[Record]) -> int:
         """Encode a message's rows into the open batch's buffers and return their number."""

@@ -7,7 +7,7 @@ from eventwriter.model import Message, Trigger
 from eventwriter.pipeline.coverage import Tracker
 from eventwriter.pipeline.rows import BatchLimits, Rows, Target, why_seal
 
-LIMITS = BatchLimits(messages=3, messages_max=6, bytes_max=1000, age_s_max=1.0)
+LIMITS = BatchLimits(messages=3, rows_max=6, bytes_max=1000, age_s_max=1.0)
 
 
 def message(seq: int, num_delivered: int = 1, size: int = 1) -> Message:
@@ -60,6 +60,17 @@ def test_full_batch_is_sealed_whatever_waits() -> None:
     sealed = list(rows.add([(message(n + 1), [{"v": "a"}]) for n in range(13)], False, 10**6, 0.0))
 
     assert [6, 6, 1] == [*(len(batch) for batch in sealed), len(rows.open)]
+
+
+def test_many_rows_in_a_message_fill_a_batch() -> None:
+    """What is bounded is rows: a message of many fills a batch sooner, and is never split."""
+    rows = rows_of()
+    four = [{"v": "a"}] * 4
+
+    sealed = list(rows.add([(message(n + 1), four) for n in range(3)], False, 10**6, 0.0))
+
+    assert [2, 1] == [*(len(batch) for batch in sealed), len(rows.open)]
+    assert Trigger.ROWS is sealed[0].trigger
 
 
 def test_poison_in_a_message_takes_all_its_rows_back() -> None:
