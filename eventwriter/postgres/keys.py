@@ -146,6 +146,27 @@ def warnings(target: str, rule: str, keys: Sequence[Key], written: Collection[st
     return found
 
 
+def narrower(target: str, rule: str, keys: Sequence[Key], told_apart: Sequence[str]) -> list[str]:
+    """
+    Say of which unique keys different rows may be alike.
+
+    Args:
+        rule: The conflict rule in force.
+        told_apart: The columns, by their real names, by which we tell rows apart; none where we do not.
+    """
+    if rule == "append":
+        return []
+    kept = "last" if rule == "replace" else "first"
+    found = [(key, [name for name in told_apart if name not in key.needs]) for key in keys if key.decides]
+    return [
+        f"table {target}: the unique key {key} lacks {', '.join(lacking)}, by which eventwriter tells rows apart: of"
+        f' different rows with one key only the {kept} is kept; set "on_conflict" to "append" to keep the messages'
+        " of the others as dead letters"
+        for key, lacking in found
+        if lacking
+    ]
+
+
 def no_temporary(rights: Rights) -> str:
     """Say why duplicates cannot be sorted out, and what mends it."""
     return (

@@ -3,6 +3,8 @@ Flows in the `netflow_metrics` that ServiceRadar had from February to April 2026
 
 Its addresses are `inet`, its key (time, addresses, protocol, ports) allows no NULL in
 them, so an absent port or protocol is 0 there; what has no column goes to `metadata`.
+Different flows may be alike in that key (two exporters saw one), so it is no identity of
+ours: a flow whose key is taken is a dead letter, unless `on_conflict` says otherwise.
 """
 
 from typing import Any
@@ -76,11 +78,9 @@ NETFLOW_METRICS_INET = Table(
         Column("packets_total", "int8"),
         Column("as_path", "int4[]"),
         Column("bgp_communities", "int4[]"),
-        Column("partition", "text"),
+        Column("partition", "text", not_null=True),
         Column("metadata", "jsonb"),
     ),
     builder=builder,
     time_column="timestamp",
-    key=("timestamp", "src_ip", "dst_ip", "protocol", "src_port", "dst_port"),
-    conflict="nothing",
 )

@@ -52,8 +52,14 @@ class TableFound:
         """Return what is worth a word beyond what `binding` says."""
         if not self.whole:
             return []
-        rule = self.table.conflict
-        return [*self.said, *keys.warnings(self.target, rule, self.keys, binding.names, self.rights)]
+        rule, columns = self.table.conflict, self.table.columns
+        real_names = {columns[at].name: name for at, name in zip(binding.positions, binding.names, strict=True)}
+        told_apart = [real_names.get(name, name) for name in self.table.key]
+        return [
+            *self.said,
+            *keys.warnings(self.target, rule, self.keys, binding.names, self.rights),
+            *keys.narrower(self.target, rule, self.keys, told_apart),
+        ]
 
 
 def tables_of(stream: StreamSettings, of_kind: Kind) -> list[Table]:

@@ -1,115 +1,195 @@
-"""The tables of existing ServiceRadar databases, of all their generations, as they are: each is written or refused."""
+"""The tables of existing ServiceRadar databases, of all their generations, as they are: each is filled or refused."""
 
+import re
+from collections.abc import Iterator
 from typing import Any
 
 import psycopg
 import pytest
+from fix_servers import Addresses
+from generations import GENERATIONS, TENANT, Sample, as_stored, definitions, samples, statements
+from golden_rows import ORIGIN
 
-from eventwriter.errors import Fatal
-from eventwriter.kinds import KINDS
-from eventwriter.postgres.catalog import bind, read_columns
+from eventwriter.errors import Fatal, Poison
+from eventwriter.model import Tally
+from eventwriter.postgres.catalog import Binding, bind, read_columns
 from eventwriter.postgres.encode import SIGNATURE, TRAILER, encoder
+from eventwriter.tables.table import Build, Row
+from eventwriter.worker.tables import find_table
 
-TABLES = {table.name: table for kind in KINDS.values() for table in (*kind.tables, *kind.also)}
+DDL = {generation: statements(generation) for generation in GENERATIONS}
+TENANT_DEFAULTED = f"{TENANT} DEFAULT '00000000-0000-0000-0000-000000000001'"
+RENAMED = ("timeseries_metrics", "sweep_host_states", "netflow_metrics")
+FLAT_AT_FIRST = DDL["platform"]["ocsf_network_activity"].partition(";")[0]
 
-VALUES = {
-    "text": "10.0.0.1",
-    "float8": 1.5,
-    "int4": 7,
-    "int8": 8,
-    "bool": False,
-    "timestamptz": 0,
-    "uuid": bytes(16),
-    "jsonb": b'\x01{"a": 1}',
-    "int4[]": bytes.fromhex("00000000 00000000 00000017"),
+CASES = {
+    **{f"go/{table}": ddl for table, ddl in DDL["go"].items()},
+    **{f"go with poller_id/{table}": DDL["go"][table].replace("gateway_id", "poller_id") for table in RENAMED},
+    **{f"tenants, defaulted/{t}": ddl.replace(TENANT, TENANT_DEFAULTED) for t, ddl in DDL["tenants"].items()},
+    **{f"tenants, without/{t}": re.sub(f"{TENANT},\\s*", "", ddl) for t, ddl in DDL["tenants"].items()},
+    **{f"platform/{table}": ddl for table, ddl in DDL["platform"].items()},
+    "platform, 1 February/ocsf_network_activity": FLAT_AT_FIRST,
 }
-"""One value of each of our types, in the form that row builders give; the text is an address for `inet`."""
+"""Generation and table → the statements that make it."""
 
-METRICS = """
-CREATE TABLE timeseries_metrics (timestamp timestamptz NOT NULL, {gateway} text NOT NULL, agent_id text,
-  metric_name text NOT NULL, metric_type text NOT NULL, device_id text, value double precision NOT NULL, unit text,
-  tags jsonb, partition text, scale double precision, is_delta boolean, target_device_ip text, if_index integer,
-  metadata jsonb, created_at timestamptz NOT NULL DEFAULT now(){more})
-"""
+FILLED = [
+    pytest.param(name.partition("/")[2], ddl, kind, id=f"{name}, {kind}")
+    for name, ddl in CASES.items()
+    for kind, _ in definitions(name.partition("/")[2])
+]
 
-FLOWS = """
-CREATE TABLE netflow_metrics (timestamp timestamptz NOT NULL, gateway_id text, agent_id text, device_id text,
-  flow_direction text, src_addr text, dst_addr text, src_port integer, dst_port integer, protocol integer,
-  packets bigint, octets bigint, sampler_address text, input_snmp integer, output_snmp integer, metadata jsonb,
-  created_at timestamptz NOT NULL DEFAULT now())
-"""
-
-FLOWS_INET = """
-CREATE TABLE netflow_metrics (timestamp timestamptz NOT NULL, src_ip inet, dst_ip inet, sampler_address inet,
-  src_port integer, dst_port integer, protocol integer, bytes_total bigint, packets_total bigint, as_path integer[],
-  bgp_communities integer[], partition text NOT NULL DEFAULT 'default', metadata jsonb, bgp_observation_id uuid,
-  created_at timestamptz NOT NULL DEFAULT now(),
-  PRIMARY KEY (timestamp, src_ip, dst_ip, protocol, src_port, dst_port))
-"""
-
-ACTIVITY_FLAT = """
-CREATE TABLE ocsf_network_activity (time timestamptz NOT NULL, class_uid integer NOT NULL DEFAULT 4001,
-  category_uid integer NOT NULL DEFAULT 4, activity_id integer NOT NULL DEFAULT 6,
-  type_uid integer NOT NULL DEFAULT 400106, severity_id integer NOT NULL DEFAULT 1, src_endpoint_ip text,
-  src_endpoint_port integer, bytes_total bigint, ocsf_payload jsonb NOT NULL, partition text DEFAULT 'default',
-  created_at timestamptz NOT NULL DEFAULT now())
-"""
-
-
-@pytest.mark.parametrize(
-    ("table", "ddl", "warned_of"),
-    [
-        pytest.param("timeseries_metrics", METRICS.format(gateway="poller_id", more=""), [], id="metrics, Go, 2025"),
-        pytest.param("timeseries_metrics", METRICS.format(gateway="gateway_id", more=""), [], id="metrics, Go, 2026"),
-        pytest.param(
-            "timeseries_metrics",
-            METRICS.format(
-                gateway="gateway_id",
-                more=", series_key text NOT NULL, PRIMARY KEY (timestamp, gateway_id, series_key)",
-            ),
-            [],
-            id="metrics, with their series key",
-        ),
-        pytest.param("netflow_metrics", FLOWS, [], id="flows, text"),
-        pytest.param(
-            "netflow_metrics",
-            FLOWS_INET,
-            ["lacks gateway_id, agent_id, device_id", "NOT NULL on src_ip, dst_ip, src_port, dst_port, protocol"],
-            id="flows, inet",
-        ),
-    ],
+LOST_OTEL = (
+    'table "public"."otel_metrics" lacks value, count, sum, min, max, buckets, quantiles, attributes,'
+    " resource_attributes, scope_name, scope_version, temporality, is_monotonic, start_timestamp, series_key:"
+    " these values are not stored"
 )
-async def test_table_is_written(database: str, table: str, ddl: str, warned_of: list[str]) -> None:
-    """A row of every column goes into the table, and what is lost by its shape is said beforehand."""
-    definition = TABLES[table]
-    async with await psycopg.AsyncConnection.connect(database, autocommit=True) as conn:
-        await conn.execute(ddl)
-        target, real = await read_columns(conn, None, table)
-        binding = bind(definition, real, target)
-        out = bytearray()
-        encoder(binding)([VALUES[column.type] for column in definition.columns], out)
-        async with conn.cursor() as cursor, cursor.copy(binding.copy_sql) as copy:
+WARNINGS: dict[str, list[str]] = {
+    **{f"{name}/otel_metrics": [LOST_OTEL] for name in ("go", "tenants, without", "platform")},
+    "go/logs": [
+        'table "public"."logs" lacks id, observed_timestamp, trace_flags, event_name, source, scope_attributes:'
+        " these values are not stored",
+        'table "public"."logs": NOT NULL on trace_id, span_id: a message without a value for it becomes a dead letter',
+    ],
+    "tenants, without/logs": [
+        'table "public"."logs" lacks observed_timestamp, trace_flags, event_name, source, scope_attributes:'
+        " these values are not stored"
+    ],
+    "tenants, without/ocsf_events": [
+        'table "public"."ocsf_events": NOT NULL on severity_id: a message without a value for it becomes a dead letter'
+    ],
+    "platform/netflow_metrics": [
+        'table "public"."netflow_metrics": NOT NULL on src_ip, dst_ip: a message without a value for it becomes a'
+        " dead letter"
+    ],
+}
+NARROW = (
+    ", by which eventwriter tells rows apart: of different rows with one key only the first is kept; set"
+    ' "on_conflict" to "append" to keep the messages of the others as dead letters'
+)
+APPEND = (
+    " and on_conflict is append: a message whose key is there already becomes a dead letter; set"
+    ' "on_conflict" to "nothing" or "replace" to skip it or to replace the row'
+)
+OTEL_KEY = (
+    'table "public"."otel_metrics": the unique key otel_metrics_pkey ("timestamp", span_name, service_name, span_id)'
+    f" lacks metric_type, series_key{NARROW}"
+)
+KEY_WARNINGS = {
+    **{f"{name}/otel_metrics": [OTEL_KEY] for name in ("go", "tenants, without", "platform")},
+    "go/logs": [f'table "public"."logs": the unique key logs_pkey ("timestamp", trace_id, span_id) lacks id{NARROW}'],
+    "platform/timeseries_metrics": [
+        'table "public"."timeseries_metrics" has the unique key timeseries_metrics_pkey ("timestamp", gateway_id,'
+        f" series_key){APPEND}"
+    ],
+    "platform/netflow_metrics": [
+        'table "public"."netflow_metrics" has the unique key netflow_metrics_pkey ("timestamp", src_ip, dst_ip,'
+        f" protocol, src_port, dst_port){APPEND}"
+    ],
+}
+"""What is said once of a table before it is filled; nothing of all the others."""
+
+NARROW_KEYS = {"otel_metrics", "logs", "netflow_metrics", "sweep_host_states", "otel_traces"}
+"""Tables whose keys in these generations let some of the samples collide; the conflict rule decides there."""
+
+
+@pytest.fixture(scope="module")
+def shared(servers: Addresses) -> Iterator[str]:
+    """One database for all the tables, one after the other."""
+    name = "generations"
+    with psycopg.connect(servers.postgres_url, autocommit=True) as conn:
+        conn.execute(f"DROP DATABASE IF EXISTS {name} WITH (FORCE)")
+        conn.execute(f"CREATE DATABASE {name}")
+    yield servers.database_url(name)
+    with psycopg.connect(servers.postgres_url, autocommit=True) as conn:
+        conn.execute(f"DROP DATABASE {name} WITH (FORCE)")
+
+
+@pytest.fixture
+def database(shared: str) -> str:
+    """The database, empty again."""
+    with psycopg.connect(shared, autocommit=True) as conn:
+        conn.execute("DROP SCHEMA public CASCADE")
+        conn.execute("CREATE SCHEMA public")
+    return shared
+
+
+async def made(conn: psycopg.AsyncConnection[Any], table: str, ddl: str, kind: str) -> Binding:
+    """Make the real table and bind a kind's definition to it, as a worker does."""
+    await conn.execute(ddl)
+    target, real = await read_columns(conn, None, table)
+    definition = dict(definitions(table))[kind].for_columns(column.name for column in real)
+    return bind(definition, real, target)
+
+
+def rows_of(binding: Binding, sample: Sample) -> list[Row]:
+    build = Build(ORIGIN, Tally(), binding.present, redact=frozenset({"community"}))
+    make = binding.table.builder(build)
+    try:
+        rows = [make(record, sample.message, index) for index, record in enumerate(sample.records)]
+    except Poison:
+        return []
+    return [row for row in rows if row is not None]
+
+
+async def copied(conn: psycopg.AsyncConnection[Any], binding: Binding, row: Row) -> bool:
+    """Copy one row; say whether its key was free."""
+    out = bytearray()
+    encoder(binding)(row, out)
+    try:
+        async with conn.transaction(), conn.cursor() as cursor, cursor.copy(binding.copy_sql) as copy:
             await copy.write(SIGNATURE + bytes(out) + TRAILER)
-        row: Any = await (await conn.execute(f"SELECT to_jsonb(t) FROM {table} t")).fetchone()
-
-    assert len(warned_of) == len(binding.warnings)
-    assert [] == [words for words, warning in zip(warned_of, binding.warnings, strict=True) if words not in warning]
-    defaults = {"created_at", "partition", "as_path", "bgp_communities", "bgp_observation_id"}
-    assert {name for name, value in row[0].items() if value is None} <= defaults
-    assert {"a": 1} == row[0]["metadata"]
+    except psycopg.errors.UniqueViolation:
+        return False
+    return True
 
 
-async def test_flat_network_activity_is_refused(database: str) -> None:
-    """The flat table insists on a payload column that is not ours; the sentence names it and its mending."""
+@pytest.mark.parametrize(("table", "ddl", "kind"), FILLED)
+async def test_table_is_filled(database: str, table: str, ddl: str, kind: str) -> None:
+    """Every well-formed message of a kind is in the real table, each value in its column as the row has it."""
     async with await psycopg.AsyncConnection.connect(database, autocommit=True) as conn:
-        await conn.execute(ACTIVITY_FLAT)
-        target, real = await read_columns(conn, None, "ocsf_network_activity")
+        await conn.execute("SET timezone TO 'UTC'")
+        binding = await made(conn, table, f"{ddl}; ALTER TABLE {table} ADD arrival bigserial", kind)
+        rows = [row for sample in samples(kind) for row in rows_of(binding, sample)]
+        written = [row for row in rows if await copied(conn, binding, row)]
+        stored: Any = await (await conn.execute(f"SELECT to_jsonb(t) FROM {table} t ORDER BY arrival")).fetchall()
 
-    with pytest.raises(Fatal) as caught:
-        bind(TABLES["ocsf_network_activity"], real, target)
+    assert len(written) >= 3
+    assert table in NARROW_KEYS or len(rows) == len(written)
+    columns = [binding.table.columns[at] for at in binding.positions]
+    for row, (found,) in zip(written, stored, strict=True):
+        values = [row[at] for at in binding.positions]
+        for column, name, value in zip(columns, binding.names, values, strict=True):
+            assert (name, as_stored(column, value, found[name])) == (name, found[name])
+
+
+@pytest.mark.parametrize("name", [name for name in CASES if "defaulted" not in name])
+async def test_what_is_lost_is_said(database: str, name: str) -> None:
+    """What a table cannot hold is said before it is filled; where nothing is lost, nothing is said."""
+    table = name.partition("/")[2]
+    async with await psycopg.AsyncConnection.connect(database, autocommit=True) as conn:
+        binding = await made(conn, table, CASES[name], definitions(table)[0][0])
+        found = await find_table(conn, None, dict(definitions(table))[definitions(table)[0][0]])
+
+    assert WARNINGS.get(name, []) == list(binding.warnings)
+    assert KEY_WARNINGS.get(name, []) == found.warnings(binding)
+
+
+@pytest.mark.parametrize("table", DDL["tenants"])
+async def test_table_of_tenants_is_refused(database: str, table: str) -> None:
+    """A tenant that must be named and is not known to us parks the slot, with the sentence that mends it."""
+    async with await psycopg.AsyncConnection.connect(database, autocommit=True) as conn:
+        with pytest.raises(Fatal) as caught:
+            await made(conn, table, DDL["tenants"][table], definitions(table)[0][0])
 
     assert (
-        'table "public"."ocsf_network_activity": column ocsf_payload (jsonb) is NOT NULL without a default and unknown'
-        ' to eventwriter; mend it with ALTER TABLE "public"."ocsf_network_activity" ALTER COLUMN "ocsf_payload"'
-        " SET DEFAULT ..., or DROP NOT NULL"
+        f'table "public"."{table}": column tenant_id (uuid) is NOT NULL without a default and unknown to eventwriter;'
+        f' mend it with ALTER TABLE "public"."{table}" ALTER COLUMN "tenant_id" SET DEFAULT ..., or DROP NOT NULL'
     ) == str(caught.value)
+
+
+async def test_flat_table_with_a_column_of_its_own_is_refused(database: str) -> None:
+    """The flat table's definition is held to the same rule: a column that must be filled and is not known."""
+    ddl = FLAT_AT_FIRST + "; ALTER TABLE ocsf_network_activity ADD site text NOT NULL"
+    async with await psycopg.AsyncConnection.connect(database, autocommit=True) as conn:
+        with pytest.raises(Fatal, match=r"column site \(text\) is NOT NULL without a default and unknown"):
+            await made(conn, "ocsf_network_activity", ddl, "netflow")
