@@ -29,7 +29,12 @@ from eventwriter.errors import Fatal
 from eventwriter.kinds import KINDS
 
 DEFAULT_KINDS = "telemetry,netflow"
-_SETTLE_S_MAX = 90.0
+_STUCK_S_MAX = 90.0
+"""How long to wait for a backlog that does not shrink."""
+
+_NOTHING_LEFT_S_MAX = 3.0
+"""How long to wait for rows that are missing although the daemon has nothing left to write."""
+
 _LOOK_S = 1.0
 _CHAOS_S = (1.5, 4.0)
 """A worker is killed every so often."""
@@ -159,7 +164,7 @@ def run(servers: EmbeddedServers, order: Order) -> bool:
         there = asyncio.run(stored(servers.nats_url, order.kinds))
         # The stream's own count, unless NATS has lost what it had acknowledged.
         published = {kind: max(there[kind], before[kind] + publisher.acked[kind]) for kind in order.kinds}
-        settle(servers, published, process)
+        settle(servers, socket, published, process)
     return close_books(books.read(servers.postgres_dsn(), published), sum(before.values()))
 
 
@@ -198,24 +203,26 @@ def watch(screen: Screen, order: Order, socket: str, processes: tuple["subproces
                     screen.say(said)
 
 
-def settle(servers: EmbeddedServers, published: Mapping[str, int], process: "subprocess.Popen[bytes]") -> None:
+def settle(
+    servers: EmbeddedServers, socket: str, published: Mapping[str, int], process: "subprocess.Popen[bytes]"
+) -> None:
     """
-    Wait until the backlog is written, at most 90 s.
+    Wait until the backlog is written, or nothing moves any more.
 
     Raises:
         Fatal: The daemon ended before.
     """
-    until_s = time.monotonic() + _SETTLE_S_MAX
-    said = False
-    while time.monotonic() < until_s:
+    before, since_s = -1, time.monotonic()
+    while (left := books.total(books.read(servers.postgres_dsn(), published).values()).lost) > 0:
         if process.poll() is not None:
             raise daemon.ended("daemon", process.returncode, servers.folder / "eventwriter.log")
-        left = books.total(books.read(servers.postgres_dsn(), published).values()).lost
-        if left <= 0:
-            return
-        if not said:
+        if before < 0:
             click.echo(f"publishing has ended, {left:,} messages are still to be written")
-            said = True
+        now_s = time.monotonic()
+        if left != before:
+            before, since_s = left, now_s
+        if now_s - since_s > (_NOTHING_LEFT_S_MAX if daemon.has_nothing_left(socket) else _STUCK_S_MAX):
+            return
         time.sleep(0.2)
 
 

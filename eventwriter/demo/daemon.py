@@ -189,6 +189,12 @@ def status(socket: str) -> dict[str, Any] | None:
     return answer
 
 
+def has_nothing_left(socket: str) -> bool:
+    """Say whether the daemon has written all that there is, by its own word."""
+    picture = status(socket)
+    return picture is not None and all(slot["lag_messages"] == 0 for slot in picture["slots"])
+
+
 def kill_one(picture: Mapping[str, Any], rng: random.Random) -> str | None:
     """Kill a random worker; say which, None where there was none."""
     alive = [slot for slot in picture["slots"] if slot["pid"]]

@@ -93,7 +93,7 @@ class EmbeddedServers:
         self.stop()
 
     def stop(self) -> None:
-        """Stop both and remove a temporary folder; ^C does not interrupt that."""
+        """Stop both and remove a temporary folder; neither ^C nor SIGTERM interrupts that."""
         with _interrupts_ignored():
             self.nats.stop()
             self.postgres.stop()
@@ -213,8 +213,9 @@ def _interrupts_ignored() -> Iterator[None]:
     if threading.current_thread() is not threading.main_thread():
         yield
         return
-    before = signal.signal(signal.SIGINT, signal.SIG_IGN)
+    before = {number: signal.signal(number, signal.SIG_IGN) for number in (signal.SIGINT, signal.SIGTERM)}
     try:
         yield
     finally:
-        signal.signal(signal.SIGINT, before)
+        for number, handler in before.items():
+            signal.signal(number, handler)
