@@ -65,6 +65,28 @@ def limit_in(description: str) -> tuple[str, int] | None:
     return {"batch": "batch", "maxbytes": "bytes", "expires": "expires"}[found.group(1)], int(found.group(2))
 
 
+_SLICE_MAX = 256
+"""Messages handed on at once at most: about 4 ms of decoding single records."""
+_SLICE_S = 0.005
+"""CPU seconds that a slice may take before the event loop moves a COPY along and the heartbeat goes out."""
+
+
+def next_slice(size: int, used_s: float) -> int:
+    """
+    Return how many messages to hand on next.
+
+    Messages of fifty records take fifty times as long as single ones, so the number follows
+    what the last slice cost.
+
+    Args:
+        size: Messages of the last slice.
+        used_s: CPU seconds that it took.
+    """
+    if used_s > 2 * _SLICE_S:
+        return max(1, size // 2)
+    return min(_SLICE_MAX, size * 2) if used_s < _SLICE_S / 2 else size
+
+
 @dataclass(slots=True)
 class Credit:
     """

@@ -21,13 +21,10 @@ from eventwriter import clock
 from eventwriter.errors import EventwriterError, Fatal, Retryable
 from eventwriter.jetstream.ack_subject import message_from, pending_of
 from eventwriter.jetstream.client import Delivery, ShortClient
-from eventwriter.jetstream.credit import Credit, Ended, limit_in, meaning
+from eventwriter.jetstream.credit import Credit, Ended, limit_in, meaning, next_slice
 from eventwriter.model import Message
 
 log = logging.getLogger(__name__)
-
-_SLICE = 256
-"""Messages handed on at once: about 4 ms of decoding, after which the event loop moves a COPY along."""
 
 _HEADROOM_BYTES = 64 * 1024
 """Subject, reply and headers beside the largest payload, so that `max_bytes` never blocks a message for ever."""
@@ -90,6 +87,7 @@ class Pull:
         self._bytes_max = max(limits.bytes_max, client.max_payload + _HEADROOM_BYTES)
         self._expires_s, self._heartbeat_s = limits.expires_s, limits.heartbeat_s
         self._raw: list[Delivery] = []
+        self._slice = 1
         self._awake = asyncio.Event()
         self._subscription: Subscription | None = None
         self._heard_s = clock.monotonic_s()
@@ -138,9 +136,11 @@ class Pull:
                 self._watch()
                 yield []
             while self._raw:
-                raw = self._raw[:_SLICE]
-                del self._raw[:_SLICE]
+                raw = self._raw[: self._slice]
+                del self._raw[: self._slice]
+                began_s = clock.cpu_s()
                 yield self._messages(raw)
+                self._slice = next_slice(len(raw), clock.cpu_s() - began_s)
                 # One turn for the COPY that is under way, and for the heartbeat.
                 await asyncio.sleep(0)
                 await self._ask()

@@ -2,7 +2,7 @@
 
 import pytest
 
-from eventwriter.jetstream.credit import Credit, Ended, limit_in, meaning
+from eventwriter.jetstream.credit import Credit, Ended, limit_in, meaning, next_slice
 
 
 @pytest.mark.parametrize(
@@ -45,3 +45,18 @@ def test_request_asks_for_what_is_missing() -> None:
     assert 0 == credit.wanted(0)
     credit.ended(40)
     assert 30 == credit.wanted(30)
+
+
+@pytest.mark.parametrize(
+    ("size", "used_s", "expected"),
+    [
+        pytest.param(1, 0.0, 2, id="cheap ones grow"),
+        pytest.param(200, 0.001, 256, id="up to a limit"),
+        pytest.param(100, 0.005, 100, id="the right size stays"),
+        pytest.param(256, 0.2, 128, id="costly ones shrink"),
+        pytest.param(1, 5.0, 1, id="never to none"),
+    ],
+)
+def test_slice_follows_its_cost(size: int, used_s: float, expected: int) -> None:
+    """As many messages are decoded in one turn of the event loop as take a few milliseconds."""
+    assert expected == next_slice(size, used_s)
