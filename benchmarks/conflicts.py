@@ -1,0 +1,114 @@
+"""
+What a duplicate key costs: one batch of 5,000 rows, copied plainly and by the detour. Wall-clock µs per row.
+
+Run with ``python -m benchmarks.conflicts``. A row of ten columns with a primary key of two;
+each figure is the best of several batches, the ledger and COMMIT included. "detour" is all that
+a batch with duplicates costs: the plain COPY that fails, and the way through the staging table.
+"""
+
+import asyncio
+import random
+import time
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import Any
+
+import psycopg
+
+from benchmarks.stage_any_table import reading
+from eventwriter.config.settings import PostgresSettings
+from eventwriter.demo.servers import EmbeddedServers
+from eventwriter.model import Message, Origin, Tally
+from eventwriter.postgres.catalog import Binding, bind, read_columns
+from eventwriter.postgres.copy_in import CopyIn, Load, Rejected
+from eventwriter.postgres.encode import encoder
+from eventwriter.postgres.ledger import LedgerKey, open_ledger
+from eventwriter.postgres.migration_files import shipped
+from eventwriter.postgres.ranges import Newest
+from eventwriter.tables.any_table import make
+from eventwriter.tables.table import Build
+
+ROWS = 5000
+ROUNDS = 7
+DDL = (
+    "CREATE TABLE readings (time timestamptz NOT NULL, device_id text NOT NULL, site text, sensor varchar(40),"
+    " temperature float8, humidity float8, battery int, uptime_s bigint, charging bool, tags jsonb,"
+    " PRIMARY KEY (device_id, time))"
+)
+
+
+class Bench:
+    """A table, a connection, and batches for them."""
+
+    def __init__(self, copy_in: CopyIn, ledger: Any, binding: Binding) -> None:
+        self.copy_in, self.ledger, self.binding = copy_in, ledger, binding
+        self.seq = 0
+
+    def rows(self, numbers: Sequence[int]) -> bytearray:
+        """Return encoded rows; the same number is the same key."""
+        build = self.binding.table.builder(Build(Origin("s", 1, 0), Tally(), self.binding.present))
+        encode, out = encoder(self.binding), bytearray()
+        for n in numbers:
+            record = {**reading(random.Random(n), n), "time": 1_767_225_600 + n}
+            row = build(record, Message("", "s", b"", None, n + 1, 1, 1, 0), 0)
+            assert row is not None
+            encode(row, out)
+        return out
+
+    async def write(self, rows: bytearray, rule: str) -> tuple[float, int]:
+        """Write one batch as the copy stage does; return its µs per row, and how many rows were left out."""
+        self.seq += 1
+        binding = replace(self.binding, table=replace(self.binding.table, conflict=rule))
+        load = Load([(binding, rows)], [(self.seq, self.seq + 1)], Newest(self.seq, self.seq))
+        began = time.perf_counter()
+        try:
+            left_out = await self.copy_in.write(load, self.ledger)
+        except Rejected as rejected:
+            left_out = await self.copy_in.write(load, self.ledger, {0: rejected.constraint})
+        return (time.perf_counter() - began) / ROWS * 1e6, left_out
+
+
+async def measure(bench: Bench, share: float, rule: str) -> tuple[float, int]:
+    """Return the best µs per row of batches of which `share` is in the table already, and how many were left out."""
+    best, left_out = float("inf"), 0
+    for round_ in range(ROUNDS):
+        first = (round_ + 1) * 10 * ROWS
+        old = round(ROWS * share)
+        async with bench.copy_in.borrowed() as conn:
+            await conn.execute("TRUNCATE readings")
+        await bench.write(bench.rows(range(ROWS)), "append")
+        numbers = [*range(old), *range(first, first + ROWS - old)]
+        random.Random(1).shuffle(numbers)
+        took, left_out = await bench.write(bench.rows(numbers), rule)
+        best = min(best, took)
+    return best, left_out
+
+
+async def main(dsn: str) -> None:
+    """Measure and print."""
+    copy_in = CopyIn(PostgresSettings.model_validate({"dsn": dsn}))
+    async with copy_in.borrowed() as conn:
+        target, real = await read_columns(conn, None, "readings")
+        ledger = await open_ledger(conn, '"public"."eventwriter_ledger"', LedgerKey(Origin("s", 1, 0), "c", "f"), 0)
+    bench = Bench(copy_in, ledger, bind(make("readings", real, {}, {}).tables[0], real, target))
+    print(f"{'batch of 5,000 rows':<34}{'µs per row':>12}{'left out':>10}")
+    for name, share, rule in (
+        ("plain, no duplicate", 0.0, "nothing"),
+        ("nothing, 1 duplicate", 1 / ROWS, "nothing"),
+        ("nothing, 10 % duplicates", 0.1, "nothing"),
+        ("nothing, all duplicates", 1.0, "nothing"),
+        ("replace, 1 duplicate", 1 / ROWS, "replace"),
+        ("replace, 10 % duplicates", 0.1, "replace"),
+        ("replace, all duplicates", 1.0, "replace"),
+    ):
+        took, left_out = await measure(bench, share, rule)
+        print(f"{name:<34}{took:>12.2f}{left_out:>10}")
+    await copy_in.close()
+
+
+if __name__ == "__main__":
+    with EmbeddedServers() as servers:
+        with psycopg.connect(servers.postgres_dsn(), autocommit=True) as made:
+            made.execute(DDL)
+            made.execute(next(m.sql for m in shipped() if m.table == "eventwriter_ledger"))
+        asyncio.run(main(servers.postgres_dsn()))

@@ -1,0 +1,147 @@
+"""Kinds that an installed package brings: the documented example runs, and a broken one is a sentence."""
+
+import importlib
+import re
+import sys
+import tomllib
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+from fix_line import Bench, MakeBench
+
+from eventwriter import kinds
+from eventwriter.config import settings
+from eventwriter.config.load import load
+from eventwriter.errors import ConfigError, Fatal
+
+DOCUMENT = Path(__file__).parents[2] / "docs" / "custom-kinds.md"
+Install = Callable[..., None]
+
+
+def blocks(language: str) -> list[str]:
+    """Return the document's code blocks of a language."""
+    return re.findall(rf"```{language}\n(.*?)```", DOCUMENT.read_text(), re.DOTALL)
+
+
+@pytest.fixture
+def install(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Install]:
+    """The maker of a distribution on sys.path: a module, and entry points to it."""
+    modules = []
+
+    def make(module: str, source: str, points: dict[str, str], package: str = "eventwriter-doors") -> None:
+        (tmp_path / f"{module}.py").write_text(source)
+        info = tmp_path / f"{package.replace('-', '_')}-1.0.dist-info"
+        info.mkdir()
+        (info / "METADATA").write_text(f"Metadata-Version: 2.1\nName: {package}\nVersion: 1.0\n")
+        lines = [f"{name} = {value}" for name, value in points.items()]
+        (info / "entry_points.txt").write_text("\n".join([f"[{settings.KINDS_GROUP}]", *lines, ""]))
+        modules.append(module)
+        importlib.invalidate_caches()
+
+    monkeypatch.syspath_prepend(str(tmp_path))
+    yield make
+    for module in modules:
+        sys.modules.pop(module, None)
+
+
+def install_example(install: Install) -> None:
+    (source,), (project,) = blocks("python"), blocks("toml")
+    install("eventwriter_doors", source, tomllib.loads(project)["project"]["entry-points"][settings.KINDS_GROUP])
+
+
+async def test_documented_kind_writes_rows(bench: MakeBench, install: Install) -> None:
+    """The example of the document, installed as a package, fills its table by its rules."""
+    install_example(install)
+    (ddl,) = blocks("sql")
+    one: Bench = bench(ddl, kind="doors", tables=())
+
+    settled = await one.settle(
+        b"door-7;2026-01-01T08:00:00Z;badge 4711", b"door-7;2026-01-01T08:00:00Z;badge 4711", b"door-8;;", b"nonsense"
+    )
+
+    assert [
+        ("2026-01-01 00:00:02+00", "door-8", None),
+        ("2026-01-01 08:00:00+00", "door-7", "badge 4711"),
+    ] == one.read("SELECT time::text, door, badge FROM door_openings ORDER BY time")
+    assert [(4, "malformed", None)] == one.letters()
+    assert (1, 1) == (settled.duplicates, one.tally.timestamp_defaulted)
+
+
+def test_documented_entry_is_a_configuration(tmp_path: Path, install: Install) -> None:
+    """The example's stream entry loads once its package is installed, and is refused before."""
+    (entry,) = blocks("json")
+    file = tmp_path / "eventwriter.json"
+    file.write_text(f'{{"streams": [{entry}]}}')
+    with pytest.raises(ConfigError, match="there is no such kind; allowed are telemetry"):
+        load(str(file), {})
+
+    install_example(install)
+
+    assert ["doors"] == [stream.kind for stream in load(str(file), {}).settings.streams]
+
+
+async def test_mistake_in_a_kind_is_a_dead_letter(bench: MakeBench, install: Install) -> None:
+    """Whatever a kind's code raises makes dead letters with its name, and the other messages are written."""
+    (source,) = blocks("python")
+    broken = source.replace('record["badge"] or None', 'record["badge"].nope if record["badge"] == "x" else None')
+    broken = broken.replace("    try:\n", "    assert message.payload != b'y'\n    try:\n")
+    install("eventwriter_doors", broken, {"doors": "eventwriter_doors:DOORS"})
+    (ddl,) = blocks("sql")
+    one: Bench = bench(ddl, kind="doors", tables=())
+
+    await one.settle(b"a;;x", b"y", b"c;;")
+
+    assert [
+        ("bad_value", "the row builder of table door_openings of kind doors raised AttributeError:"
+         " 'str' object has no attribute 'nope'"),
+        ("malformed", "the decoder of kind doors raised AssertionError: "),
+    ] == one.read("SELECT reason, detail FROM eventwriter_dead_letters ORDER BY stream_seq")  # fmt: skip
+    assert [("c",)] == one.read("SELECT door FROM door_openings")
+
+
+@pytest.mark.parametrize(
+    ("source", "said"),
+    [
+        pytest.param(
+            "import no_such_module", "cannot be loaded: ModuleNotFoundError: No module named 'no_such_module'; mend or"
+            " uninstall it", id="import fails",
+        ),
+        pytest.param("DOORS = 1 / 0", "cannot be loaded: ZeroDivisionError: division by zero; mend or uninstall it",
+                     id="raises"),
+        pytest.param("DOORS = (", "cannot be loaded: SyntaxError: '(' was never closed (eventwriter_doors.py, line 1);"
+                     " mend or uninstall it", id="no Python"),
+        pytest.param("", "cannot be loaded: AttributeError: module 'eventwriter_doors' has no attribute 'DOORS';"
+                     " mend or uninstall it", id="nothing there"),
+        pytest.param("DOORS = 'Kind'", "is a str; an eventwriter.kinds.Kind is wanted", id="something else"),
+        pytest.param(
+            "from eventwriter.kinds import Kind\nDOORS = Kind('gates', list, ())",
+            "calls itself 'gates' and has 0 tables; its name must be the entry point's, and it needs one table or more",
+            id="another name, no table",
+        ),
+    ],
+)  # fmt: skip
+def test_broken_kind_is_a_sentence(install: Install, source: str, said: str) -> None:
+    """A package whose kind cannot be used is named, with what it raised, and nothing else happens."""
+    install("eventwriter_doors", source, {"doors": "eventwriter_doors:DOORS"})
+
+    with pytest.raises(Fatal) as caught:
+        kinds.kind("doors")
+
+    assert f"kind 'doors' of package eventwriter-doors (eventwriter_doors:DOORS) {said}" == str(caught.value)
+
+
+def test_two_packages_with_one_name(install: Install) -> None:
+    """A name that two packages bring is nobody's."""
+    install("eventwriter_doors", "", {"doors": "eventwriter_doors:DOORS"})
+    install("other_doors", "", {"doors": "other_doors:DOORS"}, package="other-doors")
+
+    with pytest.raises(Fatal, match=r"^kind 'doors' is brought by .+ and .+; uninstall all but one$"):
+        kinds.kind("doors")
+
+
+def test_package_cannot_take_the_name_of_ours(install: Install) -> None:
+    """A package that calls its kind like one of ours changes nothing."""
+    install("eventwriter_doors", "raise SystemError", {"telemetry": "eventwriter_doors:DOORS"})
+
+    assert kinds.KINDS["telemetry"] is kinds.kind("telemetry")
