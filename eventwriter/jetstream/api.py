@@ -111,6 +111,11 @@ async def stream_state(api: JetStreamApi, stream: str) -> StreamState:
                 " or set stream_name to one that exists"
             )
         raise Retryable(f"JetStream cannot describe stream {stream!r}: {answer.description}")
+    return state_of(stream, answer)
+
+
+def state_of(stream: str, answer: dict[str, Any]) -> StreamState:
+    """Read STREAM.INFO's answer."""
     state, config = answer["state"], answer["config"]
     return StreamState(
         name=stream,
@@ -141,10 +146,15 @@ async def stored_message(api: JetStreamApi, stream: str, seq: int) -> Message:
             f"stream {stream!r} has no message {seq}: it holds {state.first_seq} to {state.last_seq},"
             " less what was deleted"
         )
-    found = answer["message"]
-    headers = _headers(base64.b64decode(found["hdrs"])) if found.get("hdrs") else None
-    payload = base64.b64decode(found.get("data") or "")
-    return Message("", found["subject"], payload, headers, seq, seq, 1, instant_ns(found["time"]))
+    return message_of(answer["message"])
+
+
+def message_of(stored: dict[str, Any]) -> Message:
+    """Read a message as STREAM.MSG.GET answers it; it was not delivered, so its consumer sequence means nothing."""
+    headers = _headers(base64.b64decode(stored["hdrs"])) if stored.get("hdrs") else None
+    payload = base64.b64decode(stored.get("data") or "")
+    seq = stored["seq"]
+    return Message("", stored["subject"], payload, headers, seq, seq, 1, instant_ns(stored["time"]))
 
 
 def _headers(block: bytes) -> dict[str, str]:

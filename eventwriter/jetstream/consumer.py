@@ -20,6 +20,9 @@ _CHANGEABLE = ("ack_wait", "max_deliver", "max_ack_pending", "filter_subjects")
 
 _CONSUMER_NOT_FOUND = 10014
 
+DESCRIPTION = "eventwriter: rows to PostgreSQL"
+"""What a consumer says that eventwriter made; one of another origin may have been another writer's before."""
+
 
 @dataclass(frozen=True, slots=True)
 class ConsumerWish:
@@ -36,7 +39,7 @@ class ConsumerWish:
         wanted: dict[str, Any] = {
             "name": self.durable,
             "durable_name": self.durable,
-            "description": "eventwriter: rows to PostgreSQL",
+            "description": DESCRIPTION,
             "ack_policy": "explicit",
             "deliver_policy": "all",
             "replay_policy": "instant",

@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from eventwriter import clock
-from eventwriter.config.settings import Settings
+from eventwriter.config.settings import Settings, StreamSettings
 from eventwriter.jetstream.ack_subject import answer_subject
 from eventwriter.jetstream.acks import ACK, IN_PROGRESS, NAK, publish_answers
 from eventwriter.jetstream.api import JetStreamApi, StreamState, stream_state
@@ -106,16 +106,10 @@ class Wiring:
         letters_binding = letters.bound()
         self._warn([w for found, b in zip(tables, bindings, strict=True) for w in (*b.warnings, *found.warnings(b))])
         self.copy_in.on_connect = recheck([*tables, letters])
-        consumer = await ensure(self.api, self._wish(), ledger.floor())
+        consumer = await ensure(self.api, consumer_wish(self.stream, self.durable), ledger.floor())
         tracker = Tracker(consumer.delivered_consumer_seq, consumer.delivered_stream_seq)
         line, pull = self._line(ledger, bindings, letters_binding, tracker)
         return Bound(line, pull, ledger, consumer, state)
-
-    def _wish(self) -> ConsumerWish:
-        stream = self.stream
-        # All that the worker may hold, what is on its way to it, and a margin for redeliveries.
-        most = (HELD_BATCHES + 1) * stream.max_batch_size + 1000
-        return ConsumerWish(stream.stream_name, self.durable, stream.subjects, stream.ack_wait_s, most)
 
     def _line(
         self, ledger: Ledger, bindings: list[Binding], letters_binding: Binding, tracker: Tracker
@@ -206,6 +200,13 @@ class Wiring:
             if warning not in self._warned:
                 self._warned.add(warning)
                 log.warning("table differs", extra={"warning": warning})
+
+
+def consumer_wish(stream: StreamSettings, durable: str) -> ConsumerWish:
+    """Return what a worker of the entry wants its durable to be."""
+    # All that the worker may hold, what is on its way to it, and a margin for redeliveries.
+    most = (HELD_BATCHES + 1) * stream.max_batch_size + 1000
+    return ConsumerWish(stream.stream_name, durable, stream.subjects, stream.ack_wait_s, most)
 
 
 def _known(ledger: Ledger, seq: int) -> bool:
