@@ -6,17 +6,14 @@ Source: OpenTelemetry log data model.
 
 from typing import Any
 
-from eventwriter.formats.fields import INT4, LATEST_US, integer
+from eventwriter.formats.fields import INT4, integer
 from eventwriter.formats.plain_json import dumps
 from eventwriter.formats.snmp_trap import COMMUNITY
 from eventwriter.model import Message, Record
 from eventwriter.tables.ids import given_uuid, id_maker, named_uuid
 from eventwriter.tables.log_reader import log_reader
-from eventwriter.tables.scalars import POSTGRES_EPOCH_US, secret_finder, timestamp, without
+from eventwriter.tables.scalars import secret_finder, timestamp, without
 from eventwriter.tables.table import Build, Column, Row, RowBuilder, Table
-
-_SOON_NS, _LATEST_NS = 10**17, LATEST_US * 1000
-"""Integers between them are nanoseconds."""
 
 
 def builder(build: Build) -> RowBuilder:
@@ -44,22 +41,14 @@ def builder(build: Build) -> RowBuilder:
         # Records of one group share one resource: its JSON is made once.
         if sender is not resource:
             resource, resource_json = sender, None if sender is None else dumps(sender)
-        if time.__class__ is int and _SOON_NS <= time < _LATEST_NS:
-            time_us = time // 1000 - POSTGRES_EPOCH_US
-        else:
-            time_us = timestamp(time, message, tally)
-        if observed.__class__ is int and _SOON_NS <= observed < _LATEST_NS:
-            observed_us = observed // 1000 - POSTGRES_EPOCH_US
-        elif observed is None:
-            observed_us = message.timestamp_ns // 1000 - POSTGRES_EPOCH_US
-        else:
-            observed_us = timestamp(observed, message, tally)
+        if observed is None:
+            observed = message.timestamp_ns  # an optional column's default: nothing to count
         if not (flags.__class__ is int and 0 <= flags < 256):
             flags = integer(flags, INT4, tally)
         return (
-            time_us,
+            timestamp(time, message, tally),
             make_id(message.stream_seq, index) if given_id is None else given_uuid(given_id) or named_uuid(given_id),
-            observed_us,
+            timestamp(observed, message, tally),
             trace_id or no_trace,
             span_id or no_trace,
             flags,

@@ -8,7 +8,7 @@ import ipaddress
 from collections.abc import Callable
 from typing import Any
 
-from eventwriter.formats.fields import LATEST_US, boolean, find, names, text
+from eventwriter.formats.fields import boolean, find, names, text
 from eventwriter.formats.ocsf import SEVERITIES
 from eventwriter.formats.plain_json import dumps
 from eventwriter.formats.remember import Remembered
@@ -19,15 +19,13 @@ from eventwriter.tables.log_fields import HOST
 from eventwriter.tables.log_reader import log_reader
 from eventwriter.tables.ocsf_events import COLUMNS, ocsf_row
 from eventwriter.tables.ocsf_metadata import metadata_maker
-from eventwriter.tables.scalars import EMPTY_LIST, EMPTY_OBJECT, POSTGRES_EPOCH_US, secret_finder, timestamp, without
+from eventwriter.tables.scalars import EMPTY_LIST, EMPTY_OBJECT, secret_finder, timestamp, without
 from eventwriter.tables.table import Build, Row, RowBuilder, Table
 
 _CLASS, _CATEGORY, _ACTIVITY = 1008, 1, 1
 _SEVERITY_IDS = (0, *(1,) * 9, *(2,) * 3, *(3,) * 4, 4, *(5,) * 3, *(6,) * 4)
 """OCSF's severity by OpenTelemetry's number; 0 is none."""
 
-_SOON_NS, _LATEST_NS = 10**17, LATEST_US * 1000
-"""Integers between them are nanoseconds."""
 _OCSF = names("class_uid")
 _HOST = (*HOST, "host.name")
 _ADDRESS = ("ip", "ip_address", "remote_addr", "_remote_addr", "host.ip", "source")
@@ -61,49 +59,36 @@ def builder(build: Build) -> RowBuilder:
             seen, secrets, begun = message, may_hold_secrets(message.payload), metadata(message)[:-1]
         if secrets:
             record = without(record, redact)
-        one = read(record, message.subject)
         (
             time, _, given_id, trace_id, span_id, _, word, number, body, event, source, service, _, _, scope,
             scope_version, _, attributes, sender,
-        ) = one  # fmt: skip
+        ) = read(record, message.subject)  # fmt: skip
         # Records of one group share one resource, and have no field of their own that says who sent them.
         if sender is not resource or sender is None:
             resource, shared = sender, _sender(sender or {}, record)
-        if time.__class__ is int and _SOON_NS <= time < _LATEST_NS:
-            time_us = time // 1000 - POSTGRES_EPOCH_US
-        else:
-            time_us = timestamp(time, message, tally)
         severity_id = _SEVERITY_IDS[number or 0]
         return (
             make_id(message.stream_seq, index) if given_id is None else given_uuid(given_id),
-            time_us,
-            _CLASS,
-            _CATEGORY,
-            _CLASS * 100 + _ACTIVITY,
-            _ACTIVITY,
-            "Create",
+            timestamp(time, message, tally),
+            _CLASS, _CATEGORY, _CLASS * 100 + _ACTIVITY, _ACTIVITY, "Create",
             severity_id,
             SEVERITIES[severity_id],
             body,
-            None,
-            None,
-            None,
-            None,
+            None, None, None, None,
             _metadata(begun, time),
             shared[2],
             trace_id,
             span_id,
             actors[service],
             shared[1],
-            EMPTY_OBJECT,
-            EMPTY_OBJECT,
+            EMPTY_OBJECT, EMPTY_OBJECT,
             message.subject,
             service,
             word,
             scope_version,
             _unmapped(attributes, shared[0], contexts[scope, event, source]),
             dumps(record).decode() if keep_raw else None,
-        )
+        )  # fmt: skip
 
     return row
 
