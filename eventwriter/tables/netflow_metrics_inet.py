@@ -9,7 +9,7 @@ ours: a flow whose key is taken is a dead letter, unless `on_conflict` says othe
 
 from typing import Any
 
-from eventwriter.formats.fields import INT4, find, integer, json_value, names, text_of
+from eventwriter.formats.fields import INT4, find, integer, json_value, names
 from eventwriter.formats.ocsf_flow import as_flow, is_ocsf
 from eventwriter.model import Message, Record, Tally
 from eventwriter.tables.flow import flow, when
@@ -17,7 +17,6 @@ from eventwriter.tables.scalars import int4_array, redacted_jsonb, redacted_text
 from eventwriter.tables.table import Build, Column, Row, RowBuilder, Table
 
 _AS_PATH, _COMMUNITIES = names("as_path"), names("bgp_communities")
-_PARTITION = ("partition",)
 
 
 def _numbers(value: Any, tally: Tally) -> tuple[bytes | None, bool]:
@@ -38,7 +37,7 @@ def builder(build: Build) -> RowBuilder:
             record = as_flow(record)
         one = flow(record, tally, readable)
         lists = [_numbers(find(record, keys), tally) for keys in (_AS_PATH, _COMMUNITIES)]
-        partition = text_of(record, _PARTITION)
+        partition = readable(record.get("partition"))
         # Numbers of four bytes beyond int4's range are cut in the column; the list as it came stays in metadata.
         whole = {key for keys, (_, exact) in zip((_AS_PATH, _COMMUNITIES), lists, strict=True) if exact for key in keys}
         named = zip(("gateway_id", "agent_id", "device_id", "flow_direction"), one[:4], strict=True)

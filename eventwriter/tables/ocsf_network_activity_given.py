@@ -7,10 +7,10 @@ Source: OCSF schema 1.3.0, "Network Activity [4001]".
 from typing import Any
 
 from eventwriter.errors import Poison
-from eventwriter.formats.fields import INT4, INT8, find, instant_us, integer, json_value
+from eventwriter.formats.fields import INT4, INT8, find, instant_us, integer, json_value, names
 from eventwriter.formats.ip_words import PROTOCOLS
 from eventwriter.formats.ocsf import severity_name
-from eventwriter.formats.ocsf_flow import as_object
+from eventwriter.formats.ocsf_flow import as_object, snake_cased
 from eventwriter.model import Message, Record
 from eventwriter.tables.ids import given_uuid, id_maker, named_uuid
 from eventwriter.tables.ocsf_metadata import metadata_filler
@@ -18,6 +18,7 @@ from eventwriter.tables.scalars import EMPTY_OBJECT, redacted_jsonb, redacted_te
 from eventwriter.tables.table import Build, Row, RowBuilder
 
 _CLASS, _ACTIVITY = 4001, 6
+_NUMBER, _NAME, _DIRECTION_ID = names("protocol_num"), names("protocol_name"), names("direction_id")
 _ACTIVITIES = {1: "Open", 2: "Close", 3: "Reset", 4: "Fail", 5: "Refuse", 6: "Traffic", 7: "Listen", 99: "Other"}
 _COLUMNS = frozenset(
     {
@@ -42,25 +43,28 @@ def builder(build: Build) -> RowBuilder:
         found = integer(value, INT4, tally)
         return default if found is None else found
 
-    def identity(record: Record, message: Message, index: int) -> tuple[bytes, bytes | None]:
-        """Return the row's id and its metadata, which keeps an id that is no UUID."""
+    def identity(record: Record, message: Message, index: int) -> tuple[bytes, bytes, Record]:
+        """Return the row's id, its metadata, which keeps an id that is no UUID, and what it has no place for."""
         metadata, given = as_object(record.get("metadata")), text_column(record.get("id"))
         if not given:
-            return make_id(message.stream_seq, index), metadata_of(metadata, message)
+            return make_id(message.stream_seq, index), metadata_of(metadata, message), {}
         uuid = given_uuid(given)
+        if uuid is None and metadata.get("uid") is not None:
+            return named_uuid(given), metadata_of(metadata, message), {"id": given}
         if uuid is None:
-            return named_uuid(given), metadata_of({**metadata, "uid": given}, message)
-        return uuid, metadata_of(metadata, message)
+            return named_uuid(given), metadata_of({**metadata, "uid": given}, message), {}
+        return uuid, metadata_of(metadata, message), {}
 
     def row(record: Record, message: Message, index: int) -> Row:
+        record = snake_cased(record)
         get = record.get
         _check_addresses(record)
-        row_id, metadata = identity(record, message, index)
+        row_id, metadata, kept = identity(record, message, index)
         class_uid, activity = number_or(get("class_uid"), _CLASS), number_or(get("activity_id"), _ACTIVITY)
         severity = number_or(get("severity_id"), 1)
         connection = as_object(get("connection_info"))
-        protocol = number(connection.get("protocol_num"))
-        unmapped = _unmapped(record)
+        protocol = number(find(connection, _NUMBER))
+        unmapped = _unmapped(record) | kept
         return (
             row_id,
             timestamp(get("time"), message, tally),
@@ -84,10 +88,10 @@ def builder(build: Build) -> RowBuilder:
             json_column(get("dst_endpoint")) or EMPTY_OBJECT,
             json_column(get("connection_info")) or EMPTY_OBJECT,
             json_column(get("traffic")) or EMPTY_OBJECT,
-            text_column(connection.get("protocol_name")) or PROTOCOLS.get(protocol),
+            text_column(find(connection, _NAME)) or PROTOCOLS.get(protocol),
             protocol,
             text_column(connection.get("direction")),
-            number(connection.get("direction_id")),
+            number(find(connection, _DIRECTION_ID)),
             _duration_ms(record, integer(get("duration"), INT8, tally)),
             json_column(get("device")),
             json_column(get("actor")),

@@ -1,6 +1,7 @@
 """The tables of existing ServiceRadar databases, of all their generations, as they are: each is filled or refused."""
 
 import re
+import uuid
 from collections.abc import Iterator
 from typing import Any
 
@@ -14,6 +15,7 @@ from eventwriter.errors import Fatal, Poison
 from eventwriter.model import Tally
 from eventwriter.postgres.catalog import Binding, bind, read_columns
 from eventwriter.postgres.encode import SIGNATURE, TRAILER, encoder
+from eventwriter.postgres.migration_files import shipped
 from eventwriter.tables.table import Build, Row
 from eventwriter.worker.tables import find_table
 
@@ -29,8 +31,9 @@ CASES = {
     **{f"tenants, without/{t}": re.sub(f"{TENANT},\\s*", "", ddl) for t, ddl in DDL["tenants"].items()},
     **{f"platform/{table}": ddl for table, ddl in DDL["platform"].items()},
     "platform, 1 February/ocsf_network_activity": FLAT_AT_FIRST,
+    **{f"ours/{each.table}": each.sql for each in shipped() if definitions(each.table)},
 }
-"""Generation and table → the statements that make it."""
+"""Generation and table → the statements that make it; those of `eventwriter migrate` are the last."""
 
 FILLED = [
     pytest.param(name.partition("/")[2], ddl, kind, id=f"{name}, {kind}")
@@ -95,9 +98,8 @@ NARROW_KEYS = {"otel_metrics", "logs", "netflow_metrics", "sweep_host_states", "
 @pytest.fixture(scope="module")
 def shared(servers: Addresses) -> Iterator[str]:
     """One database for all the tables, one after the other."""
-    name = "generations"
+    name = f"generations_{uuid.uuid4().hex[:12]}"
     with psycopg.connect(servers.postgres_url, autocommit=True) as conn:
-        conn.execute(f"DROP DATABASE IF EXISTS {name} WITH (FORCE)")
         conn.execute(f"CREATE DATABASE {name}")
     yield servers.database_url(name)
     with psycopg.connect(servers.postgres_url, autocommit=True) as conn:

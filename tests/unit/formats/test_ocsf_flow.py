@@ -13,6 +13,7 @@ from eventwriter.formats.ocsf_flow import as_flow, is_ocsf, sampler
         ({"class_uid": 4001}, True),
         ({"src_endpoint": {"ip": "10.0.0.1"}}, True),
         ({"dst_endpoint": '{"ip":"10.0.0.1"}'}, True),
+        ({"dstEndpoint": {"ip": "10.0.0.1"}}, True),
         ({"class_uid": None, "sourceAddress": "10.0.0.1"}, False),
         ({"src_endpoint": "10.0.0.1"}, False),
         ({}, False),
@@ -38,6 +39,17 @@ def test_ocsf_is_known_by_class_or_endpoint(record: dict[str, Any], is_one: bool
 def test_sampler_is_of_the_connection_or_an_observable(record: dict[str, Any], address: str | None) -> None:
     """The exporter's address is the connection's, else that of the observable with its name."""
     assert address == sampler(record)
+
+
+def test_camel_case_is_read() -> None:
+    """Names in camelCase, also within, are the same names."""
+    record = {
+        "classUid": 4001,
+        "srcEndpoint": {"ip": "10.0.0.1", "autonomousSystem": {"number": 7}},
+        "traffic": {"bytesIn": 3},
+    }
+
+    assert {"src_addr": "10.0.0.1", "src_as": 7, "bytes_in": 3, "ocsf": record} == as_flow(record)
 
 
 def test_facts_are_under_the_keys_of_a_flow() -> None:

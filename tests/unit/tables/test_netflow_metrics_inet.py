@@ -45,3 +45,8 @@ def test_partition_is_a_column() -> None:
     row = row_of(partition="lab", n=1)
 
     assert ("lab", {"n": 1}) == (row["partition"], row["metadata"])
+
+
+def test_secret_in_the_partition_is_left_out() -> None:
+    """JSON that stands for a partition's name is written without its secrets."""
+    assert '{"a":1}' == row_of(partition='{"a":1,"community":"s3cret"}')["partition"]

@@ -62,6 +62,29 @@ def test_given_id_is_used() -> None:
     assert ("flow-1", 5) == (named["metadata"]["uid"], UUID(named["id"]).version)
 
 
+def test_id_beside_a_uid_is_unmapped() -> None:
+    """Where the metadata has a uid of its own, that stays, and the id is kept beside it."""
+    row = row_of(id="flow-1", metadata={"uid": "u"})
+
+    assert ("u", {"id": "flow-1"}) == (row["metadata"]["uid"], row["unmapped"])
+
+
+def test_camel_case_is_read() -> None:
+    """Names in camelCase are the same names; where both are there, snake_case counts."""
+    record = {
+        "dstEndpoint": {"ip": "10.0.0.2"},
+        "connectionInfo": {"protocolNum": 6},
+        "severityId": 3,
+        "severity_id": 4,
+    }
+
+    row = row_of(**record)
+
+    assert ({"ip": "10.0.0.2"}, "TCP", 4, {}) == tuple(
+        row[k] for k in ("dst_endpoint", "protocol_name", "severity_id", "unmapped")
+    )
+
+
 def test_metadata_is_given_first() -> None:
     """What the metadata says is kept; what it lacks is added."""
     metadata = row_of(metadata={"version": "1.7.0", "product": {"name": "zen"}})["metadata"]
