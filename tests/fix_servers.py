@@ -5,6 +5,7 @@ Real servers for tests: started once a session, a fresh database and fresh strea
 create databases) make tests use servers that are there already.
 """
 
+import asyncio
 import os
 import platform
 import shutil
@@ -13,7 +14,9 @@ import uuid
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from urllib.parse import urlsplit
 
+import nats
 import psycopg
 import pytest
 
@@ -42,8 +45,7 @@ class Addresses:
 
     def database_url(self, name: str) -> str:
         """Return the URL of another database on the same server."""
-        base, _, query = self.postgres_url.partition("?")
-        return f"{base.rpartition('/')[0]}/{name}" + (f"?{query}" if query else "")
+        return urlsplit(self.postgres_url)._replace(path=f"/{name}").geturl()
 
 
 @pytest.fixture(scope="session")
@@ -61,6 +63,22 @@ def servers() -> Iterator[Addresses]:
 def nats_url(servers: Addresses) -> str:
     """NATS's address."""
     return servers.nats_url
+
+
+@pytest.fixture
+def stream(nats_url: str) -> Iterator[str]:
+    """The name of a stream made for this test, with the subjects `<name>.>`; it is removed with its consumers."""
+    name = f"test_{uuid.uuid4().hex[:12]}"
+
+    async def change(make: bool) -> None:
+        client = await nats.connect(nats_url)
+        jetstream = client.jetstream()
+        await (jetstream.add_stream(name=name, subjects=[f"{name}.>"]) if make else jetstream.delete_stream(name))
+        await client.close()
+
+    asyncio.run(change(make=True))
+    yield name
+    asyncio.run(change(make=False))
 
 
 @pytest.fixture

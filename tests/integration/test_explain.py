@@ -4,7 +4,6 @@ import asyncio
 import json
 import subprocess
 import sys
-import uuid
 
 import nats
 import pytest
@@ -20,35 +19,33 @@ def explain(nats_url: str, *arguments: str) -> "subprocess.CompletedProcess[str]
 
 
 @pytest.fixture
-def stream(nats_url: str) -> str:
+def filled(nats_url: str, stream: str) -> str:
     """A stream with a good message and garbage in it, the first with a header."""
-    name = f"explain_{uuid.uuid4().hex[:8]}"
 
     async def fill() -> None:
         client = await nats.connect(nats_url)
         jetstream = client.jetstream()
-        await jetstream.add_stream(name=name, subjects=[f"{name}.>"])
-        await jetstream.publish(f"{name}.a", b'{"value": 5}', headers={"Source": "test"})
-        await jetstream.publish(f"{name}.b", b"garbage")
+        await jetstream.publish(f"{stream}.a", b'{"value": 5}', headers={"Source": "test"})
+        await jetstream.publish(f"{stream}.b", b"garbage")
         await client.close()
 
     asyncio.run(fill())
-    return name
+    return stream
 
 
-def test_stored_message_becomes_its_row(nats_url: str, stream: str) -> None:
+def test_stored_message_becomes_its_row(nats_url: str, filled: str) -> None:
     """A message is fetched by its sequence and explained with its own subject and time."""
-    done = explain(nats_url, "--stream", stream, "--seq", "1", "--kind", "telemetry", "--json")
+    done = explain(nats_url, "--stream", filled, "--seq", "1", "--kind", "telemetry", "--json")
 
     found = json.loads(done.stdout)
     assert 0 == done.returncode, done.stderr
-    assert (f"{stream}.a", 1, 5.0) == (found["subject"], found["stream_seq"], found["rows"][0]["columns"]["value"])
+    assert (f"{filled}.a", 1, 5.0) == (found["subject"], found["stream_seq"], found["rows"][0]["columns"]["value"])
     assert {"timestamp_defaulted": 1} == found["adjusted"]
 
 
-def test_stored_garbage_is_a_dead_letter(nats_url: str, stream: str) -> None:
+def test_stored_garbage_is_a_dead_letter(nats_url: str, filled: str) -> None:
     """Garbage in the stream is explained as the dead letter that it becomes."""
-    done = explain(nats_url, "--stream", stream, "--seq", "2", "--kind", "telemetry")
+    done = explain(nats_url, "--stream", filled, "--seq", "2", "--kind", "telemetry")
 
     assert 1 == done.returncode, done.stderr
     assert "dead letter: malformed: " in done.stdout
@@ -58,9 +55,9 @@ def test_stored_garbage_is_a_dead_letter(nats_url: str, stream: str) -> None:
     ("name", "seq", "sentence"),
     [("{stream}", "9", "has no message 9: it holds 1 to 2"), ("nope", "1", "JetStream has no stream 'nope'")],
 )
-def test_what_is_not_there_is_said(nats_url: str, stream: str, name: str, seq: str, sentence: str) -> None:
+def test_what_is_not_there_is_said(nats_url: str, filled: str, name: str, seq: str, sentence: str) -> None:
     """A message or stream that is not there is one sentence, exit code 2, no traceback."""
-    done = explain(nats_url, "--stream", name.format(stream=stream), "--seq", seq, "--kind", "telemetry")
+    done = explain(nats_url, "--stream", name.format(stream=filled), "--seq", seq, "--kind", "telemetry")
 
     assert 2 == done.returncode
     assert sentence in done.stderr

@@ -454,11 +454,12 @@ def test_command_with_a_bad_connection_string(command: Command) -> None:
 
 def test_command_without_privilege(command: Command, database: str, conn: Connection) -> None:
     """A role that may not make tables is told what it needs, and exit 2."""
-    conn.execute("DROP ROLE IF EXISTS migrate_reader; CREATE ROLE migrate_reader LOGIN")
+    role = f"reader_of_{conn.info.dbname}"
+    conn.execute(f"CREATE ROLE {role} LOGIN")
 
-    result = command("--dsn", make_conninfo(database, user="migrate_reader"))
+    result = command("--dsn", make_conninfo(database, user=role))
 
-    conn.execute("DROP ROLE migrate_reader")
+    conn.execute(f"DROP ROLE {role}")
     assert 2 == result.exit_code
     assert "permission denied for schema public; migrate as a role that may, or GRANT USAGE, CREATE" in result.stderr
     assert 1 == result.stderr.count("\n")

@@ -1,7 +1,6 @@
 """Deliveries straight from the parser are the deliveries of the public way."""
 
 import pytest
-from fix_servers import Addresses
 
 from eventwriter.jetstream.client import ShortClient
 from eventwriter.jetstream.pull import Pull, PullLimits
@@ -15,14 +14,14 @@ class LongClient(ShortClient):
         """Leave the subscription to its callback."""
 
 
-async def pulled(client: ShortClient, durable: str, count: int) -> tuple[list[Message], int]:
+async def pulled(client: ShortClient, stream: str, durable: str, count: int) -> tuple[list[Message], int]:
     """Return messages of a new consumer, and how many of them went through nats-py's own subscription."""
-    await client.jetstream().add_consumer("ways", durable_name=durable, ack_policy="explicit")
+    await client.jetstream().add_consumer(stream, durable_name=durable, ack_policy="explicit")
 
     async def nothing() -> None:
         pass
 
-    subject = f"$JS.API.CONSUMER.MSG.NEXT.ways.{durable}"
+    subject = f"$JS.API.CONSUMER.MSG.NEXT.{stream}.{durable}"
     pull = Pull(client, subject, PullLimits(100, 100, 2**20), lambda: 100, lambda: 0.1, nothing)
     messages: list[Message] = []
     async for some in pull.lists():
@@ -35,22 +34,20 @@ async def pulled(client: ShortClient, durable: str, count: int) -> tuple[list[Me
 
 
 @pytest.mark.parametrize("way", [ShortClient, LongClient])
-async def test_pull_yields_what_was_published(servers: Addresses, way: type[ShortClient]) -> None:
+async def test_pull_yields_what_was_published(nats_url: str, stream: str, way: type[ShortClient]) -> None:
     """Order, subject, payload, headers and sequences arrive, by the short way past nats-py's subscription."""
     client = way()
-    await client.connect(servers.nats_url)
-    jetstream = client.jetstream()
-    await jetstream.add_stream(name="ways", subjects=["ways.>"])
+    await client.connect(nats_url)
     try:
         for n in range(50):
-            await jetstream.publish(f"ways.{n}", b"%d" % n, headers={"A": f"ü{n}"} if n % 3 == 0 else None)
+            headers = {"A": f"ü{n}"} if n % 3 == 0 else None
+            await client.jetstream().publish(f"{stream}.{n}", b"%d" % n, headers=headers)
 
-        messages, received = await pulled(client, way.__name__, 50)
+        messages, received = await pulled(client, stream, way.__name__, 50)
 
         assert [
-            (f"ways.{n}", b"%d" % n, {"A": f"ü{n}"} if n % 3 == 0 else None, n + 1, n + 1, 1) for n in range(50)
+            (f"{stream}.{n}", b"%d" % n, {"A": f"ü{n}"} if n % 3 == 0 else None, n + 1, n + 1, 1) for n in range(50)
         ] == [(m.subject, m.payload, m.headers, m.stream_seq, m.consumer_seq, m.num_delivered) for m in messages]
         assert (0 if way is ShortClient else 50) == received
     finally:
-        await jetstream.delete_stream("ways")
         await client.close()
