@@ -13,11 +13,6 @@ def now_ns() -> int:
     return time.time_ns()
 
 
-def cpu_s() -> float:
-    """Return the CPU time that this thread has used: seconds, only differences mean anything."""
-    return time.thread_time()
-
-
 def monotonic_s() -> float:
     """Return the monotonic clock: seconds, only differences mean anything, clock steps do not touch it."""
     return time.monotonic()

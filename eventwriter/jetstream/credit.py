@@ -68,7 +68,7 @@ def limit_in(description: str) -> tuple[str, int] | None:
 _SLICE_MAX = 256
 """Messages handed on at once at most: about 4 ms of decoding single records."""
 _SLICE_S = 0.005
-"""CPU seconds that a slice may take before the event loop moves a COPY along and the heartbeat goes out."""
+"""Seconds that a slice may take before the event loop moves a COPY along and the heartbeat goes out."""
 
 
 def next_slice(size: int, used_s: float) -> int:
@@ -80,7 +80,7 @@ def next_slice(size: int, used_s: float) -> int:
 
     Args:
         size: Messages of the last slice.
-        used_s: CPU seconds that it took.
+        used_s: Seconds that it took, waiting for the copy stage included: that only makes slices smaller for a while.
     """
     if used_s > 2 * _SLICE_S:
         return max(1, size // 2)

@@ -138,9 +138,9 @@ class Pull:
             while self._raw:
                 raw = self._raw[: self._slice]
                 del self._raw[: self._slice]
-                began_s = clock.cpu_s()
+                began_s = clock.monotonic_s()
                 yield self._messages(raw)
-                self._slice = next_slice(len(raw), clock.cpu_s() - began_s)
+                self._slice = next_slice(len(raw), clock.monotonic_s() - began_s)
                 # One turn for the COPY that is under way, and for the heartbeat.
                 await asyncio.sleep(0)
                 await self._ask()
