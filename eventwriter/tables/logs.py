@@ -38,6 +38,9 @@ def builder(build: Build) -> RowBuilder:
             time, observed, given_id, trace_id, span_id, flags, word, number, body, event, source, service, version,
             instance, scope, scope_version, scope_attributes, attributes, sender,
         ) = read(record, message.subject)  # fmt: skip
+        if secrets:  # attributes given as `k=v` text show their keys only now
+            attributes, sender = without(attributes, redact), without(sender, redact)
+            scope_attributes = without(scope_attributes, redact)
         # Records of one group share one resource: its JSON is made once.
         if sender is not resource:
             resource, resource_json = sender, None if sender is None else dumps(sender)

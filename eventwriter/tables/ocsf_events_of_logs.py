@@ -63,6 +63,8 @@ def builder(build: Build) -> RowBuilder:
             time, _, given_id, trace_id, span_id, _, word, number, body, event, source, service, _, _, scope,
             scope_version, _, attributes, sender,
         ) = read(record, message.subject)  # fmt: skip
+        if secrets:  # attributes given as `k=v` text show their keys only now
+            attributes, sender = without(attributes, redact), without(sender, redact)
         # Records of one group share one resource, and have no field of their own that says who sent them.
         if sender is not resource or sender is None:
             resource, shared = sender, _sender(sender or {}, record)

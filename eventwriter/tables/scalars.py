@@ -5,6 +5,7 @@ Values in the form that COPY wants them in, made once and used by every table.
 (the forms are listed in `tables.table`).
 """
 
+import re
 import struct
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -21,6 +22,9 @@ NANOSECONDS_FROM = 10**17
 
 EMPTY_OBJECT, EMPTY_LIST = b"\x01{}", b"\x01[]"
 """jsonb's `{}` and `[]`."""
+
+_ESCAPABLE = re.compile(r'["\\/\x00-\x1f]')
+"""What JSON may write with a backslash, other than as a number."""
 
 _INT4_OID, _TEXT_OID = 23, 25
 _ARRAY_HEAD = struct.Struct("!iiIii").pack
@@ -117,7 +121,8 @@ def secret_finder(redact: frozenset[str]) -> Callable[[bytes], bool]:
         redact: Keys, lower case, that are never stored.
     """
     marks = [key.encode() for key in sorted(redact)] + [rb"\u"] * bool(redact)
-    plain = all(key.isascii() for key in redact)
+    # Beyond ASCII, bytes have no upper and lower case; and JSON may write some characters otherwise.
+    plain = all(key.isascii() and not _ESCAPABLE.search(key) for key in redact)
 
     def may_hold(payload: bytes) -> bool:
         lower = payload.lower()

@@ -98,6 +98,15 @@ def test_redacted_keys_are_left_out(key: str) -> None:
     assert "s3cret" not in repr(row)
 
 
+def test_redacted_keys_are_left_out_of_pairs() -> None:
+    """Attributes that are given as pairs in text have keys, too."""
+    pairs = "community=s3cret,a=b"
+
+    [row] = rows({"message": "x", "attributes": pairs, "resource": pairs, "scope_attributes": pairs})
+
+    assert [{"a": "b"}] * 3 == [row["attributes"], row["resource_attributes"], row["scope_attributes"]]
+
+
 def test_each_message_is_looked_through_for_secrets() -> None:
     """A harmless message before one with secrets does not hide them."""
     make = LOGS.builder(Build(ORIGIN, Tally(), ALL, redact=frozenset({"community"})))

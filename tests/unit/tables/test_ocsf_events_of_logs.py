@@ -134,3 +134,10 @@ def test_each_message_has_its_own_metadata_and_secrets() -> None:
     assert [{"hostname": "h"}, {}, {}] == [row["device"] for row in rows]
     assert ["h", "10.0.0.1", "10.0.0.2"] == [row["observables"][0]["name"] for row in rows]
     assert "s3cret" not in repr(rows)
+
+
+def test_redacted_keys_are_left_out_of_pairs() -> None:
+    """Attributes that are given as pairs in text have keys, too."""
+    row = row_of({"message": "x", "attributes": "community=s3cret,a=b", "resource": "a=b,Community=s3cret"})
+
+    assert ({"a": "b"}, {"a": "b"}) == (row["unmapped"]["attributes"], row["unmapped"]["resource_attributes"])

@@ -113,4 +113,5 @@ def test_payload_may_hold_secrets(payload: bytes, may: bool) -> None:
 def test_keys_beyond_ascii_are_always_looked_for() -> None:
     """Bytes have no upper and lower case beyond ASCII, so that such keys may be anywhere; no keys are nowhere."""
     assert scalars.secret_finder(frozenset({"é"}))(b"{}")
+    assert scalars.secret_finder(frozenset({"a/b"}))(b'{"a\\/b":1}')
     assert not scalars.secret_finder(frozenset())(b"community")
