@@ -2,12 +2,13 @@
 
 import asyncio
 import base64
+import contextlib
 import datetime as dt
 import json
 import os
 import signal
 import socket
-from collections.abc import Callable, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,7 @@ import nkeys
 import pytest
 import trustme
 
+from eventwriter.config.settings import NatsSettings
 from eventwriter.demo.launch import Server, free_port
 from eventwriter.demo.programs import nats_binary
 from eventwriter.jetstream.connect import NatsLink
@@ -76,6 +78,17 @@ def start_nats(tmp_path: Path) -> Iterator[StartNats]:
     yield start
     for server in started:
         server.stop()
+
+
+@contextlib.asynccontextmanager
+async def linked(settings: NatsSettings) -> AsyncIterator[NatsLink]:
+    """Connect; the connection is closed whatever comes."""
+    link = NatsLink(settings, "test")
+    try:
+        await link.connect()
+        yield link
+    finally:
+        await link.close()
 
 
 def pulling(link: NatsLink, stream: str = "login") -> Pull:

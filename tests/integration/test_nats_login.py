@@ -1,12 +1,13 @@
 """Logging in to NATS by every way that the configuration offers, at first and again after an outage."""
 
+import asyncio
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import nkeys
 import pytest
-from fix_nats import PEOPLE, Certificates, StartNats, new_key, operator_mode, public, pulling, until, written
+from fix_nats import PEOPLE, Certificates, StartNats, linked, new_key, operator_mode, public, pulling, until, written
 
 from eventwriter.config.settings import NatsSettings, NatsTls
 from eventwriter.errors import Fatal, Retryable
@@ -17,9 +18,7 @@ from eventwriter.jetstream.consumer import ConsumerWish, ensure
 
 async def carried(settings: NatsSettings) -> list[bytes]:
     """Log in, store three messages, and pull them over a durable consumer, as a worker does."""
-    link = NatsLink(settings, "test")
-    await link.connect()
-    try:
+    async with linked(settings) as link:
         jetstream = link.client.jetstream()
         await jetstream.add_stream(name="login", subjects=["login.>"])
         for n in range(3):
@@ -36,8 +35,6 @@ async def carried(settings: NatsSettings) -> list[bytes]:
                 break
         await pull.close()
         return payloads
-    finally:
-        await link.close()
 
 
 THREE = [b"0", b"1", b"2"]
@@ -148,11 +145,9 @@ async def test_one_good_server_is_enough(
     settings = NatsSettings(servers=servers, tls=NatsTls(ca_file=certificates.ca_file), connect_timeout=5)
 
     for _ in range(8):
-        link = NatsLink(settings, "test")
-        await link.connect()
-        assert link.connected
-        assert {s.removeprefix("nats://") for s in servers} == {s.netloc for s in link.client.servers}
-        await link.close()
+        async with linked(settings) as link:
+            assert link.connected
+            assert {s.removeprefix("nats://") for s in servers} == {s.netloc for s in link.client.servers}
 
 
 def by_password(folder: Path) -> tuple[dict[str, Any], Path, dict[str, Any]]:
@@ -174,19 +169,17 @@ async def test_secret_file_is_spoilt_during_an_outage(
     """A secret's file that cannot be used at a reconnect is named, and the connection given up for a new one."""
     config, path, login = way(tmp_path)
     server = start_nats(config)
-    link = NatsLink(NatsSettings(servers=(server.url,), reconnect_wait=0.02, **login), "test")
-    await link.connect()
-    text = path.read_text()
+    async with linked(NatsSettings(servers=(server.url,), reconnect_wait=0.02, **login)) as link:
+        text = path.read_text()
 
-    spoil(path)
-    server.restart()
+        spoil(path)
+        server.restart()
 
-    await until(lambda: link.client.is_closed)
-    assert str(path) in str(link.last_error)
-    path.write_text(text)
-    await link.connect()
-    assert link.connected
-    await link.close()
+        await until(lambda: link.client.is_closed)
+        assert str(path) in str(link.last_error)
+        path.write_text(text)
+        await link.connect()
+        assert link.connected
 
 
 async def test_password_rotated_during_an_outage(start_nats: StartNats, tmp_path: Path) -> None:
@@ -196,34 +189,32 @@ async def test_password_rotated_during_an_outage(start_nats: StartNats, tmp_path
     settings = NatsSettings(
         servers=(server.url,), user="writer", password_file=written(path, "s3cret"), reconnect_wait=0.02
     )
-    link = NatsLink(settings, "test")
-    await link.connect()
+    async with linked(settings) as link:
+        server.stop()
+        written(path, "n3w")
+        server.configure({"authorization": {"users": [{"user": "writer", "password": "n3w"}]}})
+        server.start()
 
-    server.stop()
-    written(path, "n3w")
-    server.configure({"authorization": {"users": [{"user": "writer", "password": "n3w"}]}})
-    server.start()
-
-    await until(lambda: link.reconnects == 1)
-    assert link.connected
-    await link.close()
+        await until(lambda: link.reconnects == 1)
+        assert link.connected
 
 
 async def test_user_is_removed_while_connected(start_nats: StartNats) -> None:
     """A server that throws us out ends the pull, so that the next connection says what is wrong."""
     server = start_nats(PEOPLE)
     settings = NatsSettings(servers=(server.url,), user="writer", password="s3cret", reconnect_wait=0.02)
-    link = NatsLink(settings, "test")
-    await link.connect()
-    await link.client.jetstream().add_stream(name="login", subjects=["login.>"])
-    await ensure(JetStreamApi(link.client), ConsumerWish("login", "d", ("login.>",), 60.0, 100), None)
-    pull = pulling(link)
+    async with linked(settings) as link:
+        await link.client.jetstream().add_stream(name="login", subjects=["login.>"])
+        await ensure(JetStreamApi(link.client), ConsumerWish("login", "d", ("login.>",), 60.0, 100), None)
+        pull = pulling(link)
 
-    server.configure({"authorization": {"users": [{"user": "other", "password": "x"}]}})
-    server.reload()
+        server.configure({"authorization": {"users": [{"user": "other", "password": "x"}]}})
+        server.reload()
 
-    with pytest.raises(Retryable, match="has closed the connection"):
-        async for _ in pull.lists():
-            pass
-    assert "refused the login" in str(link.last_error)
-    await link.close()
+        async def work() -> None:
+            async for _ in pull.lists():
+                pass
+
+        with pytest.raises(Retryable, match="has closed the connection"):
+            await asyncio.wait_for(work(), 10)
+        assert "refused the login" in str(link.last_error)

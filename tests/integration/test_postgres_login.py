@@ -179,12 +179,25 @@ async def test_our_certificate_is_the_login(secured: Secured) -> None:
     assert ("certified", secured.port, True) == await found(settings)
 
 
-@pytest.mark.parametrize("case", ["unknown authority", "another name", "authority missing", "key open", "other role"])
-async def test_tls_that_does_not_verify(secured: Secured, tmp_path: Path, case: str) -> None:
-    """A certificate that does not verify, or cannot be used, is refused with the reason and the keys to look at."""
-    ca_file = secured.certificates.ca_file
-    settings: dict[str, Any] = {"host": "localhost", "user": "certified", "password": None, "sslrootcert": ca_file}
-    words = "TLS to PostgreSQL"
+@pytest.mark.parametrize(
+    ("case", "words"),
+    [
+        ("unknown authority", "certificate verify failed"),
+        ("another name", "does not match host name"),
+        ("authority missing", "none.pem"),
+        ("key open", "has group or world access"),
+        ("other role", "refused the login: "),
+    ],
+)
+async def test_tls_that_does_not_verify(secured: Secured, tmp_path: Path, case: str, words: str) -> None:
+    """A certificate that does not verify, or cannot be used, is refused with the reason."""
+    settings: dict[str, Any] = {
+        "host": "localhost",
+        "user": "certified",
+        "password": None,
+        "sslrootcert": secured.certificates.ca_file,
+        **secured.key("somebody" if case == "other role" else "certified"),
+    }
     if case == "unknown authority":
         settings["sslrootcert"] = Certificates(tmp_path / "others").ca_file
     elif case == "another name":
@@ -192,11 +205,7 @@ async def test_tls_that_does_not_verify(secured: Secured, tmp_path: Path, case: 
     elif case == "authority missing":
         settings["sslrootcert"] = str(tmp_path / "none.pem")
     elif case == "key open":
-        settings |= secured.key("certified")
         os.chmod(settings["sslkey"], 0o644)
-    else:
-        settings |= secured.key("somebody")
-        words = "refused the login"
 
     error = await refused(at(secured, **settings))
 
