@@ -100,6 +100,8 @@ class Secured:
     port: int
     replica_port: int
     certificates: Certificates
+    superuser: str
+    """Connection string for whoever is to change the primary."""
 
     def key(self, name: str) -> dict[str, str]:
         """Return settings with a certificate of this authority for role `name`."""
@@ -151,7 +153,8 @@ def secured() -> Iterator[Secured]:
             programs = folder / "programs" / "bin"
         started.append(_primary(programs, folder / "primary", certificates))
         started.append(_replica(programs, folder / "replica", started[0]))
-        yield Secured(started[0].port, started[1].port, certificates)
+        superuser = f"host={started[0].folder} port={started[0].port} user=postgres dbname=postgres"
+        yield Secured(started[0].port, started[1].port, certificates, superuser)
     finally:
         for server in reversed(started):
             server.server.stop()
