@@ -15,6 +15,7 @@ import psycopg
 
 from eventwriter.errors import Fatal
 from eventwriter.model import Tally
+from eventwriter.postgres import catalog_sql
 from eventwriter.postgres.adapt import FITS, JSON_TYPES, JSONB_VERSION, Converter, Fit, Site
 from eventwriter.tables.table import Column, RealColumn, Table
 from eventwriter.tables.table import plain_type as plain_type
@@ -40,50 +41,10 @@ _LISTS = frozenset(
 
 _KINDS: Mapping[str, str] = {"v": "a view", "m": "a materialized view", "f": "a foreign table"}
 
-_TABLE_SQL = """
-SELECT c.oid, n.nspname, c.relkind::text, current_user::text,
-       has_schema_privilege(n.oid, 'USAGE') AND has_any_column_privilege(c.oid, 'INSERT'),
-       row_security_active(c.oid)
-FROM pg_catalog.pg_class c JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
-WHERE c.relname = %(name)s AND c.relkind IN ('r', 'p', 'v', 'm', 'f')
-  AND CASE WHEN %(schema)s::text IS NULL THEN pg_table_is_visible(c.oid) ELSE n.nspname = %(schema)s END
-"""
-
-# A domain is written as the type that it stands on; its own NOT NULL and default count.
-# What is GENERATED ALWAYS must be left out, be it computed or an identity: INSERT refuses a value for either.
-_COLUMNS_SQL = """
-SELECT a.attname,
-       CASE WHEN t.typtype = 'd' THEN format_type(t.typbasetype, t.typtypmod)
-            ELSE format_type(a.atttypid, a.atttypmod) END,
-       a.attnotnull OR t.typnotnull,
-       a.atthasdef OR a.attidentity <> '' OR t.typdefault IS NOT NULL,
-       a.attgenerated <> '' OR a.attidentity = 'a',
-       ARRAY(SELECT e.enumlabel FROM pg_catalog.pg_enum e
-             WHERE e.enumtypid = CASE WHEN t.typtype = 'd' THEN t.typbasetype ELSE t.oid END
-             ORDER BY e.enumsortorder)::text[]
-FROM pg_catalog.pg_attribute a JOIN pg_catalog.pg_type t ON t.oid = a.atttypid
-WHERE a.attrelid = %s AND a.attnum > 0 AND NOT a.attisdropped
-ORDER BY a.attnum
-"""
-
-_DEFAULTS_SQL = """
-SELECT a.attname, format_type(a.atttypid, a.atttypmod), COALESCE(pg_get_expr(d.adbin, d.adrelid), t.typdefault)
-FROM pg_catalog.pg_attribute a JOIN pg_catalog.pg_type t ON t.oid = a.atttypid
-     LEFT JOIN pg_catalog.pg_attrdef d ON d.adrelid = a.attrelid AND d.adnum = a.attnum
-WHERE a.attrelid = %(table)s::regclass AND a.attnum > 0 AND NOT a.attisdropped AND a.attgenerated = ''
-  AND (d.oid IS NOT NULL OR t.typdefault IS NOT NULL)
-"""
-
 CONSTANT = re.compile(
     r"""\(?(?:-?[0-9.]+(?:[eE][-+]?[0-9]+)?|true|false|'(?:[^']|'')*'|ARRAY\[\])\)?(?:::[\w ."(),\[\]]+)?"""
 ).fullmatch
 """Whether a default's SQL is a constant, as the server writes them."""
-
-_ELSEWHERE_SQL = """
-SELECT current_schemas(false)::text[],
-       ARRAY(SELECT n.nspname FROM pg_catalog.pg_class c JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
-             WHERE c.relname = %s AND c.relkind IN ('r', 'p') ORDER BY 1)::text[]
-"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -257,7 +218,7 @@ async def read_columns(
         Fatal: It is not there, is no table, or may not be written by this role.
         psycopg.Error: As the server says.
     """
-    cursor = await conn.execute(_TABLE_SQL, {"name": name, "schema": schema})
+    cursor = await conn.execute(catalog_sql.TABLE, {"name": name, "schema": schema})
     row = await cursor.fetchone()
     if row is None:
         raise Fatal(await _missing(conn, schema, name))
@@ -277,7 +238,7 @@ async def read_columns(
             f"row-level security of {target} applies to role {role}, and COPY does not work under it;"
             f" run ALTER ROLE {quoted(role)} BYPASSRLS, or connect as the table's owner"
         )
-    cursor = await conn.execute(_COLUMNS_SQL, (oid,))
+    cursor = await conn.execute(catalog_sql.COLUMNS, (oid,))
     facts = await cursor.fetchall()
     return target, [RealColumn(*fact[:-1], tuple(fact[-1])) for fact in facts]  # type: ignore[call-arg]
 
@@ -297,7 +258,7 @@ async def read_defaults(conn: psycopg.AsyncConnection[Any], target: str) -> dict
     Raises:
         psycopg.Error: As the server says.
     """
-    cursor = await conn.execute(_DEFAULTS_SQL, {"table": target})
+    cursor = await conn.execute(catalog_sql.DEFAULTS, {"table": target})
     constant = [(name, f"({sql})::{type_name}") for name, type_name, sql in await cursor.fetchall() if CONSTANT(sql)]
     if not constant:
         return {}
@@ -309,7 +270,7 @@ async def read_defaults(conn: psycopg.AsyncConnection[Any], target: str) -> dict
 
 async def _missing(conn: psycopg.AsyncConnection[Any], schema: str | None, name: str) -> str:
     """Say where a table was looked for, and where there is one of that name."""
-    cursor = await conn.execute(_ELSEWHERE_SQL, (name,))
+    cursor = await conn.execute(catalog_sql.ELSEWHERE, (name,))
     row = await cursor.fetchone()
     path, elsewhere = row if row is not None else ([], [])
     place = f"schema {schema}" if schema is not None else f"the search path ({', '.join(path) or 'empty'})"

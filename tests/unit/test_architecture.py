@@ -1,0 +1,252 @@
+"""
+The budgets of the code, held by a test: sizes, docstrings, named exceptions, no import cycles; a claim for each test.
+
+Where the code is better over a budget it is listed here with the reason.
+"""
+
+import ast
+import re
+from collections.abc import Callable, Iterator
+from functools import cache
+from graphlib import CycleError, TopologicalSorter
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[2]
+PACKAGE = sorted(path for path in (ROOT / "eventwriter").rglob("*.py") if not path.stem.endswith("_pb2"))
+OURS = [*PACKAGE, *sorted((ROOT / "benchmarks").rglob("*.py"))]
+TESTS = sorted((ROOT / "tests").rglob("*.py"))
+
+FILE_LINES_MAX = 300
+FUNCTION_LINES_MAX = 60
+PARAMETERS_MAX = 6
+
+LONG_FILES = {
+    "eventwriter/config/settings.py": "each key with its meaning, unit, default and reason: it is the manual",
+}
+LONG_FUNCTIONS = {
+    "eventwriter/tables/ocsf_network_activity.py:builder": "each value once, in the order of the columns",
+    "eventwriter/tables/ocsf_network_activity_given.py:builder": "each value once, in the order of the columns",
+    "eventwriter/tables/otel_metrics.py:builder": "each value once, in the order of the columns",
+}
+BROAD_HANDLERS = {
+    "eventwriter/worker/main.py:run": "the worker's entry: the end of a worker is told before it ends",
+    "eventwriter/supervisor/main.py:run": "the supervisor's entry: the same",
+    "eventwriter/supervisor/main.py:_answer": "a mistake in a verb does not end the supervisor and all workers",
+    "eventwriter/kinds.py:custom_kind": "another package's code, which may raise anything",
+    "eventwriter/kinds.py:decode": "another package's code, which may raise anything",
+    "eventwriter/kinds.py:row": "another package's code, which may raise anything",
+}
+
+Function = ast.FunctionDef | ast.AsyncFunctionDef
+
+
+def named(path: Path) -> str:
+    """Return a path as it is written in the lists above."""
+    return path.relative_to(ROOT).as_posix()
+
+
+@cache
+def tree(path: Path) -> ast.Module:
+    """Return a file's syntax tree."""
+    return ast.parse(path.read_text(), str(path))
+
+
+def functions(path: Path) -> Iterator[tuple[str, Function]]:
+    """Yield a file's functions and methods, with `file:name`."""
+    for node in ast.walk(tree(path)):
+        if isinstance(node, Function):
+            yield f"{named(path)}:{node.name}", node
+
+
+def lines(node: Function) -> int:
+    """Count a function's lines without its docstring, which may be as long as it needs to be."""
+    assert node.end_lineno is not None
+    count = node.end_lineno - node.lineno + 1
+    first = node.body[0]
+    if ast.get_docstring(node) is not None and first.end_lineno is not None:
+        count -= first.end_lineno - first.lineno + 1
+    return count
+
+
+def parameters(node: Function) -> int:
+    """Count what a caller passes: all parameters but self and cls."""
+    given = node.args
+    names = [one.arg for one in (*given.posonlyargs, *given.args, *given.kwonlyargs)]
+    return len(names) - (names[:1] in (["self"], ["cls"]))
+
+
+def public(nodes: list[ast.stmt], within: str) -> Iterator[tuple[str, ast.AST]]:
+    """Yield public classes, functions and methods, however deep in classes."""
+    for node in nodes:
+        if isinstance(node, ast.ClassDef | Function) and not node.name.startswith("_"):
+            yield f"{within}{node.name}", node
+            if isinstance(node, ast.ClassDef):
+                yield from public(node.body, f"{within}{node.name}.")
+
+
+def imported(path: Path) -> set[str]:
+    """Return the package's modules that a file imports when it is imported itself."""
+    found = set()
+    # What a function imports is imported when it is called, and what only types need never.
+    waiting: list[ast.AST] = list(tree(path).body)
+    while waiting:
+        node = waiting.pop()
+        if isinstance(node, ast.ImportFrom) and node.module:
+            found |= {node.module, *(f"{node.module}.{alias.name}" for alias in node.names)}
+        elif isinstance(node, ast.Import):
+            found |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.If) and "TYPE_CHECKING" in ast.dump(node.test):
+            waiting += node.orelse
+        elif isinstance(node, ast.If | ast.Try | ast.With | ast.ClassDef):
+            waiting += list(ast.iter_child_nodes(node))
+    return found
+
+
+def module(path: Path) -> str:
+    """Return a file's module name."""
+    return ".".join(path.relative_to(ROOT).with_suffix("").parts).removesuffix(".__init__")
+
+
+def broad_handlers(path: Path) -> Iterator[str]:
+    """Yield, as `file:function`, the innermost functions that catch everything."""
+    waiting: list[tuple[str, ast.AST]] = [("", tree(path))]
+    while waiting:
+        within, node = waiting.pop()
+        if isinstance(node, ast.ExceptHandler) and is_broad(node):
+            yield f"{named(path)}:{within}"
+        within = node.name if isinstance(node, Function) else within
+        waiting += [(within, child) for child in ast.iter_child_nodes(node)]
+
+
+def is_command(node: Function) -> bool:
+    """Say whether a function is a command of click's, which hands over each option as a parameter."""
+    return any("option(" in ast.unparse(decorator) for decorator in node.decorator_list)
+
+
+def is_broad(handler: ast.ExceptHandler) -> bool:
+    """Say whether a handler catches everything; one that only cleans up and raises again does not."""
+    kinds = handler.type.elts if isinstance(handler.type, ast.Tuple) else [handler.type]
+    broad = any(
+        kind is None or (isinstance(kind, ast.Name) and kind.id in ("Exception", "BaseException")) for kind in kinds
+    )
+    last = handler.body[-1]
+    return broad and not (isinstance(last, ast.Raise) and last.exc is None)
+
+
+def test_files_are_short() -> None:
+    """No file has more than 300 lines, but for those with a reason."""
+    long = {named(path) for path in OURS if len(path.read_text().splitlines()) > FILE_LINES_MAX}
+
+    assert set() == long - set(LONG_FILES)
+
+
+def test_functions_are_short() -> None:
+    """No function has more than 60 lines beside its docstring."""
+    long = {name for path in OURS for name, node in functions(path) if lines(node) > FUNCTION_LINES_MAX}
+
+    assert set() == long - set(LONG_FUNCTIONS)
+
+
+def test_functions_take_few_parameters() -> None:
+    """No function takes more than six parameters beside self, but for commands: click hands over each option as one."""
+    many = {
+        name
+        for path in OURS
+        for name, node in functions(path)
+        if parameters(node) > PARAMETERS_MAX and not is_command(node)
+    }
+
+    assert set() == many
+
+
+def test_exceptions_are_named() -> None:
+    """Everything is caught at the process entries only; elsewhere handlers name what they expect, or raise it again."""
+    broad = {place for path in PACKAGE for place in broad_handlers(path)}
+
+    assert set() == broad - set(BROAD_HANDLERS)
+
+
+def test_public_names_are_described() -> None:
+    """Every module and every public class, function and method has a docstring."""
+    bare = {named(path) for path in OURS if ast.get_docstring(tree(path)) is None}
+    bare |= {
+        f"{named(path)}:{name}"
+        for path in PACKAGE
+        for name, node in public(tree(path).body, "")
+        if isinstance(node, ast.ClassDef | Function) and ast.get_docstring(node) is None
+    }
+
+    assert set() == bare
+
+
+def test_tests_state_their_claims() -> None:
+    """Every test has a docstring, and it says what is, not what ought to be."""
+    tests = [(name, node) for path in TESTS for name, node in functions(path) if node.name.startswith("test_")]
+    bare = [name for name, node in tests if ast.get_docstring(node) is None]
+    wishful = [name for name, node in tests if re.search(r"\bshould\b", ast.get_docstring(node) or "")]
+
+    assert tests
+    assert ([], []) == (bare, wishful)
+
+
+def test_imports_have_no_cycle() -> None:
+    """The modules can be put in an order in which each imports earlier ones only."""
+    modules = {module(path) for path in PACKAGE}
+    graph = {module(path): (imported(path) & modules) - {module(path)} for path in PACKAGE}
+    # `from eventwriter import clock` names the package too, which runs first anyway.
+    graph = {name: needs - {name.rpartition(".")[0]} for name, needs in graph.items()}
+
+    try:
+        order = list(TopologicalSorter(graph).static_order())
+    except CycleError as error:
+        pytest.fail(" → ".join(error.args[1]))
+
+    assert modules == set(order)
+
+
+def test_ignored_types_say_which() -> None:
+    """A type that is ignored says by its code which mistake is meant."""
+    bare = [
+        f"{named(path)}:{number}"
+        for path in [*OURS, *TESTS]
+        for number, line in enumerate(path.read_text().splitlines(), 1)
+        if re.search(r"#\s*type:\s*ignore(?!\[)", line) and path != Path(__file__)
+    ]
+
+    assert [] == bare
+
+
+@pytest.mark.parametrize(
+    ("listed", "measured"),
+    [
+        (LONG_FILES, lambda: {named(path) for path in OURS if len(path.read_text().splitlines()) > FILE_LINES_MAX}),
+        (
+            LONG_FUNCTIONS,
+            lambda: {n for path in OURS for n, node in functions(path) if lines(node) > FUNCTION_LINES_MAX},
+        ),
+        (BROAD_HANDLERS, lambda: {place for path in PACKAGE for place in broad_handlers(path)}),
+    ],
+    ids=["long files", "long functions", "broad handlers"],
+)
+def test_lists_hold_nothing_that_keeps_the_budget(listed: dict[str, str], measured: Callable[[], set[str]]) -> None:
+    """What is listed as over a budget is over it: the lists shrink with the code."""
+    assert set() == set(listed) - measured()
+
+
+def test_measures_measure() -> None:
+    """The measures find what they look for, in code made for it."""
+    code = ast.parse("""
+def long(self, a, *, b):
+    'Docstring.'
+    try:
+        pass
+    except Exception:
+        return 1
+""")
+    (function,) = code.body
+    assert isinstance(function, Function)
+    handler = next(node for node in ast.walk(code) if isinstance(node, ast.ExceptHandler))
+
+    assert (5, 2, True) == (lines(function), parameters(function), is_broad(handler))
