@@ -5,12 +5,15 @@ Run with ``python benchmarks/stage_rows.py [KIND ...]``. Each figure is the best
 several rounds, because noise only ever adds.
 """
 
+import json
 import random
 import sys
 import time
 from collections.abc import Callable, Sequence
+from ipaddress import ip_address
 
 from eventwriter.demo.traffic import TRAFFIC, well_formed
+from eventwriter.formats.flow_pb2 import FlowMessage
 from eventwriter.kinds import KINDS, Kind
 from eventwriter.model import Message, Origin, Tally
 from eventwriter.postgres.catalog import RealColumn, bind
@@ -38,6 +41,25 @@ def messages(kind: str) -> list[Message]:
     ]
 
 
+def flow_messages() -> list[Message]:
+    """Return deliveries of the flows that `messages` makes, each as a FlowMessage with what an exporter adds."""
+    deliveries = []
+    for message in messages("netflow"):
+        flow = json.loads(message.payload)
+        ends = {"time_received_ns": message.timestamp_ns, "time_flow_end_ns": message.timestamp_ns // 1000 * 1000}
+        made = FlowMessage(
+            type=FlowMessage.NETFLOW_V9, sequence_num=message.stream_seq, sampling_rate=1,
+            src_addr=ip_address(flow["src_addr"]).packed, dst_addr=ip_address(flow["dst_addr"]).packed,
+            src_port=flow["src_port"], dst_port=flow["dst_port"], proto=flow["protocol"], tcp_flags=18,
+            bytes=flow["octets"], packets=flow["packets"], bytes_out=flow["octets"], packets_out=flow["packets"],
+            sampler_address=ip_address("10.1.0.1").packed, next_hop=ip_address("10.0.0.1").packed, in_if=1, out_if=2,
+            src_as=64512, dst_as=64515, src_net=24, dst_net=24, protocol_name="TCP",
+            time_flow_start_ns=ends["time_flow_end_ns"] - 5_000_000_000, **ends,
+        )  # fmt: skip
+        deliveries.append(message._replace(payload=made.SerializeToString()))
+    return deliveries
+
+
 def real_columns(table: Table) -> list[RealColumn]:
     """Return the columns as `eventwriter migrate` makes them."""
     return [
@@ -57,9 +79,8 @@ def best_us(act: Callable[[], object]) -> float:
     return min(rounds) / MESSAGES / 1000
 
 
-def measure(kind: Kind, table: Table) -> tuple[float, float, float]:
+def measure(kind: Kind, table: Table, deliveries: Sequence[Message]) -> tuple[float, float, float]:
     """Return what decode, build and encode cost."""
-    deliveries = messages(kind.name)
     binding = bind(table, real_columns(table), table.name)
     build = table.builder(Build(Origin("events", 1, 0), Tally(), binding.present, redact=frozenset({"community"})))
     encode, decode = encoder(binding), kind.decode
@@ -85,11 +106,18 @@ def measure(kind: Kind, table: Table) -> tuple[float, float, float]:
 
 def main(wanted: Sequence[str]) -> None:
     """Measure and print."""
-    print(f"{'kind':<14}{'table':<24}{'decode':>8}{'build':>8}{'encode':>8}   CPU µs per message")
+    print(f"{'messages':<18}{'table':<42}{'decode':>8}{'build':>8}{'encode':>8}   CPU µs per message")
     for kind in KINDS.values():
-        if kind.name in TRAFFIC and (not wanted or kind.name in wanted):
+        if kind.name not in TRAFFIC or (wanted and kind.name not in wanted):
+            continue
+        made = {kind.name: messages(kind.name)}
+        if kind.name == "netflow":
+            made["netflow protobuf"] = flow_messages()
+        for name, deliveries in made.items():
             for table in (*kind.tables, *kind.also):
-                print(f"{kind.name:<14}{table.name:<24}{'{:8.2f}{:8.2f}{:8.2f}'.format(*measure(kind, table))}")
+                for shape, mark in ((table, ""), *((other, f" with {mark}") for mark, other in table.instead.items())):
+                    figures = "{:8.2f}{:8.2f}{:8.2f}".format(*measure(kind, shape, deliveries))
+                    print(f"{name:<18}{shape.name + mark:<42}{figures}")
 
 
 if __name__ == "__main__":
