@@ -21,7 +21,7 @@ from eventwriter.config.settings import NatsSettings
 from eventwriter.errors import Fatal, Retryable
 from eventwriter.jetstream.client import ShortClient
 from eventwriter.jetstream.login import login_options, tls_options
-from eventwriter.jetstream.refusals import denied, is_cut, sentence, shown, together
+from eventwriter.jetstream.refusals import decisive, denied, is_cut, sentence, shown, together
 
 log = logging.getLogger(__name__)
 
@@ -103,9 +103,7 @@ class NatsLink:
         if client.is_connected:
             return None
         failed = attempt.exception() if attempt.done() and not attempt.cancelled() else None
-        causes = [*self._causes, *([failed] if failed else [])]
-        telling = [cause for cause in causes if not is_cut(cause)]
-        cause = next(iter(telling + causes), None)
+        cause = decisive([*self._causes, *([failed] if failed else [])])
         return self._silence() if cause is None or isinstance(cause, TimeoutError) else cause
 
     def _silence(self) -> TimeoutError:

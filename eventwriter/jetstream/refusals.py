@@ -2,6 +2,7 @@
 
 import re
 import ssl
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import nats.errors
@@ -54,6 +55,12 @@ def is_cut(error: BaseException) -> bool:
     return isinstance(error, ConnectionError | nats.errors.StaleConnectionError) and not isinstance(
         error, ConnectionRefusedError
     )
+
+
+def decisive(causes: Sequence[BaseException]) -> BaseException | None:
+    """Return which of one server's causes, oldest first, is the reason: a refusal wins over the cut that goes with it."""
+    telling = [cause for cause in causes if not is_cut(cause)]
+    return next(iter([*telling, *causes]), None)
 
 
 def shown(servers: tuple[str, ...]) -> str:
