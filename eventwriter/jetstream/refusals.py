@@ -58,7 +58,7 @@ def is_cut(error: BaseException) -> bool:
 
 
 def decisive(causes: Sequence[BaseException]) -> BaseException | None:
-    """Return which of one server's causes, oldest first, is the reason: a refusal wins over the cut that goes with it."""
+    """Return which of one server's causes, oldest first, is the reason: a refusal wins over the cut that follows."""
     telling = [cause for cause in causes if not is_cut(cause)]
     return next(iter([*telling, *causes]), None)
 
