@@ -64,6 +64,8 @@ class Trigger(StrEnum):
     BYTES = "bytes"
     AGE = "age"
     DRAIN = "drain"
+    QUARANTINE = "quarantine"
+    """Something in it, or after it, may kill the worker."""
 
 
 class Outcome(StrEnum):

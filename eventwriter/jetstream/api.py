@@ -74,7 +74,7 @@ class StreamState:
 
     name: str
     incarnation_ns: int
-    """Creation time: nanoseconds since 1970 UTC."""
+    """Creation time: nanoseconds since 1970 UTC, whole microseconds, as ledger and dead letters can hold it."""
     first_seq: int
     last_seq: int
     subjects: tuple[str, ...]
@@ -119,7 +119,7 @@ def state_of(stream: str, answer: dict[str, Any]) -> StreamState:
     state, config = answer["state"], answer["config"]
     return StreamState(
         name=stream,
-        incarnation_ns=instant_ns(answer["created"]),
+        incarnation_ns=instant_ns(answer["created"]) // 1000 * 1000,
         first_seq=state["first_seq"],
         last_seq=state["last_seq"],
         subjects=tuple(config.get("subjects") or ()),

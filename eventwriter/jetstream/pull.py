@@ -88,6 +88,8 @@ class Pull:
         self._expires_s, self._heartbeat_s = limits.expires_s, limits.heartbeat_s
         self._raw: list[Delivery] = []
         self._slice = 1
+        self.excused = False
+        """Set by who handles a list: what it takes says nothing of what decoding takes; cleared with the next list."""
         self._awake = asyncio.Event()
         self._subscription: Subscription | None = None
         self._heard_s = clock.monotonic_s()
@@ -140,7 +142,8 @@ class Pull:
                 del self._raw[: self._slice]
                 began_s = clock.monotonic_s()
                 yield self._messages(raw)
-                self._slice = next_slice(len(raw), clock.monotonic_s() - began_s)
+                used_s = 0.0 if self.excused else clock.monotonic_s() - began_s
+                self._slice, self.excused = next_slice(len(raw), used_s), False
                 # One turn for the COPY that is under way, and for the heartbeat.
                 await asyncio.sleep(0)
                 await self._ask()

@@ -39,6 +39,10 @@ class Counters:
     batch_messages_last: int = 0
     batch_trigger_last: Trigger | None = None
     last_commit_at_ns: int | None = None
+    suspects: int = 0
+    """Messages in hand, at this moment, that may kill the worker; no total."""
+    expired: int = 0
+    """Dead letters that retention deleted."""
     commits_s: deque[float] = field(default_factory=lambda: deque(maxlen=_COMMITS_REMEMBERED))
 
     def commit_ms(self, share: float) -> float | None:

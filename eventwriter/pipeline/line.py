@@ -16,7 +16,8 @@ from eventwriter import clock
 from eventwriter.model import Message, Outcome, Trigger
 from eventwriter.pipeline.batch import Batch, Settled
 from eventwriter.pipeline.counters import Counters
-from eventwriter.pipeline.decode import Decode
+from eventwriter.pipeline.decode import Decode, Decoded
+from eventwriter.pipeline.quarantine import Group, Quarantine
 from eventwriter.pipeline.rows import Rows
 
 BATCHES_QUEUED_MAX = 1
@@ -30,6 +31,8 @@ class Deliveries(Protocol):
     """Where messages come from; `jetstream.pull.Pull` is one."""
 
     pending: int
+    excused: bool
+    """To be set where handling a list takes what has nothing to do with its size."""
 
     def lists(self) -> AsyncIterator[list[Message]]:
         """Yield lists of messages; an empty one is a clock tick."""
@@ -65,11 +68,15 @@ class Line:
         self.ack = ack
         self.counters = counters
         self.fault: Callable[[str], None] = lambda _: None
+        self.quarantine: Quarantine | None = None
+        """Where it is missing, a message that kills the worker kills it for ever."""
         self.sealed: asyncio.Queue[Batch | None] = asyncio.Queue(BATCHES_QUEUED_MAX)
         self.in_flight: deque[Batch] = deque()
         """Sealed, not settled; oldest first."""
         self.at_hand: list[Message] = []
         """Being decoded and added at this moment."""
+        self._settled = asyncio.Event()
+        """A batch was settled; for whom it concerns."""
 
     async def run(self) -> None:
         """
@@ -95,12 +102,49 @@ class Line:
         """Pull until drained; an empty pull is a clock tick."""
         async for messages in self.pull.lists():
             self.at_hand = messages
+            if self.quarantine is not None and self.quarantine.concerns(messages):
+                await self.fill_carefully(self.quarantine, messages)
+                continue
             for batch in self.rows.add(self.decode(messages), self.free(), self.pull.pending, clock.monotonic_s()):
                 await self.hand_over(batch)
             self.at_hand = []
         if self.rows.open.messages:
             await self.hand_over(self.rows.seal(Trigger.DRAIN))
         await self.sealed.put(None)
+
+    async def fill_carefully(self, quarantine: Quarantine, messages: list[Message]) -> None:
+        """Add messages of which one may kill the worker; see `quarantine`."""
+        self.pull.excused = True
+        for group in quarantine.groups(messages):
+            if group.apart:
+                await self.settle()
+            for batch in await self.built(quarantine, group):
+                await self.hand_over(batch)
+            if group.apart:
+                await self.settle()
+        self.at_hand = []
+
+    async def built(self, quarantine: Quarantine, group: Group) -> list[Batch]:
+        """Decode a group under a note of it, and add its rows; return the batches that became full."""
+        if group.instead is not None:
+            return self.added([(message, group.instead) for message in group.messages])
+        await quarantine.begin(group)
+        # No `await` from here on until the rows are built: that is what the note speaks of.
+        batches = self.added(self.decode(group.messages))
+        await quarantine.survived()
+        return batches
+
+    def added(self, decoded: list[Decoded]) -> list[Batch]:
+        """Add decoded messages; return the batches that became full."""
+        return list(self.rows.add(decoded, self.free(), self.pull.pending, clock.monotonic_s()))
+
+    async def settle(self) -> None:
+        """Have everything that was added settled, so that nothing else is in hand."""
+        if self.rows.open.messages:
+            await self.hand_over(self.rows.seal(Trigger.QUARANTINE))
+        while self.in_flight:
+            self._settled.clear()
+            await self._settled.wait()
 
     async def flush(self) -> None:
         """Copy, then acknowledge; oldest batch first, one at a time."""
@@ -112,6 +156,7 @@ class Line:
             self.fault("after_ack")
             self.in_flight.popleft()
             self.count(settled)
+            self._settled.set()
             self.pull.wake()
 
     def free(self) -> bool:

@@ -14,10 +14,10 @@ from collections.abc import Callable
 from eventwriter import clock
 from eventwriter.model import SlotName
 from eventwriter.supervisor import processes
-from eventwriter.supervisor.backoff import rest_after
+from eventwriter.supervisor.backoff import pardoned, rest_after
 from eventwriter.supervisor.fleet import Fleet
 from eventwriter.supervisor.plan import Action, Drain, Dump, Forget, Kill, Start, Stop
-from eventwriter.supervisor.slot import Slot, State, Worker
+from eventwriter.supervisor.slot import Slot, State, Worker, count
 
 log = logging.getLogger(__name__)
 
@@ -148,16 +148,22 @@ class Crew:
             self._selector.unregister(worker.link)
         slot.bury()
         if not (worker.asked or slot.held or slot.name not in fleet.fingerprints):
-            self._rest(now_s, slot, words, fleet)
+            self._rest(now_s, slot, words, fleet, count(worker.heartbeat, "suspects"))
             return
         slot.state, slot.last_exit = State.STOPPED, words
         self.unclean |= status != 0
         level = logging.INFO if status == 0 else logging.ERROR
         log.log(level, "worker exited", extra={"slot": str(slot.name), "pid": worker.pid, "how": words})
 
-    def _rest(self, now_s: float, slot: Slot, words: str, fleet: Fleet) -> None:
+    def _rest(self, now_s: float, slot: Slot, words: str, fleet: Fleet, suspects: int = 0) -> None:
         """Let a slot rest after an exit that nobody asked for."""
         slot.last_exit, slot.last_error, slot.last_error_at_ns = words, words, clock.now_ns()
+        if pardoned(suspects, slot.pardons):
+            slot.pardons += 1
+            slot.state, slot.retry_at_s = State.BACKOFF, now_s + fleet.limits.backoff_s_min
+            about = {"slot": str(slot.name), "how": words, "suspects": suspects}
+            log.error("worker died decoding what quarantine suspects; it goes on narrowing down", extra=about)
+            return
         slot.exits_s.append(now_s)
         while slot.exits_s[0] < now_s - fleet.limits.crash_loop_window_s:
             slot.exits_s.popleft()

@@ -21,6 +21,7 @@ COUNTERS = (
     "duplicates_total",
     "detours_total",
     "dead_letters_total",
+    "dead_letters_expired_total",
     "ignored_total",
     "already_written_total",
     "redelivered_total",
@@ -40,6 +41,9 @@ COUNTED_MAPS = ("batches_by_trigger", "dead_letters_by_reason")
 
 SETTLED = ("rows_total", "duplicates_total", "dead_letters_total", "ignored_total", "already_written_total")
 """The counters that move only when messages were settled; their sum is what "progress" means."""
+
+WRITTEN = ("rows_total", "duplicates_total", "ignored_total", "already_written_total")
+"""The counters that move only when a message was decoded and its worker lived."""
 
 RATE_WINDOW_S = 5.0  # long enough to smooth batches of a second, short enough to see a stall while looking
 RATE_SAMPLES_MAX = 64  # heartbeats come once a second; the bound holds whatever a worker sends
@@ -118,6 +122,8 @@ class Slot:
     retry_at_s: float = 0.0
     exits_s: deque[float] = field(default_factory=lambda: deque(maxlen=1024))
     """When workers exited unasked, within the crash-loop window."""
+    pardons: int = 0
+    """Exits since a message was last written that quarantine answers for, and the crash-loop limit does not."""
     looping: bool = False
     """It reached the crash-loop limit and has not run for a whole window since."""
     starts: int = 0
@@ -152,12 +158,15 @@ class Slot:
         worker = self.worker
         assert worker is not None, "a heartbeat belongs to a living worker"
         settled_before = sum(count(worker.heartbeat, name) for name in SETTLED)
+        written_before = sum(count(worker.heartbeat, name) for name in WRITTEN)
         worker.heartbeat, worker.heard_s, worker.dump_s = packet, now_s, None
         worker.samples.append((now_s, count(packet, "messages_total"), count(packet, "rows_total")))
         while len(worker.samples) > 2 and worker.samples[1][0] <= now_s - RATE_WINDOW_S:
             worker.samples.popleft()
         if sum(count(packet, name) for name in SETTLED) > settled_before or packet.get("lag_messages") == 0:
             self.progress_s = now_s
+        if sum(count(packet, name) for name in WRITTEN) > written_before:
+            self.pardons = 0
         if packet.get("last_error"):
             self.last_error, self.last_error_at_ns = str(packet["last_error"]), packet.get("last_error_at_ns")
         if packet.get("state") == "running":

@@ -53,6 +53,7 @@ class Worker:
         self.nats = NatsLink(settings.nats, f"eventwriter {slot}")
         self.copy_in = CopyIn(settings.postgres, self.fault)
         self.wiring = Wiring(settings, slot, self.nats, self.copy_in)
+        self.wiring.tell = self._tell
         self.bound: Bound | None = None
         self.consumer: ConsumerState | None = None
         self.draining = False
@@ -154,9 +155,12 @@ class Worker:
         while True:
             gc.collect()
             self._note_nats()
-            heartbeat.send(self.parent, heartbeat.report(self.wiring, self.bound, self.consumer))
+            self._tell()
             await asyncio.sleep(self.settings.supervisor.heartbeat_s)
             await self._look_at_consumer()
+
+    def _tell(self) -> None:
+        heartbeat.send(self.parent, heartbeat.report(self.wiring, self.bound, self.consumer))
 
     def _note_nats(self) -> None:
         if self.bound is None:
@@ -187,9 +191,11 @@ class Worker:
         while True:
             await asyncio.sleep(_FOLD_S)
             bound, consumer = self.bound, self.consumer
-            if bound is None or consumer is None or consumer.start_seq is None or bound.line.in_flight:
+            if bound is None or consumer is None or consumer.created != bound.consumer.created:
                 continue
-            if consumer.created != bound.consumer.created or len(bound.ledger.committed) < 2:
+            if bound.line.quarantine is not None:
+                await bound.line.quarantine.see(consumer.ack_floor_stream_seq)
+            if consumer.start_seq is None or bound.line.in_flight or len(bound.ledger.committed) < 2:
                 continue
             await self._fold_once(bound, consumer.start_seq, consumer.ack_floor_stream_seq)
 
