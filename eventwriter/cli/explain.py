@@ -58,7 +58,7 @@ def explain_command(
     else:
         message = Message("", subject or "", payload_of(str(file)), None, 1, 1, 1, clock.now_ns())
     entry = entry_of(settings, stream, subject or message.subject, kind_name)
-    message = message._replace(subject=subject or message.subject or entry.subjects[0])
+    message = message._replace(subject=subject or message.subject or entry.every_subject[0])
     found = explain(wish_of(settings, entry, table_names), message)
     if json_wanted:
         click.echo(orjson.dumps(as_json(found, message), option=orjson.OPT_INDENT_2).decode())
@@ -93,11 +93,11 @@ def entry_of(settings: Settings, stream: str | None, subject: str, kind_name: st
     """
     for entry in settings.streams:
         here = stream is None or entry.stream_name == stream
-        fits = any(matches(pattern, subject) for pattern in entry.subjects) if subject else entry.kind == kind_name
+        fits = any(matches(pattern, subject) for pattern in entry.every_subject) if subject else entry.kind == kind_name
         if here and fits and kind_name in (None, entry.kind):
             return entry
     if kind_name is None:
-        known = ", ".join(f"{e.name} ({', '.join(e.subjects)})" for e in settings.streams)
+        known = ", ".join(f"{e.name} ({', '.join(e.every_subject)})" for e in settings.streams)
         where = f"subject {subject!r}" if subject else "the payload"
         raise Fatal(f"no entry of streams takes {where}; give --kind, or a --subject of one of: {known}")
     kind_named(kind_name)
@@ -109,9 +109,11 @@ def wish_of(settings: Settings, entry: StreamSettings, table_names: tuple[str, .
     Return how the daemon would read a message of `entry`.
 
     Raises:
-        Fatal: The kind cannot fill one of the tables.
+        Fatal: The kind cannot fill one of the tables, or takes its columns from a real one.
     """
     kind = kind_named(entry.kind)
+    if kind.any_table:
+        raise Fatal(f"kind {kind.name} takes its columns from the real table, and explain asks no database")
     wanted = entry.model_copy(update={"tables": table_names}) if table_names else entry
     tables: list[Table] = tables_of(wanted, kind)
     redact = frozenset(key.lower() for key in settings.redact)

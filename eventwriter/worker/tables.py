@@ -66,13 +66,17 @@ def tables_of(stream: StreamSettings, of_kind: Kind) -> list[Table]:
     """
     Return the definitions of the tables that a stream's entry names; the kind's default where it names none.
 
+    For a kind that makes its definitions from real tables there are none yet.
+
     Raises:
-        Fatal: The kind cannot fill one of them, or only the real table says how.
+        Fatal: The kind cannot fill one of them, or needs to be told which.
     """
+    if of_kind.any_table:
+        if stream.tables:
+            return []
+        raise Fatal(f'stream {stream.name}: kind {of_kind.name} needs to be told where to; set "table" or "tables"')
     known = {table.name: table for table in (*of_kind.tables, *of_kind.also)}
     names = stream.tables or tuple(known)[: len(of_kind.tables)]
-    if of_kind.any_table:
-        raise Fatal(f"kind {of_kind.name} takes its columns from the real table, so it cannot be told without it")
     missing = [name for name in names if name.rpartition(".")[2] not in known]
     if missing:
         raise Fatal(
@@ -89,12 +93,10 @@ async def find_tables(conn: Connection, stream: StreamSettings, of_kind: Kind) -
     Raises:
         Fatal: A table is missing, or is a view; the kind cannot fill it.
     """
+    tables = tables_of(stream, of_kind)
     if of_kind.any_table:
-        if not stream.tables:
-            raise Fatal(f'stream {stream.name}: kind {of_kind.name} needs to be told where to; set "table" or "tables"')
         found = [each for name in stream.tables for each in await _made(conn, stream, of_kind, name)]
     else:
-        tables = tables_of(stream, of_kind)
         names = stream.tables or [table.name for table in tables]
         found = [
             await find_table(conn, name.rpartition(".")[0] or stream.schema_name, table)

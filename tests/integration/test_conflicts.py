@@ -167,6 +167,22 @@ async def test_replace_by_the_keys_of_the_real_table(bench: MakeBench, ddl: str,
     assert [] == one.letters()
 
 
+@pytest.mark.parametrize("rule", ["nothing", "replace"])
+async def test_hypertable(bench: MakeBench, rule: str) -> None:
+    """On a TimescaleDB hypertable, whose chunks have indexes of their own, the rules are the same."""
+    one: Bench = bench(
+        "CREATE TABLE things (at timestamptz NOT NULL, id int, v text, PRIMARY KEY (id, at))", on_conflict=rule
+    )
+    if not one.read("SELECT 1 FROM pg_available_extensions WHERE name = 'timescaledb'"):
+        pytest.skip("this server has no TimescaleDB")
+    one.read("CREATE EXTENSION timescaledb; SELECT create_hypertable('things', 'at')")
+
+    await one.settle({"id": 1, "at": "2026-01-01", "v": "old"})
+    await one.settle(*({"id": 1, "at": f"2026-01-0{day}", "v": "new"} for day in (1, 2, 9, 2)))
+
+    assert [("old" if rule == "nothing" else "new",), ("new",), ("new",)] == one.read("SELECT v FROM things ORDER BY at")
+
+
 async def test_nulls_in_a_key_are_not_the_same(bench: MakeBench) -> None:
     """Rows with a NULL in their key are all kept, as the unique index keeps them; NULLS NOT DISTINCT merges them."""
     one: Bench = bench(
