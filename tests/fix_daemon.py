@@ -7,7 +7,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -122,7 +122,9 @@ class Daemon:
             os.kill(pid, signal.SIGKILL)
         return bool(pid)
 
-    async def publish(self, count: int, garbage_every: int = 0) -> None:
+    async def publish(
+        self, count: int, garbage_every: int = 0, subject: Callable[[int], str] = lambda _: "telemetry.test"
+    ) -> None:
         """Publish numbered samples, each stored before it counts."""
         client = await nats.connect(self.servers.nats_url)
         jetstream = client.jetstream(publish_async_max_pending=1000)
@@ -130,7 +132,7 @@ class Daemon:
         for n in range(self.published, self.published + count):
             garbage = garbage_every and n % garbage_every == 0
             body = b"garbage" if garbage else json.dumps({"value": n, "metadata": {"n": n}}).encode()
-            stored.append(await jetstream.publish_async("telemetry.test", body))
+            stored.append(await jetstream.publish_async(subject(n), body))
         for ack in stored:
             await ack
         self.published += count

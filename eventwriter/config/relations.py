@@ -10,7 +10,7 @@ from collections.abc import Iterator, Sequence
 from itertools import combinations
 
 from eventwriter.config.durations import shown
-from eventwriter.config.settings import DEFAULT_TABLES, NatsSettings, PostgresSettings, Settings, StreamSettings
+from eventwriter.config.settings import DEFAULT_TABLES, PARTITION, NatsSettings, PostgresSettings, Settings, StreamSettings
 from eventwriter.config.subjects import covers, overlap, overlaps
 
 HELD_BATCHES = 3
@@ -51,8 +51,8 @@ def _twice(settings: Settings) -> Iterator[str]:
         if count > 1:
             yield f"streams: the name {name} is given to {count} entries; each needs its own"
     durables: dict[tuple[str, str], str] = {}
-    for stream in settings.streams:
-        durable = stream.durable_name(settings.consumer_name, 0)
+    for stream, partition in ((stream, p) for stream in settings.streams for p in range(stream.partitions)):
+        durable = stream.durable_name(settings.consumer_name, partition)
         before = durables.setdefault((stream.stream_name, durable), stream.name)
         if before != stream.name:
             yield f"streams: {before} and {stream.name} would share the durable {durable}; set `durable` in one of them"
@@ -74,12 +74,27 @@ def _of_stream(stream: StreamSettings, settings: Settings) -> Iterator[str]:
             f" {held_bytes} bytes, which must be below supervisor.worker_memory_bytes_max {limit};"
             " lower the one or raise the other"
         )
-    for one, other in overlaps(stream.subjects):
+    for one, other in overlaps(stream.every_subject):
         remove = f"remove {narrow!r}" if (narrow := _covered(one, other)) else "make them disjoint"
-        yield (f"{name} subjects {one!r} and {other!r} overlap, which NATS refuses within one consumer; {remove}")
-    # Each of several workers would be given every message: refused until subjects are shared out.
-    if stream.partitions > 1:
-        yield f"{name} partitions {stream.partitions}; only 1 is in this version"
+        within = "give messages to two partitions" if stream.partition_subjects else "NATS refuses within one consumer"
+        yield f"{name} subjects {one!r} and {other!r} overlap, which {within}; {remove}"
+    yield from _of_partitions(stream, name)
+
+
+def _of_partitions(stream: StreamSettings, name: str) -> Iterator[str]:
+    count, lists = stream.partitions, stream.partition_subjects
+    numbered = [subject for subject in stream.subjects if PARTITION in subject]
+    if lists and count != len(lists):
+        yield f"{name} partitions {count}, and partition_subjects has {len(lists)} lists; give one list for each"
+    if stream.is_shared and (lists or numbered):
+        what = "partition_subjects" if lists else PARTITION
+        yield f"{name} partition_mode shared and {what} exclude each other: shared workers all take the same subjects"
+    elif count > 1 and not lists and not stream.is_shared and len(numbered) < len(stream.subjects):
+        yield (
+            f"{name} partitions {count}: each of them would be given every message; write {PARTITION} in each of the"
+            " subjects where NATS puts the partition's number, or give partition_subjects, or set partition_mode to"
+            " shared"
+        )
 
 
 def _covered(one: str, other: str) -> str | None:
@@ -101,7 +116,7 @@ def _pairs(streams: Sequence[StreamSettings]) -> Iterator[tuple[StreamSettings, 
     for one, other in combinations(running, 2):
         if one.stream_name != other.stream_name:
             continue
-        both = [_covered(a, b) or f"{a} ∩ {b}" for a in one.subjects for b in other.subjects if overlap(a, b)]
+        both = [_covered(a, b) or f"{a} ∩ {b}" for a in one.every_subject for b in other.every_subject if overlap(a, b)]
         if both:
             yield one, other, ", ".join(dict.fromkeys(both))
 

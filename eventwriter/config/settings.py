@@ -49,6 +49,9 @@ def _pattern(subject: str) -> str:
 Subject = Annotated[str, AfterValidator(_pattern)]
 """A subject of NATS, or a pattern with `*` and `>`."""
 
+PARTITION = "{partition}"
+"""Stands in an entry's subjects for the number of the partition, where NATS writes it."""
+
 NATS_NAME = r"^[^\s.*>/\\]+$"
 NatsName = Annotated[str, Field(pattern=NATS_NAME)]
 """The name of a stream or a durable: no white space, no dot, star, angle bracket or slash."""
@@ -344,7 +347,14 @@ class StreamSettings(_Record):
     schema_name: str | None = Field(None, alias="schema")
     """Schema of tables, ledger and dead letters. Default: found by the search path."""
     partitions: int = Field(1, ge=1, le=256)
-    """Workers that share the entry's messages. Default 1; more are refused until subjects can be shared out."""
+    """Workers that share the entry's messages. Default 1: enough until one CPU is. With more, say how they share:
+    write `{partition}` in the subjects, or give `partition_subjects`, or set `partition_mode` to shared."""
+    partition_mode: Literal["exclusive", "shared"] = "exclusive"
+    """`exclusive`: each worker has a durable and subjects of its own, and order is kept within a partition. `shared`:
+    all pull from one durable, on one host or several, in no order; a dead worker's messages come after `ack_wait`."""
+    partition_subjects: tuple[Annotated[tuple[Subject, ...], Field(min_length=1)], ...] = ()
+    """The subjects of each partition, as a list of lists, where they are shared out by hand. `subjects` is then not
+    given. Default: `subjects`, with `{partition}` in them counted from 0."""
     batch_size: int = Field(100, ge=1, le=BATCH_MESSAGES_MAX)
     """Messages after which a batch is written when nothing more waits. 100 is the predecessor's. Lower: fresher rows,
     more commits."""
@@ -387,10 +397,28 @@ class StreamSettings(_Record):
         given = {"keep_raw": self.keep_raw, "map": self.map, "rest": self.rest}
         return {key: value for key, value in given.items() if value}
 
+    @property
+    def is_shared(self) -> bool:
+        """Whether several workers, here or elsewhere, pull from one durable."""
+        return self.partition_mode == "shared"
+
+    @property
+    def every_subject(self) -> tuple[str, ...]:
+        """The subjects of all partitions together."""
+        if self.partition_subjects:
+            return tuple(dict.fromkeys(subject for part in self.partition_subjects for subject in part))
+        return tuple(subject.replace(PARTITION, "*") for subject in self.subjects)
+
+    def filters(self, partition: int) -> tuple[str, ...]:
+        """Return the subjects of one partition."""
+        if self.partition_subjects:
+            return self.partition_subjects[partition]
+        return tuple(subject.replace(PARTITION, str(partition)) for subject in self.subjects)
+
     def durable_name(self, consumer_name: str, partition: int) -> str:
         """Return the durable's name for one partition; only characters that NATS allows."""
         base = self.durable or f"{consumer_name}-{re.sub(r'[^a-z0-9_-]', '-', self.name.lower())}"
-        return f"{base}-{partition}" if self.partitions > 1 else base
+        return f"{base}-{partition}" if self.partitions > 1 and not self.is_shared else base
 
 
 class SupervisorSettings(_Record):

@@ -88,6 +88,7 @@ def spelled_out(entry: Mapping[str, Any], path: str, mistakes: list[str]) -> dic
     if "name" not in fields and first:
         fields["name"] = name_of(first)
     name = str(fields.get("name", "")).upper()
+    _partitions(fields, path, mistakes)
     if "subjects" not in fields and name:
         if name in DEFAULT_SUBJECTS:
             fields["subjects"] = list(DEFAULT_SUBJECTS[name])
@@ -120,6 +121,17 @@ def _plural(fields: dict[str, Any], one: str, many: str, path: str, mistakes: li
         fields[many] = [fields.pop(one)]
     elif isinstance(fields.get(many), str):
         fields[many] = [fields[many]]
+
+
+def _partitions(fields: dict[str, Any], path: str, mistakes: list[str]) -> None:
+    """Have `partition_subjects` say `partitions` and `subjects` too."""
+    lists = fields.get("partition_subjects")
+    if not isinstance(lists, list) or not lists or not all(isinstance(one, list) for one in lists):
+        return
+    if "subjects" in fields:
+        mistakes.append(f"{path}: has both subjects and partition_subjects; keep one of them")
+    fields.setdefault("partitions", len(lists))
+    fields["subjects"] = [subject for one in lists for subject in one]
 
 
 def _schema(fields: dict[str, Any], path: str, mistakes: list[str]) -> None:

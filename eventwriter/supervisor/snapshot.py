@@ -211,7 +211,10 @@ def server(pictures: list[dict[str, Any]], connected: str, name: str, key: str) 
 
 def totals(pictures: list[dict[str, Any]]) -> dict[str, Any]:
     """Sum up the slots; lag is null while no worker knows it."""
-    lags = [picture["lag_messages"] for picture in pictures if picture["lag_messages"] is not None]
+    known = [picture for picture in pictures if picture["lag_messages"] is not None]
+    # Slots that share a durable all report its lag: it is one.
+    by_durable = {(one["stream"], one["durable"] or one["name"]): one["lag_messages"] for one in known}
+    lags = list(by_durable.values())
     lags_s = [picture["lag_s"] for picture in pictures if picture["lag_s"] is not None]
     summed = ("messages_total", "rows_total", "dead_letters_total", "already_written_total", "restarts")
     return {

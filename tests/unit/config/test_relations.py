@@ -26,6 +26,8 @@ def entry(name: str, *subjects: str, **more: Any) -> dict[str, Any]:
     return {"name": name, "subjects": list(subjects), "kind": "logs", "tables": ["logs"], **more}
 
 
+by_hand = {"name": "A", "tables": ["logs"], "kind": "logs"}
+
 MISTAKES = {
     "name twice": ((entry("A", "a"), entry("A", "b", durable="x")), {}, "the name A is given to 2 entries"),
     "durable twice": ((entry("A", "a"), entry("a", "b")), {}, "A and a would share the durable eventwriter-a"),
@@ -52,7 +54,25 @@ MISTAKES = {
         {},
         "both write ocsf_network_activity",
     ),
-    "partitions": ((entry("A", "a", partitions=2),), {}, "A: partitions 2; only 1 is in this version"),
+    "partitions that share nothing out": (
+        (entry("A", "a.>", partitions=2),), {}, "A: partitions 2: each of them would be given every message",
+    ),
+    "lists and another number": (
+        ({**by_hand, "partitions": 3, "partition_subjects": [["a"], ["b"]]},), {}, "partition_subjects has 2 lists",
+    ),
+    "lists that overlap": (
+        ({**by_hand, "partition_subjects": [["a.>"], ["a.b"]]},),
+        {},
+        "overlap, which give messages to two partitions",
+    ),
+    "shared and numbered": (
+        (entry("A", "a.{partition}.>", partitions=2, partition_mode="shared"),), {}, "shared and {partition} exclude each",
+    ),
+    "a partition's durable is another entry's": (
+        (entry("A", "a.{partition}", partitions=2, durable="d"), entry("B", "b", durable="d-1", tables=["events"])),
+        {},
+        "A and B would share the durable d-1",
+    ),
     "hang": ((), {"supervisor": {"heartbeat": 11}}, "hang_max 20s must be at least twice supervisor.heartbeat 11s"),
     "backoff": ((), {"supervisor": {"backoff_min": 40}}, "backoff_max 30s is below supervisor.backoff_min 40s"),
 }  # fmt: skip

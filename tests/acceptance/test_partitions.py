@@ -1,0 +1,151 @@
+"""Several workers for one stream: shared out by subject, or sharing a durable; on one host or two."""
+
+import asyncio
+import contextlib
+import json
+import os
+import random
+import signal
+import time
+from collections import Counter
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import nats
+import psycopg
+import pytest
+from fix_daemon import Daemon
+
+from eventwriter.demo.servers import EmbeddedServers
+
+SEED = int(os.environ.get("EVENTWRITER_TEST_SEED", random.randrange(10**6)))
+
+
+def key(n: int) -> str:
+    """Return the subject of message `n`; there are forty."""
+    return f"telemetry.k{n % 40}"
+
+
+def configure(daemon: Daemon, **stream: Any) -> None:
+    daemon.write_config(daemon.servers.nats_url, daemon.servers.postgres_dsn(), **stream)
+
+
+def transform(daemon: Daemon, dest: str) -> None:
+    """Have NATS write the partition's number into the subjects of what it stores."""
+
+    async def update() -> None:
+        client = await nats.connect(daemon.servers.nats_url)
+        info = json.loads((await client.request("$JS.API.STREAM.INFO.events")).data)
+        wanted = {**info["config"], "subject_transform": {"src": "telemetry.*", "dest": dest}}
+        answer = json.loads((await client.request("$JS.API.STREAM.UPDATE.events", json.dumps(wanted).encode())).data)
+        await client.close()
+        assert "error" not in answer, answer
+
+    asyncio.run(update())
+
+
+def kill_some(daemon: Daemon, rng: random.Random, times: int) -> None:
+    """Kill a worker picked at random, again and again, while messages come."""
+    kills = 0
+    while kills < times:
+        asyncio.run(daemon.publish(rng.randrange(300, 900), subject=key))
+        status = daemon.status()
+        pids = [slot["pid"] for slot in status["slots"] if slot["pid"]] if status else []
+        if pids:
+            with contextlib.suppress(ProcessLookupError):  # it was the one that was just killed
+                os.kill(rng.choice(pids), signal.SIGKILL)
+                kills += 1
+
+
+def out_of_order(daemon: Daemon) -> int:
+    """Count rows that were committed before an earlier message of the same subject."""
+    with psycopg.connect(daemon.servers.postgres_dsn()) as conn:
+        rows = conn.execute("SELECT (metadata->>'n')::int, created_at FROM timeseries_metrics ORDER BY 1").fetchall()
+    latest: dict[int, Any] = {}
+    wrong = 0
+    for n, at in rows:
+        wrong += at < latest.get(n % 40, at)
+        latest[n % 40] = at
+    return wrong
+
+
+@pytest.fixture
+def twin(tmp_path: Path, own_servers: EmbeddedServers) -> Iterator[Daemon]:
+    """A second daemon, as on another host: a control socket of its own, the same durables."""
+    folder = tmp_path / "other"
+    folder.mkdir()
+    one = Daemon(folder, own_servers)
+    yield one
+    one.kill()
+
+
+WAYS = {
+    "numbered by NATS": {"subject": "part.{partition}.>", "partitions": 4},
+    "lists": {"partition_subjects": [[f"telemetry.k{n}" for n in range(first, 40, 2)] for first in (0, 1)]},
+}
+
+
+@pytest.mark.parametrize("way", WAYS)
+def test_partitions_under_kills(daemon: Daemon, way: str) -> None:
+    """Partitions by subject, their workers killed at random: every message has its row, once, and each worker works."""
+    print(f"seed {SEED}")
+    if way == "numbered by NATS":
+        transform(daemon, "part.{{partition(4,1)}}.{{wildcard(1)}}")
+    configure(daemon, **WAYS[way])
+    daemon.start()
+
+    kill_some(daemon, random.Random(SEED), 8)
+
+    rows, different, dead = daemon.balance()
+    assert (daemon.published, daemon.published, 0) == (rows, different, dead)
+    status = daemon.status()
+    assert status is not None
+    assert all(slot["rows_total"] for slot in status["slots"])
+
+
+def test_order_is_kept_within_a_partition(daemon: Daemon) -> None:
+    """Rows of one subject are committed in the order of its messages, also over a drain and a restart."""
+    transform(daemon, "part.{{partition(4,1)}}.{{wildcard(1)}}")
+    configure(daemon, **WAYS["numbered by NATS"])
+    daemon.start()
+    asyncio.run(daemon.publish(4000, subject=key))
+    while not all(slot["rows_total"] for slot in (daemon.status() or {"slots": [{"rows_total": 0}]})["slots"]):
+        time.sleep(0.05)
+    assert 0 == daemon.stop()
+    asyncio.run(daemon.publish(4000, subject=key))
+    daemon.start()
+
+    assert (8000, 8000, 0) == daemon.balance()
+    assert 0 == out_of_order(daemon)
+
+
+def test_shared_durable_under_kills(daemon: Daemon) -> None:
+    """Three workers on one durable, killed at random: every message has its row, once."""
+    print(f"seed {SEED}")
+    configure(daemon, partitions=3, partition_mode="shared", ack_wait="2s")
+    daemon.start()
+
+    kill_some(daemon, random.Random(SEED), 8)
+
+    rows, different, dead = daemon.balance()
+    assert (daemon.published, daemon.published, 0) == (rows, different, dead)
+
+
+@pytest.mark.parametrize("mode", ["shared", "exclusive"])
+def test_two_hosts_on_one_durable(daemon: Daemon, twin: Daemon, mode: str) -> None:
+    """Two supervisors on the same durable; one is killed whole, the other goes on: nothing lost, nothing twice."""
+    for one in (daemon, twin):
+        configure(one, partition_mode=mode, ack_wait="2s", **({"partitions": 2} if mode == "shared" else {}))
+        one.start()
+    for _ in range(3):
+        asyncio.run(daemon.publish(1500, subject=key))
+        time.sleep(0.3)
+    counted = Counter(slot["name"] for one in (daemon, twin) for slot in (one.status() or {"slots": []})["slots"])
+    assert 2 == counted["TELEMETRY/0"]
+
+    twin.kill()
+    asyncio.run(daemon.publish(3000, subject=key))
+
+    rows, different, dead = daemon.balance()
+    assert (7500, 7500, 0) == (rows, different, dead)
