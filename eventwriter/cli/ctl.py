@@ -196,6 +196,31 @@ def is_zombie(pid: int) -> bool:
         return True
 
 
+@cli.command()
+@click.argument("names", nargs=-1, metavar="[STREAM]...")
+@click.option("--range", "asked", metavar="A-B", help="Only these stream sequences; 100- and -200 are open.")
+@click.option(
+    "--look", default=1000, show_default=True, type=click.IntRange(1), metavar="N",
+    help="Messages that are looked at, at most, in each slot.",
+)  # fmt: skip
+@click.option("--json", "as_json", is_flag=True, help="One JSON object.")
+@click.pass_context
+def verify(ctx: click.Context, names: tuple[str, ...], asked: str | None, look: int, as_json: bool) -> int:
+    """
+    Prove the books: stream sequences against ledger, rows and dead letters.
+
+    STREAM is a JetStream stream, an entry of the configuration, or a slot; all where
+    none is given. The servers are asked, not the daemon, which may run; nothing is changed.
+
+    Exit codes: 0 the books balance, 1 there are gaps, 2 a mistake, 3 a server is away.
+    """
+    # Imported here: what it needs, drivers among it, takes longer to load than any other command to run.
+    from eventwriter.cli.verify import verify as prove
+
+    assert ctx.parent is not None
+    return prove(config_path(ctx.parent.params["config"], os.environ), names, asked, look, as_json)
+
+
 def main() -> None:
     """Entry point of `eventwriter-ctl`."""
     sys.exit(obey(cli, sys.argv[1:], "eventwriter-ctl"))

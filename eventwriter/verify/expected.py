@@ -1,0 +1,189 @@
+"""
+What a message must have left in the database, said by the very code that writes it.
+
+The message is decoded and its rows built as the daemon would; of each row the values
+by which it can be found again are kept: those of a unique key where the real table
+has one, else all that compare plainly.
+"""
+
+import datetime as dt
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+from uuid import UUID
+
+from eventwriter.errors import Poison
+from eventwriter.kinds import Kind
+from eventwriter.model import Message, Tally
+from eventwriter.pipeline.decode import matches
+from eventwriter.postgres.accounts import Search
+from eventwriter.postgres.catalog import Binding
+from eventwriter.postgres.keys import Key
+from eventwriter.tables.table import Build, Row, RowBuilder
+from eventwriter.worker.tables import TableFound
+
+_POSTGRES_EPOCH = dt.datetime(2000, 1, 1, tzinfo=dt.UTC)
+
+Value = Callable[[Any], Any]
+
+
+def _instant(value: int) -> dt.datetime:
+    return _POSTGRES_EPOCH + dt.timedelta(microseconds=value)
+
+
+def _uuid(value: bytes) -> UUID:
+    return UUID(bytes=value)
+
+
+def _same(value: Any) -> Any:
+    return value
+
+
+_COMPARED: Mapping[tuple[str, str], tuple[str, Value]] = {
+    ("text", "text"): ("text", _same),
+    ("text", "character varying"): ("text", _same),
+    ("float8", "double precision"): ("float8", _same),
+    ("int2", "smallint"): ("int2", _same),
+    ("int4", "integer"): ("int4", _same),
+    ("int8", "bigint"): ("int8", _same),
+    ("bool", "boolean"): ("bool", _same),
+    ("int8", "timestamp with time zone"): ("timestamptz", _instant),
+    ("bytea", "uuid"): ("uuid", _uuid),
+}
+"""(how COPY writes it, the real column's type) → (SQL type of the parameter, its value); others are not compared."""
+
+
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """One row that must be there: the index of its search, and the values to find it by; None where they do not fit."""
+
+    search: int
+    values: tuple[Any, ...] | None
+
+
+@dataclass(slots=True)
+class Expected:
+    """
+    What one message must have left.
+
+    Attributes:
+        rows: In the order in which they were written.
+        poison: Why it must have left a dead letter instead.
+        ignored: The configuration drops its subject.
+    """
+
+    message: Message
+    rows: list[Wanted] = field(default_factory=list)
+    poison: Poison | None = None
+    ignored: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Target:
+    """One table definition of the slot: how its rows are made, and how they are found again."""
+
+    found: TableFound
+    binding: Binding
+    search: Search | None
+    """None where its rows cannot be looked up."""
+    picks: tuple[tuple[int, Value], ...]
+    """For each value of the search: its position in the row, and what makes it comparable."""
+    lead: int | None
+    """Position of the leading column within the search."""
+
+
+def target(found: TableFound, leading: frozenset[str] | None) -> Target:
+    """
+    Decide how the rows of a table are found again.
+
+    Args:
+        leading: Columns that an index begins with; None where the table is small enough to be read whole.
+    """
+    binding = found.bound()
+    usable = comparable(binding, found)
+    key = _key(found.keys, usable)
+    names = [name for name in usable if key is None or name in key.columns]
+    time = found.table.time_column
+    leads = [at for at, name in enumerate(names) if leading is not None and name in leading]
+    leads.sort(key=lambda at: names[at] != time)  # the time column's index narrows a hypertable to its chunks
+    lead = leads[0] if leads else None
+    if not names or (leading is not None and lead is None):
+        return Target(found, binding, None, (), None)
+    search = Search(binding.target, tuple(names), tuple(usable[n][0] for n in names), lead, key is None)
+    return Target(found, binding, search, tuple(usable[name][1:] for name in names), lead)
+
+
+def comparable(binding: Binding, found: TableFound) -> dict[str, tuple[str, int, Value]]:
+    """Return the real columns that can be compared: SQL type, position in the row, what makes it comparable."""
+    types = {column.name: column.plain for column in found.real}
+    usable = {}
+    for at, name in enumerate(binding.names):
+        compared = _COMPARED.get((binding.dumpers[at], types[name]))
+        if compared is not None and binding.null_as[at] is None:
+            cast, value = compared
+            converter = binding.converters[at]
+            usable[name] = (cast, binding.positions[at], value if converter is None else converter)
+    return usable
+
+
+def _key(keys: Sequence[Key], usable: Mapping[str, Any]) -> Key | None:
+    """Return the first unique key whose columns can all be compared, by which a row is there or is not."""
+    for key in keys:
+        plain = len(key.columns) == len(key.expressions) and key.predicate is None
+        if plain and key.decides and key.never_null and key.columns <= set(usable):
+            return key
+    return None
+
+
+class Expecter:
+    """
+    Says what messages of one slot must have left.
+
+    Args:
+        builds: For each target what its builder is told, the origin among it.
+        ignore_subjects: Patterns of subjects that are dropped.
+    """
+
+    def __init__(self, kind: Kind, targets: Sequence[Target], build: Build, ignore_subjects: Sequence[str]) -> None:
+        self._kind, self._targets, self._ignore = kind, targets, tuple(ignore_subjects)
+        self._builders: list[RowBuilder] = [
+            target.binding.table.builder(
+                Build(
+                    build.origin, Tally(), target.binding.present, build.ocsf_version, build.redact, dict(build.options)
+                )
+            )
+            for target in targets
+        ]
+
+    def __call__(self, message: Message) -> Expected:
+        """Return what `message` must have left."""
+        expected = Expected(message)
+        if any(matches(pattern, message.subject) for pattern in self._ignore):
+            expected.ignored = True
+            return expected
+        try:
+            expected.rows = self._rows(message)
+        except Poison as poison:
+            expected.poison = poison
+        return expected
+
+    def _rows(self, message: Message) -> list[Wanted]:
+        wanted: list[Wanted] = []
+        for index, record in enumerate(self._kind.decode(message)):
+            before = len(wanted)
+            for at, build in enumerate(self._builders):
+                row = build(record, message, index)
+                if row is not None:
+                    wanted.append(Wanted(at, self._values(self._targets[at], row)))
+            if len(wanted) == before:
+                raise Poison("no_table", f"record {index} has a shape that no table of this slot stores")
+        return wanted
+
+    def _values(self, target: Target, row: Row) -> tuple[Any, ...] | None:
+        try:
+            values = tuple(None if row[at] is None else value(row[at]) for at, value in target.picks)
+        except OverflowError:  # an instant that Python's calendar does not reach
+            return None
+        narrow = target.search is not None and not target.search.whole
+        missing = None in values if narrow else target.lead is not None and values[target.lead] is None
+        return None if missing else values

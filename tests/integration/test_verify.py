@@ -1,0 +1,309 @@
+"""`eventwriter-ctl verify` on real servers: books that balance, and every way in which they do not."""
+
+from typing import Any
+
+import pytest
+from fix_books import Shared
+from fix_run import command
+
+
+def test_running_daemon_balances(shared: Shared) -> None:
+    """Books balance beside a running daemon: rows, dead letters, and nothing said of subjects that nobody wants."""
+    shared.publish(20, garbage=True)
+    shared.written()
+
+    code, slots = shared.proven()
+
+    telemetry, netflow = slots["TELEMETRY/0"], slots["NETFLOW/0"]
+    assert 0 == code, slots
+    assert ([], [], [], []) == (
+        telemetry["gaps"], netflow["gaps"], telemetry["unprovable"], netflow["unprovable"],
+    )  # fmt: skip
+    assert (40, 39, 1) == tuple(telemetry["looked_at"][key] for key in ("messages", "written", "dead"))
+    assert (20, 20, 0) == tuple(netflow["looked_at"][key] for key in ("messages", "written", "dead"))
+    assert {"letters": 1, "messages": 1} == telemetry["dead_letters"]
+
+
+def test_range_cut_out_of_the_ledger_is_named(shared: Shared) -> None:
+    """Acknowledged messages that the ledger lacks are one gap, counted without the subjects that nobody wants."""
+    shared.publish(20)
+    shared.written()
+    shared.run.stop()
+    assert 1 == shared.execute(
+        "UPDATE eventwriter_ledger SET committed = committed - '{[11,21)}'::int8multirange"
+        " WHERE consumer LIKE '%telem%'"
+    )
+
+    code, slots = shared.proven()
+
+    gaps = slots["TELEMETRY/0"]["gaps"]
+    assert 1 == code
+    assert [(11, 19, 4)] == [(gap["first"], gap["last"], gap["messages"]) for gap in gaps]
+    assert "rows or a dead letter were found of 4" in gaps[0]["what"]
+    assert {f"{shared.stream}.t.a", f"{shared.stream}.t.b"} == set(gaps[0]["subjects"])
+    assert [] == slots["NETFLOW/0"]["gaps"]
+
+
+def test_gap_is_printed_within_eighty_columns(shared: Shared) -> None:
+    """The table names slot, gap and reason, and fits a terminal of 80 columns."""
+    shared.publish(20)
+    shared.written()
+    shared.run.stop()
+    shared.execute("UPDATE eventwriter_ledger SET committed = committed - '{[11,21)}'::int8multirange")
+
+    done = shared.verify("TELEMETRY")
+
+    assert 1 == done.returncode
+    assert "TELEMETRY/0" in done.stdout
+    assert "does not balance" in " ".join(done.stdout.split())
+    assert "11–19" in done.stdout
+    assert 80 >= max(map(len, done.stdout.splitlines()))
+
+
+def test_range_asked_for_leaves_the_rest_out(shared: Shared) -> None:
+    """With --range only its sequences are judged."""
+    shared.publish(20)
+    shared.written()
+    shared.run.stop()
+    shared.execute("UPDATE eventwriter_ledger SET committed = committed - '{[11,21)}'::int8multirange")
+
+    outside, _ = shared.proven("TELEMETRY", "--range", "21-")
+    inside, slots = shared.proven("TELEMETRY", "--range", "16-100")
+
+    assert (0, 1) == (outside, inside)
+    assert [(16, 19, 2)] == [(g["first"], g["last"], g["messages"]) for g in slots["TELEMETRY/0"]["gaps"]]
+
+
+@pytest.mark.parametrize(("table", "slot"), [("timeseries_metrics", "TELEMETRY"), ("ocsf_network_activity", "NETFLOW")])
+def test_rows_that_are_gone_are_named(shared: Shared, table: str, slot: str) -> None:
+    """Messages in the ledger whose rows are not in the database are a gap, in tables with made ids and without keys."""
+    shared.publish(10)
+    shared.written()
+    time = "timestamp" if table == "timeseries_metrics" else "time"
+    gone = shared.execute(
+        f"DELETE FROM {table} WHERE ctid IN (SELECT ctid FROM {table} ORDER BY {time} OFFSET 4 LIMIT 2)"
+    )
+
+    code, slots = shared.proven(slot)
+
+    gaps = slots[f"{slot}/0"]["gaps"]
+    assert (2, 1) == (gone, code)
+    assert [2] == [gap["messages"] for gap in gaps]
+    assert "neither their rows nor a dead letter" in gaps[0]["what"]
+
+
+def test_rows_older_than_the_table_are_not_provable(shared: Shared) -> None:
+    """Rows that a retention policy would have dropped are no gap, and said to be not provable."""
+    shared.publish(10)
+    shared.written()
+    shared.execute(
+        "DELETE FROM timeseries_metrics WHERE ctid IN (SELECT ctid FROM timeseries_metrics ORDER BY timestamp LIMIT 3)"
+    )
+
+    code, slots = shared.proven("TELEMETRY")
+
+    assert 0 == code
+    assert any("3 of the messages looked at" in said for said in slots["TELEMETRY/0"]["unprovable"])
+
+
+def test_purged_dead_letter_is_not_provable(shared: Shared) -> None:
+    """A dead letter that somebody removed is said, and is no gap."""
+    shared.publish(10, garbage=True)
+    shared.written()
+    shared.execute("DELETE FROM eventwriter_dead_letters")
+
+    code, slots = shared.proven("TELEMETRY")
+
+    assert 0 == code
+    assert any("there is none: purged" in said for said in slots["TELEMETRY/0"]["unprovable"])
+
+
+def test_dead_letter_outside_the_ledger_is_a_gap(shared: Shared) -> None:
+    """A dead letter of a message that the ledger lacks is named."""
+    shared.publish(10, garbage=True)
+    shared.written()
+    shared.run.stop()
+    shared.execute("UPDATE eventwriter_dead_letters SET stream_seq = 23")
+    shared.execute("UPDATE eventwriter_ledger SET committed = committed - '{[23,24)}'::int8multirange")
+
+    code, slots = shared.proven("TELEMETRY")
+
+    assert 1 == code
+    assert [(23, "have dead letters, and are not in the ledger")] == [
+        (gap["first"], gap["what"]) for gap in slots["TELEMETRY/0"]["gaps"]
+    ]
+
+
+def test_purged_stream_balances(shared: Shared) -> None:
+    """A stream that was purged after all was written balances; nothing in it is looked at."""
+    shared.publish(10)
+    shared.written()
+    shared.act(lambda js: js.purge_stream(shared.stream))
+
+    code, slots = shared.proven()
+
+    assert 0 == code
+    assert (0, []) == (slots["TELEMETRY/0"]["looked_at"]["messages"], slots["TELEMETRY/0"]["gaps"])
+
+
+def test_messages_purged_unwritten_are_not_provable(shared: Shared) -> None:
+    """Messages that were purged before they were written are said: they may be lost, and nothing can show it."""
+    shared.publish(10)
+    shared.written()
+    shared.run.stop()
+    shared.publish(4)
+    shared.act(lambda js: js.purge_stream(shared.stream))
+
+    code, slots = shared.proven("TELEMETRY")
+
+    assert 0 == code
+    assert any("no longer in the stream" in said for said in slots["TELEMETRY/0"]["unprovable"])
+
+
+def test_recreated_stream_lists_the_old_books(shared: Shared) -> None:
+    """A stream made anew has new books; the old row of the ledger is listed, and hides nothing."""
+    shared.publish(10)
+    shared.written()
+    shared.run.stop()
+    shared.act(lambda js: js.delete_stream(shared.stream))
+    shared.act(lambda js: js.add_stream(name=shared.stream, subjects=[f"{shared.stream}.>"]))
+    shared.publish(4)
+
+    code, slots = shared.proven("TELEMETRY")
+
+    telemetry = slots["TELEMETRY/0"]
+    assert (0, [False], None) == (
+        code, [row["current"] for row in telemetry["ledger"]], telemetry["jetstream"]["delivered"],
+    )  # fmt: skip
+    assert "the stream was made anew" in telemetry["unprovable"][0]
+    assert "of a stream of this name that was deleted" in " ".join(shared.verify("TELEMETRY").stdout.split())
+
+
+async def _take(js: Any, stream: str, durable: str, count: int, acked: slice) -> None:
+    """Receive messages on somebody's durable and acknowledge some of them."""
+    subscription = await js.pull_subscribe_bind(durable, stream)
+    messages = await subscription.fetch(count, timeout=5)
+    for message in messages[acked]:
+        await message.ack_sync()
+
+
+def test_messages_acknowledged_by_another_are_lost(shared: Shared) -> None:
+    """Messages that somebody else took from our durable are named as lost: nothing of them is in the database."""
+    shared.publish(10)
+    shared.written()
+    shared.run.stop()
+    shared.publish(4)
+    durable = f"{shared.stream}-telemetry"
+    shared.act(lambda js: _take(js, shared.stream, durable, 3, slice(None)))
+
+    code, slots = shared.proven("TELEMETRY")
+
+    gaps = slots["TELEMETRY/0"]["gaps"]
+    assert 1 == code
+    assert [(51, 56, 3)] == [(gap["first"], gap["last"], gap["messages"]) for gap in gaps]
+    assert "acknowledged, and not in the ledger; neither rows nor dead letters" in gaps[0]["what"]
+
+
+def test_acknowledged_above_the_floor_is_found_by_count(shared: Shared) -> None:
+    """A message acknowledged out of order is missed: fewer are waited for than are missing."""
+    shared.publish(10)
+    shared.written()
+    shared.run.stop()
+    shared.publish(4)
+    durable = f"{shared.stream}-telemetry"
+    shared.act(lambda js: _take(js, shared.stream, durable, 3, slice(2, 3)))
+
+    code, slots = shared.proven("TELEMETRY")
+
+    assert 1 == code
+    assert ["1 of these are acknowledged, and none is in the ledger (2 are waited for)"] == [
+        gap["what"].partition(";")[0] for gap in slots["TELEMETRY/0"]["gaps"]
+    ]
+
+
+def test_ledger_beyond_the_ack_floor_is_no_gap(shared: Shared) -> None:
+    """What is committed and was never acknowledged is counted as what will be absorbed."""
+    shared.publish(10)
+    shared.written()
+    shared.run.stop()
+    shared.publish(4)
+    shared.execute(
+        "UPDATE eventwriter_ledger SET committed = committed + '{[51,61)}'::int8multirange, last_seq = 60,"
+        " last_timestamp = now() WHERE consumer LIKE '%netflow%'"
+    )
+
+    code, slots = shared.proven("NETFLOW")
+
+    assert 10 == slots["NETFLOW/0"]["sequences"]["absorbed"]
+    # What the ledger claims is looked for in the table, too.
+    assert (1, [2]) == (code, [gap["messages"] for gap in slots["NETFLOW/0"]["gaps"]])
+
+
+def test_stream_that_went_backwards_is_said(shared: Shared) -> None:
+    """A ledger that ends beyond the stream's end is said, and what the next start does about it."""
+    shared.publish(10)
+    shared.written()
+    shared.run.stop()
+    shared.execute("UPDATE eventwriter_ledger SET committed = '{[1,900)}', last_seq = 899")
+
+    _, slots = shared.proven("TELEMETRY")
+
+    assert any("it ends at 50, the ledger at 899" in said for said in slots["TELEMETRY/0"]["unprovable"])
+
+
+def test_sequences_given_out_again_are_not_known(shared: Shared) -> None:
+    """What an epoch that is over knew of sequences that now carry younger messages proves nothing of them."""
+    shared.publish(10)
+    shared.written()
+    shared.run.stop()
+    # As if the messages from 31 on were other ones than those that were written: the epoch ended before them.
+    shared.execute(
+        "UPDATE eventwriter_ledger SET last_timestamp ="
+        " (SELECT max(timestamp) FROM (SELECT timestamp FROM timeseries_metrics ORDER BY timestamp LIMIT 12) t)"
+        " WHERE consumer LIKE '%telem%'"
+    )
+    shared.execute(
+        "INSERT INTO eventwriter_ledger (stream, incarnation, epoch, consumer, filter_hash, committed, last_seq,"
+        " last_timestamp) SELECT stream, incarnation, 1, consumer, filter_hash, '{[41,51)}', 50, now()"
+        " FROM eventwriter_ledger WHERE consumer LIKE '%telem%'"
+    )
+
+    code, slots = shared.proven("TELEMETRY")
+
+    gaps = slots["TELEMETRY/0"]["gaps"]
+    assert 1 == code
+    assert [(31, 39, 4)] == [(gap["first"], gap["last"], gap["messages"]) for gap in gaps]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "sentence"),
+    [(["NOPE"], "'NOPE' is no enabled entry"), (["--range", "9-3"], "the smaller first")],
+)
+def test_caller_mistakes_exit_with_two(shared: Shared, arguments: list[str], sentence: str) -> None:
+    """What the caller got wrong is one sentence, exit code 2."""
+    done = shared.verify(*arguments)
+
+    assert 2 == done.returncode
+    assert sentence in " ".join(done.stderr.split())
+
+
+@pytest.mark.parametrize("key", ["EVENT_WRITER_NATS_URL", "EVENT_WRITER_POSTGRES_DSN"])
+def test_server_away_exits_with_three(shared: Shared, key: str) -> None:
+    """Where a server does not answer, the exit code is 3."""
+    value = "nats://127.0.0.1:1" if "NATS" in key else "postgresql://s3cret:s3cret@127.0.0.1:1/x"
+
+    done = command("eventwriter-ctl", "--config", str(shared.run.config), "verify", environ={key: value})
+
+    assert 3 == done.returncode, done.stderr
+    assert "cannot reach" in done.stderr
+    assert ":s3cret" not in done.stderr
+
+
+def test_stream_that_is_gone_does_not_balance(shared: Shared) -> None:
+    """A configured stream that JetStream does not have is said of its slots, and the exit code is 1."""
+    shared.act(lambda js: js.delete_stream(shared.stream))
+
+    done = shared.verify()
+
+    assert 1 == done.returncode
+    assert 2 == done.stdout.count("JetStream has no stream")
