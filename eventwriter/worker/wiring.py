@@ -7,7 +7,8 @@ missing is made from the ledger's floor.
 """
 
 import logging
-from collections.abc import Sequence
+import os
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from eventwriter import clock
@@ -33,6 +34,8 @@ from eventwriter.postgres.encode import ENCODE_ERRORS, encoder
 from eventwriter.postgres.ledger import Ledger, LedgerKey, filter_hash, open_ledger
 from eventwriter.tables.table import Build
 from eventwriter.worker.condition import Condition
+from eventwriter.worker.fault_points import deadly
+from eventwriter.worker.quarantine import Case
 from eventwriter.worker.tables import find_table, find_tables, recheck
 from eventwriter.worker.tables import tables_of as tables_of
 
@@ -71,6 +74,7 @@ class Wiring:
         self.settings = settings
         self.stream = settings.stream(slot.stream)
         self.durable = self.stream.durable_name(settings.consumer_name, slot.partition)
+        self.filters = self.stream.filters(slot.partition)
         self.kind = kind(self.stream.kind)
         self.link = link
         self.copy_in = copy_in
@@ -78,6 +82,9 @@ class Wiring:
         self.tally = Tally()
         self.counters = Counters()
         self.condition = Condition()
+        self.case = Case(slot, self.stream.schema_name)
+        self.tell: Callable[[], None] = lambda: None
+        """Called before the worker does what it may die of."""
         self._warned: set[str] = set()
 
     def use(self, link: NatsLink) -> None:
@@ -100,15 +107,19 @@ class Wiring:
             letters = await find_table(conn, self.stream.schema_name, DEAD_LETTERS)
             ledger_table, _ = await read_columns(conn, self.stream.schema_name, LEDGER)
             origin = Origin(state.name, state.incarnation_ns, 0)
-            key = LedgerKey(origin, self.durable, filter_hash(self.stream.subjects))
+            key = LedgerKey(origin, self.durable, filter_hash(self.filters))
             ledger = await open_ledger(conn, ledger_table, key, state.last_seq)
+            await self.case.look(conn, ledger)
         bindings = [found.bound(self.tally) for found in tables]
         letters_binding = letters.bound()
         self._warn([w for found, b in zip(tables, bindings, strict=True) for w in (*b.warnings, *found.warnings(b))])
         self.copy_in.on_connect = recheck([*tables, letters])
-        consumer = await ensure(self.api, consumer_wish(self.stream, self.durable), ledger.floor())
+        consumer = await ensure(self.api, consumer_wish(self.stream, self.durable, self.filters), ledger.floor())
         tracker = Tracker(consumer.delivered_consumer_seq, consumer.delivered_stream_seq)
         line, pull = self._line(ledger, bindings, letters_binding, tracker)
+        line.quarantine = self.case.open(self.copy_in, ledger, self.counters, consumer)
+        if line.quarantine is not None:
+            line.quarantine.report, line.quarantine.tell = self.condition.outage, self.tell
         return Bound(line, pull, ledger, consumer, state)
 
     def _line(
@@ -140,7 +151,8 @@ class Wiring:
             patience_s=lambda: self._patience_s(line),
             on_renew=lambda: self.reclaim(line, ledger),
         )
-        line = Line(pull, Decode(self.kind.decode, stream.ignore_subjects), rows, copy, self.ack, self.counters)
+        decode = Decode(deadly(os.environ, self.kind.decode), stream.ignore_subjects)
+        line = Line(pull, decode, rows, copy, self.ack, self.counters)
         return line, pull
 
     def _room(self, line: Line) -> int:
@@ -179,6 +191,12 @@ class Wiring:
         info = await consumer_info(self.api, self.stream.stream_name, self.durable)
         if info is None:
             raise ConsumerLost(f"consumer {self.durable} is gone")
+        stream = await stream_state(self.api, self.stream.stream_name)
+        if stream.last_seq < ledger.last_seq or stream.incarnation_ns != ledger.key.origin.incarnation_ns:
+            raise ConsumerLost(f"stream {stream.name} is another one than before, or went backwards")
+        if self.stream.is_shared:
+            # What is out may well be with another worker; a dead one's messages come after `ack_wait`.
+            return
         state = ConsumerState.of(info)
         first, last = state.ack_floor_stream_seq + 1, state.delivered_stream_seq
         if not state.ack_pending or last - first > _RECLAIM_SPAN_MAX:
@@ -202,11 +220,12 @@ class Wiring:
                 log.warning("table differs", extra={"warning": warning})
 
 
-def consumer_wish(stream: StreamSettings, durable: str) -> ConsumerWish:
-    """Return what a worker of the entry wants its durable to be."""
-    # All that the worker may hold, what is on its way to it, and a margin for redeliveries.
-    most = (HELD_BATCHES + 1) * stream.max_batch_size + 1000
-    return ConsumerWish(stream.stream_name, durable, stream.subjects, stream.ack_wait_s, most)
+def consumer_wish(stream: StreamSettings, durable: str, filters: tuple[str, ...]) -> ConsumerWish:
+    """Return what a worker of the entry wants its durable, over the subjects `filters`, to be."""
+    workers = stream.partitions if stream.is_shared else 1
+    # All that its workers may hold, what is on its way to them, and a margin for redeliveries.
+    most = workers * (HELD_BATCHES + 1) * stream.max_batch_size + 1000
+    return ConsumerWish(stream.stream_name, durable, filters, stream.ack_wait_s, most)
 
 
 def _known(ledger: Ledger, seq: int) -> bool:
