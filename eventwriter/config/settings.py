@@ -116,8 +116,8 @@ DEFAULT_SUBJECTS: dict[str, tuple[str, ...]] = {
 }
 """Subjects of a stream entry that gives only its name."""
 
-DEFAULT_STREAMS = ("TELEMETRY", "NETFLOW")
-"""What runs where the configuration names no streams: the kinds that this version can write."""
+DEFAULT_STREAMS = tuple(DEFAULT_SUBJECTS)
+"""What runs where the configuration names no streams: all that ServiceRadar publishes."""
 
 KIND_OF_TABLE = {
     "timeseries_metrics": "telemetry",
@@ -493,8 +493,8 @@ class Settings(_Record):
     postgres: PostgresSettings = PostgresSettings()
     """Where PostgreSQL is, and who we are there."""
     streams: tuple[StreamSettings, ...] = ()
-    """What is written where: names, or entries with keys. One worker for each. Default: the names TELEMETRY and
-    NETFLOW."""
+    """What is written where: names, or entries with keys. One worker for each. Default: the names
+    TELEMETRY, EVENTS, SWEEP, NETFLOW, OTEL_METRICS, OTEL_TRACES and LOGS."""
     supervisor: SupervisorSettings = SupervisorSettings()
     """How workers are watched."""
     control: ControlSettings = Field(default_factory=ControlSettings)

@@ -126,7 +126,3 @@ def well_formed(kind: str, rng: random.Random, n: int, now_ns: int | None = None
     """Return message number `n` of `kind`, never garbage; arguments as for `payload`."""
     traffic = TRAFFIC[kind]
     return traffic.make(rng, n, clock.now_ns() if now_ns is None else now_ns, records or traffic.records)
-
-
-MAKERS = ("telemetry", "netflow")
-BOOKS = {kind: TRAFFIC[kind].books for kind in MAKERS}
