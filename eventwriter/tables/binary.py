@@ -133,7 +133,7 @@ def _interval_parts(value: str | float) -> tuple[int, int, int]:
 
 def _seconds_us(value: str | float | None) -> int:
     try:
-        seconds = Decimal(str(value or 0).replace(",", "."))
+        seconds = Decimal("0" if value is None else str(value).replace(",", "."))
     except ArithmeticError:
         raise ValueError("no number") from None
     # Far more than an interval holds; digits are not spelled out for what is refused anyway.

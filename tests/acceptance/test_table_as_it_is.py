@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import time
 
 import psycopg
 from fix_daemon import Daemon
@@ -26,7 +27,10 @@ def test_schema_of_the_search_path_is_found(daemon: Daemon) -> None:
 
 
 def test_duplicate_key_and_garbage_in_one_batch(daemon: Daemon) -> None:
-    """Rows whose key is there already are skipped, and the dead letters beside them are written."""
+    """Rows whose key is there already are skipped, counted as such, and the dead letters beside them are written."""
+    config = json.loads(daemon.config.read_text())
+    config["streams"][0]["on_conflict"] = "nothing"
+    daemon.config.write_text(json.dumps(config))
     with psycopg.connect(daemon.servers.postgres_dsn(), autocommit=True) as conn:
         conn.execute("CREATE UNIQUE INDEX one ON timeseries_metrics ((metadata->>'n'))")
         conn.execute(
@@ -40,3 +44,6 @@ def test_duplicate_key_and_garbage_in_one_batch(daemon: Daemon) -> None:
     # 0, 20, 40, … are garbage; 20 and 40 were there before, and so are rows beside their dead letters.
     daemon.published += 2
     assert (192, 192, 10) == daemon.balance()
+    time.sleep(1.5)  # a heartbeat and a half
+    slot = daemon.status()["slots"][0]
+    assert (142, 48) == (slot["rows_total"], slot["duplicates_total"])
