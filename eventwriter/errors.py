@@ -11,6 +11,10 @@ these at the package's boundaries, once, and travel no further.
 """
 
 
+DETAIL_CHARACTERS_MAX = 500
+"""Of a sentence about a message: it goes into logs and onto screens, and the payload is kept elsewhere."""
+
+
 class EventwriterError(Exception):
     """Anything that eventwriter raises on purpose; the text is meant to be read by an operator."""
 
@@ -32,11 +36,13 @@ class Poison(EventwriterError):
             `missing_field`, `bad_value`, `unknown_shape`, `no_table` (no table of the slot stores
             records of this shape), `rejected` (PostgreSQL refused its rows), `crash_loop` (workers died
             decoding it).
-        detail: One sentence for the dead letter.
+        detail: One sentence for the dead letter; cut where a payload's value makes it long.
         sqlstate: PostgreSQL's code, where PostgreSQL was the one to refuse.
     """
 
     def __init__(self, reason: str, detail: str, sqlstate: str | None = None) -> None:
+        if len(detail) > DETAIL_CHARACTERS_MAX:
+            detail = detail[: DETAIL_CHARACTERS_MAX - 3] + "..."
         super().__init__(f"{reason}: {detail}")
         self.reason = reason
         self.detail = detail

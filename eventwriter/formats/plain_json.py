@@ -92,13 +92,31 @@ def clean_text(text: str) -> str:
 
 def loads_clean(text: str) -> Any:
     """
-    Parse JSON text within a payload and clean it.
+    Parse JSON text within a payload and clean it; as with payloads, leniently where a strict parser refuses it.
 
     Raises:
-        ValueError: It is none.
+        ValueError: It is none, or has more levels than a parser descends (`TooDeep`).
         Poison: `malformed`, nested too deeply.
     """
-    return within_depth(_clean, orjson.loads(text))
+    try:
+        value = orjson.loads(text)
+    except orjson.JSONDecodeError:
+        # Text that merely begins like JSON ("[INFO] started") is common, and not worth a second look.
+        if text.rstrip()[-1:] not in ("}", "]"):
+            raise
+        value = _loads_lenient(text)
+    return within_depth(_clean, value)
+
+
+class TooDeep(ValueError):
+    """Text that may be JSON, of so many levels that no parser says so."""
+
+
+def _loads_lenient(text: str) -> Any:
+    try:
+        return json.loads(text)
+    except RecursionError:
+        raise TooDeep("nested too deeply") from None
 
 
 def dumps(value: Any) -> bytes:

@@ -20,7 +20,7 @@ from eventwriter.formats.plain_json import dumps
 from eventwriter.model import Tally
 from eventwriter.tables import binary
 from eventwriter.tables.ids import given_uuid
-from eventwriter.tables.scalars import POSTGRES_EPOCH_US, redacted_jsonb, redacted_text
+from eventwriter.tables.scalars import POSTGRES_EPOCH_US, redacted_jsonb, redacted_text, without
 from eventwriter.tables.table import RealColumn
 
 INT2 = (-(2**15), 2**15 - 1)
@@ -42,7 +42,7 @@ class Where:
 
     def refuse(self, value: Any) -> Poison:
         """Return what is said of a value that the column cannot take."""
-        shown = dumps(value).decode()
+        shown = dumps(without(value, self.redact)).decode()
         shown = shown if len(shown) <= _SHOWN_MAX else shown[: _SHOWN_MAX - 3] + "..."
         return Poison("bad_value", f"column {self.column.name} is {self.column.type} and cannot take {shown}")
 

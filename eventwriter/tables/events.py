@@ -51,7 +51,7 @@ def builder(build: Build) -> RowBuilder:
             text_column(event.severity),
             text_column(event.short_message),
             text_column(event.version),
-            raw_data(record, kept, message) if keep_raw else None,
+            raw_data(record, kept, message, redact) if keep_raw else None,
         )
 
     return row

@@ -4,6 +4,7 @@ Events of the Open Cybersecurity Schema Framework, in the table that all of them
 Source: OCSF schema 1.3.0, "Base Event" and "Metadata Object".
 """
 
+from collections.abc import Callable
 from typing import Any
 from uuid import UUID
 
@@ -27,7 +28,7 @@ _INT4_MAX = INT4[1]
 def builder(build: Build) -> RowBuilder:
     """Return the function that makes a row of an OCSF-shaped record or of an SNMP trap; None for other events."""
     make_row, make_id = ocsf_row(build), id_maker(build.origin)
-    redact = build.redact | COMMUNITY
+    redact, keep_raw = build.redact | COMMUNITY, _keeps_raw(build)
 
     def row(record: Record, message: Message, index: int) -> Row | None:
         # Hot: once per event.
@@ -36,7 +37,10 @@ def builder(build: Build) -> RowBuilder:
             return make_row(record, message, index)
         if shape is not Shape.SNMP_TRAP:
             return None
-        event = ocsf_record(without(record, redact), message.subject)
+        kept = without(record, redact)
+        event = ocsf_record(kept, message.subject)
+        if keep_raw:
+            event["raw_data"] = raw_data(record, record if kept == record else kept, message, redact)
         if not event["id"]:
             event["id"] = str(UUID(bytes=make_id(message.stream_seq, index)))
         return make_row(event, message, index)
@@ -53,7 +57,7 @@ def ocsf_row(build: Build) -> RowBuilder:
     tally, redact = build.tally, build.redact | COMMUNITY
     json_column, text_column = redacted_jsonb(redact), redacted_text(redact)
     fill, sieve = metadata_filler(build.ocsf_version, _PRODUCT, json_column), secrets_sieve(redact)
-    keep_raw, all_known = boolean(build.options.get("keep_raw"), False), _KNOWN.issuperset
+    keep_raw, all_known = _keeps_raw(build), _KNOWN.issuperset
 
     def row(record: Record, message: Message, _index: int) -> Row:
         # Hot: once per event. Most have only fields of the usual names, which one look says; others are renamed first.
@@ -63,7 +67,7 @@ def ocsf_row(build: Build) -> RowBuilder:
         if not (class_uid.__class__ is category_uid.__class__ is activity_id.__class__ is int) or (
             not (0 <= class_uid <= _INT4_MAX and 0 <= category_uid <= _INT4_MAX and 0 <= activity_id <= _INT4_MAX)
         ):
-            class_uid, category_uid, activity_id = _required(event, tally)
+            class_uid, category_uid, activity_id = _required(event, tally, text_column)
         if (type_uid := get("type_uid")).__class__ is not int or not 0 <= type_uid <= _INT4_MAX:
             type_uid = integer(type_uid, INT4, tally)
             if type_uid is None:
@@ -75,7 +79,7 @@ def ocsf_row(build: Build) -> RowBuilder:
             severity_id = _severity_id(severity_id, severity, tally)
         row_id, metadata, unmapped = _identity(get("id"), get("metadata"), get("unmapped"))
         if raw is None and keep_raw:
-            raw = raw_data(record, sieve(record, message), message)
+            raw = raw_data(record, sieve(record, message), message, redact)
         return (
             row_id,
             timestamp(get("time"), message, tally),
@@ -108,8 +112,17 @@ def ocsf_row(build: Build) -> RowBuilder:
     return row
 
 
-def _required(event: Record, tally: Tally) -> list[int]:
-    """Return class, category and activity, each an integer in some form; 0 is one."""
+def _keeps_raw(build: Build) -> bool | None:
+    return boolean(build.options.get("keep_raw"), False)
+
+
+def _required(event: Record, tally: Tally, shown: Callable[[Any], str | None]) -> list[int]:
+    """
+    Return class, category and activity, each an integer in some form; 0 is one.
+
+    Args:
+        shown: Makes text of a value, without secrets.
+    """
     missing = [name for name in ("id", *_REQUIRED) if event.get(name) is None]
     if missing:
         raise Poison("missing_field", f"{', '.join(missing)}: missing; an OCSF event needs id, {', '.join(_REQUIRED)}")
@@ -117,7 +130,7 @@ def _required(event: Record, tally: Tally) -> list[int]:
     for name in _REQUIRED:
         number = integer(event[name], INT4, tally)
         if number is None:
-            raise Poison("bad_value", f"{name} is {text(event[name])!r}; an integer is wanted")
+            raise Poison("bad_value", f"{name} is {shown(event[name])!r}; an integer is wanted")
         numbers.append(number)
     return numbers
 

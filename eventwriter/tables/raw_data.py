@@ -5,7 +5,7 @@ from collections.abc import Callable
 from eventwriter.formats.cloudevents import decoded
 from eventwriter.formats.plain_json import dumps
 from eventwriter.model import Message, Record
-from eventwriter.tables.scalars import secret_finder, without
+from eventwriter.tables.scalars import hides_key, secret_finder, without
 
 
 def secrets_sieve(redact: frozenset[str]) -> Callable[[Record, Message], Record]:
@@ -38,13 +38,16 @@ def _without_secrets(record: Record, redact: frozenset[str]) -> Record:
     return kept
 
 
-def raw_data(record: Record, kept: Record, message: Message) -> str:
+def raw_data(record: Record, kept: Record, message: Message, redact: frozenset[str]) -> str:
     """
     Return the payload's own text; where it holds secrets or several records, the JSON of this one.
 
     Args:
-        kept: What the sieve left of the record.
+        kept: What is left of the record without secrets; the record itself where it holds none.
+        redact: Keys, lower case, that are never stored.
     """
     if kept is record and message.payload.lstrip()[:1] == b"{":
-        return message.payload.decode("utf-8-sig")
+        whole = message.payload.decode("utf-8-sig")
+        if not hides_key(whole, redact):
+            return whole
     return dumps(kept).decode()

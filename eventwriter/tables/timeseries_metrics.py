@@ -16,7 +16,7 @@ from eventwriter.formats.fields import (
     text_of,
 )
 from eventwriter.model import Message, Record, Tally
-from eventwriter.tables.scalars import redacted_jsonb, timestamp, without
+from eventwriter.tables.scalars import redacted_jsonb, secret_finder, timestamp, without
 from eventwriter.tables.table import Build, Column, Row, RowBuilder, Table
 
 _GATEWAY = names("gateway_id", "poller_id", "pollerId")
@@ -58,10 +58,13 @@ def series_key(parts: list[tuple[str, str | None]], tags: Any) -> str:
 def builder(build: Build) -> RowBuilder:  # noqa: C901  # hot: a branch for each column, no call
     """Return the function that makes a row of a telemetry record."""
     tally, redact = build.tally, build.redact
-    json_column, nothing_rare = redacted_jsonb(redact), _RARE.isdisjoint
+    may_hold_secrets, nothing_rare = secret_finder(redact), _RARE.isdisjoint
+    json_column = redacted_jsonb(frozenset())  # secrets are left out of the record as a whole, before
 
     def row(record: Record, message: Message, _index: int) -> Row:
         # Hot: once per message. A field of the usual name and type is taken as it is; all else goes through `text_of`.
+        if may_hold_secrets(message.payload):
+            record = without(record, redact)
         get = record.get
         value = get("value")
         if value.__class__ is not float:
