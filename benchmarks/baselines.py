@@ -20,33 +20,31 @@ from benchmarks.bed import Bed
 from eventwriter.kinds import Kind
 from eventwriter.model import Message, Origin, Tally
 from eventwriter.postgres.adapt import elements
-from eventwriter.postgres.catalog import Binding, bind, read_columns
+from eventwriter.postgres.catalog import Binding
 from eventwriter.postgres.encode import SIGNATURE, TRAILER, encoder
-from eventwriter.tables.table import Build, RowBuilder, Table
+from eventwriter.tables.table import Build, RowBuilder
+from eventwriter.worker.tables import find_tables
 
-BATCH_MESSAGES = 5000
+BATCH_ROWS = 5000
 """The daemon's `max_batch_size`."""
 FETCH_MESSAGES = 500
 
 _JAN_2000 = dt.datetime(2000, 1, 1, tzinfo=dt.UTC)
 
 
-def bindings(bed: Bed, tables: Sequence[Table]) -> list[Binding]:
-    """Bind definitions to the benchmark's tables, as a worker does."""
+def bindings(bed: Bed, kind: Kind) -> list[Binding]:
+    """Bind to the benchmark's tables, as a worker does."""
 
     async def look() -> list[Binding]:
         async with await psycopg.AsyncConnection.connect(bed.dsn) as conn:
-            found = []
-            for table in tables:
-                target, real = await read_columns(conn, bed.name, table.name)
-                found.append(bind(table, real, target))
-            return found
+            return [found.bound() for found in await find_tables(conn, bed.entry(kind.name, 0), kind)]
 
     return asyncio.run(look())
 
 
-def _builder(bed: Bed, binding: Binding) -> RowBuilder:
-    return binding.table.builder(Build(Origin(bed.name, 1, 0), Tally(), binding.present))
+def _builder(bed: Bed, kind: Kind, binding: Binding) -> RowBuilder:
+    options = {**bed.entry(kind.name, 0).options, "kind": kind.name}
+    return binding.table.builder(Build(Origin(bed.name, 1, 0), Tally(), binding.present, options=options))
 
 
 def _messages(bed: Bed, payloads: Sequence[bytes]) -> Iterator[Message]:
@@ -55,16 +53,17 @@ def _messages(bed: Bed, payloads: Sequence[bytes]) -> Iterator[Message]:
         yield Message("", bed.subject(0), payload, None, n, n, 1, now_ns)
 
 
-def limit(bed: Bed, kind: Kind, tables: Sequence[Table], payloads: Sequence[bytes]) -> float:
+def limit(bed: Bed, kind: Kind, payloads: Sequence[bytes]) -> float:
     """Return the rows a second that one connection copies, all tables together."""
-    bed.empty([t.name for t in tables])
-    bound = bindings(bed, tables)
-    makers = [(_builder(bed, b), encoder(b)) for b in bound]
+    bed.empty(kind.name)
+    bound = bindings(bed, kind)
+    makers = [(_builder(bed, kind, b), encoder(b)) for b in bound]
     batches: list[list[bytearray]] = []
-    rows = 0
-    for n, message in enumerate(_messages(bed, payloads)):
-        if n % BATCH_MESSAGES == 0:
+    rows = begun = 0
+    for message in _messages(bed, payloads):
+        if not batches or rows - begun >= BATCH_ROWS:
             batches.append([bytearray() for _ in bound])
+            begun = rows
         for index, record in enumerate(kind.decode(message)):
             for (build, encode), buffer in zip(makers, batches[-1], strict=True):
                 if (row := build(record, message, index)) is not None:
@@ -81,15 +80,15 @@ def limit(bed: Bed, kind: Kind, tables: Sequence[Table], payloads: Sequence[byte
         return rows / (time.monotonic() - began_s)
 
 
-def naive(bed: Bed, kind: Kind, tables: Sequence[Table], payloads: Sequence[bytes]) -> float:
+def naive(bed: Bed, kind: Kind, payloads: Sequence[bytes]) -> float:
     """Return the messages a second of the obvious script; it builds the same rows, by the same code."""
-    bed.empty([t.name for t in tables])
+    bed.empty(kind.name)
     bed.publish(payloads, 1)
-    return asyncio.run(_naive(bed, kind, bindings(bed, tables), len(payloads)))
+    return asyncio.run(_naive(bed, kind, bindings(bed, kind), len(payloads)))
 
 
 async def _naive(bed: Bed, kind: Kind, bound: Sequence[Binding], count: int) -> float:
-    makers = [(_builder(bed, b), _insert_sql(b), _plainer(b), list[Any]()) for b in bound]
+    makers = [(_builder(bed, kind, b), _insert_sql(b), _plainer(b), list[Any]()) for b in bound]
     async with bed.client() as client, await psycopg.AsyncConnection.connect(bed.dsn) as conn:
         subscription = await client.jetstream().pull_subscribe(bed.subject(0), "naive", stream=bed.name)
         done, began_s = 0, time.monotonic()

@@ -24,8 +24,11 @@ import psutil
 import psycopg
 from nats.aio.client import Client
 
+from eventwriter.config.load import load
+from eventwriter.config.settings import StreamSettings
 from eventwriter.demo.servers import EmbeddedServers
 from eventwriter.demo.traffic import TRAFFIC
+from eventwriter.kinds import KINDS
 
 WAIT_S_MAX = 300.0
 
@@ -98,8 +101,25 @@ class Bed:
         finally:
             await client.close()
 
-    def empty(self, tables: Sequence[str]) -> None:
+    def tables(self, kind: str) -> list[str]:
+        """Return the names of the tables that a kind fills."""
+        named = TRAFFIC[kind].entry.get("table")
+        return [named] if named else [table.name for table in KINDS[kind].tables]
+
+    def entry(self, kind: str, worker: int) -> StreamSettings:
+        """Return the stream's entry of one worker."""
+        return load(None, {}, {"streams": [self._entry(kind, worker)]}).settings.streams[0]
+
+    def _entry(self, kind: str, worker: int) -> dict[str, Any]:
+        return {
+            "name": f"{kind.upper()}{worker}", "stream_name": self.name, "subject": self.subject(worker),
+            "kind": kind, "tables": self.tables(kind), "schema": self.name,
+            **{key: value for key, value in TRAFFIC[kind].entry.items() if key in ("map", "rest")},
+        }  # fmt: skip
+
+    def empty(self, kind: str) -> None:
         """Begin anew: an empty stream, empty tables, nothing left to be written back."""
+        tables = self.tables(kind)
         asyncio.run(self._new_stream())
         with self.connect() as conn:
             conn.execute(f"TRUNCATE {', '.join((*tables, 'eventwriter_dead_letters', 'eventwriter_ledger'))}")
@@ -131,22 +151,14 @@ class Bed:
                 stored = (await jetstream.stream_info(self.name)).state.messages
             return [(await jetstream.get_last_msg(self.name, subject)).seq or 0 for subject in subjects]
 
-    def config(self, kind: str, tables: Sequence[str], workers: int) -> Path:
+    def config(self, kind: str, workers: int) -> Path:
         """Write the daemon's configuration: an entry of its own for each worker."""
-        options = {k: v for k, v in TRAFFIC[kind].entry.items() if k in ("map", "rest")}
-        entries = [
-            {
-                "name": f"{kind.upper()}{w}", "stream_name": self.name, "subject": self.subject(w),
-                "kind": kind, "tables": list(tables), "schema": self.name, **options,
-            }
-            for w in range(workers)
-        ]  # fmt: skip
         settings = {
             "enabled": True,
             "consumer_name": "bench",
             "nats": {"servers": [self.nats_url]},
             "postgres": {"dsn": self.dsn},
-            "streams": entries,
+            "streams": [self._entry(kind, worker) for worker in range(workers)],
             "control": {"socket": str(self.folder / "control.sock")},
             "log": {"level": "warning"},
         }

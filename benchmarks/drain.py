@@ -25,16 +25,16 @@ class Drained:
     peak_bytes: int
 
 
-def drain(bed: Bed, kind: str, tables: Sequence[str], payloads: Sequence[bytes], workers: int) -> Drained:
+def drain(bed: Bed, kind: str, payloads: Sequence[bytes], workers: int) -> Drained:
     """
     Store `payloads`, start the daemon, wait for the last row.
 
     Raises:
         SystemExit: The books do not balance, or nothing moves.
     """
-    bed.empty(tables)
+    bed.empty(kind)
     last = bed.publish(payloads, workers)
-    config = bed.config(kind, tables, workers)
+    config = bed.config(kind, workers)
     with daemon(bed, config) as supervisor:
         children = workers_of(supervisor, workers)
         asyncio.run(_first_delivery(bed, f"bench-{kind}0"))
@@ -42,7 +42,7 @@ def drain(bed: Bed, kind: str, tables: Sequence[str], payloads: Sequence[bytes],
         ended_s = _wait(bed, last)
         after = cpu_used(bed, children)
         peak = max(peak_bytes(child) for child in children)
-    rows = _rows(bed, tables, len(payloads))
+    rows = _rows(bed, bed.tables(kind), len(payloads))
     took_s, count = ended_s - began_s, len(payloads)
     return Drained(count / took_s, rows / took_s, *_each(before, after, count), peak)
 

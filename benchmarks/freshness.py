@@ -31,10 +31,10 @@ class Fresh:
     p99_ms: float
 
 
-def freshness(bed: Bed, kind: str, tables: Sequence[str], payloads: Sequence[bytes], rate: float) -> Fresh:
+def freshness(bed: Bed, kind: str, payloads: Sequence[bytes], rate: float) -> Fresh:
     """Publish `payloads` at `rate` messages a second into a stream that the daemon keeps up with."""
-    bed.empty(tables)
-    config = bed.config(kind, tables, 1)
+    bed.empty(kind)
+    config = bed.config(kind, 1)
     sent: SynchronizedArray[float] = multiprocessing.Array("d", len(payloads))
     with daemon(bed, config) as supervisor:
         workers_of(supervisor, 1)

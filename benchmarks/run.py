@@ -100,8 +100,6 @@ def main(**given: Any) -> None:
 def _measure(bed: Bed, name: str, given: dict[str, Any]) -> dict[str, Any]:
     kind = KINDS[name]
     bed.prepare_kind(name)
-    tables = list(kind.tables)
-    names = [table.name for table in tables]
     records = given["records"] if TRAFFIC[name].records > 1 else 1
     rng = random.Random(1)
     payloads = [well_formed(name, rng, n, records=records) for n in range(given["messages"] // records)]
@@ -111,14 +109,14 @@ def _measure(bed: Bed, name: str, given: dict[str, Any]) -> dict[str, Any]:
     naives: list[float] = []
     for _ in range(given["repeat"]):
         if not given["only_drain"]:
-            limits.append(baselines.limit(bed, kind, tables, payloads))
-        drains.append(drain(bed, name, names, payloads, given["workers"]))
+            limits.append(baselines.limit(bed, kind, payloads))
+        drains.append(drain(bed, name, payloads, given["workers"]))
         if not given["only_drain"]:
-            naives.append(baselines.naive(bed, kind, tables, few))
+            naives.append(baselines.naive(bed, kind, few))
     fresh = None
     if given["seconds"] and not given["only_drain"]:
         rate = given["rate"] / records
-        fresh = freshness(bed, name, names, payloads[: int(rate * given["seconds"])], rate)
+        fresh = freshness(bed, name, payloads[: int(rate * given["seconds"])], rate)
     best = max(drains, key=lambda one: one.messages_per_s)
     return _result(name, given["workers"], best, (max(limits, default=None), max(naives, default=None)), fresh)
 
