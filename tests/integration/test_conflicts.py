@@ -175,12 +175,16 @@ async def test_hypertable(bench: MakeBench, rule: str) -> None:
     )
     if not one.read("SELECT 1 FROM pg_available_extensions WHERE name = 'timescaledb'"):
         pytest.skip("this server has no TimescaleDB")
-    one.read("CREATE EXTENSION timescaledb; SELECT create_hypertable('things', 'at')")
+    with psycopg.connect(one.dsn, autocommit=True) as conn:
+        conn.execute("CREATE EXTENSION timescaledb")
+        conn.execute("SELECT create_hypertable('things', 'at')")
 
     await one.settle({"id": 1, "at": "2026-01-01", "v": "old"})
     await one.settle(*({"id": 1, "at": f"2026-01-0{day}", "v": "new"} for day in (1, 2, 9, 2)))
 
-    assert [("old" if rule == "nothing" else "new",), ("new",), ("new",)] == one.read("SELECT v FROM things ORDER BY at")
+    assert [("old" if rule == "nothing" else "new",), ("new",), ("new",)] == one.read(
+        "SELECT v FROM things ORDER BY at"
+    )
 
 
 async def test_nulls_in_a_key_are_not_the_same(bench: MakeBench) -> None:
