@@ -219,10 +219,11 @@ def test_second_interrupt_ends_the_waiting(start: Start, temporary: Path) -> Non
     assert [] == list(temporary.iterdir())
 
 
-@pytest.mark.parametrize("after_s", [0.5, 0.8, 1.2, 1.6])
+@pytest.mark.parametrize("after_s", [0, 0.1, 0.4, 0.8])
 def test_interrupted_start_leaves_nothing(start: Start, temporary: Path, after_s: float) -> None:
-    """^C while the servers start ends them; nothing is left, and there is no traceback."""
+    """^C, even twice, while the servers start ends them; nothing is left, and there is no traceback."""
     demo = start("--kinds", "telemetry")
+    assert eventually(lambda: any(temporary.iterdir()))
     time.sleep(after_s)
 
     demo.interrupt()

@@ -67,7 +67,7 @@ def test_what_is_imported_is_required(config: configparser.ConfigParser) -> None
             elif isinstance(node, ast.Import):
                 imported |= {alias.name for alias in node.names}
     tops = {name.partition(".")[0] for name in imported} - sys.stdlib_module_names - {"eventwriter"}
-    # What a requirement brings along by its own extra counts as required: nkeys comes with nats-py[nkeys], pydantic_core is pydantic
+    # What a requirement brings along counts as required: nkeys with nats-py[nkeys], pydantic_core with pydantic.
     brought = {"nkeys", "pydantic_core"}
 
     unnamed = {
