@@ -80,7 +80,7 @@ def builder(build: Build) -> RowBuilder:
             resource, resource_json = one, as_json(one)
         count, least, most, attributes = get("count"), get("min"), get("max"), as_sorted(get("attributes"))
         scope_name, scope_version = as_text(get("scope_name")), as_text(get("scope_version"))
-        when, span_id = timestamp(get("timestamp"), message, tally), get("span_id") or ""
+        when, span_id = timestamp(get("timestamp"), message, tally), as_text(get("span_id")) or ""
         service, name = as_text(get("service_name")) or "", as_text(get("span_name")) or ""
         kind, series = as_text(get("metric_type")) or "", ""
         if series_of is not None:
@@ -88,7 +88,7 @@ def builder(build: Build) -> RowBuilder:
             series = series_of((when, name, service, span_id, kind), bare, one, scope_name, scope_version, index)
         return (
             when,
-            get("trace_id") or "",
+            as_text(get("trace_id")) or "",
             span_id,
             service,
             name,

@@ -53,11 +53,15 @@ def builder(build: Build) -> RowBuilder:
         if (one := get("resource_attributes")) is not resource:
             resource, resource_json = one, as_json(one)
         events, links = get("events"), get("links")
+        trace_id, span_id, parent_id = get("trace_id"), get("span_id"), get("parent_span_id")
+        if "{" in f"{trace_id}{span_id}{parent_id}":
+            # JSON, which is no identifier, may hold secrets.
+            trace_id, span_id, parent_id = as_text(trace_id), as_text(span_id), as_text(parent_id)
         return (
             when,
-            get("trace_id"),
-            get("span_id"),
-            get("parent_span_id") or None,
+            trace_id,
+            span_id,
+            parent_id or None,
             as_text(get("name")),
             kind,
             start,

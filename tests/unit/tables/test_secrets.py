@@ -139,3 +139,12 @@ def test_refusal_of_a_value_says_no_secret(column: str) -> None:
         build(record, delivery(b"", "x"), 0)
 
     assert "s3cret" not in caught.value.detail
+
+
+@pytest.mark.parametrize("kind", ["otel_traces", "otel_metrics"])
+@pytest.mark.parametrize("field", ["trace_id", "span_id", "parent_span_id", "service_name", "status_message", "unit"])
+def test_no_identifier_keeps_a_secret(kind: str, field: str) -> None:
+    """An object where an identifier belongs is stored as its JSON, without secrets."""
+    payload = b'{"name":"x","value":1,"%b":{"community":"s3cret"}}' % field.encode()
+
+    assert "s3cret" not in words(kind, KINDS[kind].tables[0], payload)
