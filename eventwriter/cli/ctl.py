@@ -14,6 +14,7 @@ from rich.live import Live
 from rich.text import Text
 
 from eventwriter import __version__, clock
+from eventwriter.cli.dlq import dlq
 from eventwriter.cli.main import EXIT_UNREACHABLE, config_path, obey
 from eventwriter.cli.render import render
 from eventwriter.control.client import Client, Unreachable
@@ -37,6 +38,9 @@ def cli(ctx: click.Context, path: str | None, config: str | None) -> None:
     Exit codes of status: 0 healthy, 1 degraded or starting, 2 failing, 3 no daemon answers.
     """
     ctx.obj = Client(path or socket_path(config, os.environ))
+
+
+cli.add_command(dlq)
 
 
 def socket_path(config: str | None, environ: Mapping[str, str]) -> str:

@@ -466,6 +466,21 @@ class ControlSettings(_Record):
     """Group that owns the socket. Default: the daemon's own."""
 
 
+class DeadLetterSettings(_Record):
+    """
+    How long dead letters are kept. One that is deleted is gone for good; by default none ever is.
+
+    Each worker looks after its table of them, one at a time, in small deletes.
+    """
+
+    keep_s: Seconds | None = Field(None, alias="keep")
+    """Age above which a letter is deleted, whether it was replayed or not, like "90d". No younger one ever is by this
+    key. Default: kept for ever."""
+    keep_max: int | None = Field(None, ge=1)
+    """Number of letters above which the oldest are deleted, however young they are. Too low: a publisher that goes
+    wrong overnight drives out all others. Default: no limit."""
+
+
 class LogSettings(_Record):
     """Logs go to standard error."""
 
@@ -499,6 +514,8 @@ class Settings(_Record):
     """How workers are watched."""
     control: ControlSettings = Field(default_factory=ControlSettings)
     """The control socket."""
+    dead_letters: DeadLetterSettings = DeadLetterSettings()
+    """How long dead letters are kept."""
     log: LogSettings = LogSettings()
     """What is logged, and how."""
 

@@ -13,8 +13,8 @@ from typing import Any
 import orjson
 
 from eventwriter import clock
-from eventwriter.jetstream.connect import shown
 from eventwriter.jetstream.consumer import ConsumerState
+from eventwriter.jetstream.refusals import shown
 from eventwriter.pipeline.line import Line
 from eventwriter.worker.wiring import Bound, Wiring
 
@@ -70,6 +70,8 @@ def report(wiring: Wiring, bound: Bound | None, consumer: ConsumerState | None, 
         "batches_total": counters.batches,
         "bytes_total": counters.payload_bytes,
         "retries_total": counters.retries,
+        "dead_letters_expired_total": counters.expired,
+        "suspects": counters.suspects,
         "timestamp_defaulted_total": tally.timestamp_defaulted,
         "clamped_total": tally.clamped,
         "fields_ignored_total": tally.fields_ignored,

@@ -27,6 +27,7 @@ from eventwriter.pipeline.copy import Regressed
 from eventwriter.postgres.copy_in import CopyIn, Rejected
 from eventwriter.worker import heartbeat
 from eventwriter.worker.fault_points import fault_points
+from eventwriter.worker.retention import retain
 from eventwriter.worker.tables import Rebind
 from eventwriter.worker.wiring import Bound, Wiring
 
@@ -66,7 +67,10 @@ class Worker:
         self.parent.setblocking(False)
         loop.add_reader(self.parent.fileno(), self._hear)
         self._life = asyncio.ensure_future(self._live())
-        side = [asyncio.ensure_future(task) for task in (self._beat(), self._keep(), self._fold())]
+        retention = retain(
+            self.copy_in, self.wiring.stream.schema_name, self.settings.dead_letters, self.wiring.counters
+        )
+        side = [asyncio.ensure_future(task) for task in (self._beat(), self._keep(), self._fold(), retention)]
         try:
             await self._life
         except asyncio.CancelledError:

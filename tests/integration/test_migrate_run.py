@@ -119,7 +119,8 @@ def test_dropped_table_is_made_again(conn: Connection) -> None:
     before = shape(conn)
     conn.execute("DROP TABLE logs")
 
-    assert [*LINES_AGAIN[:-1], "0011 logs: applied"] == run(conn)
+    expected = [line.replace("already there", "applied") if "0011 logs" in line else line for line in LINES_AGAIN]
+    assert expected == run(conn)
     assert before == shape(conn)
 
 
