@@ -11,17 +11,19 @@ import sys
 
 import click
 import orjson
+from pydantic import SecretStr
 
 from eventwriter import clock
 from eventwriter.cli.explanation import Wish, as_json, as_text, explain
 from eventwriter.config.load import load
-from eventwriter.config.settings import KINDS, Settings, StreamSettings
+from eventwriter.config.settings import DEFAULT_SUBJECTS, KINDS, PostgresSettings, Settings, StreamSettings
 from eventwriter.errors import Fatal
+from eventwriter.kinds import Kind
 from eventwriter.kinds import kind as kind_named
 from eventwriter.model import Message
 from eventwriter.pipeline.decode import matches
 from eventwriter.tables.table import Table
-from eventwriter.worker.wiring import tables_of
+from eventwriter.worker.tables import find_tables, tables_of
 
 EXIT_DEAD = 1
 
@@ -34,17 +36,19 @@ EXIT_DEAD = 1
 @click.option("--stream", metavar="STREAM", help="Fetch the message from this JetStream stream instead; with --seq.")
 @click.option("--seq", type=click.IntRange(1), metavar="N", help="Its stream sequence.")
 @click.option("--config", "config_path", metavar="FILE", help="As `eventwriter --config`.")
+@click.option("--dsn", metavar="DSN", help="Where the table is, for kind json; else as configured.")
 @click.option("--json", "json_wanted", is_flag=True, help="One JSON object.")
 def explain_command(
     file: str | None, kind_name: str | None, table_names: tuple[str, ...], subject: str | None,
-    stream: str | None, seq: int | None, config_path: str | None, json_wanted: bool,
+    stream: str | None, seq: int | None, config_path: str | None, dsn: str | None, json_wanted: bool,
 ) -> int:  # fmt: skip
     r"""
     Show what a payload becomes: its rows, column by column, or its dead letter.
 
     FILE holds one payload, as it was published; - reads standard input. No server is
-    asked. With --stream and --seq the message is fetched from JetStream, and the
-    entry of the configuration that it belongs to says the rest.
+    asked, but for kind json, whose columns are the real table's. With --stream and
+    --seq the message is fetched from JetStream, and the entry of the configuration
+    that it belongs to says the rest.
 
     \b
     eventwriter explain sample.json --kind telemetry
@@ -58,8 +62,9 @@ def explain_command(
     else:
         message = Message("", subject or "", payload_of(str(file)), None, 1, 1, 1, clock.now_ns())
     entry = entry_of(settings, stream, subject or message.subject, kind_name)
-    message = message._replace(subject=subject or message.subject or entry.every_subject[0])
-    found = explain(wish_of(settings, entry, table_names), message)
+    likely = entry.every_subject[0].replace("*", "explain").replace(">", "explain")
+    message = message._replace(subject=subject or message.subject or likely)
+    found = explain(wish_of(settings, entry, table_names, dsn), message)
     if json_wanted:
         click.echo(orjson.dumps(as_json(found, message), option=orjson.OPT_INDENT_2).decode())
     else:
@@ -101,23 +106,40 @@ def entry_of(settings: Settings, stream: str | None, subject: str, kind_name: st
         where = f"subject {subject!r}" if subject else "the payload"
         raise Fatal(f"no entry of streams takes {where}; give --kind, or a --subject of one of: {known}")
     kind_named(kind_name)
-    return StreamSettings(name="explain", stream_name=stream or "events", subjects=(subject or ">",), kind=kind_name)
+    subjects = (subject,) if subject else DEFAULT_SUBJECTS.get(kind_name.upper(), (">",))
+    return StreamSettings(name="explain", stream_name=stream or "events", subjects=subjects, kind=kind_name)
 
 
-def wish_of(settings: Settings, entry: StreamSettings, table_names: tuple[str, ...]) -> Wish:
+def wish_of(settings: Settings, entry: StreamSettings, table_names: tuple[str, ...], dsn: str | None) -> Wish:
     """
     Return how the daemon would read a message of `entry`.
 
+    Args:
+        dsn: Where to look real tables up, for a kind that takes its columns from them; None for the configured place.
+
     Raises:
-        Fatal: The kind cannot fill one of the tables, or takes its columns from a real one.
+        Fatal: The kind cannot fill one of the tables.
+        Retryable: PostgreSQL does not answer.
     """
     kind = kind_named(entry.kind)
-    if kind.any_table:
-        raise Fatal(f"kind {kind.name} takes its columns from the real table, and explain asks no database")
     wanted = entry.model_copy(update={"tables": table_names}) if table_names else entry
     tables: list[Table] = tables_of(wanted, kind)
+    if kind.any_table:
+        postgres = PostgresSettings(dsn=SecretStr(dsn)) if dsn else settings.postgres
+        tables = asyncio.run(_real(postgres, wanted, kind))
     redact = frozenset(key.lower() for key in settings.redact)
     return Wish(kind, tables, settings.ocsf_version, redact, entry.options)
+
+
+async def _real(postgres: PostgresSettings, entry: StreamSettings, kind: Kind) -> list[Table]:
+    from eventwriter.postgres.copy_in import CopyIn
+
+    copy_in = CopyIn(postgres)
+    try:
+        async with copy_in.borrowed() as conn:
+            return [found.table for found in await find_tables(conn, entry, kind)]
+    finally:
+        await copy_in.close()
 
 
 async def stored(settings: Settings, stream: str, seq: int) -> Message:

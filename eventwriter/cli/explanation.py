@@ -73,7 +73,8 @@ def explain(wish: Wish, message: Message) -> Explanation:
     found, tally = Explanation(), Tally()
     try:
         records = wish.kind.decode(message)
-        found.form = f"{encoding(message.payload, True)}, {len(records)} record{'' if len(records) == 1 else 's'}"
+        count = f"{len(records)} record{'' if len(records) == 1 else 's'}"
+        found.form = f"{encoding(message.payload, True)}, {shape(message.payload, records)}, {count}"
         found.keys = list(records[0]) if records else []
         found.rows = _rows(wish, message, records, tally)
     except Poison as poison:
@@ -94,6 +95,28 @@ def encoding(payload: bytes, decoded: bool = False) -> str:
     if decoded:
         return "protobuf"
     return f"{len(payload):,} bytes that are no JSON object or array" if payload else "empty"
+
+
+def shape(payload: bytes, records: Sequence[Record]) -> str:
+    """Say which of the known shapes a decoded payload has, by the fields that tell."""
+    try:
+        outermost = orjson.loads(payload)
+    except orjson.JSONDecodeError:
+        return "an OTLP export" if not any("src_addr" in record for record in records) else "a FlowMessage"
+    first = outermost[0] if isinstance(outermost, list) and outermost else outermost
+    keys = set(first) if isinstance(first, dict) else set()
+    return next((words for words, marks in _SHAPES if any(mark <= keys for mark in marks)), "a flat record")
+
+
+_OTLP_TAILS = ("Spans", "Metrics", "Logs", "_spans", "_metrics", "_logs")
+_SHAPES: Sequence[tuple[str, Sequence[frozenset[str]]]] = (
+    ("an OTLP export", [frozenset({f"resource{tail}"}) for tail in _OTLP_TAILS]),
+    ("an OCSF object", [frozenset({key}) for key in ("class_uid", "classUid")]),
+    ("a CloudEvent", [frozenset({"specversion"})]),
+    ("a GELF message", [frozenset({"version", "host", key}) for key in ("short_message", "shortMessage")]),
+    ("an SNMP trap", [frozenset({"varbinds"})]),
+)
+"""Words, and the sets of keys of which any one tells; the first that fits."""
 
 
 def _rows(wish: Wish, message: Message, records: Sequence[Record], tally: Tally) -> list[ExplainedRow]:

@@ -4,8 +4,10 @@ import asyncio
 import json
 import subprocess
 import sys
+from pathlib import Path
 
 import nats
+import psycopg
 import pytest
 
 
@@ -70,3 +72,17 @@ def test_nats_away_is_said() -> None:
 
     assert 3 == done.returncode
     assert "cannot reach NATS at nats://127.0.0.1:1" in done.stderr
+
+
+def test_any_table_is_asked_for_its_columns(database: str, nats_url: str, tmp_path: Path) -> None:
+    """For kind json the real table is looked up, and the row shown in its columns."""
+    with psycopg.connect(database, autocommit=True) as conn:
+        conn.execute("CREATE TABLE readings (sensor text, taken_at timestamptz, value real)")
+    sample = tmp_path / "sample.json"
+    sample.write_text('{"sensor": "a", "takenAt": 1704067200, "value": "1.5", "more": 1}')
+
+    done = explain(nats_url, str(sample), "--kind", "json", "--table", "readings", "--dsn", database, "--json")
+
+    assert 0 == done.returncode, done.stderr
+    (row,) = json.loads(done.stdout)["rows"]
+    assert {"sensor": "a", "taken_at": "2024-01-01T00:00:00+00:00", "value": 1.5} == row["columns"]

@@ -33,7 +33,7 @@ def test_kind_or_subject_says_what_it_is(sample: str, capsys: pytest.CaptureFixt
     assert 0 == explain(sample, "--subject", "telemetry.x")
     by_subject = capsys.readouterr().out.splitlines()
 
-    assert by_kind[0] == by_subject[0] == "payload: JSON object, 1 record; keys name, value"
+    assert by_kind[0] == by_subject[0] == "payload: JSON object, a flat record, 1 record; keys name, value"
 
 
 def test_dead_letter_exits_with_one(sample: str, capsys: pytest.CaptureFixture[str]) -> None:
@@ -49,6 +49,7 @@ def test_dead_letter_exits_with_one(sample: str, capsys: pytest.CaptureFixture[s
         (("--stream", "events"), "give either a FILE (or -), or both --stream and --seq"),
         (("/nowhere/x.json", "--kind", "telemetry"), "/nowhere/x.json: cannot be read: No such file or directory"),
         (("{sample}",), "no entry of streams takes the payload; give --kind, or a --subject of one of: TELEMETRY"),
+        (("{sample}", "--kind", "json"), 'kind json needs to be told where to; set "table" or "tables"'),
         (("{sample}", "--subject", "x.y"), "no entry of streams takes subject 'x.y'"),
         (("{sample}", "--kind", "nope"), "kind 'nope' is not in this version of eventwriter"),
         (("{sample}", "--kind", "telemetry", "--table", "logs"), "kind telemetry cannot fill table logs"),

@@ -1,11 +1,14 @@
 """What `eventwriter explain` finds out about a payload."""
 
+from pathlib import Path
+
 import pytest
 
 from eventwriter.cli.explanation import Wish, as_json, as_text, explain
 from eventwriter.kinds import KINDS
 from eventwriter.model import Message
 
+DATA = Path(__file__).parents[2] / "data"
 NOON_NS = 1_704_110_400_000_000_000
 
 
@@ -25,7 +28,7 @@ def test_row_is_shown_column_by_column() -> None:
 
     lines = as_text(found)
 
-    assert "payload: JSON object, 1 record; keys name, value, tags" == lines[0]
+    assert "payload: JSON object, a flat record, 1 record; keys name, value, tags" == lines[0]
     assert "row of timeseries_metrics (record 0):" in lines
     assert ["metric_name", "text", '"cpu"'] == next(line for line in lines if "metric_name" in line).split()
     assert ["tags", "jsonb", '{"a":1}'] == next(line for line in lines if line.lstrip().startswith("tags")).split()
@@ -91,3 +94,27 @@ def test_secret_is_not_shown() -> None:
     payload = b'{"value":1,"tags":{"community":"s3cret"}}'
 
     assert "s3cret" not in "\n".join(as_text(explain(wish("telemetry"), message(payload))))
+
+
+@pytest.mark.parametrize(
+    ("kind", "file", "expected"),
+    [
+        ("events", "events_ocsf/gateway_health.json", "JSON object, an OCSF object, 1 record"),
+        ("events", "events_cloudevents_gelf/cloudevent_gelf.json", "JSON object, a CloudEvent, 1 record"),
+        ("events", "logs_raw_inputs/syslog_gelf.json", "JSON object, a GELF message, 1 record"),
+        ("events", "logs_raw_inputs/snmp_trap.json", "JSON object, an SNMP trap, 1 record"),
+        ("otel_traces", "otel_traces/otlp_two_spans.bin", "protobuf, an OTLP export, 2 records"),
+        ("otel_traces", "otel_traces/json_span_snake.json", "JSON object, a flat record, 1 record"),
+        ("netflow", "flows_raw_protobuf/netflow_v9_tcp.bin", "protobuf, a FlowMessage, 1 record"),
+    ],
+)
+def test_shape_is_recognised(kind: str, file: str, expected: str) -> None:
+    """The encoding and the shape of a payload are said in words."""
+    assert expected == explain(wish(kind), message((DATA / file).read_bytes())).form
+
+
+def test_otlp_json_is_recognised() -> None:
+    """An OTLP export in JSON is not taken for a flat record."""
+    payload = b'{"resourceLogs":[{"scopeLogs":[{"logRecords":[{"body":{"stringValue":"x"}}]}]}]}'
+
+    assert "JSON object, an OTLP export, 1 record" == explain(wish("logs"), message(payload)).form
