@@ -1,3 +1,7 @@
 """Fixtures are plugins by subject."""
 
-pytest_plugins = ("fix_servers", "fix_daemon", "fix_nats", "fix_postgres", "fix_line", "fix_books")
+import pytest
+
+pytest.register_assert_rewrite("faults")  # helpers that claim, too
+
+pytest_plugins = ("fix_servers", "fix_daemon", "fix_nats", "fix_postgres", "fix_line", "fix_books", "fix_faults")

@@ -1,55 +1,284 @@
-"""A TCP proxy of our own, in front of PostgreSQL: it lets COMMIT through and swallows its answer."""
+"""
+A TCP proxy of our own, to stand between a program and a server and be the network that fails.
 
+One `Proxy` is one port that forwards to another. What it does to the bytes is its
+`way`, which may be changed at any moment and holds for connections that stand and
+for those that come; `heal()` goes back to forwarding. Everything runs in one
+thread with an event loop of its own; all public methods may be called from any thread.
+
+    proxy = Proxy(server_port)
+    proxy.latency(0.2)          each direction is late by 0.2 s
+    proxy.one_byte()            one byte in each write
+    proxy.black_hole()          connections stand, new ones are accepted; no byte passes, nobody is told
+    proxy.deaf("client")        as a black hole, towards the client only ("server": towards the server only)
+    proxy.half_open()           servers see the end of their connections, clients are told nothing
+    proxy.cut(rst=True)         connections that stand are cut, with RST or with FIN; new ones are served
+    proxy.cut_after(100)        the connection that brings its 100th byte to the client is cut there, once
+    proxy.cut_at(b"COMMIT\\0")   what holds this reaches the server, its answer nobody: cut, `times` times
+    proxy.refuse()              as `cut`, and new connections are refused
+    proxy.heal()
+"""
+
+import asyncio
 import contextlib
-import select
 import socket
+import struct
 import threading
-import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+_CHUNK_BYTES = 65536
+_ANSWER_S = 0.1
+"""How long a server has to act on what `cut_at` let through."""
 
 
-class CommitCutter:
+@dataclass(frozen=True, slots=True)
+class Way:
     """
-    Forwards connections to a port; the first `cuts` COMMITs reach the server, their answers nobody.
+    What is done to bytes.
 
     Attributes:
-        cut: How many answers were swallowed.
+        latency_s: By how much each direction is late.
+        chunk_bytes: At most so many in one write.
+        deaf: Towards whom nothing passes: `client`, `server`.
     """
 
-    def __init__(self, port: int, cuts: int) -> None:
-        self._target, self._cuts = port, cuts
-        self.cut = 0
-        self._closing = threading.Event()
-        self._listener = socket.create_server(("127.0.0.1", 0))
-        self._listener.settimeout(0.1)
+    latency_s: float = 0.0
+    chunk_bytes: int = _CHUNK_BYTES
+    deaf: frozenset[str] = frozenset()
+
+
+@dataclass(slots=True)
+class Link:
+    """One connection through the proxy: both sockets, and what moves bytes between them."""
+
+    client: socket.socket
+    server: socket.socket
+    tasks: list["asyncio.Task[None]"] = field(default_factory=list)
+    orphan: bool = False
+    """The server's side is gone, and the client is not to know."""
+
+
+class Proxy:
+    """
+    A port of 127.0.0.1 that forwards to another one.
+
+    Attributes:
+        port: Where it listens.
+        accepted: How many connections came.
+        cuts: How many connections `cut_after` and `cut_at` have cut.
+    """
+
+    def __init__(self, target: int) -> None:
+        self.target = target
+        self.accepted = self.cuts = 0
+        self.way = Way()
+        self._after: int | None = None
+        self._at: tuple[bytes, int] = (b"", 0)
+        self._links: list[Link] = []
+        self._loop = asyncio.new_event_loop()
+        self._changed = asyncio.Event()
+        self._listener: socket.socket | None = socket.create_server(("127.0.0.1", 0), backlog=128)
         self.port: int = self._listener.getsockname()[1]
-        self._threads = [threading.Thread(target=self._accept)]
-        self._threads[0].start()
+        self._thread = threading.Thread(target=self._loop.run_forever, daemon=True)
+        self._thread.start()
+        self._do(self._listen)
+
+    @property
+    def connections(self) -> int:
+        """How many connections stand."""
+        return len(self._links)
+
+    def heal(self) -> None:
+        """Forward again, at once; what was held in a black hole goes on its way."""
+        self._do(self._set, Way())
+
+    def latency(self, late_s: float) -> None:
+        """Be late by so much in each direction."""
+        self._do(self._set, Way(latency_s=late_s))
+
+    def one_byte(self) -> None:
+        """Pass bytes one by one."""
+        self._do(self._set, Way(chunk_bytes=1))
+
+    def black_hole(self) -> None:
+        """Keep connections and accept new ones, without a byte passing; nobody is told."""
+        self._do(self._set, Way(deaf=frozenset(("client", "server"))))
+
+    def deaf(self, whom: str) -> None:
+        """Let nothing pass towards `client` or `server`, the other direction as before."""
+        self._do(self._set, Way(deaf=frozenset((whom,))))
+
+    def half_open(self) -> None:
+        """End the servers' side of the connections that stand; their clients are not told."""
+        self._do(self._orphan)
+
+    def cut(self, rst: bool = True) -> None:
+        """Cut the connections that stand."""
+        self._do(self._cut_all, rst)
+
+    def cut_after(self, count: int) -> None:
+        """Cut, with RST, the connection that brings the next `count`th byte to a client, right after it."""
+        self._do(setattr, self, "_after", count)
+
+    def cut_at(self, marker: bytes, times: int = 1) -> None:
+        """Let what holds `marker` through to the server, and cut before its answer; so many times."""
+        self._do(setattr, self, "_at", (marker, times))
+
+    def refuse(self) -> None:
+        """Cut the connections that stand, and refuse new ones until `heal`."""
+        self._do(self._refuse)
 
     def close(self) -> None:
         """End every connection."""
-        self._closing.set()
-        for thread in self._threads:
-            thread.join()
-        self._listener.close()
+        self._do(self._refuse)
+        self._loop.call_soon_threadsafe(self._loop.stop)
+        self._thread.join()
+        self._loop.close()
 
-    def _accept(self) -> None:
-        while not self._closing.is_set():
-            with contextlib.suppress(TimeoutError):
-                client, _ = self._listener.accept()
-                thread = threading.Thread(target=self._forward, args=(client,))
-                self._threads.append(thread)
-                thread.start()
+    def _do(self, act: Callable[..., object], *values: object) -> None:
+        """Have `act` done by the proxy's thread, and wait for it."""
+        done = threading.Event()
 
-    def _forward(self, client: socket.socket) -> None:
-        with client, socket.create_connection(("127.0.0.1", self._target)) as server, contextlib.suppress(OSError):
-            while not self._closing.is_set():
-                ready, _, _ = select.select([client, server], [], [], 0.1)
-                for one in ready:
-                    data = one.recv(65536)
-                    if not data:
+        def doing() -> None:
+            try:
+                act(*values)
+            finally:
+                done.set()
+
+        self._loop.call_soon_threadsafe(doing)
+        done.wait()
+
+    def _set(self, way: Way) -> None:
+        self.way = way
+        self._after, self._at = None, (b"", 0)
+        self._changed.set()
+        self._changed = asyncio.Event()
+        self._listen()
+
+    def _listen(self) -> None:
+        if self._listener is None:
+            self._listener = socket.create_server(("127.0.0.1", self.port), backlog=128)
+        self._listener.setblocking(False)
+        self._loop.add_reader(self._listener.fileno(), self._accept, self._listener)
+
+    def _refuse(self) -> None:
+        if self._listener is not None:
+            self._loop.remove_reader(self._listener.fileno())
+            self._listener.close()
+            self._listener = None
+        self._cut_all(rst=True)
+
+    def _accept(self, listener: socket.socket) -> None:
+        with contextlib.suppress(BlockingIOError, ConnectionError):
+            client, _ = listener.accept()
+            self.accepted += 1
+            link = Link(client, socket.socket())
+            self._links.append(link)
+            for one in (link.client, link.server):
+                one.setblocking(False)
+                one.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+            link.tasks.append(self._loop.create_task(self._join(link)))
+
+    async def _join(self, link: Link) -> None:
+        try:
+            await self._loop.sock_connect(link.server, ("127.0.0.1", self.target))
+        except OSError:
+            self._end(link, rst=True)
+            return
+        for pump in (self._pump(link, link.client, "server"), self._pump(link, link.server, "client")):
+            link.tasks.append(self._loop.create_task(pump))
+
+    async def _pump(self, link: Link, source: socket.socket, whom: str) -> None:
+        """Read from `source` and have it written, in time, to `whom`."""
+        late: asyncio.Queue[tuple[float, bytes]] = asyncio.Queue()
+        link.tasks.append(self._loop.create_task(self._write(link, late, whom)))
+        data = b"x"
+        while data:
+            await self._open(whom)
+            try:
+                data = await self._loop.sock_recv(source, _CHUNK_BYTES)
+            except OSError:
+                data = b""
+            if not data and link.orphan:
+                self._end(link, rst=False)
+            late.put_nowait((self._loop.time() + self.way.latency_s, data))
+
+    async def _write(self, link: Link, late: "asyncio.Queue[tuple[float, bytes]]", whom: str) -> None:
+        sink = link.server if whom == "server" else link.client
+        while True:
+            due_s, data = await late.get()
+            await asyncio.sleep(max(0.0, due_s - self._loop.time()))
+            await self._open(whom)
+            if not data:
+                self._end(link, rst=False)
+                return
+            try:
+                while data:
+                    size = min(self.way.chunk_bytes, self._left(whom))
+                    await self._loop.sock_sendall(sink, data[:size])
+                    if await self._is_last(link, data[:size], whom):
                         return
-                    (server if one is client else client).sendall(data)
-                    if one is client and b"COMMIT\0" in data and self.cut < self._cuts:
-                        self.cut += 1
-                        time.sleep(0.1)  # the server commits; its answer stays here
-                        return
+                    data = data[size:]
+            except OSError:
+                if not link.orphan:
+                    self._end(link, rst=True)
+                return
+
+    def _left(self, whom: str) -> int:
+        return self._after if whom == "client" and self._after is not None else _CHUNK_BYTES
+
+    async def _is_last(self, link: Link, sent: bytes, whom: str) -> bool:
+        """Cut where `cut_after` or `cut_at` wants it."""
+        if whom == "client" and self._after is not None:
+            self._after -= len(sent)
+            if self._after > 0:
+                return False
+            self._after = None
+        elif whom == "server" and self._at[1] and self._at[0] in sent:
+            self._at = (self._at[0], self._at[1] - 1)
+            # The answer is read by nobody: the pump of the other direction is the first to be ended.
+            self._loop.remove_reader(link.server.fileno())
+            await asyncio.sleep(_ANSWER_S)
+        else:
+            return False
+        self.cuts += 1
+        self._end(link, rst=True)
+        return True
+
+    async def _open(self, whom: str) -> None:
+        while whom in self.way.deaf:
+            await self._changed.wait()
+
+    def _orphan(self) -> None:
+        for link in (one for one in self._links if not one.orphan):
+            link.orphan = True
+            self._loop.remove_reader(link.server.fileno())
+            self._loop.remove_writer(link.server.fileno())
+            _close(link.server, rst=False)
+
+    def _cut_all(self, rst: bool) -> None:
+        for link in list(self._links):
+            self._end(link, rst)
+
+    def _end(self, link: Link, rst: bool) -> None:
+        if link in self._links:
+            self._links.remove(link)
+        current = asyncio.current_task(self._loop)
+        for task in link.tasks:
+            if task is not current:
+                task.cancel()
+        for one in (link.client, link.server):
+            if one.fileno() >= 0:
+                self._loop.remove_reader(one.fileno())
+                self._loop.remove_writer(one.fileno())
+            _close(one, rst)
+
+
+def _close(one: socket.socket, rst: bool) -> None:
+    with contextlib.suppress(OSError):
+        if rst:
+            one.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+        else:
+            one.shutdown(socket.SHUT_RDWR)
+        one.close()

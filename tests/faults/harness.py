@@ -1,0 +1,255 @@
+"""
+The fault matrix's harness: one fault on one bed, from load to audit.
+
+How a fault is written
+----------------------
+A `Fault` is a line of a literal table (`nats_side.FAULTS`, `postgres_side.FAULTS`,
+`process_side.FAULTS`; `table.FAULTS` joins them) with a function `act(bed)`, a
+generator with one `yield`::
+
+    def server_killed(bed: Bed) -> Act:
+        bed.servers.nats.kill()          # the harm, at a random moment under load
+        bed.wait(0.5)
+        bed.servers.nats.start()         # its end: the fault is over at the yield
+        yield
+        assert bed.slot()["restarts"] == 0   # after the audit: what is special to this fault
+
+    FAULTS = (Fault("server killed", "nats", "kill -9, 0.5 s down, started again", server_killed), ...)
+
+`bed` (see `bed.Bed`) has the servers, the two proxies (`fix_proxy.Proxy`) that the
+daemon's connections go through, the daemon, the publisher with its book, `js` and
+`sql` to change the servers past the proxies, `until`/`until_slot` to wait for a
+status, and `log`. Random numbers come from `bed.rng` only, so that
+`EVENTWRITER_TEST_SEED` repeats a run.
+
+What the harness does with it
+-----------------------------
+begin the book → publish → wait for rows, then a random moment → `act` to its yield →
+publish a little more, then rest → quiescence → audit → the rest of `act`. The audit:
+rows + dead letters = book, each exactly once; the ledger one range that reaches the
+last message; nothing pending and no ack pending; status healthy within
+`recovery_s_max` of the fault's end; worker memory and open files as before, within
+`MEMORY_MARGIN_BYTES` and `FILES_MARGIN`; no traceback in the log.
+
+A bed is shared by faults of the same `Setup` while their audits pass; after one that
+failed it is thrown away.
+"""
+
+import os
+import random
+import time
+from collections import Counter
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+
+from faults.bed import PLAIN, Bed, Setup, memory_bytes, open_files
+from faults.book import is_garbage
+
+from eventwriter.postgres.ranges import Ranges, parse
+
+SEED = int(os.environ.get("EVENTWRITER_TEST_SEED", random.randrange(10**6)))
+Act = Iterator[None]
+
+MEMORY_MARGIN_BYTES = 24 * 2**20
+"""A worker may keep so much more than it had: malloc's high-water mark of the largest batches."""
+FILES_MARGIN = 1
+"""A connection that is being closed may still be there."""
+FOLD_S_MAX = 12.0
+"""Holes in the ledger are closed every 5 s, and when nothing is in flight."""
+MOMENT_S_MAX = 0.5
+AFTER_S = 0.3
+
+COUNTED = ("redelivered_total", "already_written_total", "nats_reconnects", "postgres_reconnects", "restarts")
+
+
+def nothing_needed() -> str | None:
+    """Say that the fault needs nothing but wheels."""
+    return None
+
+
+@dataclass(frozen=True, slots=True)
+class Fault:
+    """
+    One line of the table.
+
+    Attributes:
+        area: `nats`, `postgres` or `process`.
+        does: What is done, and how long it lasts; for people.
+        act: The harm, its end, `yield`, further claims.
+        setup: The bed it needs.
+        needs: Says what is missing here, as the reason to skip; None where nothing is.
+        recovery_s_max: From the fault's end until everything is written and healthy again.
+        new_workers: Workers are replaced by it: memory and files are compared with the old ones' all the same.
+        spoils: The bed cannot be used again.
+    """
+
+    name: str
+    area: str
+    does: str
+    act: Callable[[Bed], Act]
+    setup: Setup = PLAIN
+    needs: Callable[[], str | None] = nothing_needed
+    recovery_s_max: float = 10.0
+    spoils: bool = False
+
+
+@dataclass(slots=True)
+class Result:
+    """What came of one fault."""
+
+    fault: Fault
+    seed: int
+    published: int = 0
+    dead: int = 0
+    lasted_s: float = 0.0
+    recovered_s: float = 0.0
+    counted: dict[str, int] = field(default_factory=dict)
+    lost: list[int] = field(default_factory=list)
+    twice: list[int] = field(default_factory=list)
+    memory_bytes: int = 0
+    outcome: str = "failed"
+    """`passed`, `failed`, or `skipped: reason`."""
+
+    def line(self) -> str:
+        """Say it in one line."""
+        return (
+            f"{self.fault.area}: {self.fault.name}: {self.outcome}; {self.published} messages, {self.dead} dead"
+            f" letters, fault {self.lasted_s:.1f} s, well after {self.recovered_s:.1f} s, {self.counted}, lost {len(self.lost)},"
+            f" twice {len(self.twice)}, memory {self.memory_bytes / 2**20:+.1f} MiB (EVENTWRITER_TEST_SEED={self.seed})"
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Baseline:
+    """How things were before the fault."""
+
+    memory_bytes: int
+    files: int
+    workers: int
+    log_bytes: int
+    counted: dict[str, int]
+
+    @classmethod
+    def of(cls, bed: Bed) -> "Baseline":
+        """Look."""
+        pids = bed.worker_pids()
+        memory, files = sum(map(memory_bytes, pids)), sum(map(open_files, pids))
+        return cls(memory, files, len(pids), bed.log_bytes(), counted(bed))
+
+
+def counted(bed: Bed) -> dict[str, int]:
+    """Return the counters of all slots."""
+    status = bed.daemon.status()
+    slots = status["slots"] if status else []
+    return {name: sum(slot.get(name) or 0 for slot in slots) for name in COUNTED}
+
+
+def run(bed: Bed, fault: Fault, seed: int, result: Result) -> None:
+    """
+    Have the fault happen, and audit.
+
+    Raises:
+        AssertionError: What is not as it is to be; `result` has what is known.
+    """
+    bed.rng = random.Random(f"{seed} {fault.area} {fault.name}")
+    bed.until_settled()
+    bed.sql("TRUNCATE timeseries_metrics, eventwriter_dead_letters")
+    publisher = bed.publisher
+    publisher.begin(f"{fault.name}-{seed}-{time.time_ns()}")
+    before = Baseline.of(bed)
+    publisher.start()
+    bed.until("rows come", lambda _: bed.sql("SELECT 1 FROM timeseries_metrics LIMIT 1"))
+    bed.wait(bed.rng.uniform(0, MOMENT_S_MAX))
+    began_s = time.monotonic()
+    acting = fault.act(bed)
+    next(acting)
+    ended_s = time.monotonic()
+    result.lasted_s = ended_s - began_s
+    bed.wait(AFTER_S)
+    publisher.rest()
+    result.published = len(publisher.stored)
+    try:
+        well(bed, fault.recovery_s_max - (time.monotonic() - ended_s))
+        result.recovered_s = time.monotonic() - ended_s
+    finally:
+        books(bed, result)
+    result.counted = {name: count - before.counted[name] for name, count in counted(bed).items()}
+    one_range(bed)
+    as_before(bed, before, result)
+    no_traceback(bed, before)
+    for _ in acting:
+        raise AssertionError("an act has one yield")
+    result.outcome = "passed"
+
+
+def well(bed: Bed, limit_s: float) -> None:
+    """Wait until everything is accounted for, answered, and the daemon healthy."""
+    until = time.monotonic() + max(limit_s, 0.5)
+    bed.until_settled(limit_s)
+    bed.until("status is healthy", lambda status: status["status"] == "healthy", max(0.5, until - time.monotonic()))
+
+
+def books(bed: Bed, result: Result) -> None:
+    """Compare rows and dead letters with the book, number by number."""
+    publisher = bed.publisher
+    rows = Counter(n for (n,) in bed.sql("SELECT (metadata->>'n')::bigint FROM timeseries_metrics"))
+    payloads = bed.sql("SELECT payload, reason FROM eventwriter_dead_letters")
+    dead = Counter(int(bytes(payload).rpartition(b" ")[2]) for payload, _ in payloads if payload.startswith(b"garbage"))
+    other = [f"{reason}: {bytes(payload)[:60]!r}" for payload, reason in payloads if not payload.startswith(b"garbage")]
+    published = publisher.stored.keys()
+    found = rows + dead
+    result.dead = dead.total()
+    result.twice = sorted(n for n, count in found.items() if count > 1)
+    result.lost = sorted(published - found.keys() - publisher.excused)
+    lost, twice = ([publisher.stored.get(n) for n in wrong[:5]] for wrong in (result.lost, result.twice))
+    assert ([], []) == (lost, twice), (
+        f"{len(result.lost)} of {len(published)} lost, {len(result.twice)} twice; stream sequences of some"
+    )
+    assert [] == other, "messages became dead letters that are no garbage"
+    assert set() == found.keys() - published, "there are rows of what was never published"
+    assert all(is_garbage(n) for n in dead)
+    assert not any(is_garbage(n) for n in rows)
+
+
+def one_range(bed: Bed) -> None:
+    """Wait until each consumer's present ledger row is one range up to the last message; holes are closed in time."""
+    until = time.monotonic() + FOLD_S_MAX
+    while True:
+        ledgers = current_ledgers(bed)
+        if all(len(ranges) <= 1 for ranges in ledgers.values()):
+            break
+        assert time.monotonic() < until, f"the ledger is not one range: {ledgers}"
+        time.sleep(0.2)
+    last = max(bed.publisher.stored.values())
+    assert any(ranges and ranges[-1][1] > last for ranges in ledgers.values()), f"{ledgers} do not reach {last}"
+
+
+def current_ledgers(bed: Bed) -> dict[str, Ranges]:
+    """Return the newest ledger row of each consumer and filter."""
+    rows = bed.sql(
+        "SELECT DISTINCT ON (consumer) consumer, committed::text FROM eventwriter_ledger"
+        " ORDER BY consumer, updated_at DESC, incarnation DESC, epoch DESC"
+    )
+    return {consumer: parse(text) for consumer, text in rows}
+
+
+def as_before(bed: Bed, before: Baseline, result: Result) -> None:
+    """Wait a little until the workers' memory and open files are as they were."""
+    until = time.monotonic() + 3.0
+    while True:
+        now = Baseline.of(bed)
+        result.memory_bytes = now.memory_bytes - before.memory_bytes
+        grown = (now.workers - before.workers, now.files - before.files, result.memory_bytes)
+        if not grown[0] and grown[1] <= FILES_MARGIN and grown[2] <= MEMORY_MARGIN_BYTES:
+            return
+        assert time.monotonic() < until, f"more workers, files, bytes of memory than before: {grown}"
+        time.sleep(0.1)
+
+
+def no_traceback(bed: Bed, before: Baseline) -> None:
+    """Claim that nothing unforeseen was raised."""
+    with open(bed.folder / "daemon.log", "rb") as log:
+        log.seek(before.log_bytes)
+        said = log.read().decode(errors="replace")
+    at = said.find("Traceback")
+    assert at < 0, said[max(0, at - 500) : at + 3000]

@@ -1,0 +1,28 @@
+"""The long form: random faults in random order, for as long as is asked for."""
+
+import random
+import time
+
+import pytest
+from faults.harness import SEED
+from faults.table import FAULTS
+from fix_faults import Beds, long_s
+
+
+def test_random_faults_for_hours(beds: Beds, pytestconfig: pytest.Config) -> None:
+    """Whatever follows whatever, nothing is lost, nothing twice, nothing stalls."""
+    duration_s = long_s(pytestconfig)
+    if not duration_s:
+        pytest.skip("the long form runs with --long 2h, or EVENTWRITER_FAULTS_LONG=2h")
+    rng, until = random.Random(SEED), time.monotonic() + duration_s
+    possible = [fault for fault in FAULTS if fault.needs() is None]
+    failures = []
+    while time.monotonic() < until:
+        fault, seed = rng.choice(possible), rng.randrange(10**6)
+        try:
+            print(beds.run(fault, seed).line(), flush=True)
+        except AssertionError as error:
+            failures.append(f"{fault.area}: {fault.name} (EVENTWRITER_TEST_SEED={seed}): {error}")
+            print(f"FAILED {failures[-1]}", flush=True)
+
+    assert [] == failures
