@@ -23,6 +23,7 @@ COMMANDS: Mapping[str, tuple[str, str, str]] = {
     "run": ("eventwriter.cli.run", "run", "Run the daemon in the foreground."),
     "config": ("eventwriter.cli.config", "config", "Show, validate, describe the configuration."),
     "migrate": ("eventwriter.cli.migrate", "migrate", "Create or update the tables."),
+    "doctor": ("eventwriter.cli.doctor", "doctor", "Check everything that the daemon needs."),
     "explain": ("eventwriter.cli.explain", "explain_command", "Show what a payload becomes."),
     "demo": ("eventwriter.cli.demo", "demo", "Run everything on embedded servers with made-up traffic."),
 }

@@ -51,7 +51,8 @@ def chosen(settings: Settings, names: tuple[str, ...]) -> list[SlotName]:
     Raises:
         Fatal: A name means none.
     """
-    there = settings.slots()
+    # Workers that share a durable have one ledger between them.
+    there = [slot for slot in settings.slots() if not (settings.stream(slot.stream).is_shared and slot.partition)]
     found: list[SlotName] = []
     for name in names:
         meant = [slot for slot in there if name in (slot.stream, str(slot), settings.stream(slot.stream).stream_name)]

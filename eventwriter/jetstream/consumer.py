@@ -14,7 +14,7 @@ from eventwriter.jetstream.api import ApiError, JetStreamApi
 
 log = logging.getLogger(__name__)
 
-_FIXED = ("ack_policy", "deliver_subject", "replay_policy", "headers_only")
+FIXED = ("ack_policy", "deliver_subject", "replay_policy", "headers_only")
 """Settings that NATS cannot change on an existing consumer, or that would make it useless to us."""
 _CHANGEABLE = ("ack_wait", "max_deliver", "max_ack_pending", "filter_subjects")
 
@@ -91,7 +91,7 @@ def differences(wanted: dict[str, Any], found: dict[str, Any]) -> dict[str, tupl
     """Return what differs, as key → (found, wanted), filters in their one comparable form; pure."""
     wanted, found = _comparable(wanted), _comparable(found)
     return {
-        key: (found.get(key), wanted.get(key)) for key in (*_FIXED, *_CHANGEABLE) if found.get(key) != wanted.get(key)
+        key: (found.get(key), wanted.get(key)) for key in (*FIXED, *_CHANGEABLE) if found.get(key) != wanted.get(key)
     }
 
 
@@ -146,7 +146,7 @@ async def ensure(api: JetStreamApi, wish: ConsumerWish, start_seq: int | None) -
         log.info("consumer created", extra={"durable": wish.durable, "stream": wish.stream, "from_seq": start_seq or 1})
     else:
         different = differences(wanted, info["config"])
-        _refuse(wish, {k: v for k, v in different.items() if k in _FIXED})
+        _refuse(wish, {k: v for k, v in different.items() if k in FIXED})
         if different:
             log.warning("consumer updated", extra={"durable": wish.durable, "changed": str(different)})
             merged = {k: v for k, v in info["config"].items() if k not in ("filter_subject", "filter_subjects")}

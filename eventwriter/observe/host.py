@@ -58,3 +58,32 @@ class Process:
             raise ProcessLookupError(f"process {error.pid} is gone") from None
         except psutil.AccessDenied as error:
             raise PermissionError(f"process {error.pid} may not be looked into") from None
+
+
+@dataclass(frozen=True, slots=True)
+class Memory:
+    """The host's memory, or the control group's where that has less."""
+
+    total_bytes: int
+    available_bytes: int
+
+
+def memory() -> Memory:
+    """Return how much memory there is. Source: proc(5), /proc/meminfo; cgroups(7), memory.max."""
+    host = psutil.virtual_memory()
+    most, used = _of_group("memory.max"), _of_group("memory.current")
+    if most is None or used is None or most >= host.total:
+        return Memory(host.total, host.available)
+    return Memory(most, max(0, min(host.available, most - used)))
+
+
+def _of_group(name: str) -> int | None:
+    """Return a figure of this process's control group, None where there is no limit or no group."""
+    try:
+        with open("/proc/self/cgroup", encoding="ascii") as file:
+            group = next((line.strip().split(":", 2)[2] for line in file if line.startswith("0::")), None)
+        with open(f"/sys/fs/cgroup{group}/{name}", encoding="ascii") as file:
+            text = file.read().strip()
+    except OSError:
+        return None
+    return int(text) if text.isdigit() else None

@@ -47,7 +47,8 @@ class Verifier:
         self._settings, self._api, self._reader, self._wish = settings, api, reader, wish
         self._stream = settings.stream(slot.stream)
         self._durable = self._stream.durable_name(settings.consumer_name, slot.partition)
-        self._lookup = Lookup(api, self._stream.stream_name, self._stream.subjects)
+        self._filters = self._stream.filters(slot.partition)
+        self._lookup = Lookup(api, self._stream.stream_name, self._filters)
         self.report = Report(str(slot), self._stream.stream_name, self._durable)
 
     async def run(self) -> Report:
@@ -85,7 +86,7 @@ class Verifier:
         state = state_of(state.name, answer)
         ours = info is not None and info["config"].get("description") == DESCRIPTION
         consumer = ConsumerState.of(info) if info is not None else None
-        hashed = filter_hash(self._stream.subjects)
+        hashed = filter_hash(self._filters)
         return Facts(state, consumer, ours, found, hashed, self._wish.asked)
 
     async def _cutoffs(self, facts: Facts) -> dict[int, int]:
