@@ -81,6 +81,8 @@ class Worker:
                 task.cancel()
             await asyncio.gather(*side, return_exceptions=True)
             heartbeat.send(self.parent, heartbeat.report(self.wiring, self.bound, self.consumer, "stopped"))
+            if self.wiring.counters.suspects:
+                await self.wiring.case.leave(self.copy_in)
             await self.nats.close()
             await self.copy_in.close()
         return EXIT_OK

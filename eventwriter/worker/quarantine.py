@@ -2,10 +2,11 @@
 Putting quarantine together: whose notes, where, and what the worker before left behind.
 """
 
+import asyncio
 import logging
 import socket
 
-from eventwriter.errors import Fatal
+from eventwriter.errors import EventwriterError, Fatal
 from eventwriter.jetstream.consumer import ConsumerState
 from eventwriter.model import SlotName
 from eventwriter.pipeline.counters import Counters
@@ -17,6 +18,9 @@ from eventwriter.postgres.ledger import Ledger
 from eventwriter.postgres.suspects import SUSPECTS, Note, Notes
 
 log = logging.getLogger(__name__)
+
+_LEAVE_S = 1.0
+"""What a worker that ends gives the database; a quick stop must be quick."""
 
 
 class Case:
@@ -30,7 +34,7 @@ class Case:
     def __init__(self, slot: SlotName, schema: str | None) -> None:
         self._holder = f"{socket.gethostname()} {slot}"
         self._schema = schema
-        self._looked = False
+        self._looked = self._warned = False
         self._notes: Notes | None = None
         self._left: list[Note] = []
 
@@ -40,25 +44,36 @@ class Case:
         try:
             table, _ = await read_columns(conn, self._schema, SUSPECTS)
         except Fatal as error:
-            if not self._looked:
+            if not self._warned:
                 log.warning(
                     "no quarantine: a message that kills the worker will not be found; run eventwriter migrate",
                     extra={"reason": str(error)},
                 )
-            self._looked = True
+            self._warned = True
             return
         notes = Notes(table, ledger.key.origin, ledger.key.consumer, self._holder)
         # Only the process's first look can find another one's death.
         self._left = await notes.find(conn, died=not self._looked)
-        self._notes, self._looked = notes, True
+        self._notes = notes
         if self._left:
             known = suspicions(self._left)
             extra = {"messages": len(known), "smallest_group": min(one.company for one in known.values())}
             log.warning("workers died decoding: quarantine narrows down which message it is", extra=extra)
 
     def open(self, copy_in: CopyIn, ledger: Ledger, counters: Counters, consumer: ConsumerState) -> Quarantine | None:
-        """Return the quarantine of a new binding."""
+        """Return the quarantine of a new binding, whose look is committed."""
+        self._looked = True
         if self._notes is None:
             return None
         until_seq = consumer.delivered_stream_seq if consumer.ack_pending else 0
         return Quarantine(copy_in, self._notes, self._left, until_seq, ledger, counters)
+
+    async def leave(self, copy_in: CopyIn) -> None:
+        """Take an open note back at an orderly end: it would count as a death."""
+        if self._notes is None:
+            return
+        try:
+            async with asyncio.timeout(_LEAVE_S), copy_in.borrowed() as conn:
+                await self._notes.close(conn)
+        except (TimeoutError, EventwriterError) as error:
+            log.warning("a note of quarantine was not taken back", extra={"error": str(error)})

@@ -66,6 +66,13 @@ def crashes(link: socket.socket) -> int:
     raise RuntimeError("a scripted crash")
 
 
+def dies_of_suspects(link: socket.socket) -> int:
+    """Say that it decodes what may kill it, and die."""
+    beat(link, suspects=1)
+    os.kill(os.getpid(), signal.SIGKILL)
+    return 0
+
+
 def hangs(link: socket.socket) -> int:
     """Say that it runs, then block."""
     beat(link, rows_total=7)
@@ -113,7 +120,7 @@ def starts_slowly(link: socket.socket) -> int:
 SCRIPTS: dict[str, Callable[[socket.socket], int]] = {
     script.__name__: script
     for script in (
-        steady, loses, crashes, hangs, never_speaks, grows, stubborn, abandons, starts_slowly,
+        steady, loses, crashes, dies_of_suspects, hangs, never_speaks, grows, stubborn, abandons, starts_slowly,
     )
 }  # fmt: skip
 

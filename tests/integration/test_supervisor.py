@@ -14,6 +14,7 @@ from typing import Any
 import pytest
 
 from eventwriter.control.client import Client, Refused, Unreachable
+from eventwriter.supervisor.backoff import PARDONS_MAX
 
 DEADLINE_S = 8.0  # generous for a loaded machine; a fine run waits for none of it
 POLL_S = 0.02
@@ -175,6 +176,19 @@ def test_crash_loop_fails_alone_and_restart_mends_it(daemon: Daemon, script: str
     daemon.client.call("restart", slot="BAD/0")
     daemon.await_state("BAD/0", "running")
     assert "healthy" == until(lambda: (p := daemon.client.call("status"))["status"] == "healthy" and p)["status"]
+
+
+def test_deaths_of_suspects_are_pardoned_until_nothing_lives(daemon: Daemon) -> None:
+    """Quarantine's deaths do not make a slot fail; where not one message lives in between, they do in the end."""
+    daemon.start({"BAD/0": "dies_of_suspects"}, backoff_s_max=300.0)
+
+    failed = daemon.await_state("BAD/0", "failed")
+
+    exits = [line["event"] for line in daemon.log() if "how" in line]
+    pardoned = "worker died decoding what quarantine suspects; it goes on narrowing down"
+    assert PARDONS_MAX * [pardoned] == exits[:PARDONS_MAX]
+    assert [*3 * ["worker exited unasked"], "worker exits too often"] == exits[PARDONS_MAX:]
+    assert PARDONS_MAX + 3 == failed["restarts"]
 
 
 def test_failed_slot_is_tried_again_by_itself(daemon: Daemon) -> None:

@@ -2,7 +2,7 @@
 
 import pytest
 
-from eventwriter.supervisor.backoff import Limits, Rest, delay_s, rest_after
+from eventwriter.supervisor.backoff import PARDONS_MAX, Limits, Rest, delay_s, pardoned, rest_after
 from eventwriter.supervisor.slot import State
 
 LIMITS = Limits(
@@ -48,3 +48,17 @@ def test_rest_doubles_between_its_bounds(attempt: int, jitter: float, expected_s
 def test_crash_loop_limit_turns_rest_into_failure(exits: int, looping: bool, expected: Rest) -> None:
     """At the limit a slot fails and is tried again at the longest rest only."""
     assert expected == rest_after(exits, looping, LIMITS, lambda: 1.0)
+
+
+@pytest.mark.parametrize(
+    ("suspects", "pardons", "expected"),
+    [
+        pytest.param(0, 0, False, id="nothing was suspected"),
+        pytest.param(1, 0, True, id="quarantine is at it"),
+        pytest.param(256, PARDONS_MAX - 1, True, id="still"),
+        pytest.param(1, PARDONS_MAX, False, id="nothing was written for too long: it is not the messages"),
+    ],
+)
+def test_deaths_of_suspects_are_pardoned(suspects: int, pardons: int, expected: bool) -> None:
+    """An exit that quarantine expected does not count towards the crash loop, while messages are written in between."""
+    assert expected is pardoned(suspects, pardons)

@@ -110,3 +110,16 @@ def test_samples_span_the_window(slot: Slot) -> None:
 
     assert slot.worker is not None
     assert (114.0, 119.0) == (slot.worker.samples[0][0], slot.worker.samples[-1][0])
+
+
+@pytest.mark.parametrize(
+    ("counted", "expected"),
+    [("rows_total", 0), ("already_written_total", 0), ("ignored_total", 0), ("dead_letters_total", 7)],
+)
+def test_pardons_end_with_a_message_that_lives(slot: Slot, counted: str, expected: int) -> None:
+    """Pardons are counted anew when a message was decoded and its worker lived; a dead letter is no such sign."""
+    slot.pardons = 7
+
+    slot.hear(101.0, beat(**{counted: 1}))
+
+    assert expected == slot.pardons
