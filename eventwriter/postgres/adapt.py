@@ -9,6 +9,7 @@ nothing here.
 
 import datetime as dt
 import math
+import re
 import struct
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -30,6 +31,9 @@ JSONB_VERSION = b"\x01"
 
 JSON_TYPES = ("jsonb", "json")
 TEXT_TYPES = ("text", "character varying", "character", "citext")
+
+_MANY_DECIMALS = re.compile(r"[eE]-0*[0-9]{5}|\.[0-9]{10000}").search
+"""Of numbers; `numeric`, which `jsonb` keeps them in, has 16,383."""
 
 _EPOCH = dt.datetime(2000, 1, 1, tzinfo=dt.UTC)
 _PACK_FLOAT4 = struct.Struct("!f").pack
@@ -104,15 +108,16 @@ def json_of_text(value: str) -> bytes:
     """
     Return text as JSON: as it is where it holds a JSON object or array, else as a JSON string.
 
-    What holds an escaped U+0000, which `jsonb` cannot, stays a string and so is kept whole.
+    What holds an escaped U+0000, which `jsonb` cannot, stays a string and so is kept whole. Numbers with more
+    decimals than `jsonb` has (1e-20000) are rounded.
     """
     if value.lstrip()[:1] in ("{", "[") and "\\u0000" not in value:
         try:
-            orjson.loads(value)
+            parsed = orjson.loads(value)
         except orjson.JSONDecodeError:
             pass
         else:
-            return value.encode()
+            return orjson.dumps(parsed) if _MANY_DECIMALS(value) else value.encode()
     return orjson.dumps(value)
 
 
