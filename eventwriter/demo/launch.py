@@ -8,6 +8,7 @@ the child, because an inherited pipe would keep whoever reads it waiting for eve
 Source: prctl(2), PR_SET_PDEATHSIG.
 """
 
+import contextlib
 import ctypes
 import os
 import signal
@@ -15,7 +16,7 @@ import socket
 import subprocess
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -61,6 +62,38 @@ def die_with(parent: int, number: int) -> None:
         os._exit(1)
 
 
+@contextlib.contextmanager
+def interrupts_deferred() -> Iterator[None]:
+    """Let ^C and SIGTERM wait until this is done: for what must not be left half done, and is quick."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    waiting: list[int] = []
+    numbers = (signal.SIGINT, signal.SIGTERM)
+    before = {number: signal.signal(number, lambda number, _frame: waiting.append(number)) for number in numbers}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+        for arrived in waiting[:1]:
+            os.kill(os.getpid(), arrived)
+
+
+@contextlib.contextmanager
+def interrupts_ignored() -> Iterator[None]:
+    """Let ^C and SIGTERM pass unheard: for the end, which would come anyway."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    before = {number: signal.signal(number, signal.SIG_IGN) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
 @dataclass(slots=True)
 class Server:
     """
@@ -103,7 +136,8 @@ class Server:
         if threading.current_thread() is not threading.main_thread():
             raise Fatal(f"{self.name} is to be started from the main thread: it ends with the thread that starts it")
         said = self.words.stat().st_size if self.words.exists() else 0
-        self.process = self._spawn()
+        with interrupts_deferred():  # between its birth and our knowing of it
+            self.process = self._spawn()
         until = time.monotonic() + _START_S_MAX
         while not self.ready(self.process.pid):
             if self.process.poll() is not None or time.monotonic() > until:

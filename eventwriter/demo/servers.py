@@ -1,18 +1,16 @@
 """A NATS server and a PostgreSQL server in one folder."""
 
-import contextlib
 import json
 import os
 import shutil
 import signal
 import subprocess
-import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from types import TracebackType
 
 from eventwriter.demo import folders
-from eventwriter.demo.launch import Server, free_port, taken
+from eventwriter.demo.launch import Server, free_port, interrupts_deferred, interrupts_ignored, taken
 from eventwriter.demo.programs import closed_to_others, nats_binary, postgres_account, postgres_bin
 from eventwriter.errors import Fatal
 
@@ -80,9 +78,10 @@ class EmbeddedServers:
             Fatal: One does not start.
         """
         try:
-            self.nats = self._started(self._nats)
-            self._initdb()
-            self.postgres = self._started(self._postgres)
+            self._start(self._nats)
+            with interrupts_deferred():  # a PostgreSQL of initdb's that is interrupted leaves its shared memory
+                self._initdb()
+            self._start(self._postgres)
         except BaseException:
             self.stop()
             raise
@@ -94,7 +93,7 @@ class EmbeddedServers:
 
     def stop(self) -> None:
         """Stop both and remove a temporary folder; neither ^C nor SIGTERM interrupts that."""
-        with _interrupts_ignored():
+        with interrupts_ignored():
             self.nats.stop()
             self.postgres.stop()
             folders.end_servers(self.folder)
@@ -107,15 +106,17 @@ class EmbeddedServers:
             os.close(self._lock)
             self._lock = -1
 
-    def _started(self, make: Callable[[], Server]) -> Server:
+    def _start(self, make: Callable[[], Server]) -> None:
         """Start what `make` makes, at another port where somebody was quicker to take it."""
         for _ in range(_PORTS_TRIED_MAX):
             server = make()
+            if server.name == "nats":  # known before it is started: an interrupted start is stopped like any other
+                self.nats, port = server, self._nats_port
+            else:
+                self.postgres, port = server, self._postgres_port
             try:
-                server.start()
-                return server
+                return server.start()
             except Fatal:
-                port = self._nats_port if server.name == "nats" else self._postgres_port
                 if not taken(port):
                     raise
         raise Fatal(f"{_PORTS_TRIED_MAX} ports of 127.0.0.1 in a row were taken before {server.name} could listen")
@@ -196,6 +197,7 @@ class EmbeddedServers:
             stdin=subprocess.DEVNULL,
             capture_output=True,
             cwd="/",
+            start_new_session=True,  # ^C is ours to hear
             user=account.uid if account else None,
             group=account.gid if account else None,
             extra_groups=[] if account else None,
@@ -206,16 +208,3 @@ class EmbeddedServers:
             words = made.stderr.decode(errors="replace").strip() or f"exit code {made.returncode}"
             raise Fatal(f"initdb failed in {unfinished}: {' '.join(words.split())}")
         unfinished.rename(data)  # whoever is killed before this leaves nothing that looks like a database
-
-
-@contextlib.contextmanager
-def _interrupts_ignored() -> Iterator[None]:
-    if threading.current_thread() is not threading.main_thread():
-        yield
-        return
-    before = {number: signal.signal(number, signal.SIG_IGN) for number in (signal.SIGINT, signal.SIGTERM)}
-    try:
-        yield
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
