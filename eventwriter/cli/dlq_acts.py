@@ -2,6 +2,7 @@
 
 import base64
 import contextlib
+import dataclasses
 import os
 import sys
 from collections import Counter
@@ -20,6 +21,7 @@ from eventwriter.errors import Fatal, Poison
 from eventwriter.kinds import kind
 from eventwriter.postgres import letters
 from eventwriter.postgres.letters import Filters, Letter
+from eventwriter.worker.fault_points import deadly
 from eventwriter.worker.replay import DEAD, KILLER, REFUSED, WRITTEN, Replay, Result, message_of, owner
 from eventwriter.worker.tables import find_tables
 from eventwriter.worker.trial import trial
@@ -73,7 +75,8 @@ async def _today(desk: Desk, letter: Letter) -> tuple[list[str], Any]:
     except (Fatal, Poison) as error:
         return [str(error)], {"outcome": "unknown", "detail": str(error)}
     redact = frozenset(key.lower() for key in desk.settings.redact)
-    wish, message = Wish(of_kind, tables, desk.settings.ocsf_version, redact, entry.options), message_of(letter)
+    as_daemon = dataclasses.replace(of_kind, decode=deadly(os.environ, of_kind.decode))
+    wish, message = Wish(as_daemon, tables, desk.settings.ocsf_version, redact, entry.options), message_of(letter)
 
     def explained() -> bytes:
         found = explain(wish, message)
@@ -90,7 +93,7 @@ async def _today(desk: Desk, letter: Letter) -> tuple[list[str], Any]:
 
 async def replay(desk: Desk, dry: bool, quiet: bool) -> int:
     """Replay letters that are new."""
-    filters = _with(desk.filters, state=letters.NEW)
+    filters = dataclasses.replace(desk.filters, state=letters.NEW)
     work = Replay(desk.settings, desk.copy_in, desk.table, dry)
     counts: Counter[str] = Counter()
     rows = 0
@@ -179,11 +182,6 @@ async def _pages(desk: Desk, filters: Filters, bar: Progress, what: str) -> Asyn
         yield ids
         after, count = ids[-1], count - len(ids)
         bar.advance(task, len(ids))
-
-
-def _with(filters: Filters, state: str) -> Filters:
-    values = {name: getattr(filters, name) for name in Filters.__slots__}
-    return Filters(**{**values, "state": state})
 
 
 def progress() -> Progress:

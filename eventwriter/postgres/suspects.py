@@ -20,6 +20,17 @@ _KEY = "stream = %s AND incarnation = %s AND epoch = %s AND consumer = %s"
 _QUICK = "SET LOCAL synchronous_commit TO off"
 
 
+_PERMITTED_SQL = "SELECT bool_and(has_table_privilege(%s, right_)) FROM unnest(%s::text[]) right_"
+RIGHTS = ("SELECT", "INSERT", "UPDATE", "DELETE")
+"""What the daemon's role needs on the table."""
+
+
+async def permitted(conn: Connection, table: str) -> bool:
+    """Say whether this role may do all that notes need. Raises psycopg.Error."""
+    row = await (await conn.execute(_PERMITTED_SQL, (table, list(RIGHTS)))).fetchone()
+    return bool(row and row[0])
+
+
 @dataclass(frozen=True, slots=True)
 class Note:
     """One note that was left behind: a worker died while it decoded these messages, and only these."""

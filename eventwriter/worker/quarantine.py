@@ -15,7 +15,7 @@ from eventwriter.postgres.catalog import read_columns
 from eventwriter.postgres.connect import Connection
 from eventwriter.postgres.copy_in import CopyIn
 from eventwriter.postgres.ledger import Ledger
-from eventwriter.postgres.suspects import SUSPECTS, Note, Notes
+from eventwriter.postgres.suspects import RIGHTS, SUSPECTS, Note, Notes, permitted
 
 log = logging.getLogger(__name__)
 
@@ -43,6 +43,8 @@ class Case:
         self._notes = None
         try:
             table, _ = await read_columns(conn, self._schema, SUSPECTS)
+            if not await permitted(conn, table):
+                raise Fatal(f"table {table}: GRANT {', '.join(RIGHTS)} on it to the daemon's role")
         except Fatal as error:
             if not self._warned:
                 log.warning(

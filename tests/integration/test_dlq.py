@@ -258,6 +258,7 @@ def test_letter_that_still_kills_is_tried_apart(office: Office) -> None:
 
     assert (1, "1 written (1 row); 1 still kills") == (done.returncode, done.stdout.splitlines()[-1])
     assert "killed by SIGABRT" in done.stdout
+    assert "killed by SIGABRT" in office.dlq("show", str(killer)).stdout
     assert [(killer, "new", True), (mended, "replayed", False)] == office.states()
 
 
