@@ -66,7 +66,9 @@ MISTAKES = {
         "overlap, which give messages to two partitions",
     ),
     "shared and numbered": (
-        (entry("A", "a.{partition}.>", partitions=2, partition_mode="shared"),), {}, "shared and {partition} exclude each",
+        (entry("A", "a.{partition}.>", partitions=2, partition_mode="shared"),),
+        {},
+        "shared and {partition} exclude each",
     ),
     "a partition's durable is another entry's": (
         (entry("A", "a.{partition}", partitions=2, durable="d"), entry("B", "b", durable="d-1", tables=["events"])),
