@@ -44,14 +44,22 @@ def _plain(value: Any, name: str, field: FieldInfo) -> Any:
         return [re.sub(r"//[^/]*@", f"//{HIDDEN}@", server) for server in value]
     if name == "mode":
         return f"{value:04o}"
-    if is_duration(name, field):
+    if isinstance(value, dict):
+        return {key: _plain(one, "", field) for key, one in value.items()}
+    if value is not None and is_duration(name, field):
         return shown(value)
     return [_plain(one, "", field) for one in value] if isinstance(value, tuple) else value
 
 
 def is_duration(name: str, field: FieldInfo) -> bool:
     """Say whether a field holds seconds; its name then has the unit, and its key has not."""
-    return field.annotation is float and field.alias is not None and "_s" in name
+    return _bare(field.annotation) is float and field.alias is not None and "_s" in name
+
+
+def _bare(annotation: Any) -> Any:
+    """Return what remains of a type like `Annotated[float, …] | None`."""
+    inner = [one for one in get_args(annotation) if one is not type(None)]
+    return _bare(inner[0]) if get_origin(annotation) in (Union, UnionType, Annotated) else annotation
 
 
 @cache
@@ -110,7 +118,8 @@ def _sections(record: type[BaseModel], path: str) -> Iterator[str]:
     for name, field in record.model_fields.items():
         key, inner = field.alias or name, record_in(field.annotation)
         if inner:
-            within.append((inner, f"{path}.{key}".strip(".") + ("[]" if inner is StreamSettings else "")))
+            named = ".NAME" if get_origin(field.annotation) is dict else ""
+            within.append((inner, f"{path}.{key}".strip(".") + ("[]" if inner is StreamSettings else named)))
         text = docstrings()[record.__name__].get(name, "")
         lines.append(f"| `{key}` | {value_of(name, field)} | {default_of(name, field)} | {_cell(text)} |")
     yield "\n".join(lines)
@@ -138,7 +147,7 @@ def _words(name: str, annotation: Any) -> str:
     if origin is tuple:
         return "list of names or entries" if record_in(annotation) else "list of text"
     if origin is dict:
-        return "text → text"
+        return "name → section" if record_in(annotation) else "text → text"
     if isinstance(annotation, type) and issubclass(annotation, BaseModel):
         return "section"
     return {bool: "true, false", int: "number", float: "number", str: "text", SecretStr: "text (secret)"}.get(

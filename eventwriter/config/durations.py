@@ -1,10 +1,14 @@
 """Durations as people write them: "30s", "1m", "500ms", "1h30m"; pure."""
 
+import math
 import re
 
 _UNITS_S = {"ns": 1e-9, "us": 1e-6, "µs": 1e-6, "ms": 1e-3, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
 _PART = re.compile(r"(\d+(?:\.\d+)?)(ns|us|µs|ms|s|m|h|d)")
-_SHOWN = (("h", 3600.0), ("m", 60.0), ("s", 1.0), ("ms", 1e-3), ("us", 1e-6))
+_SHOWN = (("d", 86400.0), ("h", 3600.0), ("m", 60.0), ("s", 1.0), ("ms", 1e-3), ("us", 1e-6))
+
+FOREVER = "forever"
+"""What an endless duration is called."""
 
 PATTERN = r"^(\d+(\.\d+)?(ns|us|µs|ms|s|m|h|d)?)+$"
 """For the JSON schema: texts that can be read; the code is the judge."""
@@ -38,6 +42,8 @@ def seconds(value: object, number_unit_s: float) -> float:
 
 def shown(duration_s: float) -> str:
     """Write a duration as `seconds` reads it, in the largest unit that keeps it whole: `30s`, `250ms`, `1.5s`."""
+    if duration_s == math.inf:
+        return FOREVER
     for unit, unit_s in _SHOWN:
         count = round(duration_s / unit_s, 9)
         if count >= 1 and count == int(count):

@@ -7,7 +7,7 @@ Values of keys that hold secrets are never repeated.
 import difflib
 import json
 from collections.abc import Iterable, Mapping
-from typing import Any, get_args
+from typing import Any, get_args, get_origin
 
 from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
@@ -18,7 +18,7 @@ Path = tuple[str | int, ...]
 
 _SECRET_WORDS = ("password", "token", "dsn", "secret", "servers", "runtime_params")
 _SHOWN_MAX = 60
-_KNOWN_SHOWN_MAX = 12
+_KNOWN_SHOWN_MAX = 14
 """A list of more known keys than these is no help on a screen."""
 
 _WANTED: Mapping[str, str] = {
@@ -141,11 +141,15 @@ def near(word: str, known: Iterable[str]) -> str:
 def _section(model: type[BaseModel], loc: Path) -> type[BaseModel] | None:
     """Return the record that a path leads to."""
     found: type[BaseModel] | None = model
+    is_name = False
     for part in loc:
-        if isinstance(part, int) or found is None:
+        if isinstance(part, int) or found is None or is_name:
+            is_name = False
             continue
         field = next((f for name, f in found.model_fields.items() if part in (name, f.alias)), None)
         found = record_in(field.annotation) if field else None
+        # What follows the key of a mapping of sections is any name.
+        is_name = field is not None and get_origin(field.annotation) is dict
     return found
 
 

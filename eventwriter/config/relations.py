@@ -10,7 +10,18 @@ from collections.abc import Iterator, Sequence
 from itertools import combinations
 
 from eventwriter.config.durations import shown
-from eventwriter.config.settings import DEFAULT_TABLES, PARTITION, NatsSettings, PostgresSettings, Settings, StreamSettings
+from eventwriter.config.mistakes import near
+from eventwriter.config.relations_http import http_mistakes, http_warnings
+from eventwriter.config.settings import (
+    DEFAULT_TABLES,
+    KIND_OF_TABLE,
+    PARTITION,
+    NatsSettings,
+    PostgresSettings,
+    Settings,
+    StorageSettings,
+    StreamSettings,
+)
 from eventwriter.config.subjects import covers, overlap, overlaps
 
 HELD_BATCHES = 3
@@ -26,6 +37,8 @@ def mistakes(settings: Settings) -> list[str]:
         *_of_supervisor(settings),
         *_of_nats(settings.nats),
         *_of_postgres(settings.postgres),
+        *http_mistakes(settings.http),
+        *_of_storage(settings.storage),
     ]
 
 
@@ -37,6 +50,7 @@ def warnings(settings: Settings) -> list[str]:
         for one, other, both in _pairs(settings.streams)
         if not _same_table(one, other)
     ]
+    said += http_warnings(settings.http)
     drain_s, statement_s = settings.supervisor.drain_s_max, settings.postgres.statement_timeout_s
     if drain_s < statement_s:
         said.append(
@@ -168,3 +182,24 @@ def _of_postgres(postgres: PostgresSettings) -> Iterator[str]:
     hosts, ports = (len(text.split(",")) if text else 0 for text in (postgres.host, postgres.port))
     if ports > 1 and hosts and ports != hosts:
         yield f"postgres.port: {ports} ports for {hosts} hosts; give one, or one for each host"
+
+
+def _of_storage(storage: StorageSettings) -> Iterator[str]:
+    for name in storage.tables:
+        if name not in KIND_OF_TABLE:
+            yield f"storage.tables: {name} is none of eventwriter's tables{near(name, KIND_OF_TABLE)}"
+    sections = {"storage": storage, **{f"storage.tables.{name}": storage.of(name) for name in storage.tables}}
+    said: set[float] = set()
+    for name, wish in sections.items():
+        ahead_s = wish.ahead * wish.partition_s
+        if storage.maintain and storage.every_s > ahead_s / 2 and ahead_s not in said:
+            said.add(ahead_s)
+            yield (
+                f"storage.every {shown(storage.every_s)} is more than half of what {name} makes ahead"
+                f" ({wish.ahead} partitions of {shown(wish.partition_s)}); lower it, or raise ahead"
+            )
+        if wish.compress_after_s is not None and wish.compress_after_s >= wish.keep_s:
+            yield (
+                f"{name}: compress_after {shown(wish.compress_after_s)} must be below keep {shown(wish.keep_s)},"
+                " or chunks are dropped before they are compressed"
+            )

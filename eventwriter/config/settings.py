@@ -4,6 +4,7 @@ Every setting: its meaning, unit, default and the reason for it.
 Records only: frozen, checked when they are made. `load.py` fills them.
 """
 
+import math
 import os
 import re
 import tempfile
@@ -22,6 +23,7 @@ from pydantic import (
 
 from eventwriter.config import durations, libpq, subjects
 from eventwriter.config.durations import seconds
+from eventwriter.config.listen import Address, read_address
 from eventwriter.errors import Fatal
 from eventwriter.model import SlotName
 
@@ -37,6 +39,20 @@ Seconds = Annotated[float, BeforeValidator(lambda v: seconds(v, 1.0)), Field(gt=
 """A duration; a plain number counts seconds."""
 Millis = Annotated[float, BeforeValidator(lambda v: seconds(v, 1e-3)), Field(gt=0), _DURATION]
 """A duration, kept in seconds; a plain number counts milliseconds, as the predecessors wrote it."""
+
+
+def _keep(value: object) -> float:
+    """Read how long something is kept."""
+    return math.inf if value == durations.FOREVER else seconds(value, 1.0)
+
+
+Keep = Annotated[
+    float,
+    BeforeValidator(_keep),
+    Field(gt=0),
+    WithJsonSchema({"anyOf": [_DURATION.json_schema or {}, {"const": durations.FOREVER}], "default": durations.FOREVER}),
+]
+"""A duration, or the word `forever`."""
 
 
 def _pattern(subject: str) -> str:
@@ -481,6 +497,104 @@ class DeadLetterSettings(_Record):
     wrong overnight drives out all others. Default: no limit."""
 
 
+HOUR_S, DAY_S = 3600.0, 86400.0
+
+
+def _width(width_s: float) -> float:
+    """Check how much time one partition spans."""
+    if width_s < HOUR_S or width_s % HOUR_S:
+        raise ValueError('whole hours are wanted, like "1d", "6h" or "7d"')
+    return width_s
+
+
+Width = Annotated[float, BeforeValidator(lambda v: seconds(v, 1.0)), AfterValidator(_width), _DURATION]
+"""How much time one partition of a table spans."""
+
+
+class TableStorage(_Record):
+    """What is otherwise for one table; a key that is not given is as in `storage`."""
+
+    keep_s: Keep | None = Field(None, alias="keep")
+    """How long its rows are kept. Default: `storage.keep`."""
+    partition_s: Width | None = Field(None, alias="partition")
+    """How much time one of its partitions spans. Default: `storage.partition`."""
+    ahead: int | None = Field(None, ge=1, le=1000)
+    """How many of its partitions are made ahead. Default: `storage.ahead`."""
+    behind: int | None = Field(None, ge=0, le=1000)
+    """How many of its periods back late rows get a partition. Default: `storage.behind`."""
+    compress_after_s: Seconds | None = Field(None, alias="compress_after")
+    """Age at which its chunks are compressed. Default: `storage.compress_after`."""
+
+
+class StorageSettings(_Record):
+    """
+    How the tables that `eventwriter migrate` made are looked after: time partitions on plain PostgreSQL, policies on
+    TimescaleDB. `eventwriter migrate --maintain` does it once; see `docs/storage.md`.
+    """
+
+    maintain: bool = False
+    """The daemon does it at intervals. Default false: the running writer issues no DDL unless it is told to. Its role
+    must then own the tables."""
+    every_s: Seconds = Field(HOUR_S, alias="every", ge=1)
+    """Between two looks of the daemon. Seconds. Must be well below `ahead` times `partition`."""
+    keep_s: Keep = Field(math.inf, alias="keep")
+    """How long rows are kept, by their own time, like "30d", or "forever". A partition is dropped when the youngest row
+    that it may hold is older, so rows live up to one `partition` longer. What is dropped is gone."""
+    partition_s: Width = Field(DAY_S, alias="partition")
+    """How much time one partition spans; whole hours. Too short: thousands of tables. Too long: retention is coarse.
+    For TimescaleDB's chunks see `migrate --chunk-interval`."""
+    ahead: int = Field(7, ge=1, le=1000)
+    """How many partitions are made ahead of the current one: how long nobody need look. Rows beyond go to the default
+    partition."""
+    behind: int = Field(30, ge=0, le=1000)
+    """How many periods back late rows get a partition of their own, where there are any in the default partition. Older
+    ones stay in it."""
+    compress_after_s: Seconds | None = Field(None, alias="compress_after")
+    """TimescaleDB: age at which chunks are compressed. Default: never by eventwriter. Plain PostgreSQL has no such
+    thing."""
+    move_max: int = Field(100_000, ge=0)
+    """Rows that are moved from the default partition into a new one at most; writing of that table rests meanwhile,
+    about a second for the default. With more there, that partition is not made, and it is said."""
+    tables: dict[str, TableStorage] = Field(default_factory=dict)
+    """What is otherwise for single tables, by name, like `{"logs": {"keep": "90d"}}`."""
+
+    def of(self, table: str) -> "StorageSettings":
+        """Return what holds for one table."""
+        own = self.tables.get(table)
+        given = own.model_dump(exclude_none=True) if own is not None else {}
+        return self.model_copy(update=given)
+
+
+def _listen(text: str) -> str:
+    """Check an address to listen on, and write the host out."""
+    return str(read_address(text))
+
+
+class HttpSettings(_Record):
+    """
+    The web child: health, status, metrics and the dashboard, all read-only. Off unless `listen` is set.
+
+    It is a process of its own: workers and what they write do not notice when it ends.
+    """
+
+    listen: Annotated[str, AfterValidator(_listen)] | None = None
+    """Address and port, like "127.0.0.1:8088", or ":8088" for this machine only. Any other than this machine's own
+    needs `token_file`. Default: none, no web child runs."""
+    token_file: str | None = None
+    """File with the token that readers must show, as `Authorization: Bearer …` or on the login page; at least 16
+    characters. Read anew when it changes: who was logged in must log in again. Default: no token, this machine only."""
+    cert_file: str | None = None
+    """PEM file of the certificate to be read by HTTPS, with the chain to its authority. Read anew when it changes.
+    Default: plain HTTP."""
+    key_file: str | None = None
+    """PEM file of the key of `cert_file`. Default: the key is in `cert_file` itself."""
+
+    @property
+    def address(self) -> Address | None:
+        """Where to listen, None for nowhere."""
+        return read_address(self.listen) if self.listen else None
+
+
 class LogSettings(_Record):
     """Logs go to standard error."""
 
@@ -516,6 +630,10 @@ class Settings(_Record):
     """The control socket."""
     dead_letters: DeadLetterSettings = DeadLetterSettings()
     """How long dead letters are kept."""
+    storage: StorageSettings = StorageSettings()
+    """How the tables are looked after: partitions, retention, compression."""
+    http: HttpSettings = HttpSettings()
+    """The web child."""
     log: LogSettings = LogSettings()
     """What is logged, and how."""
 
