@@ -1,7 +1,6 @@
 """Rows of events, copied into real tables and read back."""
 
 import datetime as dt
-import json
 from collections.abc import Sequence
 from operator import itemgetter
 from typing import Any
@@ -10,8 +9,6 @@ from uuid import UUID
 import psycopg
 import pytest
 from golden_rows import DATA, delivery, readable, rows_of
-from hypothesis import given, settings
-from made_up_events import events
 
 from eventwriter.errors import Poison
 from eventwriter.postgres.catalog import bind, read_columns
@@ -93,32 +90,3 @@ async def test_golden_rows_are_read_back(database: str, table: Table, generation
 
     assert len(rows) >= 3
     assert sorted((readable(table, row) for row in rows), key=itemgetter("id")) == found
-
-
-async def test_any_row_is_accepted(database: str) -> None:
-    """Whatever an event holds, the rows that come of it are taken by the real tables."""
-    rows: dict[str, list[Row]] = {"ocsf_events": [], "events": []}
-
-    @settings(deadline=None, max_examples=300)
-    @given(event=events)
-    def collect(event: dict[str, Any]) -> None:
-        try:
-            made = rows_of("events", delivery(json.dumps(event).encode(), "events.x"), options={"keep_raw": True})
-        except Poison:
-            return
-        for table, row in made:
-            rows[table.name].append(row)
-
-    collect()
-    async with await psycopg.AsyncConnection.connect(database, autocommit=True) as conn:
-        for ddl in GENERATIONS["ours"]:
-            await conn.execute(ddl.encode())
-        # Keys are another test's matter; these events repeat.
-        await conn.execute("ALTER TABLE ocsf_events DROP CONSTRAINT ocsf_events_pkey")
-        await conn.execute("ALTER TABLE events DROP CONSTRAINT events_pkey")
-        for table in (OCSF_EVENTS, EVENTS):
-            await copied(conn, table, rows[table.name])
-            assert len(rows[table.name]) == len(await read_back(conn, table))
-
-    assert len(rows["ocsf_events"]) > 20
-    assert len(rows["events"]) > 20

@@ -9,8 +9,6 @@ from uuid import UUID
 import psycopg
 import pytest
 from golden_rows import DATA, ORIGIN, delivery, readable
-from hypothesis import given, settings
-from made_up_logs import records
 
 from eventwriter.errors import Poison
 from eventwriter.kinds import KINDS
@@ -113,30 +111,3 @@ async def test_golden_rows_are_read_back(database: str, table: Table, ddl: str) 
     expected = [readable(table, row) for row in rows]
     assert len(rows) > 30
     assert [{name: row[name] for name in row if name in binding.present} for row in expected] == found
-
-
-async def test_any_row_is_accepted(database: str) -> None:
-    """Whatever a log holds, the rows that come of it are taken by the real tables."""
-    async with await psycopg.AsyncConnection.connect(database, autocommit=True) as conn:
-        bindings = [
-            await bound(conn, table, OURS[table.name]) for table in (LOGS, OCSF_EVENTS_OF_LOGS)
-        ]  # fmt: skip
-        rows: list[list[Row]] = [[], []]
-
-        @settings(deadline=None, max_examples=300)
-        @given(record=records)
-        def collect(record: dict[str, Any]) -> None:
-            record.pop("id", None)
-            message = delivery(json.dumps(record).encode(), "logs.app")._replace(stream_seq=len(rows[0]) + 1)
-            try:
-                made = [rows_of(binding, message) for binding in bindings]
-            except Poison:
-                return
-            for some, more in zip(rows, made, strict=True):
-                some += more
-
-        collect()
-        for binding, some in zip(bindings, rows, strict=True):
-            await copied(conn, binding, some)
-            assert len(some) == len(await read_back(conn, binding))
-    assert len(rows[0]) > 100
