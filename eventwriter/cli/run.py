@@ -15,6 +15,7 @@ import random
 import signal
 import socket
 import threading
+from dataclasses import replace
 from functools import partial
 
 import click
@@ -28,6 +29,7 @@ from eventwriter.observe import logs
 from eventwriter.supervisor.fleet import Fleet, fleet_of
 from eventwriter.supervisor.main import Supervisor
 from eventwriter.supervisor.notify import Notifier
+from eventwriter.supervisor.web import web_fleet
 
 STDERR = 2
 WORKER = "eventwriter.worker.main"
@@ -51,7 +53,7 @@ def run(config_path: str | None) -> int:
             err=True,
         )
         return 0
-    fleet = fleet_of(settings, partial(child, settings))
+    fleet = whole_fleet(settings)
     if not fleet.fingerprints:
         raise Fatal(f"no stream is enabled in {source}: enable at least one entry of streams")
     claimed = claim(settings.control.socket, settings.control.mode, settings.control.group)
@@ -91,7 +93,13 @@ def reread(path: str | None) -> Fleet:
     settings, source = read(path)
     if not settings.enabled:
         raise Fatal(f"eventwriter is no longer enabled in {source}: stop the daemon instead")
-    return fleet_of(settings, partial(child, settings))
+    return whole_fleet(settings)
+
+
+def whole_fleet(settings: Settings) -> Fleet:
+    """Return the workers to run, and the web child beside them."""
+    web = web_fleet(settings, partial(web_child, settings))
+    return replace(fleet_of(settings, partial(child, settings)), web=web)
 
 
 def child(settings: Settings, slot: SlotName, link: socket.socket) -> int:
@@ -100,6 +108,14 @@ def child(settings: Settings, slot: SlotName, link: socket.socket) -> int:
 
     logs.configure(settings.log, str(slot))
     return worker.run(settings, slot, link)
+
+
+def web_child(settings: Settings, slot: SlotName, link: socket.socket) -> int:
+    """Live the web child's life, in a forked child; returns the exit code."""
+    from eventwriter.web import main as web  # its libraries are nobody else's: loaded in this process only
+
+    logs.configure(settings.log, str(slot))
+    return web.run(settings, link)
 
 
 def share_memory() -> None:

@@ -30,15 +30,20 @@ class Crew:
         selector: The loop's; workers' links and pidfds are registered with it.
         close_parents: Closes, in a child, the supervisor's descriptors other than the workers'.
         random: From 0 to below 1, for the jitter of restarts.
+        what: What its members are called in the log.
     """
 
     def __init__(
-        self, selector: selectors.BaseSelector, close_parents: Callable[[], None], random: Callable[[], float]
+        self,
+        selector: selectors.BaseSelector,
+        close_parents: Callable[[], None],
+        random: Callable[[], float],
+        what: str = "worker",
     ) -> None:
         self.slots: dict[SlotName, Slot] = {}
         self.unclean = False
         """Whether a worker, asked to exit, had to be killed or failed in doing so."""
-        self._selector, self._close_parents, self._random = selector, close_parents, random
+        self._selector, self._close_parents, self._random, self._what = selector, close_parents, random, what
 
     def adopt(self, now_s: float, fleet: Fleet) -> None:
         """Make a slot for everything wanted, in the configuration's order; slots that must go come last."""
@@ -60,13 +65,13 @@ class Crew:
         for slot in self.slots.values():
             self._hear_one(now_s, slot)
 
-    def reap(self, now_s: float, fleet: Fleet) -> None:
-        """Bury the workers that exited; strangers (as process 1 of a container has them) are let go."""
-        owners = {slot.worker.pid: slot for slot in self.slots.values() if slot.worker}
-        for pid, status in processes.reap():
-            if slot := owners.get(pid):
-                self._hear_one(now_s, slot)
-                self._bury(now_s, slot, status, fleet)
+    def bury(self, now_s: float, pid: int, status: int, fleet: Fleet) -> bool:
+        """Bury the worker that exited, if it is one of these; returns whether it is."""
+        slot = next((one for one in self.slots.values() if one.worker and one.worker.pid == pid), None)
+        if slot is not None:
+            self._hear_one(now_s, slot)
+            self._bury(now_s, slot, status, fleet)
+        return slot is not None
 
     def act(self, now_s: float, action: Action, fleet: Fleet) -> None:
         """Carry out one decision."""
@@ -84,11 +89,11 @@ class Crew:
                 self._command(slot, "stop", "quick stop")
                 alive(slot).stop_s = now_s
             case Dump(_, reason):
-                log.warning("worker is asked for its stacks", extra={"slot": str(slot.name), "reason": reason})
+                log.warning(f"{self._what} is asked for its stacks", extra={"slot": str(slot.name), "reason": reason})
                 processes.signal_worker(alive(slot), signal.SIGUSR1)
                 alive(slot).dump_s = now_s
             case Kill(_, reason):
-                log.error("worker is killed", extra={"slot": str(slot.name), "reason": reason})
+                log.error(f"{self._what} is killed", extra={"slot": str(slot.name), "reason": reason})
                 processes.signal_worker(alive(slot), signal.SIGKILL)
                 alive(slot).killed_s, alive(slot).kill_reason = now_s, reason
 
@@ -117,12 +122,12 @@ class Crew:
         slot.starts += 1
         self._selector.register(link, selectors.EVENT_READ)
         self._selector.register(pidfd, selectors.EVENT_READ)
-        log.info("worker started", extra={"slot": str(slot.name), "pid": pid})
+        log.info(f"{self._what} started", extra={"slot": str(slot.name), "pid": pid})
 
     def _command(self, slot: Slot, command: str, reason: str) -> None:
-        log.info(f"worker is told to {command}", extra={"slot": str(slot.name), "reason": reason})
+        log.info(f"{self._what} is told to {command}", extra={"slot": str(slot.name), "reason": reason})
         if not processes.send(alive(slot), {"type": command}):
-            log.warning("worker does not listen", extra={"slot": str(slot.name), "command": command})
+            log.warning(f"{self._what} does not listen", extra={"slot": str(slot.name), "command": command})
 
     def _hear_one(self, now_s: float, slot: Slot) -> None:
         if slot.worker is None or slot.worker.deaf:
@@ -135,7 +140,7 @@ class Crew:
             slot.worker.deaf = True
             self._selector.unregister(slot.worker.link)
         if slot.state is not state:
-            log.info("worker runs", extra={"slot": str(slot.name), "pid": slot.worker.pid})
+            log.info(f"{self._what} runs", extra={"slot": str(slot.name), "pid": slot.worker.pid})
 
     def _bury(self, now_s: float, slot: Slot, status: int, fleet: Fleet) -> None:
         """Let go of a worker that exited, and decide whether its slot rests."""
@@ -153,7 +158,7 @@ class Crew:
         slot.state, slot.last_exit = State.STOPPED, words
         self.unclean |= status != 0
         level = logging.INFO if status == 0 else logging.ERROR
-        log.log(level, "worker exited", extra={"slot": str(slot.name), "pid": worker.pid, "how": words})
+        log.log(level, f"{self._what} exited", extra={"slot": str(slot.name), "pid": worker.pid, "how": words})
 
     def _rest(self, now_s: float, slot: Slot, words: str, fleet: Fleet, suspects: int = 0) -> None:
         """Let a slot rest after an exit that nobody asked for."""
@@ -162,7 +167,7 @@ class Crew:
             slot.pardons += 1
             slot.state, slot.retry_at_s = State.BACKOFF, now_s + fleet.limits.backoff_s_min
             about = {"slot": str(slot.name), "how": words, "suspects": suspects}
-            log.error("worker died decoding what quarantine suspects; it goes on narrowing down", extra=about)
+            log.error(f"{self._what} died decoding what quarantine suspects; it goes on narrowing down", extra=about)
             return
         slot.exits_s.append(now_s)
         while slot.exits_s[0] < now_s - fleet.limits.crash_loop_window_s:
@@ -171,7 +176,7 @@ class Crew:
         slot.state, slot.retry_at_s = rest.state, now_s + rest.rest_s
         slot.looping = rest.state is State.FAILED
         about = {"slot": str(slot.name), "how": words, "again_in_s": round(rest.rest_s, 2)}
-        log.error("worker exits too often" if slot.looping else "worker exited unasked", extra=about)
+        log.error(f"{self._what} exits too often" if slot.looping else "worker exited unasked", extra=about)
 
 
 def alive(slot: Slot) -> Worker:

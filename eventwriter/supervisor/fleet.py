@@ -11,7 +11,7 @@ from eventwriter.model import SlotName
 from eventwriter.supervisor.backoff import Limits
 from eventwriter.supervisor.processes import Child
 
-OWN_SECTIONS = frozenset({"streams", "supervisor", "control", "log"})
+OWN_SECTIONS = frozenset({"streams", "supervisor", "control", "http", "log"})
 """Settings that no worker reads from the whole: streams are looked at one by one, the rest is the supervisor's."""
 
 
@@ -24,6 +24,8 @@ class Fleet:
     limits: Limits
     child: Child
     log_level: str = "info"
+    web: "Fleet | None" = None
+    """What runs beside the workers: one web child, or nothing."""
 
 
 def fleet_of(settings: Settings, child: Child) -> Fleet:

@@ -11,6 +11,7 @@ import os
 import selectors
 import signal
 from collections.abc import Callable, Mapping
+from itertools import chain
 from typing import Any
 
 from eventwriter import __version__, clock
@@ -21,6 +22,8 @@ from eventwriter.control.server import Server
 from eventwriter.errors import ConfigError, EventwriterError
 from eventwriter.model import SlotName
 from eventwriter.observe import logs
+from eventwriter.observe.process import own_usage
+from eventwriter.supervisor import processes
 from eventwriter.supervisor.crew import Crew
 from eventwriter.supervisor.fleet import Fleet
 from eventwriter.supervisor.notify import Notifier
@@ -29,6 +32,7 @@ from eventwriter.supervisor.slot import Slot
 from eventwriter.supervisor.snapshot import Daemon, sentence, snapshot
 from eventwriter.supervisor.verbs import obey
 from eventwriter.supervisor.wakeup import Wakeup
+from eventwriter.supervisor.web import Web
 
 SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGCHLD)
 EXIT_CLEAN, EXIT_UNCLEAN, EXIT_BROKEN = 0, 1, 70
@@ -64,6 +68,8 @@ class Supervisor:
         self._is_busy = True  # one action may call for another; only a turn without any is followed by sleep
         self._crew = Crew(self._selector, self._close_in_child, random)
         self._crew.adopt(self._now_s, fleet)
+        self._web = Web(self._selector, self._close_in_child, random)
+        self._web.adopt(self._now_s, fleet.web)
 
     def run(self) -> int:
         """Keep the fleet running until told to stop; returns the exit code."""
@@ -76,7 +82,7 @@ class Supervisor:
                 actions = plan(self._now_s, self._wanted, self.slots, self._fleet.limits)
                 for action in actions:
                     self._crew.act(self._now_s, action, self._fleet)
-                self._is_busy = bool(actions)
+                self._is_busy = self._turn_web() or bool(actions)
                 self.tell()
         except Exception:
             log.exception("the supervisor broke; its workers are killed, what they had open will be delivered again")
@@ -88,22 +94,26 @@ class Supervisor:
         return EXIT_UNCLEAN if unclean else EXIT_CLEAN
 
     def is_over(self) -> bool:
-        """Say whether the last worker is gone after a stop."""
-        return self._wanted.stopping and self._crew.is_empty()
+        """Say whether the last child is gone after a stop."""
+        return self._wanted.stopping and self._crew.is_empty() and self._web.crew.is_empty()
 
     def wait(self) -> None:
         """Sleep until a signal, a heartbeat, an exit, a client, or a deadline."""
         is_busy = self._is_busy or self._server.has_work()
-        self._selector.select(0.0 if is_busy else wait_s(clock.monotonic_s(), self.slots.values()))
+        places = chain(self.slots.values(), self._web.crew.slots.values())
+        self._selector.select(0.0 if is_busy else wait_s(clock.monotonic_s(), places))
         self._now_s = clock.monotonic_s()
 
     def reap(self) -> None:
-        """Bury the workers that exited."""
-        self._crew.reap(self._now_s, self._fleet)
+        """Bury the children that exited; strangers (as process 1 of a container has them) are let go."""
+        for pid, status in processes.reap():
+            if not self._crew.bury(self._now_s, pid, status, self._fleet):
+                self._web.bury(self._now_s, pid, status)
 
     def hear(self) -> None:
         """Take in heartbeats and signals."""
         self._crew.hear(self._now_s)
+        self._web.crew.hear(self._now_s)
         for number in self._wakeup.read():
             if number in (signal.SIGTERM, signal.SIGINT):
                 self.stop(signal.Signals(number).name)
@@ -136,7 +146,8 @@ class Supervisor:
 
     def picture(self) -> dict[str, Any]:
         """Return the snapshot."""
-        return snapshot(self._now_s, self._daemon, self.slots.values())
+        web = self._web.picture(self._now_s)
+        return {**snapshot(self._now_s, self._daemon, self.slots.values()), "web": web, "supervisor": own_usage()}
 
     def stop(self, reason: str) -> None:
         """Drain everything and exit; the second time, do not wait for open work."""
@@ -162,14 +173,21 @@ class Supervisor:
             self._notifier.reloading()
         if fleet.log_level != before.log_level:
             logs.set_level(fleet.log_level)
-            self._crew.tell_all({"type": "log_level", "level": fleet.log_level})
+            for crew in (self._crew, self._web.crew):
+                crew.tell_all({"type": "log_level", "level": fleet.log_level})
         self._fleet, self._wanted = fleet, Wanted(fleet.fingerprints)
         self._crew.adopt(self._now_s, fleet)
+        changed += ["web"] if self._web.adopt(self._now_s, fleet.web) else []
         if was_ready:
             self._notifier.ready()
         result = f"changed: {', '.join(changed)}" if changed else "nothing changed for any worker"
         log.info("configuration read again", extra={"result": result})
         return result
+
+    def _turn_web(self) -> bool:
+        """Look after the web child, which goes last."""
+        over = self._wanted.stopping and self._crew.is_empty()
+        return self._web.turn(self._now_s, over, over and self._wanted.quick)
 
     def _reload_by_signal(self) -> None:
         if self.stopping:
@@ -199,11 +217,13 @@ class Supervisor:
         self._wakeup.abandon()
         self._notifier.close()
         self._crew.abandon()
+        self._web.crew.abandon()
         os.close(self._claim.lock_fd)
 
     def _close(self) -> None:
         """Give everything back."""
         self._crew.close()
+        self._web.crew.close()
         self._server.close()
         self._claim.leave()
         self._selector.close()

@@ -133,8 +133,9 @@ def descend(name: SlotName, child: Child, link: socket.socket, parent: int, mask
 
 def process_name(name: SlotName) -> bytes:
     """Return what `ps` shows for a worker: `ew:NETFLOW/0`, the stream cut short where 15 bytes do not hold it."""
-    tail = f"/{name.partition}".encode()
-    return b"ew:" + name.stream.encode()[: NAME_BYTES_MAX - 3 - len(tail)] + tail
+    stream, slash, last = str(name).rpartition("/")  # the web child's name has no slash
+    tail = (slash + last).encode()
+    return b"ew:" + stream.encode()[: NAME_BYTES_MAX - 3 - len(tail)] + tail
 
 
 def reap() -> Iterator[tuple[int, int]]:
