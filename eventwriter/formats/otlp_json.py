@@ -71,7 +71,13 @@ def json_attributes(value: Any) -> dict[str, Any]:
     """
     if value.__class__ is dict:
         return value
-    return {text(pair.get("key")) or "": json_plain(pair.get("value")) for pair in json_list(value, "attributes")}
+    return {_key(pair.get("key")): json_plain(pair.get("value")) for pair in json_list(value, "attributes")}
+
+
+def _key(value: Any) -> str:
+    if value.__class__ is dict or value.__class__ is list:
+        raise Poison("malformed", "a key of attributes of the OTLP/JSON is no text")
+    return text(value) or ""
 
 
 def json_plain(value: Any) -> Any:

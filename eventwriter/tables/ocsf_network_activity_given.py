@@ -61,7 +61,7 @@ def builder(build: Build) -> RowBuilder:
         _check_addresses(record)
         row_id, metadata, kept = identity(record, message, index)
         class_uid, activity = number_or(get("class_uid"), _CLASS), number_or(get("activity_id"), _ACTIVITY)
-        severity = number_or(get("severity_id"), 1)
+        type_uid, severity = number(get("type_uid")), number_or(get("severity_id"), 1)
         connection = as_object(get("connection_info"))
         protocol = number(find(connection, _NUMBER))
         unmapped = _unmapped(record) | kept
@@ -70,7 +70,7 @@ def builder(build: Build) -> RowBuilder:
             timestamp(get("time"), message, tally),
             class_uid,
             number_or(get("category_uid"), class_uid // 1000),
-            number_or(get("type_uid", class_uid * 100 + activity), class_uid * 100 + activity),
+            number(class_uid * 100 + activity) if type_uid is None else type_uid,
             activity,
             text_column(get("activity_name")) or _ACTIVITIES.get(activity),
             severity,

@@ -91,6 +91,7 @@ def test_numbers_as_text_are_numbers() -> None:
         lambda: json_object([], "scope"),
         lambda: json_numbers({}, "bucketCounts"),
         lambda: json_attributes("text"),
+        lambda: json_attributes([{"key": {"community": "s3cret"}, "value": {"intValue": 1}}]),
         lambda: json_plain({"arrayValue": 7}),
         lambda: json_plain({"arrayValue": {"values": 7}}),
     ],

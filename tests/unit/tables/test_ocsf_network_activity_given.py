@@ -52,6 +52,12 @@ def test_given_numbers_are_kept() -> None:
     )
 
 
+@pytest.mark.parametrize("given", [None, "junk"])
+def test_type_that_is_computed_is_cut(given: str | None) -> None:
+    """The type that a class beyond its range makes is cut to the column's range, like any other number."""
+    assert 2**31 - 1 == row_of(class_uid=2**31 - 1, type_uid=given)["type_uid"]
+
+
 def test_given_id_is_used() -> None:
     """A UUID is the row's id; another id names one, and is kept in the metadata."""
     given = "0f0e0d0c-0b0a-4908-8706-050403020100"
