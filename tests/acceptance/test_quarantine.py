@@ -127,7 +127,7 @@ def test_notes_are_cleaned_up(daemon: Daemon) -> None:
 
 
 def test_innocents_survive_kills_and_reconnects(daemon: Daemon) -> None:
-    """Twenty kills of the worker among restarts of NATS make no dead letter of anybody, and lose and double nothing."""
+    """Twenty kills of the worker among restarts of both servers make nobody a dead letter; none is lost or doubled."""
     print(f"seed {SEED}: EVENTWRITER_TEST_SEED={SEED} repeats this")
     rng = random.Random(SEED)
     daemon.start()
@@ -139,5 +139,35 @@ def test_innocents_survive_kills_and_reconnects(daemon: Daemon) -> None:
         kills += daemon.kill_worker()
         if kills % 5 == 4:
             daemon.servers.nats.restart()
+        if kills % 5 == 2:
+            daemon.servers.postgres.restart()
 
     assert (daemon.published, daemon.published, 0) == daemon.balance()
+
+
+@pytest.mark.parametrize(
+    ("statement", "said"),
+    [
+        ("DROP TABLE eventwriter_suspects", "eventwriter_suspects does not exist"),
+        (
+            "CREATE ROLE lesser LOGIN; GRANT SELECT, INSERT, UPDATE ON ALL TABLES IN SCHEMA public TO lesser",
+            "GRANT SELECT, INSERT, UPDATE, DELETE on it to the daemon's role",
+        ),
+    ],
+    ids=["no table", "no rights"],
+)
+def test_without_its_table_all_but_quarantine_works(daemon: Daemon, statement: str, said: str) -> None:
+    """Where the notes cannot be written the daemon says so, and does all its other work."""
+    with psycopg.connect(daemon.servers.postgres_dsn(), autocommit=True) as conn:
+        conn.execute(statement)
+    if "lesser" in statement:
+        dsn = daemon.servers.postgres_dsn().replace("//postgres@", "//lesser@")
+        daemon.write_config(daemon.servers.nats_url, dsn)
+    daemon.start()
+    asyncio.run(publish(daemon, 1000, set()))
+    daemon.kill_worker()
+    asyncio.run(publish(daemon, 1000, set()))
+
+    assert (2000, 2000, 0) == daemon.balance()
+    assert "no quarantine" in daemon.log()
+    assert said in daemon.log()
