@@ -131,10 +131,16 @@ def _timestamp(real: str) -> Source:
 def _payload(as_bytes: bool, redact: frozenset[str]) -> Source:
     """The payload as it came, but without secrets; a record of an array gets the whole of it."""
     kept = redacted_text(redact)
+    seen: Message | None = None
+    found: str | bytes = ""
 
-    def read(_: Record, message: Message) -> Any:
-        whole = kept(message.payload.decode("utf-8", "replace").lstrip(_BEFORE_JSON))
-        return (whole or "").encode() if as_bytes else clean_text(whole or "")
+    def read(_: Record, message: Message) -> str | bytes:
+        nonlocal seen, found
+        if message is not seen:
+            # Once a message, not once a record: looking for secrets takes time.
+            whole = kept(message.payload.decode("utf-8", "replace").lstrip(_BEFORE_JSON)) or ""
+            seen, found = message, whole.encode() if as_bytes else clean_text(whole)
+        return found
 
     return read
 

@@ -258,3 +258,18 @@ def test_keys_in_any_number_are_remembered_within_bounds() -> None:
 
     assert {("x",)} == {things.row({"v": "x", f"k{n}": n}) for n in range(300)}
     assert 300 == things.tally.fields_ignored
+
+
+def test_payload_is_looked_through_once_a_message() -> None:
+    """The records of one message share what `$payload` is, and those of the next have their own."""
+    table = Filled(real("p"), map={"p": "$payload"})
+    one = Message("", "things.a", b'[{"community":"s3cret"},{}]', None, 7, 7, 1, STORED_NS)
+
+    [[first], [second]] = [[build({}, one, index) for build in table.builders] for index in (0, 1)]
+    [third] = [build({}, one._replace(payload=b"[{}]"), 0) for build in table.builders]
+
+    assert ("[{},{}]",) == first
+    assert first is not None
+    assert second is not None
+    assert first[0] is second[0]
+    assert ("[{}]",) == third
