@@ -49,9 +49,13 @@ class Copier:
     Args:
         refused: Counts what was refused, by table, SQLSTATE and words.
         examples: Gets the number of a payload for each of those.
+        every: Copies all rows, not only those of new shapes.
     """
 
-    def __init__(self, dsn: str, refused: Counter[str], examples: dict[str, int], counts: Counter[str]) -> None:
+    def __init__(
+        self, dsn: str, refused: Counter[str], examples: dict[str, int], counts: Counter[str], every: bool = False
+    ) -> None:
+        self._every = every
         self._conn = psycopg.connect(dsn)
         self._conn.execute("SET synchronous_commit TO off")
         self._conn.commit()
@@ -64,9 +68,10 @@ class Copier:
         """Take a row if its shape is new."""
         key = f"{lane}{binding.copy_sql}"
         seen = self._seen.setdefault(key, set())
-        if len(seen) >= SHAPES_MAX or (mark := hash(shape(row))) in seen:
-            return
-        seen.add(mark)
+        if not self._every:
+            if len(seen) >= SHAPES_MAX or (mark := hash(shape(row))) in seen:
+                return
+            seen.add(mark)
         self._sql[key] = lane, binding.copy_sql
         waiting = self._waiting.setdefault(key, [])
         waiting.append((encoded, n))

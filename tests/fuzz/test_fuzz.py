@@ -3,17 +3,13 @@
 import asyncio
 import dataclasses
 import time
-import uuid
 from collections import Counter
-from collections.abc import Iterator
 from typing import Any
 
-import psycopg
 import pytest
-from fix_servers import Addresses
 from fuzz.copying import Copier
 from fuzz.forms import mistake
-from fuzz.lanes import Lane, lanes, make_tables
+from fuzz.lanes import Lane, lanes
 from fuzz.mutations import Mutations, Thrown
 from fuzz.oracle import Report, Thrower
 from fuzz.run import bad_refusals, said, throw
@@ -28,21 +24,9 @@ PAYLOADS = 6000
 RUN = 20_260
 
 
-@pytest.fixture(scope="module")
-def tables(servers: Addresses) -> Iterator[str]:
-    """A database with all the tables."""
-    name = f"fuzz_{uuid.uuid4().hex[:12]}"
-    with psycopg.connect(servers.postgres_url, autocommit=True) as conn:
-        conn.execute(f"CREATE DATABASE {name}")
-    make_tables(servers.database_url(name))
-    yield servers.database_url(name)
-    with psycopg.connect(servers.postgres_url, autocommit=True) as conn:
-        conn.execute(f"DROP DATABASE {name} WITH (FORCE)")
-
-
-def test_fuzz_finds_nothing(tables: str) -> None:
+def test_fuzz_finds_nothing(all_tables: str) -> None:
     """Mutated payloads make rows that the real tables take, or poison; the same each time, soon, without secrets."""
-    report = throw(tables, RUN, range(PAYLOADS))
+    report = throw(all_tables, RUN, range(PAYLOADS))
 
     assert not report.findings, said(report, RUN)
     assert [] == bad_refusals(report)
@@ -150,11 +134,11 @@ _turns = iter(range(10**6))
         "secret",
     ],
 )
-def test_fault_is_found(tables: str, monkeypatch: pytest.MonkeyPatch, change: Any, expected: list[str]) -> None:
+def test_fault_is_found(all_tables: str, monkeypatch: pytest.MonkeyPatch, change: Any, expected: list[str]) -> None:
     """Whatever is broken in a kind is found, and nothing where nothing is."""
     payload = b'{"value":1,"metadata":{"community":"s3cret-value"}}'
 
-    assert expected == found_in(tables, monkeypatch, change, payload)
+    assert expected == found_in(all_tables, monkeypatch, change, payload)
 
 
 @pytest.mark.parametrize(
@@ -180,12 +164,12 @@ def test_null_where_none_may_be() -> None:
     assert "NULL" == mistake(Column("c", "text", not_null=True), None)
 
 
-def test_refusal_of_postgresql_is_told(tables: str) -> None:
+def test_refusal_of_postgresql_is_told(all_tables: str) -> None:
     """A row that PostgreSQL refuses is found among others that it takes."""
-    every, _ = asyncio.run(lanes(tables))
+    every, _ = asyncio.run(lanes(all_tables))
     binding = next(lane for lane in every if str(lane) == "events → ours.events").bindings[0]
     report = Report()
-    copier = Copier(tables, report.refused, report.examples, report.counts)
+    copier = Copier(all_tables, report.refused, report.examples, report.counts)
 
     for n, text in enumerate([b"a", b"b\xff", b"c"]):
         row = (None,) * n  # shapes differ
