@@ -39,8 +39,9 @@ def stored(config: Mapping[str, Any]) -> Stored:
 
 
 def _pattern(target: str) -> str:
-    """Return the pattern of what a transformation makes: each of its functions makes one token."""
-    return ".".join("*" if "{" in token else token for token in re.sub(r"\{\{[^}]*\}\}", "{", target).split("."))
+    """Return the pattern of what a transformation makes: each of its functions, and each `$1`, makes one token."""
+    tokens = re.sub(r"\{\{[^}]*\}\}", "$", target).split(".")
+    return ".".join("*" if "$" in token else token for token in tokens)
 
 
 def uncovered(filters: Sequence[str], subjects: Sequence[str]) -> tuple[list[str], list[str]]:

@@ -50,7 +50,7 @@ def checks(case: Case) -> list[Check]:
 
     connected = f"{_GROUP}: connection"
     return [
-        Check(_GROUP, "connection", connection, (f"{_GROUP}: names", f"{_GROUP}: TLS")),
+        Check(_GROUP, "connection", connection, (f"{_GROUP}: names",)),
         Check(_GROUP, "version", version, (connected,)),
         Check(_GROUP, "JetStream", account, (connected,)),
         Check(_GROUP, "clock", clocks, (connected, f"{_GROUP}: JetStream")),

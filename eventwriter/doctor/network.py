@@ -6,6 +6,7 @@ it failed, and nothing of a certificate that will end next week.
 """
 
 import asyncio
+import dataclasses
 import datetime as dt
 import socket
 import ssl
@@ -17,7 +18,7 @@ from eventwriter.config.settings import NatsSettings, PostgresSettings
 from eventwriter.doctor.case import Case
 from eventwriter.doctor.certificate import not_after
 from eventwriter.doctor.files import ending
-from eventwriter.doctor.findings import Check, Finding, Voice
+from eventwriter.doctor.findings import Check, Finding, Status, Voice
 from eventwriter.errors import Fatal
 from eventwriter.jetstream.login import tls_context
 from eventwriter.jetstream.refusals import sentence
@@ -32,10 +33,11 @@ _SSL_REQUEST = bytes.fromhex("0000000804d2162f")
 
 @dataclass(frozen=True, slots=True)
 class Place:
-    """A server's host and port."""
+    """A server's host and port, and the name that its certificate is to be for."""
 
     host: str
     port: int
+    name: str
 
     def __str__(self) -> str:
         return f"{self.host}:{self.port}"
@@ -52,7 +54,9 @@ def nats_checks(case: Case) -> list[Check]:
     async def tls(voice: Voice) -> Iterable[Finding]:
         if not wants_tls(settings):
             return [voice.skip("nats.tls is not set, and no server is tls://")]
-        return [await _in_thread(voice, place, lambda p: nats_handshake(voice, settings, p)) for place in places]
+        return softened(
+            [await _in_thread(voice, place, lambda p: nats_handshake(voice, settings, p)) for place in places]
+        )
 
     return [Check("NATS", "names", names), Check("NATS", "TLS", tls, ("NATS: names",))]
 
@@ -60,7 +64,7 @@ def nats_checks(case: Case) -> list[Check]:
 def postgres_checks(case: Case) -> list[Check]:
     """Return the checks of the way to PostgreSQL."""
     settings = case.settings.postgres
-    places = [Place(one.host, one.port) for one in endpoints(settings) if not one.is_socket]
+    places = [Place(one.host, one.port, one.name) for one in endpoints(settings) if not one.is_socket]
 
     async def names(voice: Voice) -> Iterable[Finding]:
         return await resolve(voice, places)
@@ -68,7 +72,9 @@ def postgres_checks(case: Case) -> list[Check]:
     async def tls(voice: Voice) -> Iterable[Finding]:
         if not places:
             return [voice.skip("PostgreSQL is reached by a Unix socket")]
-        return [await _in_thread(voice, place, lambda p: postgres_handshake(voice, settings, p)) for place in places]
+        return softened(
+            [await _in_thread(voice, place, lambda p: postgres_handshake(voice, settings, p)) for place in places]
+        )
 
     return [Check("PostgreSQL", "names", names), Check("PostgreSQL", "TLS", tls, ("PostgreSQL: names",))]
 
@@ -77,7 +83,9 @@ def nats_places(settings: NatsSettings) -> list[Place]:
     """Return the servers' hosts and ports, without logins."""
     ports = {"ws": 80, "wss": 443}
     parts = [urlsplit(server) for server in settings.servers]
-    return [Place(part.hostname or "localhost", part.port or ports.get(part.scheme, 4222)) for part in parts]
+    named = settings.tls.server_name if settings.tls else None
+    hosts = [(part.hostname or "localhost", part.port or ports.get(part.scheme, 4222)) for part in parts]
+    return [Place(host, port, named or host) for host, port in hosts]
 
 
 def wants_tls(settings: NatsSettings) -> bool:
@@ -116,6 +124,16 @@ async def _in_thread(voice: Voice, place: Place, look: Callable[[Place], Finding
         return voice.fail(f"{place}: {error.strerror or error}", "see whether the server listens there, and firewalls")
 
 
+def softened(findings: list[Finding]) -> list[Finding]:
+    """Return findings of several servers: where one will do, the others' failures are warnings."""
+    if all(finding.status is Status.FAIL for finding in findings):
+        return findings
+    return [
+        dataclasses.replace(finding, status=Status.WARN) if finding.status is Status.FAIL else finding
+        for finding in findings
+    ]
+
+
 def nats_handshake(voice: Voice, settings: NatsSettings, place: Place) -> Finding:
     """
     Make a TLS handshake with a NATS server, after its greeting unless it begins with TLS.
@@ -128,7 +146,6 @@ def nats_handshake(voice: Voice, settings: NatsSettings, place: Place) -> Findin
         context = tls_context(tls) if tls else ssl.create_default_context()
     except Fatal as error:
         return voice.fail(str(error), "mend the file")
-    name = (tls.server_name if tls else None) or place.host
     with socket.create_connection((place.host, place.port), _LIMIT_S) as raw:
         if not (tls and tls.handshake_first):
             greeting = raw.recv(_INFO_BYTES_MAX)
@@ -139,7 +156,7 @@ def nats_handshake(voice: Voice, settings: NatsSettings, place: Place) -> Findin
             if b'"tls_required":true' not in greeting and b'"tls_available":true' not in greeting:
                 return voice.fail(f"{place} offers no TLS", "set it up there, or take nats.tls and tls:// away")
         try:
-            with context.wrap_socket(raw, server_hostname=name) as secure:
+            with context.wrap_socket(raw, server_hostname=place.name) as secure:
                 return _shown(voice, place, secure, verified=True)
         except ssl.SSLError as error:
             said = str(sentence(error, (str(place),)))
@@ -157,11 +174,12 @@ def postgres_handshake(voice: Voice, settings: PostgresSettings, place: Place) -
     if wish.mode == "disable":
         return voice.skip("postgres.sslmode is disable")
     with socket.create_connection((place.host, place.port), _LIMIT_S) as raw:
+        near = _is_near(raw)
         raw.sendall(_SSL_REQUEST)
         if raw.recv(1) != b"S":
             if wish.required:
                 return voice.fail(f"{place} has no TLS, and sslmode is {wish.mode}", "set ssl = on in postgresql.conf")
-            if _is_near(raw):
+            if near:
                 return voice.ok(f"{place} has no TLS; it is on this host")
             return voice.warn(
                 f"{place} has no TLS: rows and logins go in the clear",
@@ -172,8 +190,8 @@ def postgres_handshake(voice: Voice, settings: PostgresSettings, place: Place) -
         if wish.certificate:
             context.load_cert_chain(wish.certificate, wish.key, password="")
         try:
-            with context.wrap_socket(raw, server_hostname=place.host) as secure:
-                return _shown(voice, place, secure, wish.verified or _is_near(raw))
+            with context.wrap_socket(raw, server_hostname=place.name) as secure:
+                return _shown(voice, place, secure, wish.verified or near)
         except ssl.SSLError as error:
             return voice.fail(
                 f"{place}: {error.reason or error}".replace("_", " ").lower()

@@ -57,7 +57,7 @@ def checks(case: Case) -> list[Check]:
 
     need = (f"{_GROUP}: connection",)
     return [
-        Check(_GROUP, "connection", connection, (f"{_GROUP}: names", f"{_GROUP}: TLS")),
+        Check(_GROUP, "connection", connection, (f"{_GROUP}: names",)),
         Check(_GROUP, "server", server, need),
         Check(_GROUP, "connections", connections, need),
         Check(_GROUP, "pooler", pooled, need),

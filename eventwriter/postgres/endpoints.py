@@ -23,10 +23,17 @@ _ENVIRONMENT = {
 
 @dataclass(frozen=True, slots=True)
 class Endpoint:
-    """One host and port; a host that begins with a slash is a folder with a Unix socket."""
+    """
+    One server.
+
+    Attributes:
+        host: Where to connect; one that begins with a slash is a folder with a Unix socket.
+        name: What its certificate is to be for.
+    """
 
     host: str
     port: int
+    name: str
 
     @property
     def is_socket(self) -> bool:
@@ -70,9 +77,12 @@ def endpoints(settings: PostgresSettings, environ: Mapping[str, str] = os.enviro
     """
     found = _parameters(settings, environ)
     hosts = (found.get("hostaddr") or found.get("host") or "").split(",")
+    names = (found.get("host") or found.get("hostaddr") or "").split(",")
     ports = (found.get("port") or "5432").split(",")
     ports = ports * len(hosts) if len(ports) == 1 else ports
-    return [Endpoint(host, int(port or 5432)) for host, port in zip(hosts, ports, strict=False)]
+    return [
+        Endpoint(host, int(port or 5432), name) for host, port, name in zip(hosts, ports, names, strict=False)
+    ]  # fmt: skip
 
 
 def tls_of(settings: PostgresSettings, environ: Mapping[str, str] = os.environ) -> Tls:

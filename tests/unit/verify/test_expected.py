@@ -52,6 +52,16 @@ def test_unique_key_is_enough() -> None:
     assert "time" == made.search.columns[made.search.lead or 0]
 
 
+def test_key_of_what_cannot_be_compared_is_not_relied_on() -> None:
+    """A unique key over a jsonb column does not find rows; all that compares does."""
+    key = dataclasses.replace(PRIMARY, columns=frozenset({"time", "metadata"}), expressions=("time", "metadata"))
+
+    made = target(found(OCSF_NETWORK_ACTIVITY, key), frozenset({"time"}))
+
+    assert made.search is not None
+    assert made.search.whole
+
+
 def test_table_without_key_compares_all_that_compares() -> None:
     """Of a table without a key every plain column is compared; jsonb is not."""
     made = target(found(TIMESERIES_METRICS), frozenset({"timestamp", "device_id"}))
