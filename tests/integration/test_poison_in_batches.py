@@ -1,0 +1,108 @@
+"""A batch with poison in it writes exactly the others, of every kind, into all of its tables."""
+
+import json
+import random
+from typing import Any
+
+import pytest
+from fix_line import Bench, MakeBench
+from fuzz.seeds import Seed, seeds
+
+from eventwriter.demo.traffic import READINGS_DDL, TRAFFIC
+from eventwriter.errors import Poison
+from eventwriter.kinds import KINDS
+from eventwriter.model import Message, Outcome
+from eventwriter.postgres.migration_files import shipped
+
+BATCH = 60
+GARBAGE = (b"", b"\0", b"{", b"null", b"[7]", b'{"a":', b"\xff\xfe", b'"text"', b"[" * 3000, b'[{"value":1},7]')
+CHECKED_DDL = READINGS_DDL.replace("firmware text", "firmware text CHECK (firmware <> 'bad')")
+
+
+def entry_of(kind: str) -> dict[str, Any]:
+    """Return a stream's entry that fills all tables of a kind at once."""
+    if kind == "json":
+        given = TRAFFIC["json"].entry
+        return {"kind": kind, "tables": ("demo_readings",), "map": given["map"], "rest": given["rest"]}
+    tables = tuple(table.name for table in (*KINDS[kind].tables, *KINDS[kind].also))
+    return {"kind": kind, "tables": tables}
+
+
+def ddl_of(kind: str) -> list[str]:
+    return [m.sql for m in shipped() if m.table in entry_of(kind)["tables"]] or [CHECKED_DDL]
+
+
+def batch(one: Bench, kind: str, rng: random.Random, share: float) -> list[Message]:
+    """Return messages of which about this share is garbage, or spoilt in one of several records."""
+    good = [seed for seed in seeds() if seed.kind == kind]
+    return [
+        one.message(rng.choice(GARBAGE) if rng.random() < share else payload(rng, rng.choice(good), share))
+        for _ in range(BATCH)
+    ]
+
+
+def payload(rng: random.Random, seed: Seed, share: float) -> bytes:
+    """Return a seed's payload; at times several of it in an array, the last one spoilt, or refused by a CHECK."""
+    if not seed.is_json or rng.random() > share:
+        return seed.payload
+    record = json.loads(seed.payload)
+    if seed.kind == "json" and isinstance(record, dict):
+        return json.dumps([{**record, "n": 1}, {**record, "firmware": "bad"}]).encode()
+    records = record if isinstance(record, list) else [record]
+    return json.dumps([*records, {"community": "zzz"}]).encode()
+
+
+def is_poison(one: Bench, message: Message) -> bool:
+    """Say, without the pipeline, whether a message cannot become rows of the bench's tables."""
+    assert one.rows is not None
+    try:
+        rows = 0
+        records = KINDS[one.stream.kind].decode(message)
+        for index, record in enumerate(records):
+            made = [target.build(record, message, index) for target in one.rows._targets]
+            rows += any(row is not None for row in made)
+            if any(row is not None and "bad" in row for row in made):
+                return True
+    except Poison:
+        return True
+    return rows < len(records)
+
+
+def stored(one: Bench, kind: str) -> dict[str, list[Any]]:
+    """Return all rows of all the kind's tables, in order."""
+    names = [t.name for t in (*KINDS[kind].tables, *KINDS[kind].also)] or ["demo_readings"]
+    return {
+        name: [row for (row,) in one.read(f"SELECT (to_jsonb(t) - 'created_at')::text FROM {name} t ORDER BY 1")]
+        for name in names
+    }
+
+
+@pytest.mark.parametrize("share", [0.0, 0.1, 0.5, 1.0])
+@pytest.mark.parametrize("kind", KINDS)
+async def test_batch_writes_exactly_what_is_no_poison(bench: MakeBench, kind: str, share: float) -> None:
+    """Each poison message is a dead letter, and the tables hold what they hold without it."""
+    rng = random.Random(f"{kind} {share}")
+    one: Bench = bench(*ddl_of(kind), **entry_of(kind))
+    await one.bind()
+    messages = batch(one, kind, rng, share)
+    poison = [message for message in messages if is_poison(one, message)]
+
+    settled = await one.settle(*messages)
+
+    dead = [m.stream_seq for m, o in zip(messages, settled.outcomes, strict=True) if o is Outcome.DEAD]
+    found = stored(one, kind)
+    assert [message.stream_seq for message in poison] == dead
+    assert dead == [seq for seq, _, _ in one.letters()]
+    await empty(one, found)
+    alone = Bench(one.dsn, **entry_of(kind), subjects=("others.>",))  # another page of the ledger
+    await alone.settle(*(message for message in messages if message not in poison))
+    await alone.copy_in.close()
+    assert found == stored(one, kind)
+    assert (share == 1.0) is not any(found.values())
+
+
+async def empty(one: Bench, tables: dict[str, list[Any]]) -> None:
+    """Empty the tables, but not the ledger."""
+    async with one.copy_in.borrowed() as conn:
+        for name in tables:
+            await conn.execute(f"TRUNCATE {name}".encode())
