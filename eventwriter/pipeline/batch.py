@@ -33,6 +33,8 @@ class Batch:
         payload_bytes: Bytes of all payloads.
         opened_s: Monotonic seconds of the first message.
         trigger: Why it was sealed; None while it is open.
+        decode_s: Seconds that decoding its messages took, with those of the list that filled it.
+        rows_s: Seconds that building and encoding its rows took.
     """
 
     tables: int
@@ -48,6 +50,8 @@ class Batch:
     payload_bytes: int = 0
     opened_s: float = 0.0
     trigger: Trigger | None = None
+    decode_s: float = 0.0
+    rows_s: float = 0.0
 
     def __post_init__(self) -> None:
         """Give each table its buffer."""

@@ -151,6 +151,7 @@ class Copy:
             return self._smaller(batch, positions, rejected)
         self._counters.commits_s.append(clock.monotonic_s() - started_s)
         self._counters.last_commit_at_ns = clock.now_ns()
+        self._counters.times.stages["commit"].observe(self._copy_in.commit_s)
         self._report(None)
         return duplicates
 

@@ -9,9 +9,54 @@ from collections import Counter, deque
 from dataclasses import dataclass, field
 
 from eventwriter.model import Trigger
+from eventwriter.observe.histogram import LATENCY_S, MESSAGES, STAGE_S, Histogram, Plain
+from eventwriter.pipeline.batch import Batch
 
 _COMMITS_REMEMBERED = 512
 """Commit times kept for the percentiles: minutes of a quiet stream, seconds of a busy one."""
+
+STAGES = ("decode", "rows", "copy", "commit", "ack")
+"""The stages whose seconds are counted for each batch; `copy` is the whole transaction, with its waiting for the server
+and with the commit, `commit` only that."""
+
+
+@dataclass(slots=True)
+class Times:
+    """
+    Where the time of batches goes: a few observations for each batch, none for a message.
+
+    What the two tasks of the line wait for is counted beside it: with its waiting,
+    the time of each task is fully accounted for.
+    """
+
+    stages: dict[str, Histogram] = field(default_factory=lambda: {stage: Histogram(STAGE_S) for stage in STAGES})
+    latency: Histogram = field(default_factory=lambda: Histogram(LATENCY_S))
+    """From JetStream's timestamp of a batch's oldest message to its commit, counted for each message of the batch."""
+    sizes: dict[Trigger, Histogram] = field(default_factory=lambda: {one: Histogram(MESSAGES) for one in Trigger})
+    pull_wait_s: float = 0.0
+    """How long there was nothing to decode."""
+    queue_wait_s: float = 0.0
+    """How long a sealed batch waited for the copy stage, and with it all pulling."""
+
+    def settled(self, batch: Batch, copy_s: float, ack_s: float) -> None:
+        """Count a batch that was settled."""
+        seconds = {"decode": batch.decode_s, "rows": batch.rows_s, "copy": copy_s, "ack": ack_s}
+        for stage, used_s in seconds.items():
+            self.stages[stage].observe(used_s)
+        if batch.trigger:
+            self.sizes[batch.trigger].observe(len(batch))
+
+    def committed(self, batch: Batch, at_ns: int) -> None:
+        """Count how old a batch's messages were when they were committed."""
+        self.latency.observe(max(0.0, (at_ns - batch.messages[0].timestamp_ns) / 1e9), len(batch))
+
+    def plain(self) -> dict[str, dict[str, Plain]]:
+        """Return the histograms as a heartbeat has them, without those that nothing was counted into."""
+        return {
+            "stage_s": {name: one.plain() for name, one in self.stages.items() if one.total},
+            "latency_s": {"": self.latency.plain()},
+            "batch_messages": {str(trigger): one.plain() for trigger, one in self.sizes.items() if one.total},
+        }
 
 
 @dataclass(slots=True)
@@ -43,6 +88,7 @@ class Counters:
     """Messages in hand, at this moment, that may kill the worker; no total."""
     expired: int = 0
     """Dead letters that retention deleted."""
+    times: Times = field(default_factory=Times)
     commits_s: deque[float] = field(default_factory=lambda: deque(maxlen=_COMMITS_REMEMBERED))
 
     def commit_ms(self, share: float) -> float | None:

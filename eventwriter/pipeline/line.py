@@ -100,17 +100,34 @@ class Line:
 
     async def fill(self) -> None:
         """Pull until drained; an empty pull is a clock tick."""
+        done_s = clock.monotonic_s()
         async for messages in self.pull.lists():
             self.at_hand = messages
+            began_s = clock.monotonic_s()
+            self.counters.times.pull_wait_s += began_s - done_s
             if self.quarantine is not None and self.quarantine.concerns(messages):
                 await self.fill_carefully(self.quarantine, messages)
-                continue
-            for batch in self.rows.add(self.decode(messages), self.free(), self.pull.pending, clock.monotonic_s()):
-                await self.hand_over(batch)
+            else:
+                await self.fill_with(messages, began_s)
             self.at_hand = []
+            done_s = clock.monotonic_s()
         if self.rows.open.messages:
             await self.hand_over(self.rows.seal(Trigger.DRAIN))
         await self.sealed.put(None)
+
+    async def fill_with(self, messages: list[Message], began_s: float) -> None:
+        """Add messages; hand over the batches that became full."""
+        opened, decoded = self.rows.open, self.decode(messages)
+        decoded_s = clock.monotonic_s()
+        batches = list(self.rows.add(decoded, self.free(), self.pull.pending, decoded_s))
+        built_s = clock.monotonic_s()
+        # A list that fills a batch and begins another is counted for the first.
+        opened.decode_s += decoded_s - began_s
+        opened.rows_s += built_s - decoded_s
+        for batch in batches:
+            await self.hand_over(batch)
+        if batches:
+            self.counters.times.queue_wait_s += clock.monotonic_s() - built_s
 
     async def fill_carefully(self, quarantine: Quarantine, messages: list[Message]) -> None:
         """Add messages of which one may kill the worker; see `quarantine`."""
@@ -122,7 +139,6 @@ class Line:
                 await self.hand_over(batch)
             if group.apart:
                 await self.settle()
-        self.at_hand = []
 
     async def built(self, quarantine: Quarantine, group: Group) -> list[Batch]:
         """Decode a group under a note of it, and add its rows; return the batches that became full."""
@@ -150,12 +166,17 @@ class Line:
         """Copy, then acknowledge; oldest batch first, one at a time."""
         while (batch := await self.sealed.get()) is not None:
             self.fault("before_copy")
+            began_s = clock.monotonic_s()
             settled = await self.copy(batch)
+            copied_s = clock.monotonic_s()
             self.fault("after_commit")
             await self.acknowledge(settled)
             self.fault("after_ack")
             self.in_flight.popleft()
             self.count(settled)
+            self.counters.times.settled(batch, copied_s - began_s, clock.monotonic_s() - copied_s)
+            if settled.already < len(batch) and self.counters.last_commit_at_ns is not None:
+                self.counters.times.committed(batch, self.counters.last_commit_at_ns)
             self._settled.set()
             self.pull.wake()
 

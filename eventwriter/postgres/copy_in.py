@@ -8,6 +8,7 @@ comes out as one of a few outcomes; nothing here decides what to do about them.
 
 import asyncio
 import logging
+from collections import Counter
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -15,6 +16,7 @@ from types import MappingProxyType
 
 import psycopg
 
+from eventwriter import clock
 from eventwriter.config.settings import PostgresSettings
 from eventwriter.errors import EventwriterError, Fatal, Retryable
 from eventwriter.postgres.catalog import Binding
@@ -94,6 +96,10 @@ class CopyIn:
         self._at: int | None = None
         """Which of the load's tables is being written."""
         self.reconnects = -1
+        self.errors: Counter[str] = Counter()
+        """By SQLSTATE class; `connect` where no connection came up, `none` where one broke."""
+        self.commit_s = 0.0
+        """How long the last COMMIT took."""
         self.lock = asyncio.Lock()
         """Held for as long as the connection is used: a connection serves one task at a time."""
         params = {"statement_timeout": f"{round(settings.statement_timeout_s * 1000)}", **settings.runtime_params}
@@ -124,7 +130,11 @@ class CopyIn:
         if self._conn is not None and not self._conn.closed:
             return self._conn
         self._conn = None
-        conn = await connect(self._settings)
+        try:
+            conn = await connect(self._settings)
+        except EventwriterError:
+            self.errors["connect"] += 1
+            raise
         if self.on_connect is not None:
             try:
                 with deadline(conn, self._limit_s):
@@ -222,7 +232,9 @@ class CopyIn:
             await conn.execute("ROLLBACK")
             raise AlreadyCommitted
         self._fault("before_commit")
+        began_s = clock.monotonic_s()
         await conn.execute("COMMIT")
+        self.commit_s = clock.monotonic_s() - began_s
         return left_out
 
     async def _recover(self, conn: Connection) -> None:
@@ -237,6 +249,7 @@ class CopyIn:
             await self.close()
 
     def _outcome(self, error: psycopg.Error) -> Retryable | Rejected:
+        self.errors[error.sqlstate[:2] if error.sqlstate else "none"] += 1
         text = one_line(error)
         judged = verdict(error.sqlstate)
         if judged is Verdict.RETRY:

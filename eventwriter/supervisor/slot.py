@@ -14,6 +14,7 @@ from enum import StrEnum
 from typing import Any
 
 from eventwriter.model import SlotName
+from eventwriter.observe.histogram import Plain, families_added
 
 COUNTERS = (
     "messages_total",
@@ -33,10 +34,12 @@ COUNTERS = (
     "fields_ignored_total",
     "acks_total",
     "acks_lost_total",
+    "pull_wait_us_total",
+    "queue_wait_us_total",
 )
 """The counters of a heartbeat; a worker counts from its own start, a slot over all its workers."""
 
-COUNTED_MAPS = ("batches_by_trigger", "dead_letters_by_reason")
+COUNTED_MAPS = ("batches_by_trigger", "dead_letters_by_reason", "errors_by_sqlstate_class")
 """Counters that a heartbeat splits by a word."""
 
 SETTLED = ("rows_total", "duplicates_total", "dead_letters_total", "ignored_total", "already_written_total")
@@ -133,6 +136,7 @@ class Slot:
     base: dict[str, int] = field(default_factory=lambda: dict.fromkeys(COUNTERS, 0))
     """Counters of the workers that are gone."""
     base_maps: dict[str, dict[str, int]] = field(default_factory=lambda: {name: {} for name in COUNTED_MAPS})
+    base_histograms: dict[str, dict[str, Plain]] = field(default_factory=dict)
     last_error: str | None = None
     last_error_at_ns: int | None = None
     last_exit: str | None = None
@@ -152,6 +156,11 @@ class Slot:
         """Return the counters that are split by a word, over all workers of this slot."""
         current = self.worker.heartbeat if self.worker else {}
         return {name: added(self.base_maps[name], current.get(name)) for name in COUNTED_MAPS}
+
+    def histograms(self) -> dict[str, dict[str, Plain]]:
+        """Return the histograms over all workers of this slot."""
+        current = self.worker.heartbeat if self.worker else {}
+        return families_added(self.base_histograms, current.get("histograms"))
 
     def hear(self, now_s: float, packet: Mapping[str, Any]) -> None:
         """Take in one heartbeat (or the last packet before an exit) of the living worker."""
@@ -179,6 +188,7 @@ class Slot:
         """Let go of the worker that exited, keeping its counters."""
         if self.worker is not None:
             self.base, self.base_maps = self.counters(), self.counted_maps()
+            self.base_histograms = self.histograms()
             self.worker.close()
             self.worker = None
 

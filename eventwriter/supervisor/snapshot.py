@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from enum import IntEnum
 from typing import Any
 
+from eventwriter.observe.histogram import BOUNDS
 from eventwriter.supervisor.slot import ALIVE, Slot, State, Worker
 
 VERSION = 1
@@ -22,10 +23,12 @@ PASSED_ON = (
     "ack_pending",
     "lag_messages",
     "lag_s",
+    "batches_in_flight",
     "held_messages",
     "held_bytes",
     "rss_bytes",
     "cpu_s",
+    "open_fds",
     "batch_messages_last",
     "batch_trigger_last",
     "commit_p50_ms",
@@ -94,6 +97,7 @@ def snapshot(now_s: float, daemon: Daemon, slots: Iterable[Slot]) -> dict[str, A
         "nats": server(pictures, "nats_connected", "nats_url", "url"),
         "postgres": server(pictures, "postgres_connected", "postgres_target", "target"),
         "totals": totals(pictures),
+        "histogram_bounds": BOUNDS,
         "slots": pictures,
     }
 
@@ -116,6 +120,7 @@ def slot_picture(now_s: float, slot: Slot) -> dict[str, Any]:
         "rows_per_s": rows_per_s,
         **slot.counters(),
         **slot.counted_maps(),
+        "histograms": slot.histograms(),
         **{name: heartbeat.get(name) for name in PASSED_ON},
         "restarts": slot.restarts,
         "retry_in_s": retry_in_s(now_s, slot),

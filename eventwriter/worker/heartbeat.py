@@ -1,13 +1,10 @@
 """
-The worker's line to its parent: counters up once a second, commands down.
+What a worker tells its parent once a second: its state, its counters, and where its time goes.
 
 Sent from the worker's own event loop, so that a blocked loop shows as silence.
 One JSON object a packet, on a SOCK_SEQPACKET pair.
 """
 
-import logging
-import resource
-import socket
 from typing import Any
 
 import orjson
@@ -15,18 +12,9 @@ import orjson
 from eventwriter import clock
 from eventwriter.jetstream.consumer import ConsumerState
 from eventwriter.jetstream.refusals import shown
+from eventwriter.observe.process import own_usage
 from eventwriter.pipeline.line import Line
 from eventwriter.worker.wiring import Bound, Wiring
-
-log = logging.getLogger(__name__)
-
-_PACKET_BYTES_MAX = 64 * 1024
-
-
-def rss_bytes() -> int:
-    """Return the resident memory of this process; bytes. Source: proc(5), /proc/pid/statm."""
-    with open("/proc/self/statm", "rb") as statm:
-        return int(statm.read().split()[1]) * resource.getpagesize()
 
 
 def lag_s(line: Line, consumer: ConsumerState | None, received_last_ns: int | None, now_ns: int) -> float | None:
@@ -47,7 +35,6 @@ def lag_s(line: Line, consumer: ConsumerState | None, received_last_ns: int | No
 def report(wiring: Wiring, bound: Bound | None, consumer: ConsumerState | None, kind: str = "heartbeat") -> bytes:
     """Return one packet: the worker's state and counters."""
     counters, condition, tally = wiring.counters, wiring.condition, wiring.tally
-    usage = resource.getrusage(resource.RUSAGE_SELF)
     facts: dict[str, Any] = {
         "type": kind,
         "state": condition.state,
@@ -80,10 +67,13 @@ def report(wiring: Wiring, bound: Bound | None, consumer: ConsumerState | None, 
         "batches_by_trigger": {str(trigger): n for trigger, n in counters.by_trigger.items()},
         "batch_messages_last": counters.batch_messages_last,
         "batch_trigger_last": counters.batch_trigger_last,
+        "histograms": counters.times.plain(),
+        "pull_wait_us_total": round(counters.times.pull_wait_s * 1e6),
+        "queue_wait_us_total": round(counters.times.queue_wait_s * 1e6),
+        "errors_by_sqlstate_class": dict(wiring.copy_in.errors),
         "commit_p50_ms": counters.commit_ms(0.5),
         "commit_p99_ms": counters.commit_ms(0.99),
-        "rss_bytes": rss_bytes(),
-        "cpu_s": round(usage.ru_utime + usage.ru_stime, 3),
+        **own_usage(),
         "last_error": condition.last_error,
         "last_error_at_ns": condition.last_error_at_ns,
         "last_commit_at_ns": counters.last_commit_at_ns,
@@ -99,31 +89,9 @@ def report(wiring: Wiring, bound: Bound | None, consumer: ConsumerState | None, 
     if bound is not None:
         facts |= {
             "lag_s": lag_s(bound.line, consumer, bound.pull.received_last_ns, clock.now_ns()),
+            "batches_in_flight": len(bound.line.in_flight),
             "held_messages": bound.line.held_count(),
             "held_bytes": bound.line.held_bytes(),
             "epoch": bound.ledger.key.origin.epoch,
         }
     return orjson.dumps(facts)
-
-
-def send(link: socket.socket, packet: bytes) -> None:
-    """Send without waiting; a parent that does not read loses heartbeats, never holds the worker up."""
-    try:
-        link.send(packet, socket.MSG_DONTWAIT | socket.MSG_NOSIGNAL)
-    except (BlockingIOError, OSError):
-        log.debug("heartbeat not sent")
-
-
-def commands(link: socket.socket) -> list[dict[str, Any]]:
-    """Return the commands that have arrived; `stop` where the parent is gone."""
-    found: list[dict[str, Any]] = []
-    while True:
-        try:
-            packet = link.recv(_PACKET_BYTES_MAX, socket.MSG_DONTWAIT)
-        except BlockingIOError:
-            return found
-        except OSError:
-            packet = b""
-        if not packet:
-            return [*found, {"type": "stop"}]
-        found.append(orjson.loads(packet))

@@ -18,6 +18,7 @@ import uvloop
 
 from eventwriter import clock
 from eventwriter.config.settings import Settings
+from eventwriter.control.link import commands, send
 from eventwriter.errors import Fatal, Retryable
 from eventwriter.jetstream.connect import NatsLink
 from eventwriter.jetstream.consumer import ConsumerState, consumer_info
@@ -80,7 +81,7 @@ class Worker:
             for task in side:
                 task.cancel()
             await asyncio.gather(*side, return_exceptions=True)
-            heartbeat.send(self.parent, heartbeat.report(self.wiring, self.bound, self.consumer, "stopped"))
+            send(self.parent, heartbeat.report(self.wiring, self.bound, self.consumer, "stopped"))
             if self.wiring.counters.suspects:
                 await self.wiring.case.leave(self.copy_in)
             await self.nats.close()
@@ -130,7 +131,7 @@ class Worker:
         self.wiring.use(self.nats)
 
     def _hear(self) -> None:
-        for command in heartbeat.commands(self.parent):
+        for command in commands(self.parent):
             match command.get("type"):
                 case "drain":
                     self._drain()
@@ -166,7 +167,7 @@ class Worker:
             await self._look_at_consumer()
 
     def _tell(self) -> None:
-        heartbeat.send(self.parent, heartbeat.report(self.wiring, self.bound, self.consumer))
+        send(self.parent, heartbeat.report(self.wiring, self.bound, self.consumer))
 
     def _note_nats(self) -> None:
         if self.bound is None:

@@ -78,6 +78,16 @@ def test_counters_survive_the_worker(slot: Slot) -> None:
     assert {"malformed": 3, "rejected": 5} == slot.counted_maps()["dead_letters_by_reason"]
 
 
+def test_histograms_survive_the_worker(slot: Slot) -> None:
+    """Histograms add up over workers, bound by bound."""
+    slot.hear(101.0, beat(histograms={"latency_s": {"": {"sum": 1.5, "counts": [1, 0, 1]}}}))
+    slot.bury()
+    with_worker(slot, 102.0)
+    slot.hear(103.0, beat(histograms={"latency_s": {"": {"sum": 0.5, "counts": [0, 2, 1]}}}))
+
+    assert {"": {"sum": 2.0, "counts": [1, 2, 2]}} == slot.histograms()["latency_s"]
+
+
 def test_counter_that_is_no_number_counts_as_nothing(slot: Slot) -> None:
     """Garbage in a heartbeat cannot break the sums."""
     slot.hear(101.0, beat(rows_total="many", batches_by_trigger=7))
