@@ -50,7 +50,9 @@ Keep = Annotated[
     float,
     BeforeValidator(_keep),
     Field(gt=0),
-    WithJsonSchema({"anyOf": [_DURATION.json_schema or {}, {"const": durations.FOREVER}], "default": durations.FOREVER}),
+    WithJsonSchema(
+        {"anyOf": [_DURATION.json_schema or {}, {"const": durations.FOREVER}], "default": durations.FOREVER}
+    ),
 ]
 """A duration, or the word `forever`."""
 
@@ -398,9 +400,9 @@ class StreamSettings(_Record):
     """After which JetStream delivers again what was not answered. Seconds, above `batch_timeout`; we say `in progress`
     three times as often, so slow writing is no reason to raise it. Too low: redeliveries while a worker is busy. Too
     high: a crashed host's messages come late."""
-    keep_raw: bool = False
-    """Keep the payload as it came in `raw_data`, where the table has that column. Default false: that copy can be most
-    of a table's size."""
+    keep_raw: bool | None = None
+    """Keep the payload as it came in `raw_data`, where the table has that column. Default: in table `events` only,
+    where it alone holds what has no column; elsewhere that copy can be most of a table's size."""
     map: dict[str, str | None] = Field(default_factory=dict)
     """For kind json: column → path in the record ("a.b.c"), or $subject, $sequence, $timestamp, $header.NAME, $payload.
     Null leaves the column to its default. Default: keys go to columns of the same name."""
@@ -411,7 +413,7 @@ class StreamSettings(_Record):
     def options(self) -> dict[str, Any]:
         """What table builders are told: the options that are set."""
         given = {"keep_raw": self.keep_raw, "map": self.map, "rest": self.rest}
-        return {key: value for key, value in given.items() if value}
+        return {key: value for key, value in given.items() if value or value is False}
 
     @property
     def is_shared(self) -> bool:

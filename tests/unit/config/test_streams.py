@@ -92,3 +92,15 @@ def test_streams_must_be_a_list(given: Any) -> None:
 
     assert [] == entries(given, EntryDefaults("events"), mistakes)
     assert 'a list of names or entries is wanted, like ["TELEMETRY", "NETFLOW"]' in mistakes[0]
+
+
+@pytest.mark.parametrize(
+    ("entry", "expected"), [({}, {}), ({"keep_raw": False}, {"keep_raw": False}), ({"rest": "x"}, {"rest": "x"})]
+)
+def test_options_that_are_set_reach_the_builders(entry: dict[str, Any], expected: dict[str, Any]) -> None:
+    """False is not the same as absent: table `events` keeps payloads unless it is told not to."""
+    stream = StreamSettings.model_validate(
+        {"name": "X", "stream_name": "s", "kind": "events", "subjects": ("x",), **entry}
+    )
+
+    assert expected == stream.options
