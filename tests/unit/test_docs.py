@@ -132,9 +132,6 @@ def test_index_links_every_kind() -> None:
     }
 
 
-@pytest.mark.xfail(
-    reason="README.md's table of kinds is of the first version; take this away when it has all", strict=True
-)
 def test_readme_lists_every_kind() -> None:
     """README's table of kinds has a row for each."""
     [rows] = [rows for rows in tables_in((ROOT / "README.md").read_text()) if rows[0][0] == "kind"]
