@@ -15,16 +15,19 @@ from psycopg import conninfo as libpq
 from eventwriter.errors import EventwriterError, Fatal, Retryable
 from eventwriter.postgres.catalog import quoted
 from eventwriter.postgres.connect import one_line, refusal
+from eventwriter.postgres.maintain_run import now
 from eventwriter.postgres.migration_files import Migration, shipped
 from eventwriter.postgres.migration_plan import (
     LOCK,
     LOCK_TIMEOUT,
     RECORDS,
+    Cutting,
     Place,
     Record,
     Result,
     Wish,
     decide,
+    how_made,
     prologue,
     rendered,
     script,
@@ -119,8 +122,7 @@ def migrate(conn: Connection, target: str, wish: Wish, migrations: Sequence[Migr
                 result = decide(migration, known, _exists(conn, place.schema, migration.table))
                 if sql := script(migration, result, place, known):
                     conn.execute(sql)
-            cut = migration.time_column if place.timescale and result is Result.APPLIED else None
-            yield f"{migration}: {result}" + (f" (hypertable on {cut})" if cut else "")
+            yield f"{migration}: {result}" + (how_made(migration, place) if result is Result.APPLIED else "")
         yield from _newer(known, migrations)
     except psycopg.Error as error:
         raise _explained(error, target) from error
@@ -161,8 +163,9 @@ def _look(conn: Connection, target: str, wish: Wish, create: bool) -> Place:
     if wish.chunk_interval is not None:
         _check_interval(conn, wish.chunk_interval)
         if timescale is None:
-            notes = (*notes, "plain tables: the chunk interval is not used")
-    return Place(schema, timescale, wish.chunk_interval, notes)
+            notes = (*notes, "no hypertables: the chunk interval is not used")
+    cutting = None if wish.plain or timescale is not None else Cutting(wish.storage, now())
+    return Place(schema, timescale, wish.chunk_interval, notes, cutting)
 
 
 def _timescale(conn: Connection, create: bool) -> tuple[str | None, tuple[str, ...]]:
@@ -171,7 +174,7 @@ def _timescale(conn: Connection, create: bool) -> tuple[str | None, tuple[str, .
     if schema is not None or not available:
         return schema, ()
     if not preloaded:
-        return None, ("TimescaleDB is available but not in shared_preload_libraries: plain tables",)
+        return None, ("TimescaleDB is available but not in shared_preload_libraries: no hypertables",)
     if not create:
         return None, ("TimescaleDB is available: migrate would install it and make hypertables",)
     try:
@@ -179,7 +182,7 @@ def _timescale(conn: Connection, create: bool) -> tuple[str | None, tuple[str, .
     except psycopg.Error as error:
         if conn.closed:
             raise
-        return None, (f"TimescaleDB is available but cannot be installed ({one_line(error)}): plain tables",)
+        return None, (f"TimescaleDB is available but cannot be installed ({one_line(error)}): no hypertables",)
     return "public", ("TimescaleDB installed",)
 
 

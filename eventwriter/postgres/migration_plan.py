@@ -5,16 +5,20 @@ The same text is run by `migrate` and printed by its dry run, so what is printed
 what would be run.
 """
 
+import datetime as dt
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import StrEnum
 
+from eventwriter.config.durations import shown
+from eventwriter.config.settings import StorageSettings
 from eventwriter.errors import Fatal
 from eventwriter.postgres.catalog import quoted
 from eventwriter.postgres.migration_files import Migration, shipped
-
-LOCK = int.from_bytes(b"eventwr", "big")
-"""The advisory lock's number; any constant would do, this one is recognisable in pg_locks."""
+from eventwriter.postgres.partition_sql import LOCK as LOCK
+from eventwriter.postgres.partition_sql import cut
+from eventwriter.postgres.quoting import literal
+from eventwriter.postgres.time_partitions import to_make
 
 LOCK_TIMEOUT = "60s"
 """Making one table takes milliseconds; who waits longer waits for something that hangs."""
@@ -45,9 +49,11 @@ class Wish:
     schema: str | None = None
     """Where the tables go, made if missing; None for the connection's current schema."""
     plain: bool = False
-    """No hypertables, though TimescaleDB is there."""
+    """Ordinary tables: no hypertables, though TimescaleDB is there, and no partitions."""
     chunk_interval: str | None = None
     """How much time one chunk of a hypertable spans, as PostgreSQL's interval; None for TimescaleDB's default."""
+    storage: StorageSettings = field(default_factory=StorageSettings)
+    """How new tables are partitioned."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,15 +66,25 @@ class Record:
 
 
 @dataclass(frozen=True, slots=True)
+class Cutting:
+    """How new tables are cut by time, and from when on they have partitions."""
+
+    storage: StorageSettings
+    now: dt.datetime
+
+
+@dataclass(frozen=True, slots=True)
 class Place:
     """Where and how tables are made."""
 
     schema: str
     timescale: str | None
-    """The schema of TimescaleDB's functions; None for plain tables."""
+    """The schema of TimescaleDB's functions; None where there are no hypertables."""
     chunk_interval: str | None
     notes: tuple[str, ...] = ()
     """What the operator may not expect, one sentence each."""
+    cutting: Cutting | None = None
+    """How tables are partitioned; None where they are not."""
 
 
 def first_schema(search_path: str) -> str | None:
@@ -119,9 +135,7 @@ def script(migration: Migration, result: Result, place: Place, records: Mapping[
         return ""
     lines = []
     if result is Result.APPLIED:
-        lines.append(migration.sql.strip())
-        if place.timescale is not None and migration.time_column is not None:
-            lines.append(hypertable(migration.table, migration.time_column, place))
+        lines.append(made(migration, place))
     outcome = "applied" if result is Result.APPLIED else "found"
     # Made again, a table needs its later versions again.
     table, version = literal(migration.table), migration.version
@@ -131,6 +145,29 @@ def script(migration: Migration, result: Result, place: Place, records: Mapping[
         f" VALUES ({version}, {literal(migration.name)}, {table}, {literal(migration.checksum)}, {literal(outcome)});"
     )
     return "\n".join(lines)
+
+
+def made(migration: Migration, place: Place) -> str:
+    """Return the SQL of a version, with what becomes of its table where it has a time column."""
+    table, column = migration.table, migration.time_column
+    if column is not None and place.timescale is not None:
+        return f"{migration.sql.strip()}\n{hypertable(table, column, place)}"
+    if column is not None and place.cutting is not None:
+        wish = place.cutting.storage.of(table)
+        return cut(migration, place.schema, to_make(table, wish, place.cutting.now, (), {}))
+    return migration.sql.strip()
+
+
+def how_made(migration: Migration, place: Place) -> str:
+    """Return what is said of a table with a time column beside that it was made."""
+    if migration.time_column is None:
+        return ""
+    if place.timescale is not None:
+        return f" (hypertable on {migration.time_column})"
+    if place.cutting is not None:
+        each = shown(place.cutting.storage.of(migration.table).partition_s)
+        return f" (partitioned by {migration.time_column}, {each} each)"
+    return ""
 
 
 def hypertable(table: str, time_column: str, place: Place) -> str:
@@ -143,9 +180,9 @@ def hypertable(table: str, time_column: str, place: Place) -> str:
     )
 
 
-def without_server(wish: Wish) -> Iterator[str]:
+def without_server(wish: Wish, now: dt.datetime) -> Iterator[str]:
     """Yield the SQL for an empty database, as a script for psql; hypertables only where a server was asked."""
-    place = Place(wish.schema or "public", None, None)
+    place = Place(wish.schema or "public", None, None, cutting=None if wish.plain else Cutting(wish.storage, now))
     yield from rendered(place, [(migration, Result.APPLIED) for migration in shipped()], {}, schema_is_there=False)
 
 
@@ -160,8 +197,3 @@ def rendered(
         yield f"\n-- {migration}: " + ("to be applied" if result is Result.APPLIED else result)
         if sql := script(migration, result, place, records):
             yield f"BEGIN;\n{prologue(place)}\n{sql}\nCOMMIT;"
-
-
-def literal(text: str) -> str:
-    """Quote an SQL string."""
-    return "'" + text.replace("'", "''") + "'"

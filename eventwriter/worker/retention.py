@@ -9,20 +9,18 @@ import asyncio
 import logging
 
 from eventwriter.config.settings import DeadLetterSettings
-from eventwriter.errors import EventwriterError, Fatal
 from eventwriter.pipeline.counters import Counters
 from eventwriter.postgres import letters
 from eventwriter.postgres.catalog import read_columns
 from eventwriter.postgres.connect import Connection
 from eventwriter.postgres.copy_in import CopyIn
 from eventwriter.postgres.dead_letters import DEAD_LETTERS
+from eventwriter.worker.chores import at_intervals
 
 log = logging.getLogger(__name__)
 
 INTERVAL_S = 300.0
 """Between two looks: retention is counted in days."""
-FIRST_S = 5.0
-"""Until the first look: a daemon that is restarted more often than the interval must come to it as well."""
 _DELETE_MAX = 500
 """Letters deleted at once: a batch waits for that, some ten milliseconds."""
 _REST_S = 0.1
@@ -34,15 +32,11 @@ async def retain(copy_in: CopyIn, schema: str | None, wish: DeadLetterSettings, 
     """Delete what is kept no longer, for ever; ends at once where everything is kept."""
     if wish.keep_s is None and wish.keep_max is None:
         return
-    await asyncio.sleep(FIRST_S)
-    while True:
-        try:
-            await retain_once(copy_in, schema, wish, counters)
-        except EventwriterError as error:
-            # An outage is the line's to report, and a table that is gone is too.
-            level = logging.WARNING if isinstance(error, Fatal) else logging.DEBUG
-            log.log(level, "dead letters not looked through", extra={"error": str(error)})
-        await asyncio.sleep(INTERVAL_S)
+
+    async def once() -> None:
+        await retain_once(copy_in, schema, wish, counters)
+
+    await at_intervals(once, lambda: INTERVAL_S, "dead letters not looked through")
 
 
 async def retain_once(copy_in: CopyIn, schema: str | None, wish: DeadLetterSettings, counters: Counters) -> int:

@@ -20,6 +20,7 @@ from eventwriter.model import Origin
 from eventwriter.postgres.catalog import bind, read_columns
 from eventwriter.postgres.dead_letters import DEAD_LETTERS
 from eventwriter.postgres.ledger import LedgerKey, open_ledger
+from eventwriter.postgres.maintain_run import now
 from eventwriter.postgres.migrate import dry_run, migrate
 from eventwriter.postgres.migration_files import parsed, shipped
 from eventwriter.postgres.migration_plan import Wish, without_server
@@ -30,6 +31,10 @@ Connection = psycopg.Connection[Any]
 
 HERE = "the test's server"
 LINES_FIRST = [f"{migration}: applied" for migration in shipped()]
+LINES_CUT = [
+    line + (f" (partitioned by {migration.time_column}, 1d each)" if migration.time_column else "")
+    for line, migration in zip(LINES_FIRST, shipped(), strict=True)
+]
 LINES_AGAIN = [f"{migration}: already there" for migration in shipped()]
 
 SHAPE_SQL = """
@@ -113,6 +118,30 @@ def test_table_of_somebody_else_is_left_as_it_is(conn: Connection) -> None:
     ).fetchall()
 
 
+def test_tables_with_a_time_are_partitioned_on_plain_postgres(conn: Connection) -> None:
+    """Each has a default partition, one for today and those ahead, and the columns and keys of an ordinary table."""
+    run(conn)
+    assert LINES_CUT == run(conn, Wish(schema="cut"))
+
+    cut = {migration.table for migration in shipped() if migration.time_column}
+    counted = conn.execute(
+        "SELECT p.relname, count(*) FROM pg_inherits i JOIN pg_class p ON p.oid = i.inhparent WHERE p.relkind = 'p'"
+        " GROUP BY 1"
+    ).fetchall()
+    assert dict.fromkeys(cut, 9) == dict(counted)
+
+    def told(schema: str) -> set[tuple[Any, ...]]:
+        tables = {migration.table for migration in shipped()}
+        indexes = {f"{name}{end}" for name in tables for end in ("_pkey", "_time", "_device", "_service", "_trace")}
+        return {
+            (name, *row, str(index).replace(f"ON ONLY {schema}.", "ON ").replace(f"ON {schema}.", "ON "))
+            for name, _, *row, index in shape(conn, schema)
+            if name in tables | indexes
+        }
+
+    assert told("public") == told("cut")
+
+
 def test_dropped_table_is_made_again(conn: Connection) -> None:
     """The writer says "run eventwriter migrate" of a missing table, and then it helps."""
     run(conn)
@@ -183,7 +212,7 @@ def test_many_migrates_at_once_make_each_version_once(database: str) -> None:
     def one() -> None:
         with closing(psycopg.connect(database, autocommit=True)) as conn:
             start.wait()
-            lines.append(run(conn, Wish(schema="platform")))
+            lines.append(run(conn, Wish(schema="platform", plain=True)))
 
     threads = [threading.Thread(target=one) for _ in range(4)]
     for thread in threads:
@@ -200,7 +229,7 @@ def test_schema_is_made_and_its_name_is_only_a_name(conn: Connection) -> None:
     """Any schema name works, and nothing is made elsewhere."""
     odd = "Odd \"schema'; --"
 
-    assert LINES_FIRST == run(conn, Wish(schema=odd))
+    assert LINES_CUT == run(conn, Wish(schema=odd))
     assert LINES_AGAIN == run(conn, Wish(schema=odd))
     assert [] == shape(conn)
     assert {migration.table for migration in shipped()} < {row[0] for row in shape(conn, odd)}
@@ -242,7 +271,7 @@ def test_dry_run_changes_nothing_and_is_the_same_sql(conn: Connection) -> None:
 
 def test_sql_without_a_server_is_the_same(conn: Connection) -> None:
     """What is printed where no server answers makes every table of an empty database."""
-    conn.execute("\n".join(without_server(Wish())))
+    conn.execute("\n".join(without_server(Wish(), now())))
 
     assert LINES_AGAIN == run(conn)
 
@@ -331,18 +360,18 @@ def test_plain_tables_on_request(conn: Connection) -> None:
     """--plain makes no hypertables though TimescaleDB is there, and says that a chunk interval is idle."""
     conn.execute("CREATE EXTENSION timescaledb")
 
-    assert ["plain tables: the chunk interval is not used", *LINES_FIRST] == run(
+    assert ["no hypertables: the chunk interval is not used", *LINES_FIRST] == run(
         conn, Wish(plain=True, chunk_interval="1 day")
     )
     assert [] == conn.execute("SELECT FROM asked").fetchall()
 
 
 @pytest.mark.usefixtures("stand_in")
-def test_timescale_that_cannot_be_installed_means_plain_tables(conn: Connection) -> None:
+def test_timescale_that_cannot_be_installed_means_partitions(conn: Connection) -> None:
     """TimescaleDB that the server has not loaded at its start is not used, and that is said."""
     assert [
-        "TimescaleDB is available but not in shared_preload_libraries: plain tables",
-        *LINES_FIRST,
+        "TimescaleDB is available but not in shared_preload_libraries: no hypertables",
+        *LINES_CUT,
     ] == run(conn, Wish())
 
 
@@ -370,7 +399,7 @@ def test_command_prints_a_line_for_each_version(command: Command, database: str)
     """`eventwriter migrate` says what it did and exits 0, both times."""
     first, again = command("--dsn", database), command("--dsn", database)
 
-    assert (0, LINES_FIRST, "") == (first.exit_code, first.stdout.splitlines(), first.stderr)
+    assert (0, LINES_CUT, "") == (first.exit_code, first.stdout.splitlines(), first.stderr)
     assert (0, LINES_AGAIN, "") == (again.exit_code, again.stdout.splitlines(), again.stderr)
 
 
@@ -389,7 +418,7 @@ def test_command_reads_the_daemons_configuration(
         command("--config", str(config), "--schema", "other"),
     ]
 
-    assert [(0, LINES_FIRST), (0, LINES_AGAIN), (0, LINES_FIRST)] == [
+    assert [(0, LINES_CUT), (0, LINES_AGAIN), (0, LINES_CUT)] == [
         (result.exit_code, result.stdout.splitlines()) for result in results
     ]
     assert shape(conn, "platform")

@@ -32,7 +32,16 @@ def test_what_is_no_duration_is_refused(value: object) -> None:
 
 @pytest.mark.parametrize(
     ("duration_s", "expected"),
-    [(30.0, "30s"), (0.25, "250ms"), (90.0, "90s"), (120.0, "2m"), (7200.0, "2h"), (1.5, "1500ms"), (0.0, "0s"), (604800.0, "7d")],
+    [
+        (30.0, "30s"),
+        (0.25, "250ms"),
+        (90.0, "90s"),
+        (120.0, "2m"),
+        (7200.0, "2h"),
+        (1.5, "1500ms"),
+        (0.0, "0s"),
+        (604800.0, "7d"),
+    ],
 )
 def test_shown_duration_reads_back(duration_s: float, expected: str) -> None:
     """What is shown is the same duration again."""

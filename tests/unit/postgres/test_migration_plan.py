@@ -1,5 +1,7 @@
 """What migrate decides, and the SQL that it writes."""
 
+import datetime as dt
+
 import pytest
 
 from eventwriter.errors import Fatal
@@ -16,6 +18,8 @@ from eventwriter.postgres.migration_plan import (
     script,
     without_server,
 )
+
+NOW = dt.datetime(2026, 1, 31, 12, tzinfo=dt.UTC)
 
 FLOWS = parsed("0003_flows.sql", "-- table: flows\n-- time column: at\nCREATE TABLE flows (at timestamptz);\n")
 MORE = parsed("0007_flows_more.sql", "-- table: flows\nALTER TABLE flows ADD COLUMN more text;\n")
@@ -131,7 +135,7 @@ def test_script_for_psql_says_what_is_left_alone() -> None:
 
 def test_without_a_server_the_script_is_for_an_empty_database() -> None:
     """Every table is made, in the schema that was asked for."""
-    text = "\n".join(without_server(Wish(schema="flows db")))
+    text = "\n".join(without_server(Wish(schema="flows db"), NOW))
 
     assert text.startswith('BEGIN;\nCREATE SCHEMA IF NOT EXISTS "flows db";\n')
     assert text.count("COMMIT;") == text.count("BEGIN;") == 1 + len(shipped())
