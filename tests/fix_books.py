@@ -68,8 +68,14 @@ class Shared:
             return json.dumps({"src_addr": "10.0.0.1", "dst_addr": "10.0.0.2", "bytes": self.published}).encode()
         return json.dumps({"name": "m", "value": self.published}).encode()
 
-    def written(self) -> None:
-        """Run the daemon until everything is written and acknowledged; it goes on running."""
+    def written(self, at_least: int | None = None) -> None:
+        """
+        Run the daemon until everything is written and acknowledged; it goes on running.
+
+        Args:
+            at_least: Messages that it writes; all that it wants of what was published where absent.
+        """
+        count = self.published // 5 * 3 if at_least is None else at_least
         if self.run.process is None:
             self.run.start()
         self.run.until(

@@ -307,3 +307,27 @@ def test_stream_that_is_gone_does_not_balance(shared: Shared) -> None:
 
     assert 1 == done.returncode
     assert 2 == done.stdout.count("JetStream has no stream")
+
+
+def test_lost_messages_are_written_again_as_the_manual_says(shared: Shared) -> None:
+    """Without its durable, and with the gap taken out of the ledger, the daemon writes what is missing, once."""
+    shared.publish(10)
+    shared.written()
+    shared.run.stop()
+    shared.execute(
+        "DELETE FROM timeseries_metrics WHERE ctid IN"
+        " (SELECT ctid FROM timeseries_metrics ORDER BY timestamp OFFSET 4 LIMIT 2)"
+    )
+    _, slots = shared.proven("TELEMETRY")
+    (gap,) = slots["TELEMETRY/0"]["gaps"]
+
+    shared.act(lambda js: js.delete_consumer(shared.stream, f"{shared.stream}-telemetry"))
+    shared.execute(
+        "UPDATE eventwriter_ledger SET committed = committed -"
+        f" '{{[{gap['first']},{gap['last'] + 1})}}'::int8multirange WHERE consumer LIKE '%telem%'"
+    )
+    shared.written(at_least=2)
+
+    code, slots = shared.proven("TELEMETRY")
+    looked = slots["TELEMETRY/0"]["looked_at"]
+    assert (0, 20, 20) == (code, looked["messages"], looked["rows"])
