@@ -43,6 +43,7 @@ PASSED_ON = (
     "epoch",
     "stream",
     "durable",
+    "storage",
 )
 """Figures of the living worker's heartbeat that a slot shows as they came; null without a worker."""
 

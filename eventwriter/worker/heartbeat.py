@@ -39,12 +39,7 @@ def report(wiring: Wiring, bound: Bound | None, consumer: ConsumerState | None, 
         "type": kind,
         "state": condition.state,
         "reason": condition.reason,
-        "nats_connected": wiring.link.connected,
-        "nats_url": shown(wiring.settings.nats.servers),
-        "nats_reconnects": wiring.link.reconnects,
-        "postgres_connected": wiring.copy_in.connected,
-        "postgres_target": wiring.copy_in.target,
-        "postgres_reconnects": max(0, wiring.copy_in.reconnects),
+        **_links(wiring),
         "messages_total": counters.messages,
         "rows_total": counters.rows,
         "duplicates_total": counters.duplicates,
@@ -59,6 +54,7 @@ def report(wiring: Wiring, bound: Bound | None, consumer: ConsumerState | None, 
         "retries_total": counters.retries,
         "dead_letters_expired_total": counters.expired,
         "suspects": counters.suspects,
+        "storage": wiring.storage.state.picture(),
         "timestamp_defaulted_total": tally.timestamp_defaulted,
         "clamped_total": tally.clamped,
         "fields_ignored_total": tally.fields_ignored,
@@ -95,3 +91,15 @@ def report(wiring: Wiring, bound: Bound | None, consumer: ConsumerState | None, 
             "epoch": bound.ledger.key.origin.epoch,
         }
     return orjson.dumps(facts)
+
+
+def _links(wiring: Wiring) -> dict[str, Any]:
+    """Return how the worker stands with both servers."""
+    return {
+        "nats_connected": wiring.link.connected,
+        "nats_url": shown(wiring.settings.nats.servers),
+        "nats_reconnects": wiring.link.reconnects,
+        "postgres_connected": wiring.copy_in.connected,
+        "postgres_target": wiring.copy_in.target,
+        "postgres_reconnects": max(0, wiring.copy_in.reconnects),
+    }

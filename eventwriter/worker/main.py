@@ -71,7 +71,8 @@ class Worker:
         retention = retain(
             self.copy_in, self.wiring.stream.schema_name, self.settings.dead_letters, self.wiring.counters
         )
-        side = [asyncio.ensure_future(task) for task in (self._beat(), self._keep(), self._fold(), retention)]
+        chores = [retention, *([self.wiring.storage.run()] if self.slot.partition == 0 else [])]
+        side = [asyncio.ensure_future(task) for task in (self._beat(), self._keep(), self._fold(), *chores)]
         try:
             await self._life
         except asyncio.CancelledError:

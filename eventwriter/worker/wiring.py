@@ -36,6 +36,7 @@ from eventwriter.tables.table import Build
 from eventwriter.worker.condition import Condition
 from eventwriter.worker.fault_points import deadly
 from eventwriter.worker.quarantine import Case
+from eventwriter.worker.storage import StorageCare
 from eventwriter.worker.tables import find_table, find_tables, recheck
 from eventwriter.worker.tables import tables_of as tables_of
 
@@ -78,6 +79,7 @@ class Wiring:
         self.kind = kind(self.stream.kind)
         self.link = link
         self.copy_in = copy_in
+        self.storage = StorageCare(settings, self.stream, self.kind, copy_in)
         self.api = JetStreamApi(link.client, settings.nats.domain)
         self.tally = Tally()
         self.counters = Counters()
