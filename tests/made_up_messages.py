@@ -173,7 +173,7 @@ MESSAGES: Mapping[str, Payloads] = {
     "otel_metrics": _flat(otlp_metrics.FIELDS) | otlp("otel_metrics"),
     "otel_traces": _flat(otlp_traces.FIELDS) | otlp("otel_traces"),
     "logs": as_json(log_records) | otlp("logs"),
-    "json": as_json(fields((*COLUMN_TYPES, "made_at", "counted", "community", "zzz"))),
+    "json": as_json(besides({"text": "x"}, fields((*COLUMN_TYPES, "made_at", "counted", "community", "zzz")))),
 }
 """For each kind: payloads of its own shapes."""
 

@@ -16,7 +16,7 @@ from eventwriter.kinds import KINDS
 from eventwriter.postgres.encode import ENCODE_ERRORS
 
 EXAMPLES = 250
-ROWS_MIN = 20
+ROWS_MIN = 5
 
 
 @pytest.mark.parametrize("kind", KINDS)
