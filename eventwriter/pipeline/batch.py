@@ -112,6 +112,25 @@ class Batch:
                 part.marks[table].append(len(buffer))
         return part
 
+    def owner_of_row(self, table: int, line: int, positions: Sequence[int]) -> int | None:
+        """
+        Return whose row was the `line`th, from 1, of a table when the messages at `positions` were copied.
+
+        Walks over encoded rows (2 bytes of count; per field 4 bytes of length, -1 for NULL, and the value):
+        done only when PostgreSQL has refused a row.
+        """
+        marks, buffer = self.marks[table], self.buffers[table]
+        for position in positions:
+            at, end = marks[position - 1] if position else 0, marks[position]
+            while at < end:
+                line -= 1
+                if not line:
+                    return position
+                fields, at = int.from_bytes(buffer[at : at + 2]), at + 2
+                for _ in range(fields):
+                    at += 4 + max(0, int.from_bytes(buffer[at : at + 4], signed=True))
+        return None
+
     def bury(self, position: int, poison: Poison) -> None:
         """Make a dead letter of a message whose rows PostgreSQL refused: its rows are taken out."""
         for table, marks in enumerate(self.marks):

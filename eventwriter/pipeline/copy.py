@@ -2,53 +2,41 @@
 A sealed batch to the database: the stage that decides what a refusal means.
 
 It returns only when every message of the batch is settled. A server that is away
-is waited for, for ever; a batch that holds a poisonous row is halved until the
+is waited for, for ever; a batch that holds a poisonous row is taken apart until the
 poison is alone; what the ledger knows is not written again.
 """
 
-import asyncio
 import logging
-import random
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import TypeVar
 
 from eventwriter import clock
-from eventwriter.errors import EventwriterError, Fatal, Poison, Retryable
+from eventwriter.config.settings import BATCH_MESSAGES_MAX
+from eventwriter.errors import EventwriterError, Fatal, Poison
 from eventwriter.model import Outcome
 from eventwriter.pipeline.batch import Batch, Settled
 from eventwriter.pipeline.counters import Counters
+from eventwriter.pipeline.patience import Patience
+from eventwriter.pipeline.patience import pause_s as pause_s
+from eventwriter.pipeline.pieces import Most, Piece, Pieces
 from eventwriter.pipeline.rows import Target
 from eventwriter.postgres.catalog import Binding
-from eventwriter.postgres.copy_in import AlreadyCommitted, CopyIn, Detours, Load, Rejected
+from eventwriter.postgres.copy_in import AlreadyCommitted, CopyIn, Detours, Load
 from eventwriter.postgres.ledger import Ledger, next_epoch
 from eventwriter.postgres.ranges import difference, overlaps
+from eventwriter.postgres.rejected import Rejected
 from eventwriter.postgres.sqlstate import Verdict
 
 log = logging.getLogger(__name__)
 
-T = TypeVar("T")
-
-_WAIT_S_MIN = 0.05
-_WAIT_S_MAX = 3.0
-"""The longest pause between attempts: work goes on within seconds of the server's return."""
 _TRIES_MAX = 5
 """Attempts at what ought to pass soon (a deadlock, an unknown SQLSTATE) before it is treated as lasting."""
+_SERVER_FULL = "53"
+"""The class by which the server lacks something: more of it is waited for, as one message cannot be too much."""
 
 
 class Regressed(EventwriterError):
     """The stream gives sequences out again; a new epoch has begun, and the worker must bind to it."""
-
-
-def pause_s(attempt: int, share: float) -> float:
-    """
-    Return how long to wait before the next attempt: exponential, with full jitter; seconds.
-
-    Args:
-        attempt: 0 for the first failure.
-        share: A random number in 0…1.
-    """
-    return max(_WAIT_S_MIN, share * min(_WAIT_S_MAX, _WAIT_S_MIN * 2.0 ** min(attempt, 16)))
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,7 +70,10 @@ class Copy:
         self._bindings = tuple(bindings)
         self._letters = letters
         self._counters = counters
-        self._report = report
+        self._patience = Patience(copy_in.circuit, counters, report)
+        self._most = Most(BATCH_MESSAGES_MAX)
+        self._stale = 0
+        """How often in a row the ledger had something that its row did not show."""
 
     async def __call__(self, batch: Batch) -> Settled:
         """
@@ -91,32 +82,32 @@ class Copy:
         Raises:
             Fatal: An operator must act; nothing of what is left was written.
             Regressed: The stream went backwards; bind again.
+            EventwriterError: A table has changed; bind again.
         """
         outcomes: list[Outcome | None] = [None] * len(batch)
         already = duplicates = 0
-        parts = [list(range(len(batch)))]
-        while parts:
-            positions = parts.pop()
-            fresh = await self._unknown(batch, positions)
-            if len(fresh) < len(positions):
-                for position in set(positions).difference(fresh):
+        pieces = Pieces(len(batch), self._most.messages)
+        while (piece := pieces.take()) is not None:
+            fresh = await self._unknown(batch, piece)
+            if len(fresh) < len(piece):
+                for position in set(piece).difference(fresh):
                     outcomes[position] = Outcome.WRITTEN
-                already += len(positions) - len(fresh)
+                already += len(piece) - len(fresh)
             if not fresh:
                 continue
-            written = await self._write(batch, fresh)
-            if isinstance(written, int):
-                duplicates += written
+            left_out = await self._write(batch, fresh, pieces)
+            if left_out is not None:
+                duplicates += left_out
                 for position in fresh:
                     outcomes[position] = _outcome(batch, position)
-            else:
-                parts.extend(written)
+        self._most.settled()
+        _tell_rejected(batch, pieces.buried)
         return Settled(batch, [outcome for outcome in outcomes if outcome is not None], already, duplicates)
 
-    async def _unknown(self, batch: Batch, positions: list[int]) -> list[int]:
+    async def _unknown(self, batch: Batch, positions: Piece) -> Piece:
         """Return the positions whose messages the ledger does not have."""
         ledger = self._ledger
-        newest_known = ledger.committed[-1][1] if ledger.committed else 0
+        newest_known = ledger.known_below()
         if all(batch.messages[p].stream_seq >= newest_known for p in positions):
             return positions
         known = {p for p in positions if ledger.knows(batch.messages[p])}
@@ -130,30 +121,34 @@ class Copy:
             async with self._copy_in.borrowed() as conn:
                 await next_epoch(conn, self._ledger)
 
-        await self._patiently(begin)
+        await self._patience.through(begin)
         origin = self._ledger.key.origin
         raise Regressed(
             f"stream {origin.stream} gives out sequences again that the ledger knows (it lost its end, or was"
             f" restored): epoch {origin.epoch + 1} begins, what is delivered from here on is written as new"
         )
 
-    async def _write(self, batch: Batch, positions: list[int]) -> int | list[list[int]]:
-        """Write these messages; return how many rows conflict rules left out, or the parts to try instead."""
-        part = batch if len(positions) == len(batch) else batch.select(positions)
+    async def _write(self, batch: Batch, piece: Piece, pieces: Pieces) -> int | None:
+        """Write a piece; return how many rows conflict rules left out, or None where other pieces are to be tried."""
+        part = batch if len(piece) == len(batch) else batch.select(piece)
         load = self._load(part)
         started_s = clock.monotonic_s()
         try:
-            duplicates = await self._attempt(load)
+            left_out = await self._attempt(load)
         except AlreadyCommitted:
-            await self._patiently(self._refresh)
-            return [positions]
+            await self._look_again()
+            pieces.put_back(piece)
+            return None
         except Rejected as rejected:
-            return self._smaller(batch, positions, rejected)
+            await self._take_apart(batch, piece, pieces, rejected)
+            return None
+        self._stale = 0
+        pieces.written(piece)
         self._counters.commits_s.append(clock.monotonic_s() - started_s)
         self._counters.last_commit_at_ns = clock.now_ns()
         self._counters.times.stages["commit"].observe(self._copy_in.commit_s)
-        self._report(None)
-        return duplicates
+        self._patience.over()
+        return left_out
 
     def _load(self, part: Batch) -> Load:
         rows: list[tuple[Binding, bytes | bytearray]] = list(zip(self._bindings, part.buffers, strict=True))
@@ -177,7 +172,7 @@ class Copy:
         Returns:
             How many rows conflict rules left out.
         """
-        again = 0
+        failures = 0
         detours: dict[int, str | None] = {}
 
         async def write() -> int:
@@ -185,56 +180,69 @@ class Copy:
 
         while True:
             try:
-                return await self._patiently(write)
+                return await self._patience.through(write)
             except Rejected as rejected:
                 if (at := _detour(load, rejected, detours)) is not None:
                     detours[at] = rejected.constraint
                     self._counters.detours += 1
                     log.info("duplicate key; the batch goes through a staging table", extra={"error": str(rejected)})
                     continue
-                if rejected.verdict not in (Verdict.AGAIN, Verdict.UNKNOWN) or again >= _TRIES_MAX:
+                if not _passes(rejected, failures):
                     raise
-                await asyncio.sleep(pause_s(again, random.random()))  # noqa: S311
-                again += 1
+                await self._patience.rest(rejected, failures)
+                failures += 1
 
-    async def _patiently(self, act: Callable[[], Awaitable[T]]) -> T:
-        """Do `act`, and again while the database is away, saying so."""
-        attempt = 0
-        while True:
-            try:
-                return await act()
-            except Retryable as error:
-                self._report(str(error))
-                self._counters.retries += 1
-                await asyncio.sleep(pause_s(attempt, random.random()))  # noqa: S311
-                attempt += 1
+    async def _look_again(self) -> None:
+        """Read the ledger's row, which has something that our picture of it lacks."""
+        self._stale += 1
+        if self._stale > _TRIES_MAX:
+            raise Fatal(
+                f"the ledger {self._ledger.table} refuses what it does not have: look for a rule, a trigger or a"
+                " policy on it that keeps rows from being updated"
+            )
 
-    async def _refresh(self) -> None:
-        async with self._copy_in.borrowed() as conn:
-            await self._ledger.refresh(conn)
+        async def look() -> None:
+            async with self._copy_in.borrowed() as conn:
+                await self._ledger.refresh(conn)
 
-    def _smaller(self, batch: Batch, positions: list[int], rejected: Rejected) -> list[list[int]]:
-        """Return what to try after a refusal: halves, or the one message as a dead letter."""
-        verdict = rejected.verdict
+        await self._patience.through(look)
+
+    async def _take_apart(self, batch: Batch, piece: Piece, pieces: Pieces, rejected: Rejected) -> None:
+        """Decide what to try after a refusal: smaller pieces, or the one message as a dead letter."""
+        verdict, target = rejected.verdict, self._copy_in.target
         # A duplicate gets here where no rule of its table may decide it: its messages are found like a bad value's.
         if verdict not in (Verdict.BISECT, Verdict.HALVE, Verdict.DUPLICATE):
-            raise Fatal(f"PostgreSQL at {self._copy_in.target} refuses the slot's rows: {rejected}")
-        if len(positions) > 1:
-            middle = len(positions) // 2
-            return [positions[middle:], positions[:middle]]
-        only = positions[0]
-        if verdict is Verdict.HALVE or only in batch.dead:
-            raise Fatal(f"PostgreSQL at {self._copy_in.target} cannot write even one message: {rejected}")
-        log.warning(
-            "message rejected",
-            extra={
-                "stream_seq": batch.messages[only].stream_seq,
-                "sqlstate": rejected.sqlstate,
-                "error": rejected.detail,
-            },
-        )
-        batch.bury(only, Poison("rejected", rejected.detail, rejected.sqlstate))
-        return [[only]]
+            raise Fatal(f"PostgreSQL at {target} refuses the slot's rows: {rejected}")
+        if verdict is Verdict.HALVE:
+            self._most.lower(len(piece))
+            if len(piece) > 1:
+                pieces.halve(piece)
+            elif rejected.sqlstate.startswith(_SERVER_FULL):
+                await self._patience.rest(rejected, _TRIES_MAX)
+                pieces.put_back(piece)
+            else:
+                raise Fatal(f"PostgreSQL at {target} cannot write even one message: {rejected}")
+        elif rejected.at == len(self._bindings):
+            raise Fatal(f"PostgreSQL at {target} refuses dead letters: {rejected}; mend {self._letters.binding.target}")
+        elif len(piece) > 1:
+            pieces.part(piece, _named(batch, piece, rejected))
+        elif piece[0] in batch.dead:
+            raise Fatal(f"PostgreSQL at {target} cannot write even one message: {rejected}")
+        else:
+            batch.bury(piece[0], Poison("rejected", rejected.detail, rejected.sqlstate))
+            pieces.bury(piece[0])
+
+
+def _passes(rejected: Rejected, failures: int) -> bool:
+    """Say whether to try the same again after so many failures: a deadlock for ever, what nobody knows a few times."""
+    return rejected.verdict is Verdict.AGAIN or (rejected.verdict is Verdict.UNKNOWN and failures < _TRIES_MAX)
+
+
+def _named(batch: Batch, piece: Piece, rejected: Rejected) -> int | None:
+    """Return the message whose row PostgreSQL named, None where it named none."""
+    if rejected.at is None or rejected.line is None:
+        return None
+    return batch.owner_of_row(rejected.at, rejected.line, piece)
 
 
 def _detour(load: Load, rejected: Rejected, detours: Detours) -> int | None:
@@ -248,3 +256,14 @@ def _outcome(batch: Batch, position: int) -> Outcome:
     if position in batch.dead:
         return Outcome.DEAD
     return Outcome.IGNORED if position in batch.ignored else Outcome.WRITTEN
+
+
+def _tell_rejected(batch: Batch, count: int) -> None:
+    """Log what PostgreSQL refused: one line for a batch, with the first of them."""
+    if not count:
+        return
+    first = min(position for position, poison in batch.dead.items() if poison.reason == "rejected")
+    poison = batch.dead[first]
+    seq = batch.messages[first].stream_seq
+    about = {"messages": count, "first_stream_seq": seq, "sqlstate": poison.sqlstate, "error": poison.detail}
+    log.warning("messages rejected", extra=about)

@@ -9,8 +9,8 @@ comes out as one of a few outcomes; nothing here decides what to do about them.
 import asyncio
 import logging
 from collections import Counter
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping, Sequence
+from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass
 from types import MappingProxyType
 
@@ -18,45 +18,29 @@ import psycopg
 
 from eventwriter import clock
 from eventwriter.config.settings import PostgresSettings
-from eventwriter.errors import EventwriterError, Fatal, Retryable
+from eventwriter.errors import EventwriterError, Retryable
 from eventwriter.postgres.catalog import Binding
-from eventwriter.postgres.connect import Connection, connect, deadline, one_line, sever
+from eventwriter.postgres.circuit import Circuit
+from eventwriter.postgres.connect import Connection, connect, deadline, sever
 from eventwriter.postgres.ledger import Ledger
 from eventwriter.postgres.ranges import Newest, Ranges
-from eventwriter.postgres.sqlstate import Verdict, verdict
+from eventwriter.postgres.rejected import ANY, Step, outcome
+from eventwriter.postgres.rejected import Rejected as Rejected
+from eventwriter.postgres.sqlstate import Verdict
 from eventwriter.postgres.staging import copy_rows, copy_staged
+from eventwriter.postgres.watch import begin_sql
 
 log = logging.getLogger(__name__)
 
 _SLACK_S = 5.0
 """Beyond the server's own statement timeout, before the connection is cut off from this side."""
+_LOCK_S_MAX = 10.0
+"""Waited for a lock, or half a statement's time; above that it is somebody's ALTER or VACUUM FULL, and an outage."""
+_READ_ONLY = "25006"
 
 
 class AlreadyCommitted(EventwriterError):
     """Something in the batch is in the ledger already; nothing was written."""
-
-
-class Rejected(EventwriterError):
-    """
-    PostgreSQL refused the batch for a reason other than its own state; nothing was written.
-
-    Attributes:
-        verdict: What the SQLSTATE means.
-        sqlstate: PostgreSQL's code.
-        detail: PostgreSQL's own message, one line, with table and column where it named them.
-        constraint: The constraint or index that was violated.
-        at: Which of the load's tables was being written; None where it was COMMIT that failed.
-    """
-
-    def __init__(
-        self, verdict: Verdict, sqlstate: str, detail: str, constraint: str | None = None, at: int | None = None
-    ) -> None:
-        super().__init__(f"{detail} (SQLSTATE {sqlstate})")
-        self.verdict = verdict
-        self.sqlstate = sqlstate
-        self.detail = detail
-        self.constraint = constraint
-        self.at = at
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,9 +76,13 @@ class CopyIn:
         self._fault = fault
         self.on_connect: Callable[[Connection], Awaitable[None]] | None = None
         """Looks at a new connection before it is used: are the tables still what the worker is bound to?"""
+        self.circuit = Circuit()
         self._conn: Connection | None = None
-        self._at: int | None = None
-        """Which of the load's tables is being written."""
+        self._step = ANY
+        """Where in a batch's transaction we are."""
+        self._begins: dict[tuple[str, ...], str] = {}
+        self._marks: dict[tuple[str, ...], str | None] = {}
+        """For each set of tables, the mark of their columns when they were last looked at."""
         self.reconnects = -1
         self.errors: Counter[str] = Counter()
         """By SQLSTATE class; `connect` where no connection came up, `none` where one broke."""
@@ -102,7 +90,9 @@ class CopyIn:
         """How long the last COMMIT took."""
         self.lock = asyncio.Lock()
         """Held for as long as the connection is used: a connection serves one task at a time."""
-        params = {"statement_timeout": f"{round(settings.statement_timeout_s * 1000)}", **settings.runtime_params}
+        statement_s = settings.statement_timeout_s
+        timeouts = {"statement_timeout": statement_s, "lock_timeout": min(_LOCK_S_MAX, statement_s / 2)}
+        params = {**{name: f"{round(s * 1000)}" for name, s in timeouts.items()}, **settings.runtime_params}
         # SET LOCAL in the transaction, not at connect: a transaction-pooling proxy keeps neither.
         self._begin = "BEGIN; " + "; ".join(
             f'SET LOCAL "{name}" = {_value(name, text)}' for name, text in params.items()
@@ -135,6 +125,7 @@ class CopyIn:
         except EventwriterError:
             self.errors["connect"] += 1
             raise
+        self._marks.clear()
         if self.on_connect is not None:
             try:
                 with deadline(conn, self._limit_s):
@@ -143,7 +134,7 @@ class CopyIn:
                     await conn.execute("COMMIT")
             except psycopg.Error as error:
                 await conn.close()
-                raise self._outcome(error) from error
+                raise outcome(error, self.target) from error
             except BaseException:
                 await conn.close()
                 raise
@@ -163,19 +154,19 @@ class CopyIn:
             Fatal: The server refuses the connection.
         """
         async with self.lock:
-            conn = await self.connection()
-            try:
-                with deadline(conn, self._limit_s):
-                    # In a transaction, because that is what has the search path and the time limit.
-                    await conn.execute(self._begin)
-                    yield conn
-                    await conn.execute("COMMIT")
-            except psycopg.Error as error:
-                await self._recover(conn)
-                raise self._outcome(error) from error
-            except BaseException:
-                await self._recover(conn)
-                raise
+            with self._noted(writing=False):
+                conn = await self.connection()
+                try:
+                    with deadline(conn, self._limit_s):
+                        # In a transaction, because that is what has the search path and the time limit.
+                        await conn.execute(self._begin)
+                        yield conn
+                        await conn.execute("COMMIT")
+                except psycopg.Error as error:
+                    raise await self._failed(conn, error, ANY) from error
+                except BaseException:
+                    await self._recover(conn)
+                    raise
 
     async def write(self, load: Load, ledger: Ledger, detours: Detours = MappingProxyType({})) -> int:
         """
@@ -195,19 +186,30 @@ class CopyIn:
             Rejected: The server refused the batch.
             Retryable: The server's state; the same load may be written later.
             Fatal: The server refuses the connection, or temporary tables.
+            EventwriterError: What `on_connect` raises, where a table has changed.
         """
         async with self.lock:
-            return await self._write(load, ledger, detours)
+            with self._noted(writing=True):
+                return await self._write(load, ledger, detours)
+
+    @contextmanager
+    def _noted(self, writing: bool) -> Iterator[None]:
+        """Keep the circuit's books; a refusal of what was asked says nothing about the server's state."""
+        try:
+            yield
+        except Retryable as error:
+            self.circuit.failed(clock.monotonic_s(), str(error), writing)
+            raise
+        self.circuit.worked(writing)
 
     async def _write(self, load: Load, ledger: Ledger, detours: Detours) -> int:
         conn = await self.connection()
         try:
-            with deadline(conn, self._limit_s):
-                left_out = await self._transaction(conn, load, ledger, detours)
+            left_out = await self._transaction(conn, load, ledger, detours)
         except psycopg.Error as error:
+            raise await self._failed(conn, error, self._step) from error
+        except EventwriterError:
             await self._recover(conn)
-            raise self._outcome(error) from error
-        except (AlreadyCommitted, Fatal):
             raise
         except BaseException:
             # Cancelled in the middle: nothing may be left open on a connection that goes on.
@@ -218,24 +220,57 @@ class CopyIn:
         return left_out
 
     async def _transaction(self, conn: Connection, load: Load, ledger: Ledger, detours: Detours) -> int:
+        # A deadline for each step, as the server's own limit is for each statement.
         left_out = 0
-        self._at = None
-        await conn.execute(self._begin)
+        self._step = Step(blames_rows=False)
+        with deadline(conn, self._limit_s):
+            await self._begin_unchanged(conn, tuple(binding.target for binding, rows in load.rows if rows))
         for at, (binding, rows) in enumerate(load.rows):
-            self._at = at
-            if rows and at in detours:
-                left_out += await copy_staged(conn, binding, rows, detours[at])
-            elif rows:
-                await copy_rows(conn, binding.copy_sql, rows)
-        self._at = None
-        if not await ledger.record(conn, load.covered, load.newest):
-            await conn.execute("ROLLBACK")
-            raise AlreadyCommitted
+            self._step = Step(blames_rows=True, at=at)
+            if not rows:
+                continue
+            with deadline(conn, self._limit_s):
+                if at in detours:
+                    left_out += await copy_staged(conn, binding, rows, detours[at])
+                else:
+                    await copy_rows(conn, binding.copy_sql, rows)
+        self._step = Step(blames_rows=False)
+        with deadline(conn, self._limit_s):
+            if not await ledger.record(conn, load.covered, load.newest):
+                raise AlreadyCommitted
         self._fault("before_commit")
+        self._step = Step(blames_rows=True)  # deferred constraints are checked now
         began_s = clock.monotonic_s()
-        await conn.execute("COMMIT")
+        with deadline(conn, self._limit_s):
+            await conn.execute("COMMIT")
         self.commit_s = clock.monotonic_s() - began_s
         return left_out
+
+    async def _begin_unchanged(self, conn: Connection, targets: tuple[str, ...]) -> None:
+        """Begin; the tables to be written are locked, and are still those that the encoders were made for."""
+        if not targets:
+            await conn.execute(self._begin)
+            return
+        if targets not in self._begins:
+            self._begins[targets] = begin_sql(self._begin, targets)
+        cursor = await conn.execute(self._begins[targets])
+        while cursor.nextset():
+            pass
+        row = await cursor.fetchone()
+        mark = row[0] if row else None
+        if self._marks.get(targets) != mark and self.on_connect is not None:
+            await self.on_connect(conn)
+        self._marks[targets] = mark
+
+    async def _failed(self, conn: Connection, error: psycopg.Error, step: Step) -> Retryable | Rejected:
+        """Make the connection usable again, or give it up; return what the error means."""
+        self.errors[error.sqlstate[:2] if error.sqlstate else "none"] += 1
+        meant = outcome(error, self.target, step)
+        await self._recover(conn)
+        # Of several hosts another one may be the primary by now; and what nobody can explain may be the connection's.
+        if error.sqlstate == _READ_ONLY or (isinstance(meant, Rejected) and meant.verdict is Verdict.UNKNOWN):
+            await self.close()
+        return meant
 
     async def _recover(self, conn: Connection) -> None:
         """Roll back; a connection that cannot even do that is given up."""
@@ -247,21 +282,6 @@ class CopyIn:
                 await conn.execute("ROLLBACK")
         except psycopg.Error:
             await self.close()
-
-    def _outcome(self, error: psycopg.Error) -> Retryable | Rejected:
-        self.errors[error.sqlstate[:2] if error.sqlstate else "none"] += 1
-        text = one_line(error)
-        judged = verdict(error.sqlstate)
-        if judged is Verdict.RETRY:
-            return Retryable(f"PostgreSQL at {self.target}: {text}")
-        where = ", ".join(
-            f"{what} {name}"
-            for what, name in (("table", error.diag.table_name), ("column", error.diag.column_name))
-            if name
-        )
-        context = (error.diag.context or "").splitlines()
-        detail = text + (f" ({where})" if where else "") + (f" [{context[0]}]" if context else "")
-        return Rejected(judged, error.sqlstate or "", detail, error.diag.constraint_name, self._at)
 
     async def close(self) -> None:
         """Close the connection; the server rolls back what was not committed."""
