@@ -46,14 +46,19 @@ def run(config_path: str | None) -> int:
     SIGTERM and SIGINT finish what is open (a second one does not wait), SIGHUP
     reads the configuration again, SIGUSR1 dumps stacks to stderr.
     """
-    settings, source = read(config_path)
+    loaded = load_to_run(config_path, os.environ)
+    settings, source = loaded.settings, loaded.source
+    logs.configure(settings.log)
+    for warning in loaded.warnings:
+        log.warning(warning)
     if not settings.enabled:
         click.echo(
             f"eventwriter is not enabled ({source}): set EVENT_WRITER_ENABLED=true, or enabled to true in the file",
             err=True,
         )
         return 0
-    fleet = whole_fleet(settings)
+    control = settings.control.socket
+    fleet = whole_fleet(settings, control)
     if not fleet.fingerprints:
         raise Fatal(f"no stream is enabled in {source}: enable at least one entry of streams")
     claimed = claim(settings.control.socket, settings.control.mode, settings.control.group)
@@ -63,43 +68,31 @@ def run(config_path: str | None) -> int:
     faulthandler.register(signal.SIGUSR1, file=STDERR)
     # Not for secrets: the jitter only keeps workers from restarting in step.
     jitter = random.Random().random  # noqa: S311
-    return Supervisor(fleet, claimed, partial(reread, config_path), Notifier.from_environ(os.environ), jitter).run()
+    again = partial(reread, config_path, control)
+    return Supervisor(fleet, claimed, again, Notifier.from_environ(os.environ), jitter).run()
 
 
-def read(path: str | None) -> tuple[Settings, str]:
-    """
-    Read the configuration, start logging as it says, and log what it warns of.
-
-    Returns:
-        The settings, and where they come from, in words.
-
-    Raises:
-        ConfigError: With every mistake.
-    """
-    loaded = load_to_run(path, os.environ)
-    logs.configure(loaded.settings.log)
-    for warning in loaded.warnings:
-        log.warning(warning)
-    return loaded.settings, loaded.source
-
-
-def reread(path: str | None) -> Fleet:
+def reread(path: str | None, control: str) -> Fleet:
     """
     Read the configuration again, for a reload.
+
+    Args:
+        path: Of the configuration file.
+        control: Path of the control socket, which a reload leaves where it is.
 
     Raises:
         EventwriterError: It cannot be used.
     """
-    settings, source = read(path)
-    if not settings.enabled:
-        raise Fatal(f"eventwriter is no longer enabled in {source}: stop the daemon instead")
-    return whole_fleet(settings)
+    loaded = load_to_run(path, os.environ)
+    if not loaded.settings.enabled:
+        raise Fatal(f"eventwriter is no longer enabled in {loaded.source}: stop the daemon instead")
+    return replace(whole_fleet(loaded.settings, control), warnings=loaded.warnings)
 
 
-def whole_fleet(settings: Settings) -> Fleet:
-    """Return the workers to run, and the web child beside them."""
-    web = web_fleet(settings, partial(web_child, settings))
-    return replace(fleet_of(settings, partial(child, settings)), web=web)
+def whole_fleet(settings: Settings, control: str) -> Fleet:
+    """Return the workers to run, and the web child beside them, which asks at the control socket `control`."""
+    web = web_fleet(settings, partial(web_child, settings, control))
+    return replace(fleet_of(settings, partial(child, settings)), web=web, refit=partial(whole_fleet, control=control))
 
 
 def child(settings: Settings, slot: SlotName, link: socket.socket) -> int:
@@ -110,12 +103,12 @@ def child(settings: Settings, slot: SlotName, link: socket.socket) -> int:
     return worker.run(settings, slot, link)
 
 
-def web_child(settings: Settings, slot: SlotName, link: socket.socket) -> int:
+def web_child(settings: Settings, control: str, slot: SlotName, link: socket.socket) -> int:
     """Live the web child's life, in a forked child; returns the exit code."""
     from eventwriter.web import main as web  # its libraries are nobody else's: loaded in this process only
 
     logs.configure(settings.log, str(slot))
-    return web.run(settings, link)
+    return web.run(settings, control, link)
 
 
 def share_memory() -> None:

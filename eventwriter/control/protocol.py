@@ -44,6 +44,8 @@ class Request:
     verb: str
     fields: Mapping[str, Any]
     """Everything but `v`, `id` and `verb`."""
+    who: str = ""
+    """The peer, as the kernel knows it; for the log, and for who looks why something rests."""
 
 
 def parse(line: bytes) -> Request:

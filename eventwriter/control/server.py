@@ -22,8 +22,23 @@ REQUESTS_MAX = 64  # answered in one turn over all clients, so that the loop kee
 CHUNK_BYTES = 64 * 1024
 PEERCRED = struct.Struct("3i")  # pid, uid, gid: struct ucred of unix(7)
 
-Answer = Callable[[Request, str], bytes]
-"""(request, who asks) -> the answer's line; must not raise."""
+
+@dataclass(slots=True, eq=False)
+class Parked:
+    """
+    An answer that is not there yet; its client waits, and nothing else does.
+
+    Whoever returned it must give it a line in the end: there is no time limit here.
+    """
+
+    line: bytes | None = None
+    """The answer, once it is there."""
+    abandoned: bool = False
+    """The client went away meanwhile."""
+
+
+Answer = Callable[[Request, str], bytes | Parked]
+"""(request, who asks) -> the answer's line, or the promise of one; must not raise."""
 
 
 @dataclass(slots=True, eq=False)
@@ -39,6 +54,8 @@ class Client:
     unsent: memoryview = field(default_factory=lambda: memoryview(b""))
     leaving: bool = False
     """Close once `unsent` is gone."""
+    parked: Parked | None = None
+    """What it waits for; its further requests wait too."""
 
 
 class Server:
@@ -69,8 +86,16 @@ class Server:
                 self._serve(key.data, now_s)
         for client in self._waiting():
             self._answer_one(client, now_s, answer)
-        for client in [client for client in self._clients if now_s - client.active_s > IDLE_S_MAX]:
-            self._drop(client)
+        for client in list(self._clients):
+            if client.parked is None and now_s - client.active_s > IDLE_S_MAX:
+                self._drop(client)
+
+    def deliver(self, now_s: float) -> None:
+        """Give parked clients the answers that have come."""
+        for client in list(self._clients):
+            if client.parked is not None and client.parked.line is not None:
+                line, client.parked, client.active_s = client.parked.line, None, now_s
+                self._say(client, line, now_s)
 
     def has_work(self) -> bool:
         """Say whether whole requests are waiting, so that the loop should not sleep."""
@@ -96,7 +121,7 @@ class Server:
             client.socket.close()
 
     def _waiting(self) -> list[Client]:
-        ready = [client for client in self._clients if b"\n" in client.received and not client.unsent]
+        ready = [one for one in self._clients if b"\n" in one.received and not one.unsent and one.parked is None]
         return ready[:REQUESTS_MAX]
 
     def _accept(self, now_s: float) -> None:
@@ -126,7 +151,9 @@ class Server:
             self._drop(client)
             return
         client.received += chunk
-        if len(client.received) > REQUEST_BYTES_MAX and b"\n" not in client.received[:REQUEST_BYTES_MAX]:
+        if client.parked is not None and len(client.received) > REQUEST_BYTES_MAX:
+            self._drop(client)  # it goes on asking without hearing the answer
+        elif len(client.received) > REQUEST_BYTES_MAX and b"\n" not in client.received[:REQUEST_BYTES_MAX]:
             client.leaving = True
             self._say(client, refusal(None, f"a request has at most {REQUEST_BYTES_MAX} bytes"), now_s)
 
@@ -134,11 +161,15 @@ class Server:
         line, _, rest = client.received.partition(b"\n")
         client.received = rest
         client.active_s = now_s
+        reply: bytes | Parked
         try:
             reply = answer(parse(bytes(line)), client.who)
         except ProtocolError as error:
             reply = refusal(error.ref, str(error))
-        self._say(client, reply, now_s)
+        if isinstance(reply, Parked):
+            client.parked = reply
+        else:
+            self._say(client, reply, now_s)
 
     def _say(self, client: Client, line: bytes, now_s: float) -> None:
         client.unsent = memoryview(line)
@@ -164,6 +195,8 @@ class Server:
 
     def _drop(self, client: Client) -> None:
         self._clients.discard(client)
+        if client.parked is not None:
+            client.parked.abandoned = True
         with contextlib.suppress(KeyError, ValueError):
             self._selector.unregister(client.socket)
         client.socket.close()

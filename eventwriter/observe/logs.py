@@ -3,15 +3,25 @@ Log lines: one JSON object a line for machines, one short sentence a line for a 
 
 What is logged is a change of state or a batch, never a message. Fields travel in
 `extra`; the supervisor and every worker write to the stderr they share, each
-line with a single write.
+line with a single write. Lines that repeat are counted (`repeats`). No file of our
+own is opened: journald, a container's log or a shell's redirection takes stderr, and
+rotating it concerns nobody here.
 """
 
+import fcntl
 import json
 import logging
+import math
+import os
+import stat
 import sys
 import traceback
+from collections.abc import Mapping
 from datetime import UTC, datetime
-from typing import Any, Protocol
+from typing import Any, Protocol, TextIO
+
+from eventwriter import clock
+from eventwriter.observe.repeats import Repeats
 
 PLAIN_FIELDS = frozenset(vars(logging.makeLogRecord({}))) | {"message", "asctime", "taskName"}
 """What every log record has; anything else came from `extra`."""
@@ -31,6 +41,15 @@ class LogOptions(Protocol):
         """`json`, `text`, or `auto`: text on a terminal, JSON elsewhere."""
 
 
+PRIORITIES = {logging.DEBUG: 7, logging.INFO: 6, logging.WARNING: 4, logging.ERROR: 3, logging.CRITICAL: 2}
+"""syslog's numbers, which journald reads from the beginning of a line. Source: sd-daemon(3)."""
+
+QUIET = {"nats": logging.WARNING, "asyncio": logging.WARNING}
+"""Other people's loggers, and the least that is heard of them: at debug they would tell of every wake-up."""
+KNOWN_NOISE = ("returning true from eof_received() has no effect when using ssl",)
+"""What asyncio warns of, on every TLS connection that ends, and means nothing."""
+
+
 def configure(options: LogOptions, slot: str | None = None) -> None:
     """
     Make this process log to stderr; called once in the parent and again in each child.
@@ -39,17 +58,108 @@ def configure(options: LogOptions, slot: str | None = None) -> None:
         options: Level and format.
         slot: The worker's slot, which each of its lines carries; None in the supervisor.
     """
-    as_json = options.format == "json" or (options.format == "auto" and not sys.stderr.isatty())
-    handler = logging.StreamHandler(sys.stderr)
-    handler.setFormatter(JsonFormatter(slot) if as_json else TextFormatter(slot))
     root = logging.getLogger()
-    root.handlers[:] = [handler]
+    root.handlers[:] = [StderrHandler(options.format, slot)]
     root.setLevel(LEVELS[options.level])
+    for name, level in QUIET.items():
+        logging.getLogger(name).setLevel(level)
+    logging.getLogger("asyncio").addFilter(is_news)
 
 
 def set_level(level: str) -> None:
     """Change the level of a running process."""
     logging.getLogger().setLevel(LEVELS[level])
+
+
+def change(level: str, form: str | None = None) -> None:
+    """Change the level of a running process, and the form of its lines where one is given."""
+    set_level(level)
+    for handler in ours():
+        if form is not None:
+            handler.choose(form)
+
+
+def tick(last: bool = False) -> None:
+    """Tell of lines that were held back, where it is time, or where this is the `last` call of about one a second."""
+    for handler in ours():
+        handler.tick(math.inf if last else clock.now_ns() / 1e9)
+
+
+def ours() -> "list[StderrHandler]":
+    """Return the handlers that `configure` made; none in a test that does without."""
+    return [handler for handler in logging.getLogger().handlers if isinstance(handler, StderrHandler)]
+
+
+def is_news(record: logging.LogRecord) -> bool:
+    """Say whether a record of asyncio's tells anything."""
+    return record.getMessage() not in KNOWN_NOISE
+
+
+def is_journal(stream: TextIO, environ: Mapping[str, str]) -> bool:
+    """Say whether a stream is what systemd connected to the journal. Source: systemd.exec(5), JOURNAL_STREAM."""
+    try:
+        found = os.fstat(stream.fileno())
+    except (OSError, ValueError):
+        return False
+    return environ.get("JOURNAL_STREAM") == f"{found.st_dev}:{found.st_ino}"
+
+
+def append(stream: TextIO) -> None:
+    """Have a file that stderr was sent to be written at its end, so that one cut short by logrotate has no hole."""
+    try:
+        fd = stream.fileno()
+        if stat.S_ISREG(os.fstat(fd).st_mode):
+            fcntl.fcntl(fd, fcntl.F_SETFL, fcntl.fcntl(fd, fcntl.F_GETFL) | os.O_APPEND)
+    except (OSError, ValueError):
+        return
+
+
+class StderrHandler(logging.StreamHandler[TextIO]):
+    """
+    Writes a process's lines, those that repeat less often than they come.
+
+    Args:
+        form: `json`, `text`, or `auto`.
+        slot: As of `configure`.
+    """
+
+    def __init__(self, form: str, slot: str | None) -> None:
+        super().__init__(sys.stderr)
+        self._slot = slot
+        self._repeats = Repeats()
+        self._to_journal = is_journal(sys.stderr, os.environ)
+        append(sys.stderr)
+        self.choose(form)
+
+    def choose(self, form: str) -> None:
+        """Write the lines from now on in this form."""
+        as_json = form == "json" or (form == "auto" and not sys.stderr.isatty())
+        self.setFormatter(JsonFormatter(self._slot) if as_json else TextFormatter(self._slot))
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Write a record, or count it."""
+        if self._repeats.admits(record):
+            super().emit(record)
+
+    def format(self, record: logging.LogRecord) -> str:
+        """Return a record as it is written; for journald each line begins with its priority."""
+        text = super().format(record)
+        if not self._to_journal:
+            return text
+        prefix = f"<{PRIORITIES.get(record.levelno, 6)}>"
+        return "\n".join(prefix + line for line in text.split("\n"))
+
+    def tick(self, now_s: float) -> None:
+        """Write what was only counted so far, where its interval is over; seconds since 1970."""
+        self.acquire()
+        try:
+            for record in self._repeats.due(now_s):
+                super().emit(record)
+        finally:
+            self.release()
+
+    def handleError(self, record: logging.LogRecord) -> None:  # noqa: N802  # logging's name
+        """Go on: a full disk, or a reader that is gone, must not end what is being logged."""
 
 
 def fields(record: logging.LogRecord) -> dict[str, Any]:

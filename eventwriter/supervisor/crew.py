@@ -9,7 +9,8 @@ import logging
 import os
 import selectors
 import signal
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from typing import Any
 
 from eventwriter import clock
 from eventwriter.model import SlotName
@@ -43,6 +44,8 @@ class Crew:
         self.slots: dict[SlotName, Slot] = {}
         self.unclean = False
         """Whether a worker, asked to exit, had to be killed or failed in doing so."""
+        self.on_answer: Callable[[Slot, Mapping[str, Any]], None] = lambda _slot, _packet: None
+        """Told what workers answer to questions; heartbeats are the slots' own."""
         self._selector, self._close_parents, self._random, self._what = selector, close_parents, random, what
 
     def adopt(self, now_s: float, fleet: Fleet) -> None:
@@ -54,7 +57,7 @@ class Crew:
         """Say whether no worker lives."""
         return all(slot.worker is None for slot in self.slots.values())
 
-    def tell_all(self, command: dict[str, str]) -> None:
+    def tell_all(self, command: Mapping[str, Any]) -> None:
         """Send a command to every living worker."""
         for slot in self.slots.values():
             if slot.worker:
@@ -113,16 +116,19 @@ class Crew:
     def _start(self, now_s: float, slot: Slot, fleet: Fleet) -> None:
         slot.restart_asked = slot.held = False
         try:
-            pid, pidfd, link = processes.start(slot.name, fleet.child, self._close_parents)
+            started = processes.start(slot.name, fleet.child, self._close_parents)
         except OSError as error:
             self._rest(now_s, slot, f"no process could be started: {os.strerror(error.errno or 0)}", fleet)
             return
-        slot.worker = Worker(pid, pidfd, link, now_s, fleet.fingerprints[slot.name])
+        pid, pidfd, link, stacks_fd = started
+        slot.worker = Worker(pid, pidfd, link, now_s, fleet.fingerprints[slot.name], stacks_fd)
         slot.state = State.STARTING
         slot.starts += 1
         self._selector.register(link, selectors.EVENT_READ)
         self._selector.register(pidfd, selectors.EVENT_READ)
         log.info(f"{self._what} started", extra={"slot": str(slot.name), "pid": pid})
+        for command in slot.standing.values():
+            processes.send(slot.worker, command)  # read when it listens; the link holds it until then
 
     def _command(self, slot: Slot, command: str, reason: str) -> None:
         log.info(f"{self._what} is told to {command}", extra={"slot": str(slot.name), "reason": reason})
@@ -135,7 +141,10 @@ class Crew:
         state = slot.state
         try:
             for packet in processes.receive(slot.worker.link):
-                slot.hear(now_s, packet)
+                if packet.get("type") == "answer":
+                    self.on_answer(slot, packet)
+                else:
+                    slot.hear(now_s, packet)
         except EOFError:
             slot.worker.deaf = True
             self._selector.unregister(slot.worker.link)

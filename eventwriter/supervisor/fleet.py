@@ -2,7 +2,7 @@
 
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, Protocol, runtime_checkable
 
@@ -11,8 +11,34 @@ from eventwriter.model import SlotName
 from eventwriter.supervisor.backoff import Limits
 from eventwriter.supervisor.processes import Child
 
-OWN_SECTIONS = frozenset({"streams", "supervisor", "control", "http", "log"})
-"""Settings that no worker reads from the whole: streams are looked at one by one, the rest is the supervisor's."""
+WORKERS, AT_ONCE, RESTART = "workers", "at once", "restart"
+
+TAKES_EFFECT = {
+    "enabled": RESTART,
+    "consumer_name": WORKERS,
+    "stream_name": WORKERS,
+    "ocsf_version": WORKERS,
+    "redact": WORKERS,
+    "nats": WORKERS,
+    "postgres": WORKERS,
+    "streams": WORKERS,
+    "supervisor": AT_ONCE,
+    "control": RESTART,
+    "dead_letters": WORKERS,
+    "storage": WORKERS,
+    "http": AT_ONCE,
+    "log": AT_ONCE,
+}
+"""
+How each part of the settings takes effect on a reload: the workers that it concerns are replaced, the
+supervisor does it at once (also by replacing the web child), or only a restart of the daemon does.
+"""
+
+COMMON = ("ocsf_version", "redact", "nats", "postgres", "dead_letters", "storage")
+"""What every worker reads of the whole; the rest of `WORKERS` is in its entry, its durable's name and its filters."""
+
+SHARED_OUT = {"partitions", "partition_subjects", "subjects", "enabled"}
+"""Keys of an entry that a worker knows only by what they make of it: its durable and its filters."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,8 +50,21 @@ class Fleet:
     limits: Limits
     child: Child
     log_level: str = "info"
+    log_format: str = "auto"
+    warnings: tuple[str, ...] = ()
+    """What is worth a word in the settings; said once they are in effect."""
     web: "Fleet | None" = None
     """What runs beside the workers: one web child, or nothing."""
+    settings: Settings | None = None
+    """What all of this was read from."""
+    refit: "Callable[[Settings], Fleet] | None" = None
+    """Makes the same of other settings."""
+
+    def sharers(self, name: SlotName) -> int | None:
+        """Return how many workers of this daemon share the durable of a slot; None where that is its alone."""
+        wanted = self.settings is not None and name in self.fingerprints
+        stream = self.settings.stream(name.stream) if self.settings is not None and wanted else None
+        return stream.partitions if stream is not None and stream.is_shared else None
 
 
 def fleet_of(settings: Settings, child: Child) -> Fleet:
@@ -36,9 +75,17 @@ def fleet_of(settings: Settings, child: Child) -> Fleet:
         settings: Valid, and enabled.
         child: A worker's code; it has the same settings.
     """
-    common = settings.model_dump(exclude=set(OWN_SECTIONS))
-    fingerprints = {name: fingerprint([common, settings.stream(name.stream).model_dump()]) for name in settings.slots()}
-    return Fleet(fingerprints, limits_of(settings), child, settings.log.level)
+    common = [settings.model_dump(include=set(COMMON)), settings.supervisor.heartbeat_s]
+    fingerprints = {name: fingerprint([common, *own_part(settings, name)]) for name in settings.slots()}
+    log = settings.log
+    return Fleet(fingerprints, limits_of(settings), child, log.level, log_format=log.format, settings=settings)
+
+
+def own_part(settings: Settings, name: SlotName) -> list[Any]:
+    """Return what of an entry one of its slots runs with."""
+    stream = settings.stream(name.stream)
+    durable, filters = stream.durable_name(settings.consumer_name, name.partition), stream.filters(name.partition)
+    return [stream.model_dump(exclude=SHARED_OUT), durable, filters]
 
 
 def fingerprint(plain: Any) -> str:

@@ -15,22 +15,26 @@ from itertools import chain
 from typing import Any
 
 from eventwriter import __version__, clock
+from eventwriter.config.settings import Settings
 from eventwriter.control import protocol
 from eventwriter.control.listen import Claim
 from eventwriter.control.protocol import Request
-from eventwriter.control.server import Server
-from eventwriter.errors import ConfigError, EventwriterError
+from eventwriter.control.server import Parked, Server
+from eventwriter.errors import ConfigError, EventwriterError, Fatal
 from eventwriter.model import SlotName
 from eventwriter.observe import logs
 from eventwriter.observe.process import own_usage
 from eventwriter.supervisor import processes
 from eventwriter.supervisor.crew import Crew
+from eventwriter.supervisor.errands import Errands, Question
 from eventwriter.supervisor.fleet import Fleet
 from eventwriter.supervisor.notify import Notifier
-from eventwriter.supervisor.plan import Wanted, plan, wait_s
+from eventwriter.supervisor.outlook import in_words, outlook
+from eventwriter.supervisor.plan import BUSY_TICK_S, Wanted, plan, wait_s
+from eventwriter.supervisor.scale import scaled
 from eventwriter.supervisor.slot import Slot
 from eventwriter.supervisor.snapshot import Daemon, sentence, snapshot
-from eventwriter.supervisor.verbs import obey
+from eventwriter.supervisor.verbs import READING, obey
 from eventwriter.supervisor.wakeup import Wakeup
 from eventwriter.supervisor.web import Web
 
@@ -68,6 +72,8 @@ class Supervisor:
         self._is_busy = True  # one action may call for another; only a turn without any is followed by sleep
         self._crew = Crew(self._selector, self._close_in_child, random)
         self._crew.adopt(self._now_s, fleet)
+        self._errands = Errands()
+        self._crew.on_answer = self._errands.hear
         self._web = Web(self._selector, self._close_in_child, random)
         self._web.adopt(self._now_s, fleet.web)
 
@@ -91,6 +97,7 @@ class Supervisor:
             self._close()
         unclean = self._crew.unclean
         log.info("stopped", extra={"clean": not unclean})
+        logs.tick(last=True)
         return EXIT_UNCLEAN if unclean else EXIT_CLEAN
 
     def is_over(self) -> bool:
@@ -101,7 +108,10 @@ class Supervisor:
         """Sleep until a signal, a heartbeat, an exit, a client, or a deadline."""
         is_busy = self._is_busy or self._server.has_work()
         places = chain(self.slots.values(), self._web.crew.slots.values())
-        self._selector.select(0.0 if is_busy else wait_s(clock.monotonic_s(), places))
+        rest_s = wait_s(clock.monotonic_s(), places)
+        # A worker's answer wakes the loop; what does not come has a deadline.
+        rest_s = rest_s if self._errands.is_empty() else min(rest_s, BUSY_TICK_S)
+        self._selector.select(0.0 if is_busy else rest_s)
         self._now_s = clock.monotonic_s()
 
     def reap(self) -> None:
@@ -121,12 +131,15 @@ class Supervisor:
                 self._reload_by_signal()
 
     def answer(self) -> None:
-        """Let operators ask."""
+        """Let operators ask, and have the answers that workers gave."""
         self._server.turn(self._now_s, self._answer)
+        self._errands.turn(self._now_s)
+        self._server.deliver(self._now_s)
 
     def tell(self) -> None:
         """Tell systemd how things are, and that this loop turns."""
         self._notifier.watchdog(self._now_s)
+        logs.tick()
         if self._now_s < self._tell_at_s:
             return
         self._tell_at_s = self._now_s + TELL_S
@@ -144,6 +157,11 @@ class Supervisor:
         """Whether the daemon is going down."""
         return self._wanted.stopping
 
+    @property
+    def settings(self) -> Settings | None:
+        """What the daemon runs with."""
+        return self._fleet.settings
+
     def picture(self) -> dict[str, Any]:
         """Return the snapshot."""
         web = self._web.picture(self._now_s)
@@ -159,7 +177,16 @@ class Supervisor:
         self._crew.unclean = quick and not self._crew.is_empty()
         self._notifier.stopping()
 
-    def reload(self) -> str:
+    def preview(self) -> dict[str, Any]:
+        """
+        Say what `reload` would change.
+
+        Raises:
+            EventwriterError: The configuration cannot be used.
+        """
+        return outlook(self._fleet, self._reread())
+
+    def reload(self) -> dict[str, Any]:
         """
         Read the configuration again; workers whose settings changed are replaced.
 
@@ -167,22 +194,52 @@ class Supervisor:
             EventwriterError: It cannot be used; nothing has changed.
         """
         fleet, before = self._reread(), self._fleet
-        names = {**before.fingerprints, **fleet.fingerprints}
-        changed = [str(name) for name in names if before.fingerprints.get(name) != fleet.fingerprints.get(name)]
+        told = outlook(before, fleet)
         if was_ready := self._notifier.is_ready:
             self._notifier.reloading()
-        if fleet.log_level != before.log_level:
-            logs.set_level(fleet.log_level)
-            for crew in (self._crew, self._web.crew):
-                crew.tell_all({"type": "log_level", "level": fleet.log_level})
-        self._fleet, self._wanted = fleet, Wanted(fleet.fingerprints)
-        self._crew.adopt(self._now_s, fleet)
-        changed += ["web"] if self._web.adopt(self._now_s, fleet.web) else []
+        for warning in fleet.warnings:
+            log.warning(warning)
+        self.log_level(fleet.log_level, fleet.log_format)
+        for slot in self.slots.values():
+            slot.standing.pop("log_level", None)  # new workers have it from the configuration
+        self._adopt(fleet)
         if was_ready:
             self._notifier.ready()
-        result = f"changed: {', '.join(changed)}" if changed else "nothing changed for any worker"
+        result = in_words(told)
         log.info("configuration read again", extra={"result": result})
-        return result
+        return {"reloaded": result, **told}
+
+    def scale(self, stream: str, workers: int) -> dict[str, Any]:
+        """
+        Change a stream's number of workers, until the configuration is read again.
+
+        Raises:
+            EventwriterError: It may not be changed just so; the sentence says what to do.
+        """
+        before = self._fleet
+        if before.settings is None or before.refit is None:
+            raise Fatal("this daemon was not started from settings: it cannot be scaled")
+        fleet = before.refit(scaled(before.settings, stream, workers))
+        self._adopt(fleet)
+        told = outlook(before, fleet)
+        return {"stream": stream, "workers": workers, **{what: told[what] for what in ("started", "removed")}}
+
+    def log_level(self, level: str, form: str | None = None) -> None:
+        """Change the level of every process, and the form of its lines where one is given."""
+        logs.change(level, form)
+        for slot in self.slots.values():
+            slot.standing["log_level"] = {"type": "log_level", "level": level}
+        for crew in (self._crew, self._web.crew):
+            crew.tell_all({"type": "log_level", "level": level, "format": form})
+
+    def _adopt(self, fleet: Fleet) -> None:
+        """Have this fleet from now on; `plan` finds whom to replace."""
+        self._fleet, self._wanted = fleet, Wanted(fleet.fingerprints)
+        self._crew.adopt(self._now_s, fleet)
+        self._web.adopt(self._now_s, fleet.web)
+        for slot in self.slots.values():
+            if slot.worker is not None and (count := fleet.sharers(slot.name)):
+                processes.send(slot.worker, {"type": "sharers", "count": count})
 
     def _turn_web(self) -> bool:
         """Look after the web child, which goes last."""
@@ -198,12 +255,15 @@ class Supervisor:
             for mistake in error.mistakes if isinstance(error, ConfigError) else [str(error)]:
                 log.error("configuration not read again, nothing changed", extra={"mistake": mistake})
 
-    def _answer(self, request: Request, who: str) -> bytes:
-        if request.verb not in ("status", "ping"):
+    def _answer(self, request: Request, who: str) -> bytes | Parked:
+        if request.verb not in READING:
             of = request.fields.get("slot", "all")
             log.info("an operator asks", extra={"verb": request.verb, "who": who, "of": of})
         try:
-            return protocol.answer(request.ref, obey(self, request))
+            said = obey(self, dataclasses.replace(request, who=who))
+            if isinstance(said, Question):
+                return self._errands.begin(self._now_s, request.ref, said)
+            return protocol.answer(request.ref, said)
         except EventwriterError as error:
             return protocol.refusal(request.ref, "; ".join(str(error).splitlines()))
         except Exception:

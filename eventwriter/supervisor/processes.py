@@ -14,7 +14,7 @@ import socket
 import sys
 import traceback
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from typing import Any, Never
+from typing import Any, NamedTuple, Never
 
 from eventwriter.model import SlotName
 from eventwriter.supervisor.slot import Worker
@@ -28,12 +28,24 @@ PACKET_BYTES_MAX = 64 * 1024
 PACKETS_MAX = 256  # read from one worker in one turn, so that a babbling one cannot occupy the loop
 PR_SET_PDEATHSIG = 1  # linux/prctl.h
 PR_SET_NAME = 15
+STACKS_BYTES_MAX = 256 * 1024  # of one dump; a worker has one thread, and a stack of it a few kilobytes
 STDERR = 2  # the descriptor: sys.stderr may have been replaced by an object without one
 NAME_BYTES_MAX = 15  # TASK_COMM_LEN of linux/sched.h, without the trailing zero
 LIBC = ctypes.CDLL(None, use_errno=True)  # loaded before forking: a child should not have to search for it
 
 
-def start(name: SlotName, child: Child, close_parents: Callable[[], None]) -> tuple[int, int, socket.socket]:
+class Started(NamedTuple):
+    """A child that was forked, and what its parent holds of it."""
+
+    pid: int
+    pidfd: int
+    link: socket.socket
+    """Our end, non-blocking."""
+    stacks_fd: int
+    """A file in memory that the child writes its stacks to on SIGUSR2, whatever it is doing."""
+
+
+def start(name: SlotName, child: Child, close_parents: Callable[[], None]) -> Started:
     """
     Fork a worker.
 
@@ -42,13 +54,15 @@ def start(name: SlotName, child: Child, close_parents: Callable[[], None]) -> tu
         child: What it runs; the process exits with what this returns.
         close_parents: Closes, in the child, every descriptor that is the supervisor's own.
 
-    Returns:
-        The process id, its pidfd, and our end of the link (non-blocking).
-
     Raises:
         OSError: No process, descriptor or memory was to be had; nothing is left behind.
     """
-    ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+    stacks_fd = os.memfd_create("stacks")
+    try:
+        ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+    except OSError:
+        os.close(stacks_fd)
+        raise
     ours.setblocking(False)
     parent = os.getpid()
     for stream in (sys.stdout, sys.stderr):
@@ -57,14 +71,33 @@ def start(name: SlotName, child: Child, close_parents: Callable[[], None]) -> tu
         with signals_held() as mask:
             pid = os.fork()
             if pid == 0:
+                give_stacks(stacks_fd)
                 live(lambda: descend(name, child, theirs, parent, mask), (ours.close, close_parents))
         pidfd = open_pidfd(pid)
     except OSError:
         ours.close()
+        os.close(stacks_fd)
         raise
     finally:
         theirs.close()
-    return pid, pidfd, ours
+    return Started(pid, pidfd, ours, stacks_fd)
+
+
+def give_stacks(fd: int) -> None:
+    """Have this process write its stacks to `fd` on SIGUSR2; from C, so that a blocked or looping one does it too."""
+    faulthandler.register(signal.SIGUSR2, file=fd, all_threads=True)
+
+
+def ask_stacks(worker: Worker) -> None:
+    """Make a worker write its stacks for us; they are there once it has run for a moment."""
+    os.ftruncate(worker.stacks_fd, 0)
+    os.lseek(worker.stacks_fd, 0, os.SEEK_SET)  # the child writes at the position that we share
+    signal_worker(worker, signal.SIGUSR2)
+
+
+def read_stacks(worker: Worker) -> str:
+    """Return what a worker has written since it was asked; empty where it did not come to it, as a stopped one."""
+    return os.pread(worker.stacks_fd, STACKS_BYTES_MAX, 0).decode(errors="replace")
 
 
 @contextlib.contextmanager

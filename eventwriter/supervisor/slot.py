@@ -15,6 +15,7 @@ from typing import Any
 
 from eventwriter.model import SlotName
 from eventwriter.observe.histogram import Plain, families_added
+from eventwriter.supervisor.recent import Recent
 
 COUNTERS = (
     "messages_total",
@@ -49,6 +50,7 @@ WRITTEN = ("rows_total", "duplicates_total", "ignored_total", "already_written_t
 """The counters that move only when a message was decoded and its worker lived."""
 
 RATE_WINDOW_S = 5.0  # long enough to smooth batches of a second, short enough to see a stall while looking
+LAG_WINDOW_S = 30.0  # what comes in and what is waiting change in bursts; a time to catch up needs a longer look
 RATE_SAMPLES_MAX = 64  # heartbeats come once a second; the bound holds whatever a worker sends
 
 
@@ -69,6 +71,9 @@ class State(StrEnum):
     """Its workers exited too often; it is tried again at the longest backoff."""
 
 
+READY = ("running", "paused")
+"""The words of a worker that has all it needs."""
+
 ALIVE = (State.STARTING, State.RUNNING, State.DRAINING)
 
 
@@ -85,6 +90,8 @@ class Worker:
     """Monotonic seconds, as every `_s` instant here."""
     fingerprint: str
     """Of the settings that it was forked with."""
+    stacks_fd: int = -1
+    """Where it writes its stacks when it is asked for them; -1 for nowhere."""
     heard_s: float | None = None
     """When its last heartbeat came."""
     ready_s: float | None = None
@@ -103,11 +110,15 @@ class Worker:
     heartbeat: Mapping[str, Any] = field(default_factory=dict)
     samples: deque[tuple[float, int, int]] = field(default_factory=lambda: deque(maxlen=RATE_SAMPLES_MAX))
     """(heard_s, messages_total, rows_total), oldest first, spanning about `RATE_WINDOW_S`."""
+    lags: deque[tuple[float, int]] = field(default_factory=lambda: deque(maxlen=RATE_SAMPLES_MAX))
+    """(heard_s, lag_messages), oldest first, spanning about `LAG_WINDOW_S`."""
 
     def close(self) -> None:
-        """Close the link and the pidfd; the process itself is not touched."""
+        """Close the link and the descriptors; the process itself is not touched."""
         self.link.close()
         os.close(self.pidfd)
+        if self.stacks_fd >= 0:
+            os.close(self.stacks_fd)
 
 
 @dataclass(slots=True)
@@ -121,6 +132,8 @@ class Slot:
     worker: Worker | None = None
     held: bool = False
     """An operator drained it: it stays stopped until `restart`."""
+    standing: dict[str, Mapping[str, Any]] = field(default_factory=dict)
+    """What operators told its worker, by the command's name; each new worker of the slot is told again."""
     restart_asked: bool = False
     retry_at_s: float = 0.0
     exits_s: deque[float] = field(default_factory=lambda: deque(maxlen=1024))
@@ -141,6 +154,8 @@ class Slot:
     last_error_at_ns: int | None = None
     last_exit: str | None = None
     """How the worker before this one ended, in words."""
+    dead_letters: Recent = field(default_factory=Recent)
+    """How many were written of late."""
 
     @property
     def restarts(self) -> int:
@@ -172,13 +187,18 @@ class Slot:
         worker.samples.append((now_s, count(packet, "messages_total"), count(packet, "rows_total")))
         while len(worker.samples) > 2 and worker.samples[1][0] <= now_s - RATE_WINDOW_S:
             worker.samples.popleft()
+        if isinstance(packet.get("lag_messages"), int):
+            worker.lags.append((now_s, packet["lag_messages"]))
+            while len(worker.lags) > 2 and worker.lags[1][0] <= now_s - LAG_WINDOW_S:
+                worker.lags.popleft()
+        self.dead_letters.see(now_s, self.base["dead_letters_total"] + count(packet, "dead_letters_total"))
         if sum(count(packet, name) for name in SETTLED) > settled_before or packet.get("lag_messages") == 0:
             self.progress_s = now_s
         if sum(count(packet, name) for name in WRITTEN) > written_before:
             self.pardons = 0
         if packet.get("last_error"):
             self.last_error, self.last_error_at_ns = str(packet["last_error"]), packet.get("last_error_at_ns")
-        if packet.get("state") == "running":
+        if packet.get("state") in READY:
             self.ever_ready = True
             worker.ready_s = now_s if worker.ready_s is None else worker.ready_s
             if self.state is State.STARTING:

@@ -14,6 +14,7 @@ from typing import Any
 import pytest
 
 from eventwriter.control.client import Client, Refused, Unreachable
+from eventwriter.observe.repeats import BURST
 from eventwriter.supervisor.backoff import PARDONS_MAX
 
 DEADLINE_S = 8.0  # generous for a loaded machine; a fine run waits for none of it
@@ -186,8 +187,9 @@ def test_deaths_of_suspects_are_pardoned_until_nothing_lives(daemon: Daemon) -> 
 
     exits = [line["event"] for line in daemon.log() if "how" in line]
     pardoned = "worker died decoding what quarantine suspects; it goes on narrowing down"
-    assert PARDONS_MAX * [pardoned] == exits[:PARDONS_MAX]
-    assert [*3 * ["worker exited unasked"], "worker exits too often"] == exits[PARDONS_MAX:]
+    # Twenty equal lines within a second: the first are written, the others counted.
+    assert BURST * [pardoned] == exits[:BURST]
+    assert [*3 * ["worker exited unasked"], "worker exits too often"] == [one for one in exits if one != pardoned]
     assert PARDONS_MAX + 3 == failed["restarts"]
 
 
@@ -360,9 +362,8 @@ def test_child_inherits_nothing_of_its_parents(daemon: Daemon) -> None:
     again = until(lambda: (slot := daemon.slot("A/0"))["restarts"] == 1 and slot["state"] == "running" and slot)
     worker = Path(f"/proc/{again['pid']}")
 
-    links = [os.readlink(fd) for fd in (worker / "fd").iterdir() if int(fd.name) > 2]
-    assert 1 == len(links), links
-    assert links[0].startswith("socket:")
+    links = [os.readlink(fd).partition(":")[0] for fd in (worker / "fd").iterdir() if int(fd.name) > 2]
+    assert ["/memfd", "socket"] == sorted(links)
     assert "ew:A/0" == (worker / "comm").read_text().strip()
     ignored = int(
         next(x for x in (worker / "status").read_text().splitlines() if x.startswith("SigIgn")).split()[1], 16

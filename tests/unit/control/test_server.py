@@ -13,7 +13,7 @@ import pytest
 
 from eventwriter.control import protocol
 from eventwriter.control.protocol import Request
-from eventwriter.control.server import CLIENTS_MAX, IDLE_S_MAX, Server
+from eventwriter.control.server import CLIENTS_MAX, IDLE_S_MAX, Parked, Server
 
 BIG = 3_000_000  # bytes: more than any socket buffer takes
 STATUS = b'{"v":1,"id":1,"verb":"status"}\n'
@@ -29,11 +29,19 @@ class Daemon:
         listener.listen(64)
         self.server = Server(listener)
         self.asked: list[str] = []
+        self.parked: dict[str, Parked] = {}
         self.now_s = 0.0
 
-    def answer(self, request: Request, who: str) -> bytes:
-        """Answer `big` with much, anything else with its verb."""
+    def park(self, verb: str) -> Parked:
+        """Have a verb's answer waited for."""
+        self.parked[verb] = Parked()
+        return self.parked[verb]
+
+    def answer(self, request: Request, who: str) -> bytes | Parked:
+        """Answer `big` with much, what is parked later, anything else with its verb."""
         self.asked.append(request.verb)
+        if request.verb in self.parked:
+            return self.parked[request.verb]
         return protocol.answer(request.ref, "x" * BIG if request.verb == "big" else request.verb)
 
     def turn(self, turns: int = 4) -> None:
@@ -225,3 +233,48 @@ def test_abandoned_copy_leaves_the_original_listening(daemon: Daemon) -> None:
 
         assert [daemon.server] == readable
         assert 1 == len(lines(client))
+
+
+def test_parked_answer_comes_when_it_is_there(daemon: Daemon) -> None:
+    """A client whose answer must be waited for holds up nobody, and gets its later answers in order."""
+    parked = daemon.park("stacks")
+    with daemon.client() as patient, daemon.client() as other:
+        patient.send(STATUS.replace(b"status", b"stacks") + STATUS)
+        other.send(STATUS)
+        daemon.turn()
+        daemon.now_s = IDLE_S_MAX + 1
+        other.send(STATUS)
+        daemon.turn()
+        assert ([], 2) == (lines(patient), len(lines(other)))
+
+        parked.line = protocol.answer(1, "late")
+        daemon.server.deliver(daemon.now_s)
+        daemon.turn()
+
+        assert ["late", "status"] == [answer["result"] for answer in lines(patient)]
+
+
+def test_client_that_leaves_abandons_its_answer(daemon: Daemon) -> None:
+    """Whoever works on an answer can see that nobody waits for it any more."""
+    parked = daemon.park("stacks")
+    with daemon.client() as client:
+        client.send(STATUS.replace(b"status", b"stacks"))
+        daemon.turn()
+        assert not parked.abandoned
+    daemon.turn()
+
+    assert parked.abandoned
+
+
+def test_parked_client_cannot_pile_up_requests(daemon: Daemon) -> None:
+    """A client that goes on asking while it waits is dropped at the limit of one request."""
+    daemon.park("stacks")
+    with daemon.client() as client:
+        client.send(STATUS.replace(b"status", b"stacks"))
+        daemon.turn()
+        with contextlib.suppress(BlockingIOError, BrokenPipeError, ConnectionResetError):
+            for _ in range(200):
+                client.send(STATUS * 100)
+                daemon.turn(1)
+
+        assert is_closed(client)

@@ -42,6 +42,12 @@ def test_equal_settings_have_equal_fingerprints() -> None:
         pytest.param({"redact": ["community", "pin"]}, NETFLOW + TELEMETRY, id="all streams"),
         pytest.param({"log": {"level": "debug"}}, [], id="log level"),
         pytest.param({"supervisor": {"hang_s_max": 99.0}}, [], id="supervisor"),
+        pytest.param({"supervisor": {"heartbeat_s": 2.0}}, NETFLOW + TELEMETRY, id="heartbeat"),
+        pytest.param({"control": {"mode": 0o600}}, [], id="control socket"),
+        pytest.param({"http": {"listen": ":8088"}}, [], id="web child"),
+        pytest.param({"stream_name": "unused"}, [], id="a default that every entry overrides"),
+        pytest.param({"consumer_name": "other"}, NETFLOW + TELEMETRY, id="durables"),
+        pytest.param({"dead_letters": {"keep_max": 5}}, NETFLOW + TELEMETRY, id="dead letters"),
     ],
 )
 def test_change_replaces_only_whom_it_concerns(changes: dict[str, Any], replaced: list[SlotName]) -> None:
@@ -56,3 +62,21 @@ def test_limits_and_level_come_along() -> None:
     made = fleet(supervisor={"hang_s_max": 99.0, "crash_loop_exits_max": 3}, log={"level": "warning"})
 
     assert (99.0, 3, "warning") == (made.limits.hang_s_max, made.limits.crash_loop_exits_max, made.log_level)
+
+
+def test_more_workers_on_a_shared_durable_replace_none() -> None:
+    """What workers know of their number does not concern what each runs with."""
+    entry = {**PLAIN["streams"][0], "partition_mode": "shared"}
+    before, after = fleet(streams=[entry]), fleet(streams=[{**entry, "partitions": 3}])
+
+    assert [before.fingerprints[name] for name in NETFLOW] == [after.fingerprints[name] for name in NETFLOW]
+    assert (2, 3) == (before.sharers(NETFLOW[0]), after.sharers(NETFLOW[0]))
+
+
+def test_more_partitions_by_number_replace_none() -> None:
+    """A new partition concerns only its own worker, as long as the others' durables keep their names."""
+    entry = {**PLAIN["streams"][0], "subjects": ["netflow.{partition}.>"]}
+    before, after = fleet(streams=[entry]), fleet(streams=[{**entry, "partitions": 3}])
+
+    assert [before.fingerprints[name] for name in NETFLOW] == [after.fingerprints[name] for name in NETFLOW]
+    assert (None, None) == (before.sharers(NETFLOW[0]), after.sharers(SlotName("GONE", 0)))
