@@ -32,7 +32,8 @@ from eventwriter.postgres.time_partitions import (
 _DELETES_MAX = 100
 """How often some rows are deleted from one default partition in one run: a million rows; the next run goes on."""
 
-_THERE_ALREADY = "42P07"
+_THERE_ALREADY, _GONE_ALREADY = "42P07", "42P01"
+"""Duplicate table, undefined table."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -160,7 +161,11 @@ def _drop(
     for one in to_drop(wish, now, partitions):
         says = f"{root.table}: partition {one.name} dropped, older than {shown(wish.keep_s)}"
         done = yield Act(partition_sql.drop(root, one.name), says)
-        if isinstance(done, Refusal):
+        if isinstance(done, Refusal) and done.sqlstate == _GONE_ALREADY:
+            yield Note(
+                f"{root.table}: partition {one.name} is gone already: another one dropped or detached it meanwhile"
+            )
+        elif isinstance(done, Refusal):
             yield _refused(root, f"partition {one.name} is not dropped", done)
             break
         left.remove(one)
