@@ -45,6 +45,7 @@ def header(picture: Picture) -> list[Text]:
         lines.append(Text(picture["reason"], COLOURS[status]))
     for name, server, where in (("NATS", picture["nats"], "url"), ("PostgreSQL", picture["postgres"], "target")):
         lines.append(Text.assemble(f"{name:<11}", connected(server), f"  {server[where] or NONE}"))
+        lines += tried(server)
     lines.append(
         Text(
             f"{'total':<11}{number(totals['messages_total'])} messages ({rate(totals['messages_per_s'])}/s), "
@@ -67,6 +68,16 @@ def connected(server: Picture) -> tuple[str, str]:
     if server.get("workers_connected"):
         return f"{server['workers_connected']} of {server['workers']} workers connected", "yellow"
     return "not connected", "red"
+
+
+def tried(server: Picture) -> list[Text]:
+    """Say how often an open circuit was tried in vain, and when it is tried again."""
+    circuit = server.get("circuit") or {}
+    if circuit.get("state") != "open":
+        return []
+    again_s = circuit["next_try_in_s"]
+    again = "now" if again_s is None else f"in {duration(again_s)}"
+    return [Text(f"{'':<11}tried {circuit['attempts']} times in {duration(circuit['open_s'])}, again {again}", "yellow")]
 
 
 def narrow(slots: list[Picture]) -> Group:

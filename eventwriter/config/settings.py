@@ -388,6 +388,10 @@ class StreamSettings(_Record):
     on_conflict: Literal["append", "nothing", "replace"] | None = None
     """What becomes of a row whose key the table has already: `nothing` keeps the old one, `replace` the new one,
     `append` takes it for an error of the row. Default: the table's own rule."""
+    dead_letter_share_max: float = Field(0.05, ge=0, le=1)
+    """Share of messages, from 0 to 1, that may become dead letters within a minute, of a hundred messages at least;
+    above it status is degraded and says so. Default 0.05: a publisher that goes wrong is seen, one odd device is not.
+    1 never says anything."""
     enabled: bool = True
     """False: the entry is read and checked, and no worker runs for it."""
     ignore_subjects: tuple[Subject, ...] = ()

@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from eventwriter.model import Trigger
 from eventwriter.observe.histogram import LATENCY_S, MESSAGES, STAGE_S, Histogram, Plain
 from eventwriter.pipeline.batch import Batch
+from eventwriter.pipeline.dead_share import DeadShare
 
 _COMMITS_REMEMBERED = 512
 """Commit times kept for the percentiles: minutes of a quiet stream, seconds of a busy one."""
@@ -72,6 +73,8 @@ class Counters:
     """Batches, or parts of one, that went through a staging table."""
     dead_letters: int = 0
     dead_by_reason: Counter[str] = field(default_factory=Counter)
+    dead_share: DeadShare = field(default_factory=DeadShare)
+    """Of the last minute."""
     ignored: int = 0
     already_written: int = 0
     redelivered: int = 0

@@ -223,7 +223,9 @@ class Line:
         counters.messages += len(batch)
         counters.rows += sum(batch.rows) - settled.duplicates
         counters.duplicates += settled.duplicates
-        counters.dead_letters += settled.count(Outcome.DEAD)
+        dead = settled.count(Outcome.DEAD)
+        counters.dead_letters += dead
+        counters.dead_share.add(clock.monotonic_s(), len(batch), dead)
         counters.dead_by_reason.update(poison.reason for poison in batch.dead.values())
         counters.ignored += len(batch.ignored)
         counters.already_written += settled.already

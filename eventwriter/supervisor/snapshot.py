@@ -39,6 +39,7 @@ PASSED_ON = (
     "postgres_connected",
     "postgres_target",
     "postgres_reconnects",
+    "postgres_circuit",
     "last_commit_at_ns",
     "epoch",
     "stream",
@@ -96,7 +97,10 @@ def snapshot(now_s: float, daemon: Daemon, slots: Iterable[Slot]) -> dict[str, A
         "uptime_s": round(now_s - daemon.started_s, 1),
         "started_at_ns": daemon.started_at_ns,
         "nats": server(pictures, "nats_connected", "nats_url", "url"),
-        "postgres": server(pictures, "postgres_connected", "postgres_target", "target"),
+        "postgres": {
+            **server(pictures, "postgres_connected", "postgres_target", "target"),
+            "circuit": circuit(pictures),
+        },
         "totals": totals(pictures),
         "histogram_bounds": BOUNDS,
         "slots": pictures,
@@ -188,6 +192,8 @@ def progress(now_s: float, slot: Slot, worker: Worker) -> Judgement:
     if heartbeat.get("lag_messages") and now_s - moved_s > PROGRESS_S_MAX:
         waiting = heartbeat["lag_messages"]
         return Health.DEGRADED, f"{waiting} messages wait and none was settled for {PROGRESS_S_MAX:g} s"
+    if dying := heartbeat.get("dying"):
+        return Health.DEGRADED, str(dying)
     return Health.HEALTHY, None
 
 
@@ -213,6 +219,12 @@ def server(pictures: list[dict[str, Any]], connected: str, name: str, key: str) 
         "workers_connected": count,
         key: ", ".join(names) or None,
     }
+
+
+def circuit(pictures: list[dict[str, Any]]) -> dict[str, Any]:
+    """Return the circuit to PostgreSQL that is open for longest; a closed one where none is."""
+    found = [picture["postgres_circuit"] for picture in pictures if picture["postgres_circuit"]]
+    return max(found, key=lambda one: one.get("open_s", -1.0), default={"state": "closed"})
 
 
 def totals(pictures: list[dict[str, Any]]) -> dict[str, Any]:

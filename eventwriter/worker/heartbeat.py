@@ -35,6 +35,7 @@ def lag_s(line: Line, consumer: ConsumerState | None, received_last_ns: int | No
 def report(wiring: Wiring, bound: Bound | None, consumer: ConsumerState | None, kind: str = "heartbeat") -> bytes:
     """Return one packet: the worker's state and counters."""
     counters, condition, tally = wiring.counters, wiring.condition, wiring.tally
+    now_s = clock.monotonic_s()
     facts: dict[str, Any] = {
         "type": kind,
         "state": condition.state,
@@ -46,6 +47,7 @@ def report(wiring: Wiring, bound: Bound | None, consumer: ConsumerState | None, 
         "detours_total": counters.detours,
         "dead_letters_total": counters.dead_letters,
         "dead_letters_by_reason": dict(counters.dead_by_reason),
+        "dying": counters.dead_share.sentence(now_s, wiring.stream.dead_letter_share_max, wiring.stream.name),
         "ignored_total": counters.ignored,
         "already_written_total": counters.already_written,
         "redelivered_total": counters.redelivered,
@@ -102,4 +104,5 @@ def _links(wiring: Wiring) -> dict[str, Any]:
         "postgres_connected": wiring.copy_in.connected,
         "postgres_target": wiring.copy_in.target,
         "postgres_reconnects": max(0, wiring.copy_in.reconnects),
+        "postgres_circuit": wiring.copy_in.circuit.picture(clock.monotonic_s()),
     }

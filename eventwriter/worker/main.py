@@ -26,6 +26,7 @@ from eventwriter.jetstream.pull import ConsumerLost
 from eventwriter.model import SlotName
 from eventwriter.pipeline.copy import Regressed
 from eventwriter.postgres.copy_in import CopyIn, Rejected
+from eventwriter.postgres.sqlstate import Verdict
 from eventwriter.worker import heartbeat
 from eventwriter.worker.fault_points import fault_points
 from eventwriter.worker.retention import retain
@@ -101,9 +102,15 @@ class Worker:
                 await self._sleep(0.2)
             except Retryable as error:
                 condition.become("waiting", str(error))
+                self.copy_in.circuit.rests(clock.monotonic_s(), _WAIT_S)
                 await self._sleep(_WAIT_S)
             except (Fatal, Rejected) as error:
+                if isinstance(error, Rejected) and error.verdict in (Verdict.AGAIN, Verdict.HALVE):
+                    condition.become("waiting", str(error))
+                    await self._sleep(_WAIT_S)
+                    continue
                 condition.become("parked", str(error))
+                self.copy_in.circuit.close()
                 await self._sleep(_PARKED_S)
 
     async def _session(self) -> None:
@@ -111,6 +118,7 @@ class Worker:
         if not self.nats.connected:
             await self._connect_nats()
         self.bound = bound = await self.wiring.bind()
+        self.copy_in.circuit.close()
         self.consumer = bound.consumer
         bound.line.fault = self.fault
         self.nats.on_reconnect = bound.pull.renew
@@ -175,7 +183,7 @@ class Worker:
             return
         if not self.nats.connected:
             self.wiring.condition.outage(self.nats.last_error or "NATS is away; reconnecting")
-        elif self.wiring.condition.state == "waiting" and self.copy_in.connected:
+        elif self.wiring.condition.state == "waiting" and self.copy_in.connected and not self.copy_in.circuit.is_open:
             self.wiring.condition.outage(None)
 
     async def _look_at_consumer(self) -> None:

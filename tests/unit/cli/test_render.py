@@ -57,6 +57,17 @@ def test_long_name_keeps_its_partition() -> None:
     assert any(line.startswith("OTEL_METRICS_O…/12 ") for line in drawn(picture(slot()), 80))
 
 
+@pytest.mark.parametrize(("next_s", "again"), [(1.24, "again in 1.2s"), (None, "again now")])
+def test_open_circuit_says_how_often_it_was_tried(next_s: float | None, again: str) -> None:
+    """A server that is waited for has a line of its own; one that works has none."""
+    circuit = {"state": "open", "open_s": 12.0, "attempts": 7, "next_try_in_s": next_s, "reason": "gone"}
+    given = picture(slot())
+    given["postgres"]["circuit"] = circuit
+
+    assert f"           tried 7 times in 12s, {again}" in drawn(given, 80)
+    assert not [line for line in drawn(picture(slot()), 80) if "tried" in line]
+
+
 def test_figures_stand_under_their_titles() -> None:
     """Columns are right-aligned under their titles."""
     lines = drawn(picture(slot(name="A/0", dead_letters_total=7, restarts=3)), 80)

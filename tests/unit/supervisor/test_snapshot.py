@@ -42,6 +42,12 @@ def slot(state: State, heartbeat: dict[str, Any] | None = None, **fields: Any) -
             id="stalls",
         ),
         pytest.param(
+            slot(State.RUNNING, {**FINE, "dying": "9% became dead letters"}),
+            Health.DEGRADED,
+            "9% became dead letters",
+            id="dies",
+        ),
+        pytest.param(
             slot(State.RUNNING, {**FINE, "nats_connected": False}),
             Health.DEGRADED,
             "not connected to NATS",
@@ -161,6 +167,20 @@ def test_snapshot_is_json_with_all_that_readers_rely_on() -> None:
     for key in ("name", "state", "lag_messages", "lag_s", "rows_total", "dead_letters_total", "restarts", "last_error"):
         assert key in picture["slots"][0]
         assert key in picture["slots"][1]
+
+
+def test_circuit_that_is_open_for_longest_is_shown() -> None:
+    """Of several slots the one that has waited for longest tells; each slot has its own."""
+    slots = [
+        slot(State.RUNNING, {**FINE, "postgres_circuit": one})
+        for one in ({"state": "closed"}, {"state": "open", "open_s": 2.0}, {"state": "open", "open_s": 1.0})
+    ]
+
+    drawn = snapshot(NOW_S, DAEMON, slots)
+
+    assert {"state": "open", "open_s": 2.0} == drawn["postgres"]["circuit"]
+    assert [{"state": "closed"}] == [picture["postgres_circuit"] for picture in drawn["slots"]][:1]
+    assert {"state": "closed"} == snapshot(NOW_S, DAEMON, [slot(State.BACKOFF)])["postgres"]["circuit"]
 
 
 def test_no_slot_is_not_health() -> None:
