@@ -77,7 +77,8 @@ def tried(server: Picture) -> list[Text]:
         return []
     again_s = circuit["next_try_in_s"]
     again = "now" if again_s is None else f"in {duration(again_s)}"
-    return [Text(f"{'':<11}tried {circuit['attempts']} times in {duration(circuit['open_s'])}, again {again}", "yellow")]
+    since = duration(circuit["open_s"])
+    return [Text(f"{'':<11}tried {circuit['attempts']} times in {since}, again {again}", "yellow")]
 
 
 def narrow(slots: list[Picture]) -> Group:

@@ -52,8 +52,9 @@ class DeadShare:
         if messages < MESSAGES_MIN or dead <= share_max * messages:
             return None
         return (
-            f"{dead / messages:.1%} of the messages of the last {WINDOW_S:g} s ({dead:,} of {messages:,}) became dead"
-            f" letters, more than dead_letter_share_max ({share_max:.3g}); see eventwriter-ctl dlq list --stream {stream}"
+            f"{dead / messages:.1%} of the messages of the last {WINDOW_S:g} s ({dead:,} of {messages:,}) became"
+            f" dead letters, more than dead_letter_share_max ({share_max:.3g}); see eventwriter-ctl dlq list"
+            f" --stream {stream}"
         )
 
     def _forget(self, now_s: float) -> None:
