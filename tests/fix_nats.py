@@ -20,7 +20,8 @@ from eventwriter.config.settings import NatsSettings
 from eventwriter.demo.launch import Server, free_port
 from eventwriter.demo.programs import nats_binary
 from eventwriter.jetstream.connect import NatsLink
-from eventwriter.jetstream.pull import Pull, PullLimits
+from eventwriter.jetstream.credit import PullLimits
+from eventwriter.jetstream.pull import Pull
 
 PEOPLE: dict[str, Any] = {"authorization": {"users": [{"user": "writer", "password": "s3cret"}]}}
 """A server's configuration with one user."""
@@ -152,20 +153,56 @@ def public(key: Any) -> str:
     return text
 
 
-def jwt(issuer: Any, subject: Any, name: str, claims: dict[str, Any]) -> str:
-    """Return a NATS JWT. Source: NATS documentation, "JWT Authentication"; algorithm ed25519-nkey."""
+def jwt(issuer: Any, subject: Any, name: str, claims: dict[str, Any], until_s: float | None = None) -> str:
+    """Return a NATS JWT, which ends at `until_s` since 1970. Source: NATS documentation, "JWT Authentication"; algorithm ed25519-nkey."""
 
     def part(value: dict[str, Any] | bytes) -> str:
         raw = value if isinstance(value, bytes) else json.dumps(value).encode()
         return base64.urlsafe_b64encode(raw).decode().rstrip("=")
 
-    body = {"jti": name, "iat": 1_700_000_000, "iss": public(issuer), "name": name, "sub": public(subject)}
+    body: dict[str, Any] = {
+        "jti": name,
+        "iat": 1_700_000_000,
+        "iss": public(issuer),
+        "name": name,
+        "sub": public(subject),
+    }
+    if until_s is not None:
+        body["exp"] = int(until_s)
     text = f"{part({'typ': 'JWT', 'alg': 'ed25519-nkey'})}.{part({**body, 'nats': {**claims, 'version': 2}})}"
     return f"{text}.{part(issuer.sign(text.encode()))}"
 
 
+class Account:
+    """The one account of a server in operator mode, and its one user."""
+
+    def __init__(self, account: Any, user: Any, config: dict[str, Any]) -> None:
+        self.config = config
+        """The server's configuration."""
+        self._account, self._user = account, user
+
+    def write(self, path: Path, until_s: float | None = None) -> None:
+        """Write the user's .creds file; its login ends at `until_s` since 1970."""
+        claims = {"type": "user", "subs": -1, "data": -1, "payload": -1}
+        path.write_text(
+            "-----BEGIN NATS USER JWT-----\n"
+            f"{jwt(self._account, self._user, 'U', claims, until_s)}\n"
+            "------END NATS USER JWT------\n\n"
+            "-----BEGIN USER NKEY SEED-----\n"
+            f"{self._user.seed.decode()}\n"
+            "------END USER NKEY SEED------\n"
+        )
+
+
 def operator_mode(folder: Path) -> tuple[dict[str, Any], Path]:
     """Return a server's configuration in operator mode, and the .creds file of a user in its one account."""
+    account, path = operator_account(), folder / "user.creds"
+    account.write(path)
+    return account.config, path
+
+
+def operator_account() -> Account:
+    """Make an operator and what it needs."""
     operator, account, system, user = (
         new_key(prefix)
         for prefix in (
@@ -189,13 +226,4 @@ def operator_mode(folder: Path) -> tuple[dict[str, Any], Path]:
             public(system): jwt(operator, system, "SYS", {"type": "account"}),
         },
     }
-    path = folder / "user.creds"
-    path.write_text(
-        "-----BEGIN NATS USER JWT-----\n"
-        f"{jwt(account, user, 'U', {'type': 'user', 'subs': -1, 'data': -1, 'payload': -1})}\n"
-        "------END NATS USER JWT------\n\n"
-        "-----BEGIN USER NKEY SEED-----\n"
-        f"{user.seed.decode()}\n"
-        "------END USER NKEY SEED------\n"
-    )
-    return config, path
+    return Account(account, user, config)

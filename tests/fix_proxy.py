@@ -174,6 +174,8 @@ class Proxy:
             client, _ = listener.accept()
             self.accepted += 1
             link = Link(client, socket.socket())
+            # A server whose client does not read is to feel it soon.
+            link.server.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 128 * 1024)
             self._links.append(link)
             for one in (link.client, link.server):
                 one.setblocking(False)

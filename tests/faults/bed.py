@@ -6,6 +6,7 @@ import json
 import os
 import random
 import shutil
+import signal
 import time
 from collections.abc import Awaitable, Callable, Iterator, Mapping
 from dataclasses import dataclass
@@ -50,6 +51,7 @@ class Bed:
         nats, postgres: The proxies through which the daemon (and nobody else) reaches the servers.
         daemon: The installed daemon.
         publisher: Load, and the book.
+        kept: What a setup made that its faults need.
         rng: The fault's own random numbers.
         login: Options with which the test itself connects to NATS.
     """
@@ -58,6 +60,7 @@ class Bed:
         self.folder, self.setup = folder, setup
         self.login: dict[str, Any] = {}
         self.rng = random.Random()
+        self.kept: dict[str, Any] = {}
         self.servers = EmbeddedServers()
         self.servers.__enter__()
         self._ended: list[Callable[[], object]] = [self.servers.stop]
@@ -65,6 +68,8 @@ class Bed:
             self.nats, self.postgres = (self._proxy(url) for url in (self.nats_url, self.servers.postgres_dsn()))
             self.daemon = Daemon(folder, self.servers)
             self._ended.append(self.daemon.kill)
+            # A lame duck waits at most so long before it sends its clients away.
+            self.configure_nats(lame_duck_duration="30s", lame_duck_grace_period="300ms")
             setup.prepare(self)
             self.publisher = Publisher("warm", self.nats_url, self.login)
             self._ended.append(self.publisher.close)
@@ -112,7 +117,7 @@ class Bed:
 
     def configure_nats(self, program: Path | None = None, keep: bool = True, **changes: Any) -> None:
         """
-        Restart NATS with more configuration.
+        Restart NATS with more configuration; None takes a key out.
 
         Args:
             program: Another nats-server.
@@ -120,7 +125,7 @@ class Bed:
         """
         server = self.servers.nats
         path = Path(server.command[-1])
-        config = {**json.loads(path.read_text()), **changes}
+        config = {key: value for key, value in {**json.loads(path.read_text()), **changes}.items() if value is not None}
         server.stop()
         if program is not None:
             server.command = [str(program), *server.command[1:]]
@@ -130,6 +135,15 @@ class Bed:
         server.start()
         if not keep:
             self.js(lambda js: js.add_stream(name="events", subjects=["telemetry.>", "netflow.>"]))
+
+    def reload_nats(self, **changes: Any) -> None:
+        """Have NATS read more configuration while it runs; None takes a key out."""
+        path, server = Path(self.servers.nats.command[-1]), self.servers.nats.process
+        assert server is not None
+        config = {**json.loads(path.read_text()), **changes}
+        path.write_text(json.dumps({key: value for key, value in config.items() if value is not None}))
+        server.send_signal(signal.SIGHUP)
+        time.sleep(0.2)
 
     def js(self, act: Callable[[nats.js.client.JetStreamContext], Awaitable[Any]]) -> Any:
         """Do something to JetStream over a connection of the test's own."""

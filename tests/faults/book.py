@@ -22,6 +22,16 @@ def is_garbage(n: int) -> bool:
     return n % GARBAGE_EVERY == 7
 
 
+def large(limit: int, margin: int = 400) -> Callable[[int], bytes]:
+    """Return what makes messages that, with headers, just fit the server's `max_payload`."""
+
+    def body(n: int) -> bytes:
+        made = json.dumps({"value": n, "metadata": {"n": n, "pad": ""}}).encode()
+        return made.replace(b'""', b'"%b"' % (b"x" * (limit - margin - len(made))))
+
+    return body
+
+
 def sample(n: int) -> bytes:
     """Return message `n`."""
     return json.dumps({"value": n, "metadata": {"n": n}}).encode()
@@ -86,6 +96,17 @@ class Publisher:
         while self.next < upto and time.monotonic() < until:
             time.sleep(0.01)
         self.rest()
+
+    def add_large(self, js: Any, body: Callable[[int], bytes], count: int) -> Any:
+        """Publish over a connection that knows the server's limits as they are now; we must be at rest."""
+
+        async def each() -> None:
+            for _ in range(count):
+                self.next += is_garbage(self.next)
+                self.stored[self.next] = (await js.publish(self.subject(self.next), body(self.next), timeout=5)).seq
+                self.next += 1
+
+        return each()
 
     def close(self) -> None:
         """End."""

@@ -8,6 +8,12 @@ from faults.harness import SEED
 from faults.table import FAULTS
 from fix_faults import Beds, long_s
 
+# nats-py leaves sockets of connections that were cut to the garbage collector.
+pytestmark = [
+    pytest.mark.filterwarnings("ignore:unclosed:ResourceWarning"),
+    pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning"),
+]
+
 
 def test_random_faults_for_hours(beds: Beds, pytestconfig: pytest.Config) -> None:
     """Whatever follows whatever, nothing is lost, nothing twice, nothing stalls."""

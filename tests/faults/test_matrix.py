@@ -5,6 +5,12 @@ from faults.harness import SEED, Fault
 from faults.table import FAULTS
 from fix_faults import Beds
 
+# nats-py leaves sockets of connections that were cut to the garbage collector.
+pytestmark = [
+    pytest.mark.filterwarnings("ignore:unclosed:ResourceWarning"),
+    pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning"),
+]
+
 
 @pytest.mark.parametrize("fault", FAULTS, ids=lambda fault: f"{fault.area}: {fault.name}")
 def test_fault(beds: Beds, fault: Fault) -> None:
