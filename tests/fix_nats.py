@@ -154,7 +154,11 @@ def public(key: Any) -> str:
 
 
 def jwt(issuer: Any, subject: Any, name: str, claims: dict[str, Any], until_s: float | None = None) -> str:
-    """Return a NATS JWT, which ends at `until_s` since 1970. Source: NATS documentation, "JWT Authentication"; algorithm ed25519-nkey."""
+    """
+    Return a NATS JWT, which ends at `until_s` since 1970.
+
+    Source: NATS documentation, "JWT Authentication"; algorithm ed25519-nkey.
+    """
 
     def part(value: dict[str, Any] | bytes) -> str:
         raw = value if isinstance(value, bytes) else json.dumps(value).encode()

@@ -41,6 +41,12 @@ class JetStreamApi:
         self._client = client
         self.prefix = f"$JS.{domain}.API" if domain else "$JS.API"
 
+    @property
+    def server_version(self) -> tuple[int, int]:
+        """The connected server's major and minor version. In a cluster the others may differ, for a while."""
+        version = self._client.connected_server_version
+        return version.major, version.minor
+
     async def request(self, verb: str, body: dict[str, Any] | None = None) -> dict[str, Any] | ApiError:
         """
         Ask and return the answer, or the error that the server gave.
@@ -79,6 +85,8 @@ class StreamState:
     last_seq: int
     subjects: tuple[str, ...]
     retention: str
+    now_ns: int = 0
+    """The server's clock when it answered: nanoseconds since 1970 UTC; 0 where it does not tell (before 2.10)."""
 
 
 def instant_ns(text: str) -> int:
@@ -124,6 +132,7 @@ def state_of(stream: str, answer: dict[str, Any]) -> StreamState:
         last_seq=state["last_seq"],
         subjects=tuple(config.get("subjects") or ()),
         retention=config.get("retention", "limits"),
+        now_ns=instant_ns(answer["ts"]) if answer.get("ts") else 0,
     )
 
 

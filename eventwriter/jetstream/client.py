@@ -44,7 +44,7 @@ class ShortClient(Client):
     def __init__(self, secure: bool = False, certified: bool = False) -> None:
         super().__init__()
         self._secure, self._certified = secure, certified
-        self._asking: dict[asyncio.Future[str], str] = {}
+        self._asking: dict[asyncio.Future[str | None], str] = {}
         self.subjects: set[str] = set()
         """Where we publish to, as it is spelled: nats-py gives a denied subject in small letters."""
         self.denied: str | None = None
@@ -76,20 +76,29 @@ class ShortClient(Client):
 
         Raises:
             Fatal: The permission to ask, or to hear the answer, is denied.
+            ConnectionError: The connection was lost meanwhile: no answer will come.
             nats.errors.Error, OSError, TimeoutError: As `request` does.
         """
-        told: asyncio.Future[str] = asyncio.get_running_loop().create_future()
+        told: asyncio.Future[str | None] = asyncio.get_running_loop().create_future()
         self._asking[told] = subject
         self.subjects.add(subject)
         asking = asyncio.ensure_future(self.request(subject, payload, timeout=limit_s))
         try:
             await asyncio.wait((asking, told), return_when=asyncio.FIRST_COMPLETED)
             if told.done():
-                raise Fatal(told.result())
+                if (refusal := told.result()) is None:
+                    raise ConnectionResetError("the connection was lost before the answer came")
+                raise Fatal(refusal)
             return asking.result()
         finally:
             del self._asking[told]
             asking.cancel()
+
+    def lose_answers(self) -> None:
+        """End all requests: their connection is lost, and their answers with it."""
+        for told in self._asking:
+            if not told.done():
+                told.set_result(None)
 
     def deny(self, what: Denied) -> str:
         """Note a denied permission, end the requests that it concerns, and return its sentence."""

@@ -184,6 +184,7 @@ class NatsLink:
         self.last_error = text
 
     async def _on_disconnected(self) -> None:
+        self.client.lose_answers()
         if not self._closing:
             self._causes.clear()
             log.warning("nats disconnected", extra={"servers": shown(self._where)})

@@ -19,6 +19,9 @@ FIXED = ("ack_policy", "deliver_subject", "replay_policy", "headers_only")
 _CHANGEABLE = ("ack_wait", "max_deliver", "max_ack_pending", "filter_subjects")
 
 _CONSUMER_NOT_FOUND = 10014
+_RESET_SINCE = (2, 14)
+_FILTERS_SINCE = (2, 10)
+"""Servers that know CONSUMER.RESET, and more than one filter subject."""
 
 DESCRIPTION = "eventwriter: rows to PostgreSQL"
 """What a consumer says that eventwriter made; one of another origin may have been another writer's before."""
@@ -138,6 +141,8 @@ async def ensure(api: JetStreamApi, wish: ConsumerWish, start_seq: int | None) -
         Retryable: The API does not answer.
     """
     wanted = wish.config()
+    if len(wish.filter_subjects) > 1 and api.server_version < _FILTERS_SINCE:
+        raise Fatal(_one_filter_only(api, wish))
     info = await consumer_info(api, wish.stream, wish.durable)
     if info is None:
         if start_seq is not None:
@@ -148,12 +153,49 @@ async def ensure(api: JetStreamApi, wish: ConsumerWish, start_seq: int | None) -
         different = differences(wanted, info["config"])
         _refuse(wish, {k: v for k, v in different.items() if k in FIXED})
         if different:
-            log.warning("consumer updated", extra={"durable": wish.durable, "changed": str(different)})
-            merged = {k: v for k, v in info["config"].items() if k not in ("filter_subject", "filter_subjects")}
-            merged |= {k: wanted[k] for k in different if k in wanted} | filters(wish.filter_subjects)
-            info = await _put(api, wish, merged, "update")
+            info = await _update(api, wish, info["config"], different, start_seq)
     _refuse(wish, differences(wanted, info["config"]))
     return ConsumerState.of(info)
+
+
+def _one_filter_only(api: JetStreamApi, wish: ConsumerWish) -> str:
+    return (
+        f"consumer {wish.durable!r} of stream {wish.stream!r} needs {len(wish.filter_subjects)} filter subjects"
+        f" ({', '.join(wish.filter_subjects)}), and this NATS is a {'.'.join(map(str, api.server_version))}: servers"
+        " before 2.10 know one only, and would deliver everything; give each subject a stream's entry of its own, or"
+        " one subject with wildcards that has them all"
+    )
+
+
+async def _update(
+    api: JetStreamApi, wish: ConsumerWish, found: dict[str, Any], different: dict[str, tuple[Any, Any]],
+    start_seq: int | None,
+) -> dict[str, Any]:  # fmt: skip
+    """
+    Have the consumer's changeable settings as wished; return CONSUMER.INFO's answer.
+
+    While a consumer has another filter, it passes over what that does not want, and does not come back to it. So one
+    that delivered for this filter before (the ledger has a floor) is set back to there; the ledger knows the rest.
+    """
+    wanted, passed_over = wish.config(), "filter_subjects" in different and start_seq is not None
+    if passed_over and api.server_version < _RESET_SINCE:
+        raise Fatal(
+            f"consumer {wish.durable!r} of stream {wish.stream!r} has another filter than before ({_told(different)}):"
+            f" it has passed over messages meanwhile, and NATS before 2.14 cannot set it back; remove the consumer"
+            f" (nats consumer rm {wish.stream} {wish.durable}): it is made anew from sequence {start_seq}, where the"
+            " ledger ends, and nothing is written twice"
+        )
+    log.warning("consumer updated", extra={"durable": wish.durable, "changed": _told(different)})
+    merged = {k: v for k, v in found.items() if k not in ("filter_subject", "filter_subjects")}
+    merged |= {k: wanted[k] for k in different if k in wanted} | filters(wish.filter_subjects)
+    info = await _put(api, wish, merged, "update")
+    if passed_over:
+        answer = await api.request(f"CONSUMER.RESET.{wish.stream}.{wish.durable}", {"seq": start_seq})
+        if isinstance(answer, ApiError):
+            raise _refusal(wish, "reset", answer)
+        log.warning("consumer set back", extra={"durable": wish.durable, "from_seq": start_seq})
+        return answer
+    return info
 
 
 async def _put(api: JetStreamApi, wish: ConsumerWish, config: dict[str, Any], action: str) -> dict[str, Any]:
@@ -176,8 +218,12 @@ def _refusal(wish: ConsumerWish, action: str, error: ApiError) -> Fatal | Retrya
 
 def _refuse(wish: ConsumerWish, different: dict[str, tuple[Any, Any]]) -> None:
     if different:
-        told = "; ".join(f"{key} is {found!r}, wanted {wanted!r}" for key, (found, wanted) in different.items())
         raise Fatal(
             f"consumer {wish.durable!r} of stream {wish.stream!r} differs in what cannot be changed or is not known"
-            f" to this server: {told}; give the stream's entry another durable, or remove the consumer yourself"
+            f" to this server: {_told(different)}; give the stream's entry another durable, or remove the consumer"
+            " yourself"
         )
+
+
+def _told(different: dict[str, tuple[Any, Any]]) -> str:
+    return "; ".join(f"{key} is {found!r}, wanted {wanted!r}" for key, (found, wanted) in different.items())

@@ -27,6 +27,8 @@ class Ended(Enum):
     """The consumer allows less than was asked; ask for less."""
     GONE = "gone"
     """The consumer is not there any more."""
+    TOO_LARGE = "too large"
+    """The next message is larger than the request allows: ask for more bytes, or it is never delivered."""
     REFUSED = "refused"
     """A request that the server will never serve."""
 
@@ -49,6 +51,8 @@ def meaning(status: str, description: str) -> Ended:
             return Ended.LIMIT
         if "server shutdown" in words or "leadership change" in words:
             return Ended.RENEW
+        if "message size exceeds" in words:
+            return Ended.TOO_LARGE
         if "push based" in words:
             return Ended.REFUSED
         return Ended.EXPIRED
@@ -85,6 +89,26 @@ def next_slice(size: int, used_s: float) -> int:
     if used_s > 2 * _SLICE_S:
         return max(1, size // 2)
     return min(_SLICE_MAX, size * 2) if used_s < _SLICE_S / 2 else size
+
+
+@dataclass(frozen=True, slots=True)
+class PullLimits:
+    """
+    Sizes of pull requests.
+
+    Attributes:
+        window: Messages outstanding at most.
+        request_max: Messages of one request at most.
+        bytes_max: Bytes of one request at most.
+        expires_s: How long the server keeps a request.
+        heartbeat_s: The server's idle heartbeat; at most half of `expires_s`.
+    """
+
+    window: int
+    request_max: int
+    bytes_max: int
+    expires_s: float = 30.0
+    heartbeat_s: float = 5.0
 
 
 @dataclass(slots=True)

@@ -10,7 +10,6 @@ new inbox.
 import asyncio
 import logging
 from collections.abc import AsyncIterator, Awaitable, Callable
-from dataclasses import dataclass
 
 import nats.errors
 import orjson
@@ -21,7 +20,7 @@ from eventwriter import clock
 from eventwriter.errors import EventwriterError, Fatal, Retryable
 from eventwriter.jetstream.ack_subject import message_from, pending_of
 from eventwriter.jetstream.client import Delivery, ShortClient
-from eventwriter.jetstream.credit import Credit, Ended, limit_in, meaning, next_slice
+from eventwriter.jetstream.credit import Credit, Ended, PullLimits, limit_in, meaning, next_slice
 from eventwriter.model import Message
 
 log = logging.getLogger(__name__)
@@ -29,29 +28,12 @@ log = logging.getLogger(__name__)
 _HEADROOM_BYTES = 64 * 1024
 """Subject, reply and headers beside the largest payload, so that `max_bytes` never blocks a message for ever."""
 
+_BYTES_MAX = 128 * 1024 * 1024
+"""No server lets a message be larger than 64 MiB."""
+
 
 class ConsumerLost(EventwriterError):
     """The consumer is gone, or nothing is known of it any more: bind again."""
-
-
-@dataclass(frozen=True, slots=True)
-class PullLimits:
-    """
-    Sizes of pull requests.
-
-    Attributes:
-        window: Messages outstanding at most.
-        request_max: Messages of one request at most.
-        bytes_max: Bytes of one request at most.
-        expires_s: How long the server keeps a request.
-        heartbeat_s: The server's idle heartbeat; at most half of `expires_s`.
-    """
-
-    window: int
-    request_max: int
-    bytes_max: int
-    expires_s: float = 30.0
-    heartbeat_s: float = 5.0
 
 
 class Pull:
@@ -95,7 +77,8 @@ class Pull:
         self._heard_s = clock.monotonic_s()
         self._requested_after_s = 0.0
         self._renew = True
-        self._draining = False
+        self._draining = self._paused = False
+        self._lost: str | None = None
         self.pending = 0
         """Messages that the consumer had not delivered when it sent the newest one that we have."""
         self.renewals = 0
@@ -109,6 +92,16 @@ class Pull:
         """Give the inbox and its requests up and ask again on a new one (after a reconnect)."""
         self._renew = True
         self._awake.set()
+
+    def lose(self, reason: str) -> None:
+        """Have the iterator raise ConsumerLost: the consumer is not what we are bound to any more."""
+        self._lost = reason
+        self._awake.set()
+
+    def pause(self, paused: bool) -> None:
+        """Ask for nothing more, yield what has arrived, and then only ticks; or, where not `paused`, ask again."""
+        self._paused = paused
+        self.renew()
 
     def drain(self) -> None:
         """Ask for nothing more; yield what has arrived and end."""
@@ -125,8 +118,12 @@ class Pull:
             Retryable: The connection is closed for good; another one is needed.
         """
         while True:
+            if self._lost is not None:
+                raise ConsumerLost(self._lost)
             if self._draining:
                 await self._unsubscribe()
+            elif self._paused:
+                await self._unsubscribe(gently=True)
             elif self._renew:
                 await self._begin_again()
             await self._ask()
@@ -167,7 +164,8 @@ class Pull:
 
     async def _wait(self) -> None:
         self._awake.clear()
-        if self._raw or self._renew:
+        # Without a connection there is nothing to begin again with: the next tick looks.
+        if self._raw or (self._renew and self._client.is_connected):
             return
         try:
             async with asyncio.timeout(self._patience_s()):
@@ -206,6 +204,10 @@ class Pull:
             raise Fatal(f"NATS refuses to be pulled from {self._subject}: {status} {words}")
         elif ended is Ended.LIMIT:
             self._lower(words)
+        elif ended is Ended.TOO_LARGE and self._bytes_max < _BYTES_MAX:
+            # The server's limit was raised since we connected, and nats-py does not follow it.
+            self._bytes_max *= 2
+            log.warning("a message is larger than a pull's bytes; asking for more", extra={"bytes": self._bytes_max})
 
     def _lower(self, words: str) -> None:
         """Obey a limit of the consumer's own; the refused request's credit is unknown, so count from zero."""
@@ -244,7 +246,13 @@ class Pull:
         if not self._client.is_connected:
             return
         self._renew = False
-        await self._on_renew()
+        try:
+            await self._on_renew()
+        except Retryable:
+            if self._client.is_connected:
+                raise
+            self._renew = True  # cut again meanwhile
+            return
         inbox = self._client.new_inbox()
         # Unlimited here, because credit bounds what can arrive; nats-py would drop beyond a limit of its own.
         self._subscription = await self._client.subscribe(
@@ -277,11 +285,16 @@ class Pull:
             self._heard_s = clock.monotonic_s()
         self._credit.outstanding += batch
 
-    async def _unsubscribe(self) -> None:
+    async def _unsubscribe(self, gently: bool = False) -> None:
         subscription, self._subscription = self._subscription, None
         if subscription is None:
             return
+        self._credit.forget()
         try:
-            await subscription.unsubscribe()
+            # Gently: what is on its way is still received, so that nothing is left out.
+            if gently and self._client.is_connected:
+                await subscription.drain()  # type: ignore[no-untyped-call]
+            else:
+                await subscription.unsubscribe()
         except (TimeoutError, nats.errors.Error, OSError) as error:
             log.debug("unsubscribe failed", extra={"error": str(error)})

@@ -38,6 +38,11 @@ def instant(at_ns: int) -> dt.datetime:
     return _EPOCH + dt.timedelta(microseconds=at_ns // 1000)
 
 
+def micros(at: dt.datetime) -> int:
+    """Return a timestamptz as microseconds since 1970 UTC."""
+    return (at - _EPOCH) // dt.timedelta(microseconds=1)
+
+
 @dataclass(frozen=True, slots=True)
 class LedgerKey:
     """Whose ledger: a durable over given subjects of one life of a stream."""
@@ -50,6 +55,14 @@ class LedgerKey:
         """Return the primary key's values, in its order."""
         origin = self.origin
         return (origin.stream, instant(origin.incarnation_ns), origin.epoch, self.consumer, self.filter_hash)
+
+
+@dataclass(frozen=True, slots=True)
+class Earlier:
+    """What an epoch that is over has written: sequences, and the latest JetStream timestamp among them (µs)."""
+
+    committed: Ranges
+    last_us: int
 
 
 @dataclass(slots=True)
@@ -68,20 +81,36 @@ class Ledger:
     last_seq: int = 0
     last_us: int = 0
     """The latest JetStream timestamp among them: microseconds since 1970 UTC."""
+    earlier: tuple[Earlier, ...] = ()
+    """Epochs that are over: what is left of them in the stream may be delivered again."""
+
+    def has(self, seq: int) -> bool:
+        """Say whether the picture has this sequence, in the present epoch."""
+        return ranges.contains(self.committed, seq)
 
     def knows(self, message: Message) -> bool:
-        """Say whether the picture has this message's sequence."""
-        return ranges.contains(self.committed, message.stream_seq)
+        """Say whether this message was written: in the present epoch, or in one that is over, by its timestamp too."""
+        seq = message.stream_seq
+        if ranges.contains(self.committed, seq):
+            return True
+        at_us = message.timestamp_ns // 1000
+        return any(at_us <= epoch.last_us and ranges.contains(epoch.committed, seq) for epoch in self.earlier)
+
+    def known_below(self) -> int:
+        """Return the sequence from which on nothing is known."""
+        return max(
+            (known[-1][1] for known in (self.committed, *(e.committed for e in self.earlier)) if known), default=0
+        )
 
     def regressed(self, message: Message) -> bool:
         """
-        Say whether a message that the ledger knows must be another one.
+        Say whether a message whose sequence the ledger has must be another one.
 
         A genuine redelivery carries a timestamp that the ledger has seen, or an
         older one. A later one means that the stream lost its end (a power failure, a
         restored backup) and gave the sequence out again.
         """
-        return message.timestamp_ns // 1000 > self.last_us
+        return message.timestamp_ns // 1000 > self.last_us and self.has(message.stream_seq)
 
     def floor(self) -> int | None:
         """Return the first sequence that a consumer made anew must deliver; None for the stream's first."""
@@ -134,7 +163,7 @@ class Ledger:
             raise Retryable(f"the row of {self.key.origin.stream} in {self.table} was removed while it was being read")
         self.committed = ranges.parse(row[0])
         self.last_seq = row[1]
-        self.last_us = 0 if row[2] is None else (row[2] - _EPOCH) // dt.timedelta(microseconds=1)
+        self.last_us = 0 if row[2] is None else micros(row[2])
 
     async def fold(self, conn: Connection, low: int, ack_floor: int) -> bool:
         """
@@ -181,12 +210,38 @@ async def latest_epoch(conn: Connection, table: str, key: LedgerKey) -> int:
     return int(row[0]) if row else 0
 
 
-async def open_ledger(conn: Connection, table: str, key: LedgerKey, stream_last_seq: int) -> Ledger:
+async def epochs_before(conn: Connection, ledger: Ledger, server_now_us: int) -> tuple[Earlier, ...]:
+    """
+    Return the epochs of the same incarnation, consumer and filter that are over.
+
+    Args:
+        server_now_us: NATS's clock at this moment. An epoch that is younger than that tells nothing: the clock went
+            back, and messages that are new may carry its timestamps. They are written rather than lost.
+
+    Raises:
+        psycopg.Error: As the server says.
+    """
+    origin = ledger.key.origin
+    cursor = await conn.execute(
+        f"SELECT committed::text, last_timestamp FROM {ledger.table}"  # noqa: S608
+        " WHERE stream = %s AND incarnation = %s AND epoch < %s AND consumer = %s AND filter_hash = %s"
+        " AND last_timestamp IS NOT NULL",
+        (origin.stream, instant(origin.incarnation_ns), origin.epoch, ledger.key.consumer, ledger.key.filter_hash),
+    )
+    found = [Earlier(ranges.parse(row[0]), micros(row[1])) for row in await cursor.fetchall()]
+    return tuple(epoch for epoch in found if epoch.last_us < server_now_us)
+
+
+async def open_ledger(
+    conn: Connection, table: str, key: LedgerKey, stream_last_seq: int, server_now_ns: int = 0
+) -> Ledger:
     """
     Open the ledger of a worker that binds, in a new epoch if the stream went backwards.
 
     Args:
         stream_last_seq: The stream's last sequence at this moment.
+        server_now_ns: NATS's clock, nanoseconds since 1970 UTC; 0 where it does not tell (before 2.10): what is
+            left of earlier epochs is then written again if it is delivered again.
 
     Raises:
         psycopg.Error: As the server says.
@@ -200,6 +255,8 @@ async def open_ledger(conn: Connection, table: str, key: LedgerKey, stream_last_
             extra={"stream": origin.stream, "last_seq": stream_last_seq, "ledger_last_seq": ledger.last_seq},
         )
         ledger = await next_epoch(conn, ledger)
+    if ledger.key.origin.epoch:
+        ledger.earlier = await epochs_before(conn, ledger, server_now_ns // 1000)
     return ledger
 
 
@@ -215,4 +272,8 @@ async def next_epoch(conn: Connection, ledger: Ledger) -> Ledger:
         LedgerKey(origin._replace(epoch=origin.epoch + 1), ledger.key.consumer, ledger.key.filter_hash), ledger.table
     )
     await fresh.refresh(conn)
+    log.error(
+        "stream gives sequences out again: a new epoch begins, what it delivers from here on is new",
+        extra={"stream": origin.stream, "epoch": origin.epoch + 1, "consumer": ledger.key.consumer},
+    )
     return fresh
