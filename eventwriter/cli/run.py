@@ -61,7 +61,8 @@ def run(config_path: str | None) -> int:
     fleet = whole_fleet(settings, control)
     if not fleet.fingerprints:
         raise Fatal(f"no stream is enabled in {source}: enable at least one entry of streams")
-    claimed = claim(settings.control.socket, settings.control.mode, settings.control.group)
+    where = settings.control
+    claimed = claim(where.socket, where.mode, where.group, where.owner)
     log.info("control socket is open", extra={"path": claimed.path})
     importlib.import_module(WORKER)
     share_memory()

@@ -483,9 +483,14 @@ class ControlSettings(_Record):
     """Path, at most 107 bytes. Default: /run/eventwriter/control.sock where that folder can be written, else
     $XDG_RUNTIME_DIR/eventwriter.sock, else one in the folder for temporary files."""
     mode: Annotated[int, BeforeValidator(_mode), WithJsonSchema({"type": ["string", "integer"]})] = 0o660
-    """Permission bits of the socket, as octal text. Default "0660": whoever may write to it may stop the daemon."""
+    """Permission bits of the socket, as octal text: who may connect. Default "0660". With "0666" everybody on the
+    machine may look (`status`), but still only root, the daemon's user, the socket's owner and its group may change
+    anything."""
+    owner: str | None = None
+    """User that owns the socket. Default: the daemon's own; only a daemon that runs as root can give it away."""
     group: str | None = None
-    """Group that owns the socket. Default: the daemon's own."""
+    """Group that owns the socket; its members may connect and change things. Default: the daemon's own. The daemon's
+    user must be a member (`SupplementaryGroups=` in the unit)."""
 
 
 class DeadLetterSettings(_Record):

@@ -9,11 +9,12 @@ import contextlib
 import fcntl
 import grp
 import os
+import pwd
 import socket
 import stat
 from dataclasses import dataclass
 
-from eventwriter.control.server import PEERCRED
+from eventwriter.control.peer import peer_of
 from eventwriter.errors import EventwriterError
 
 PATH_BYTES_MAX = 107  # sun_path of unix(7) has 108, the last a zero
@@ -52,7 +53,7 @@ def lock_path(path: str) -> str:
     return f"{path}.lock"
 
 
-def claim(path: str, mode: int, group: str | None) -> Claim:
+def claim(path: str, mode: int, group: str | None, owner: str | None = None) -> Claim:
     """
     Take the path and listen on it.
 
@@ -60,6 +61,7 @@ def claim(path: str, mode: int, group: str | None) -> Claim:
         path: Of the control socket.
         mode: Permission bits of the socket; who may connect.
         group: Owning group, None for the process's own.
+        owner: Owning user, None for the process's own; another one takes root.
 
     Raises:
         SocketTaken: A living daemon has it.
@@ -70,16 +72,21 @@ def claim(path: str, mode: int, group: str | None) -> Claim:
             f"control.socket {path!r} has {len(os.fsencode(path))} bytes; "
             f"a Unix socket's path has at most {PATH_BYTES_MAX}: choose a shorter one"
         )
-    gid = group_id(group)
+    ids = owner_id(owner), group_id(group)
     try:
         lock_fd = lock(path)
         try:
-            return Claim(path, bind(path, mode, gid), lock_fd)
+            return Claim(path, bind(path, mode, *ids), lock_fd)
         except (OSError, EventwriterError):
             os.unlink(lock_path(path))
             os.close(lock_fd)
             raise
     except OSError as error:
+        if isinstance(error, PermissionError) and (group or owner) and os.access(os.path.dirname(path) or ".", os.W_OK):
+            raise SocketUnusable(
+                f"control.socket {path!r} cannot be given to {owner or 'this user'}:{group or 'its group'}: only root"
+                " gives it to another user, only a member to a group (SupplementaryGroups= in the unit)"
+            ) from error
         raise SocketUnusable(
             f"control.socket {path!r} cannot be made: {error.strerror}; its folder must exist and be writable"
         ) from error
@@ -98,6 +105,19 @@ def group_id(group: str | None) -> int:
         raise SocketUnusable(
             f"control.group {group!r} is no group of this machine: create it or leave it out"
         ) from None
+
+
+def owner_id(owner: str | None) -> int:
+    """
+    Return a user's number, -1 for "leave it".
+
+    Raises:
+        SocketUnusable: There is no such user.
+    """
+    try:
+        return pwd.getpwnam(owner).pw_uid if owner else -1
+    except KeyError:
+        raise SocketUnusable(f"control.owner {owner!r} is no user of this machine: create it or leave it out") from None
 
 
 def lock(path: str) -> int:
@@ -135,7 +155,7 @@ def names_file(path: str, fd: int) -> bool:
         return False
 
 
-def bind(path: str, mode: int, gid: int) -> socket.socket:
+def bind(path: str, mode: int, uid: int, gid: int) -> socket.socket:
     """
     Replace a dead daemon's socket file by a listening socket with the wanted owner and mode.
 
@@ -152,12 +172,14 @@ def bind(path: str, mode: int, gid: int) -> socket.socket:
             listener.bind(path)
         finally:
             os.umask(umask)
-        if gid != -1:
-            os.chown(path, -1, gid)
+        if (uid, gid) != (-1, -1):
+            os.chown(path, uid, gid)
         os.chmod(path, mode)
         listener.listen(BACKLOG)
     except OSError:
         listener.close()
+        with contextlib.suppress(OSError):
+            os.unlink(path)
         raise
     return listener
 
@@ -183,5 +205,4 @@ def remove_stale(path: str) -> None:
             with contextlib.suppress(FileNotFoundError):
                 os.unlink(path)
             return
-        credentials = probe.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, PEERCRED.size)
-        raise SocketTaken(f"another program (pid {PEERCRED.unpack(credentials)[0]}) answers on {path}")
+        raise SocketTaken(f"another program (pid {peer_of(probe).pid}) answers on {path}")

@@ -46,6 +46,8 @@ class Request:
     """Everything but `v`, `id` and `verb`."""
     who: str = ""
     """The peer, as the kernel knows it; for the log, and for who looks why something rests."""
+    is_trusted: bool = True
+    """Whether the peer may change things, and see what messages hold; the server knows, see `peer`."""
 
 
 def parse(line: bytes) -> Request:

@@ -7,20 +7,18 @@ never reads, sends half a line, or sends garbage costs a few kilobytes and nothi
 """
 
 import contextlib
-import os
 import selectors
 import socket
-import struct
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
+from eventwriter.control.peer import Keepers, Peer, peer_of
 from eventwriter.control.protocol import REQUEST_BYTES_MAX, ProtocolError, Request, parse, refusal
 
 CLIENTS_MAX = 32  # operators, a dashboard, a few scripts; the one silent for longest makes room for another
 IDLE_S_MAX = 60.0  # a watcher asks every few seconds
 REQUESTS_MAX = 64  # answered in one turn over all clients, so that the loop keeps turning
 CHUNK_BYTES = 64 * 1024
-PEERCRED = struct.Struct("3i")  # pid, uid, gid: struct ucred of unix(7)
 
 
 @dataclass(slots=True, eq=False)
@@ -46,8 +44,7 @@ class Client:
     """One connection; owned by the server."""
 
     socket: socket.socket
-    who: str
-    """The peer, for the log: `pid 123, uid 0`."""
+    peer: Peer
     active_s: float
     """When it last asked, or took bytes of an answer: monotonic seconds."""
     received: bytearray = field(default_factory=bytearray)
@@ -63,6 +60,7 @@ class Server:
 
     def __init__(self, listener: socket.socket) -> None:
         self._listener = listener
+        self._keepers = Keepers.of(listener)
         self._clients: set[Client] = set()
         self._selector = selectors.EpollSelector()
         self._selector.register(listener, selectors.EVENT_READ)
@@ -132,7 +130,7 @@ class Server:
         connection.setblocking(False)
         if len(self._clients) >= CLIENTS_MAX:
             self._drop(min(self._clients, key=lambda client: client.active_s))
-        client = Client(connection, peer(connection), now_s)
+        client = Client(connection, peer_of(connection), now_s)
         self._clients.add(client)
         self._selector.register(connection, selectors.EVENT_READ, client)
 
@@ -163,7 +161,8 @@ class Server:
         client.active_s = now_s
         reply: bytes | Parked
         try:
-            reply = answer(parse(bytes(line)), client.who)
+            request = replace(parse(bytes(line)), is_trusted=self._keepers.include(client.peer))
+            reply = answer(request, str(client.peer))
         except ProtocolError as error:
             reply = refusal(error.ref, str(error))
         if isinstance(reply, Parked):
@@ -200,9 +199,3 @@ class Server:
         with contextlib.suppress(KeyError, ValueError):
             self._selector.unregister(client.socket)
         client.socket.close()
-
-
-def peer(connection: socket.socket) -> str:
-    """Say who is at the other end of a Unix socket."""
-    pid, uid, _ = PEERCRED.unpack(connection.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, PEERCRED.size))
-    return f"pid {pid}, uid {uid}" if pid != os.getpid() else "this process"

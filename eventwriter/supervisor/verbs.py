@@ -191,6 +191,9 @@ VERBS: Mapping[str, Callable[[Desk, Request], Any]] = {
     "stop": stop,
 }
 
+OPEN = ("status", "ping", "config", "look")
+"""Verbs for everybody who can connect. The others change something, or (`tap`, `stacks`) show what workers hold."""
+
 READING = ("status", "ping", "config", "look", "tap")
 """Verbs that change nothing, and may be asked once a second: they are not logged."""
 
@@ -205,6 +208,11 @@ def obey(desk: Desk, request: Request) -> Any:
     verb = VERBS.get(request.verb)
     if verb is None:
         raise Refusal(f"no verb is called {request.verb!r}; there are {', '.join(VERBS)}")
+    if not request.is_trusted and request.verb not in OPEN:
+        raise Refusal(
+            f"{request.verb} is for root, the daemon's own user and the members of the control socket's group;"
+            f" {request.who or 'you'} may only look: {', '.join(OPEN)}"
+        )
     return verb(desk, request)
 
 

@@ -99,3 +99,10 @@ def test_longest_path_works(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> 
     path += "x" * (107 - len(path))
 
     claim(path, 0o600, None).leave()
+
+
+def test_unknown_owner_is_named(tmp_path: Path) -> None:
+    """A user that does not exist is said to be none."""
+    with pytest.raises(SocketUnusable, match=r"control\.owner 'no-such-user' is no user of this machine"):
+        claim(str(tmp_path / "s"), 0o660, None, "no-such-user")
+    assert [] == list(tmp_path.iterdir())

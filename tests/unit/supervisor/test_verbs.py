@@ -11,7 +11,7 @@ from eventwriter.model import SlotName
 from eventwriter.supervisor.errands import Question
 from eventwriter.supervisor.inquiries import tap_fields
 from eventwriter.supervisor.slot import Slot, State
-from eventwriter.supervisor.verbs import VERBS, Refusal, obey
+from eventwriter.supervisor.verbs import OPEN, VERBS, Refusal, obey
 
 
 def slots() -> dict[SlotName, Slot]:
@@ -219,3 +219,25 @@ def test_what_cannot_be_done_is_refused_in_a_sentence(
         ask(ScriptedDesk(stopping=stopping), verb, **fields)
 
     assert sentence == str(refusal.value)
+
+
+@pytest.mark.parametrize("verb", sorted(set(VERBS) - set(OPEN)))
+def test_who_may_only_look_is_refused_and_told(verb: str) -> None:
+    """Whoever is neither root, the daemon's user nor of its group changes nothing, and sees no message's content."""
+    desk = ScriptedDesk()
+
+    with pytest.raises(Refusal, match=f"{verb} is for root, .* pid 7, uid 8 may only look: status"):
+        obey(desk, Request(1, verb, {"slot": "all"}, "pid 7, uid 8", is_trusted=False))
+
+    assert not desk.calls
+    assert not any(slot.held or slot.restart_asked for slot in desk.slots.values())
+
+
+def test_who_may_only_look_may_look() -> None:
+    """Status is for everybody who can connect."""
+    assert {"status": "healthy"} == obey(ScriptedDesk(), Request(1, "status", {}, is_trusted=False))
+
+
+def test_verbs_that_change_are_none_of_the_open_ones() -> None:
+    """What everybody may ask is exactly what shows state."""
+    assert {"status", "ping", "config", "look"} == set(OPEN)
