@@ -21,6 +21,7 @@ import click
 from eventwriter.cli.demo_screen import Screen
 from eventwriter.cli.main import EXIT_INTERRUPTED
 from eventwriter.demo import books, daemon
+from eventwriter.demo.launch import free_port
 from eventwriter.demo.programs import postgres_bin
 from eventwriter.demo.publisher import Wishes, make_stream, stored
 from eventwriter.demo.servers import EmbeddedServers
@@ -49,6 +50,8 @@ class Order:
     seed: int
     duration_s: float
     chaos: bool
+    listen: str | None
+    """Where the dashboard is."""
 
 
 @click.command()
@@ -67,17 +70,19 @@ class Order:
 @click.option("--data-dir", type=click.Path(path_type=Path), help="Keep the servers' data here, for the next time.")
 @click.option("--keep", is_flag=True, help="Leave the data behind (in a new folder, where --data-dir is absent).")
 @click.option("--chaos", is_flag=True, help="Kill a random worker every few seconds.")
+@click.option("--http", is_flag=True, help="Serve the dashboard, and say where.")
 @click.option("--config", "config_path", hidden=True)
 def demo(
     rate: float, kinds: str, seed: int, duration: str | None, data_dir: Path | None, keep: bool, chaos: bool,
-    config_path: str | None,
+    http: bool, config_path: str | None,
 ) -> int:  # fmt: skip
     """
     Run everything on embedded servers with made-up traffic, and prove the books at the end.
 
     Exit codes: 0 the books balance, 1 they do not, 2 it could not run, 130 interrupted before the books were closed.
     """
-    order = Order(rate, chosen(kinds), seed, read_duration(duration), chaos)
+    listen = f"127.0.0.1:{free_port()}" if http else None
+    order = Order(rate, chosen(kinds), seed, read_duration(duration), chaos, listen)
     environ = daemon.own_environment(os.environ)
     os.environ.clear()
     os.environ.update(environ)
@@ -152,10 +157,12 @@ def terminated_as_interrupted() -> Iterator[None]:
 def run(servers: EmbeddedServers, order: Order) -> bool:
     """Run everything, once; say whether the books balance."""
     socket = daemon.control_socket(servers.folder)
-    config = daemon.prepare(servers, order.kinds, socket)
+    config = daemon.prepare(servers, order.kinds, socket, order.listen)
     before = asyncio.run(make_stream(servers.nats_url, order.kinds))
     for line in ways_to_look(servers, socket):
         click.echo(line)
+    if order.listen:
+        click.echo(f"dashboard   http://{order.listen}/")
     screen, log = Screen(), servers.folder / "eventwriter.log"
     wishes = Wishes(servers.nats_url, order.kinds, order.rate, order.seed, tuple(before.values()))
     with daemon.running(config, log) as process:

@@ -63,9 +63,15 @@ def control_socket(folder: Path) -> str:
     return os.path.join(tempfile.gettempdir(), f"eventwriter-demo-{os.getpid()}.sock")
 
 
-def prepare(servers: EmbeddedServers, kinds: Sequence[str], socket: str) -> Path:
+def prepare(servers: EmbeddedServers, kinds: Sequence[str], socket: str, listen: str | None = None) -> Path:
     """
     Make the tables, and write the daemon's configuration.
+
+    Args:
+        servers: Running.
+        kinds: To be written.
+        socket: Path of the control socket.
+        listen: Where the dashboard is to be; None for nowhere.
 
     Returns:
         The configuration file.
@@ -89,6 +95,7 @@ def prepare(servers: EmbeddedServers, kinds: Sequence[str], socket: str) -> Path
         "postgres": {"dsn": servers.postgres_dsn()},
         "streams": entries(kinds),
         "control": {"socket": socket},
+        "http": {"listen": listen},
         # The demo kills workers on purpose: that many deaths are no crash loop.
         "supervisor": {"crash_loop_exits_max": 1000, "backoff_max": 1},
     }

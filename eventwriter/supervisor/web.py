@@ -47,7 +47,7 @@ def web_fleet(settings: Settings, child: Child) -> Fleet:
         child: The web child's code; it has the same settings.
     """
     limits = limits_of(settings)
-    read = [settings.http.model_dump(), settings.control.socket, settings.log.format]
+    read = [settings.http.model_dump(), settings.log.format]
     fingerprints: Mapping[SlotName, str] = {WEB: fingerprint(read)} if settings.http.listen else {}
     return Fleet(fingerprints, web_limits(limits), child, settings.log.level)
 

@@ -1,0 +1,96 @@
+"""Snapshots as the supervisor draws them, for tests of who reads them: made by its own code, not by hand."""
+
+import json
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from eventwriter.model import SlotName
+from eventwriter.observe.histogram import LATENCY_S, MESSAGES, STAGE_S, Histogram
+from eventwriter.supervisor.slot import Slot, State, Worker
+from eventwriter.supervisor.snapshot import Daemon, snapshot
+from eventwriter.supervisor.web import WEB, picture
+
+STARTED_S = 1000.0
+USAGE = {"rss_bytes": 50_000_000, "cpu_s": 1.5, "open_fds": 12}
+
+
+def plain(bounds: Iterable[float], *values: float) -> dict[str, Any]:
+    """Return the histogram of these values as a heartbeat has it."""
+    made = Histogram(tuple(bounds))
+    for value in values:
+        made.observe(value)
+    return made.plain()
+
+
+def heartbeat(**fields: Any) -> dict[str, Any]:
+    """Return the heartbeat of a worker that is well and has written a little."""
+    return {
+        "type": "heartbeat",
+        "state": "running",
+        "nats_connected": True,
+        "postgres_connected": True,
+        "nats_url": "nats://n:4222",
+        "postgres_target": "db/p as u",
+        "nats_reconnects": 1,
+        "postgres_reconnects": 2,
+        "stream": "events",
+        "messages_total": 110,
+        "rows_total": 100,
+        "batches_total": 2,
+        "bytes_total": 11_000,
+        "dead_letters_total": 10,
+        "dead_letters_by_reason": {"malformed": 7, "rejected": 3},
+        "errors_by_sqlstate_class": {"23": 1, "connect": 4},
+        "batches_by_trigger": {"rows": 1, "age": 1},
+        "pull_wait_us_total": 3_000_000,
+        "queue_wait_us_total": 500_000,
+        "lag_messages": 5,
+        "lag_s": 0.25,
+        "num_pending": 3,
+        "ack_pending": 2,
+        "held_messages": 2,
+        "held_bytes": 200,
+        "batches_in_flight": 1,
+        "last_commit_at_ns": 1_767_225_600_000_000_000,
+        "epoch": 0,
+        **USAGE,
+        "histograms": {
+            "stage_s": {"copy": plain(STAGE_S, 0.004, 0.3), "decode": plain(STAGE_S, 0.0001, 0.0002)},
+            "latency_s": {"": plain(LATENCY_S, *[0.2] * 110)},
+            "batch_messages": {"rows": plain(MESSAGES, 100), "age": plain(MESSAGES, 10)},
+        },
+        **fields,
+    }
+
+
+def made(
+    slots: Mapping[str, Mapping[str, Any]], uptime_s: float = 60.0, web: Mapping[str, Any] | None = None
+) -> dict[str, Any]:
+    """
+    Return a snapshot as it comes over the control socket.
+
+    Args:
+        slots: For each slot's name, its living worker's heartbeat; an empty one for a slot that has failed.
+        uptime_s: How long the daemon runs.
+        web: The web child's heartbeat.
+    """
+    now_s = STARTED_S + uptime_s
+    places = [slot(SlotName.parse(name), now_s, beat) for name, beat in slots.items()]
+    daemon = Daemon("1.2.3", 42, 1_767_225_600_000_000_000, STARTED_S, stopping=False)
+    drawn = {
+        **snapshot(now_s, daemon, places),
+        "web": picture(now_s, slot(WEB, now_s, web)) if web else None,
+        "supervisor": USAGE,
+    }
+    answer: dict[str, Any] = json.loads(json.dumps(drawn))
+    return answer
+
+
+def slot(name: SlotName, now_s: float, beat: Mapping[str, Any]) -> Slot:
+    """Return a slot with a worker that has just spoken, or without one."""
+    if not beat:
+        return Slot(name, STARTED_S, State.FAILED, last_exit="exit code 3", retry_at_s=now_s + 9)
+    worker = Worker(7, -1, None, STARTED_S, "f")  # type: ignore[arg-type]
+    one = Slot(name, STARTED_S, State.STARTING, worker, starts=1)
+    one.hear(now_s, beat)
+    return one

@@ -1,0 +1,168 @@
+"""Prometheus's text, held against the table and the snapshot."""
+
+import re
+import shutil
+import subprocess
+from typing import Any
+
+import pytest
+from prometheus_client.parser import text_string_to_metric_families
+from snapshots import heartbeat, made
+
+from eventwriter.observe import metrics
+from eventwriter.observe.histogram import BOUNDS
+from eventwriter.observe.metrics import Kind
+from eventwriter.web.exposition import Exposition, text
+
+SNAPSHOT = made(
+    {"NETFLOW/0": heartbeat(), "NETFLOW/1": heartbeat(), "LOGS/0": {}},
+    web={"type": "heartbeat", "state": "running", "clients": 3, "rss_bytes": 1, "cpu_s": 2.0, "open_fds": 3},
+)
+NETFLOW = {"stream": "NETFLOW", "partition": "0"}
+
+
+def exposed(snapshot: dict[str, Any] = SNAPSHOT) -> str:
+    """Return the text for a reader without wishes."""
+    return text(Exposition(snapshot, 0.5), "")[0].decode()
+
+
+def samples(snapshot: dict[str, Any] = SNAPSHOT) -> dict[tuple[str, tuple[tuple[str, str], ...]], float]:
+    """Return every sample: (name, labels) → value."""
+    return {
+        (sample.name, tuple(sorted(sample.labels.items()))): sample.value
+        for family in text_string_to_metric_families(exposed(snapshot))
+        for sample in family.samples
+    }
+
+
+def value(name: str, **labels: str) -> float:
+    """Return one sample."""
+    return samples()[(name, tuple(sorted(labels.items())))]
+
+
+def test_table_and_text_name_the_same_metrics() -> None:
+    """Each row of the table is exposed as the kind that it says, with its help, and nothing else is."""
+    told = {match[1]: match[2] for match in re.finditer(r"^# TYPE (\S+) (\S+)$", exposed(), re.M)}
+    kinds = {Kind.STATES: "gauge"}
+
+    assert {metric.name: str(kinds.get(metric.kind, metric.kind)) for metric, _ in metrics.TABLE} == told
+    for metric, _ in metrics.TABLE:
+        assert f"# HELP {metric.name} {metric.help}\n" in exposed()
+
+
+@pytest.mark.parametrize(("metric", "labels"), metrics.TABLE, ids=lambda part: getattr(part, "name", ""))
+def test_metric_has_its_labels(metric: metrics.Metric, labels: tuple[str, ...]) -> None:
+    """A sample's labels are those of what it is about and the one that splits it: the table leaves none out."""
+    wanted = {*labels, *([metric.label] if metric.label else [])}
+    found = [set(dict(names)) - {"le"} for (name, names) in samples() if name.startswith(metric.name)]
+
+    assert found
+    assert all(wanted <= one for one in found if one)
+
+
+@pytest.mark.parametrize(("metric", "labels"), metrics.TABLE, ids=lambda part: getattr(part, "name", ""))
+def test_name_follows_the_conventions(metric: metrics.Metric, labels: tuple[str, ...]) -> None:
+    """Counters end in _total, nothing else does; units are base units; a help is one sentence."""
+    assert (metric.kind is Kind.COUNTER) == metric.name.endswith("_total")
+    assert not re.search(r"_(ms|us|ns|millis|mb|kb|minutes)(_|$)", metric.name)
+    assert metric.help.endswith(".") or metric.help.startswith("1; ")
+    assert metric.help.count(". ") == 0
+
+
+@pytest.mark.parametrize("metric", metrics.SLOT_METRICS, ids=lambda metric: metric.name)
+def test_source_is_in_the_snapshot(metric: metrics.Metric) -> None:
+    """Every figure that the table names is a key of a slot's picture, or one of its histograms."""
+    slot = SNAPSHOT["slots"][0]
+
+    assert metric.source in (BOUNDS if metric.kind is Kind.HISTOGRAM else slot)
+
+
+def test_every_counter_of_a_slot_is_exposed() -> None:
+    """No figure that only grows is kept from Prometheus, but for those that a histogram's count has."""
+    known = {metric.source for metric in metrics.SLOT_METRICS} | {"batches_total", "dead_letters_total"}
+
+    assert set() == {key for key in SNAPSHOT["slots"][0] if key.endswith("_total")} - known
+
+
+def test_words_of_states_are_the_supervisors() -> None:
+    """A state that the supervisor can be in has its place in the table."""
+    from eventwriter.supervisor.slot import State
+    from eventwriter.supervisor.snapshot import Health
+
+    assert [str(one) for one in State] == list(metrics.STATES)
+    assert [str(one) for one in Health] == list(metrics.HEALTHS)
+
+
+def test_figures_have_the_units_of_their_names() -> None:
+    """Microseconds and nanoseconds become seconds, truths 0 and 1, words one of many."""
+    assert 110 == value("eventwriter_messages_total", **NETFLOW)
+    assert 3 == value("eventwriter_pull_wait_seconds_total", **NETFLOW)
+    assert 1_767_225_600 == value("eventwriter_last_commit_timestamp_seconds", **NETFLOW)
+    assert 1 == value("eventwriter_postgres_connected", **NETFLOW)
+    assert 7 == value("eventwriter_dead_letters_total", reason="malformed", **NETFLOW)
+    assert 4 == value("eventwriter_postgres_errors_total", sqlstate_class="connect", **NETFLOW)
+    assert (1, 0) == tuple(
+        value("eventwriter_slot_state", state=state, stream="LOGS", partition="0") for state in ("failed", "running")
+    )
+    assert 1 == value("eventwriter_status", status="failing")
+    assert 1 == value("eventwriter_build_info", version="1.2.3")
+    assert 3 == value("eventwriter_web_clients")
+    assert 0.5 == value("eventwriter_snapshot_age_seconds")
+
+
+def test_histogram_is_cumulative() -> None:
+    """Buckets add up to the count, and the sum is the values' own."""
+    copy = {"stage": "copy", **NETFLOW}
+
+    assert [0, 1, 1, 2, 2] == [
+        value("eventwriter_stage_seconds_bucket", le=le, **copy) for le in ("0.0025", "0.005", "0.25", "0.5", "+Inf")
+    ]
+    assert (2, pytest.approx(0.304)) == (
+        value("eventwriter_stage_seconds_count", **copy),
+        value("eventwriter_stage_seconds_sum", **copy),
+    )
+    assert 110 == value("eventwriter_latency_seconds_bucket", le="0.25", **NETFLOW)
+
+
+def test_unknown_is_left_out() -> None:
+    """What nobody knows, as the lag of a slot without a worker, is no sample rather than a zero."""
+    assert ("eventwriter_lag_messages", (("partition", "0"), ("stream", "LOGS"))) not in samples()
+    assert {"supervisor", "web", "NETFLOW/0", "NETFLOW/1"} == {
+        dict(labels)["process"] for name, labels in samples() if name == "eventwriter_process_open_fds"
+    }
+
+
+def test_daemon_without_slots_and_web_child_is_exposed() -> None:
+    """A snapshot of almost nothing is a text too."""
+    assert 1 == samples(made({}))[("eventwriter_status", (("status", "degraded"),))]
+
+
+def test_label_from_outside_cannot_break_the_text() -> None:
+    """A quote or a line break in a label stays within it."""
+    snapshot = made({"A/0": heartbeat(dead_letters_by_reason={'x"} 1\nevil 2': 5})})
+
+    assert (
+        5
+        == samples(snapshot)[
+            ("eventwriter_dead_letters_total", (("partition", "0"), ("reason", 'x"} 1\nevil 2'), ("stream", "A")))
+        ]
+    )
+
+
+def test_openmetrics_is_given_to_whom_it_is_asked_by() -> None:
+    """The Accept header decides about the form."""
+    body, media_type = text(Exposition(SNAPSHOT, 0.5), "application/openmetrics-text; version=1.0.0")
+
+    assert media_type.startswith("application/openmetrics-text")
+    assert body.endswith(b"# EOF\n")
+
+
+def test_promtool_finds_nothing_to_say() -> None:
+    """Prometheus's own linter accepts names, kinds and helps."""
+    promtool = shutil.which("promtool")
+    if promtool is None:
+        pytest.skip("promtool is not installed (Debian: prometheus)")
+
+    done = subprocess.run([promtool, "check", "metrics"], input=exposed(), capture_output=True, text=True, check=False)
+
+    assert (0, "") == (done.returncode, done.stdout + done.stderr)
