@@ -14,7 +14,7 @@ import orjson
 from eventwriter.errors import Poison
 from eventwriter.kinds import Kind
 from eventwriter.model import Message, Origin, Record, Tally
-from eventwriter.postgres.adapt import elements, instant_text, uuid_text
+from eventwriter.postgres.shown import shown as shown
 from eventwriter.tables.table import Build, Row, RowBuilder, Table
 
 _LATER_NS = 86_400_000_000_000
@@ -156,22 +156,6 @@ def _columns(table: Table, row: Row, moved: set[int]) -> list[tuple[str, str, An
         )
         for at, (column, value) in enumerate(zip(table.columns, row, strict=True))
     ]
-
-
-def shown(value: Any, sql_type: str) -> Any:
-    """Return a row's value as plain JSON would hold it."""
-    if value is None:
-        return None
-    match sql_type:
-        case "timestamptz":
-            return instant_text(value)
-        case "uuid":
-            return uuid_text(value)
-        case "jsonb":
-            return orjson.loads(value[1:])
-        case "int4[]" | "text[]":
-            return elements(value)
-    return f"\\x{value.hex()}" if isinstance(value, bytes) else value
 
 
 def as_json(found: Explanation, message: Message) -> dict[str, Any]:

@@ -8,17 +8,21 @@ stays in NATS, where it is durable: there is no other buffer.
 """
 
 import asyncio
+import logging
 from collections import deque
 from collections.abc import AsyncIterator, Awaitable, Callable
 from typing import Protocol
 
 from eventwriter import clock
+from eventwriter.errors import Poison
 from eventwriter.model import Message, Outcome, Trigger
 from eventwriter.pipeline.batch import Batch, Settled
 from eventwriter.pipeline.counters import Counters
 from eventwriter.pipeline.decode import Decode, Decoded
 from eventwriter.pipeline.quarantine import Group, Quarantine
 from eventwriter.pipeline.rows import Rows
+
+log = logging.getLogger(__name__)
 
 BATCHES_QUEUED_MAX = 1
 """Sealed batches that wait for the copy: one keeps PostgreSQL busy; more only hold memory."""
@@ -42,6 +46,16 @@ class Deliveries(Protocol):
 
     def replies(self) -> list[str]:
         """Return the ack subjects of what has arrived and was not handed on yet."""
+
+
+class Tap(Protocol):
+    """Somebody who looks on; must be quick, and must not raise. `worker.tap.Taps` is one."""
+
+    def arrived(self, messages: list[Message]) -> None:
+        """See a list as it came."""
+
+    def settled(self, settled: Settled) -> None:
+        """See a batch that was settled."""
 
 
 class Line:
@@ -70,6 +84,8 @@ class Line:
         self.fault: Callable[[str], None] = lambda _: None
         self.quarantine: Quarantine | None = None
         """Where it is missing, a message that kills the worker kills it for ever."""
+        self.tap: Tap | None = None
+        """Somebody who looks on."""
         self.sealed: asyncio.Queue[Batch | None] = asyncio.Queue(BATCHES_QUEUED_MAX)
         self.in_flight: deque[Batch] = deque()
         """Sealed, not settled; oldest first."""
@@ -103,6 +119,8 @@ class Line:
         done_s = clock.monotonic_s()
         async for messages in self.pull.lists():
             self.at_hand = messages
+            if self.tap is not None:
+                self.tap.arrived(messages)
             began_s = clock.monotonic_s()
             self.counters.times.pull_wait_s += began_s - done_s
             if self.quarantine is not None and self.quarantine.concerns(messages):
@@ -177,6 +195,9 @@ class Line:
             self.counters.times.settled(batch, copied_s - began_s, clock.monotonic_s() - copied_s)
             if settled.already < len(batch) and self.counters.last_commit_at_ns is not None:
                 self.counters.times.committed(batch, self.counters.last_commit_at_ns)
+            if self.tap is not None:
+                self.tap.settled(settled)
+            tell(settled)
             self._settled.set()
             self.pull.wake()
 
@@ -234,3 +255,29 @@ class Line:
         counters.batch_messages_last, counters.batch_trigger_last = len(batch), batch.trigger
         if batch.trigger:
             counters.by_trigger[batch.trigger] += 1
+
+
+def tell(settled: Settled) -> None:
+    """Log a settled batch: at debug what it was, as a warning what of it became dead letters."""
+    batch = settled.batch
+    if log.isEnabledFor(logging.DEBUG):
+        seq, rows = batch.newest().stream_seq, sum(batch.rows)
+        about = {"messages": len(batch), "rows": rows, "last_seq": seq, "trigger": batch.trigger}
+        log.debug("batch written", extra=about)
+    # What PostgreSQL refused was told by the copy stage.
+    undecoded = [position for position, poison in batch.dead.items() if poison.reason != "rejected"]
+    if undecoded:
+        first = min(undecoded)
+        words = letter_words(batch.messages[first], batch.dead[first], len(undecoded))
+        log.warning("dead letters written", extra=words)
+
+
+def letter_words(first: Message, poison: Poison, count: int) -> dict[str, object]:
+    """Return the first of `count` dead letters in words, for the log."""
+    return {
+        "messages": count,
+        "subject": first.subject,
+        "stream_seq": first.stream_seq,
+        "reason": poison.reason,
+        "error": poison.detail,
+    }

@@ -12,6 +12,7 @@ from enum import IntEnum
 from typing import Any
 
 from eventwriter.observe.histogram import BOUNDS
+from eventwriter.supervisor.pace import catch_up_s, lag_per_s, rates, stalled_s
 from eventwriter.supervisor.slot import ALIVE, Slot, State, Worker
 
 VERSION = 1
@@ -126,6 +127,10 @@ def slot_picture(now_s: float, slot: Slot) -> dict[str, Any]:
         **slot.counters(),
         **slot.counted_maps(),
         "histograms": slot.histograms(),
+        "dead_letters_last_hour": slot.dead_letters.risen(),
+        "lag_per_s": lag_per_s(slot),
+        "catch_up_s": catch_up_s(slot),
+        "stalled_s": stalled_s(now_s, slot),
         **{name: heartbeat.get(name) for name in PASSED_ON},
         "restarts": slot.restarts,
         "retry_in_s": retry_in_s(now_s, slot),
@@ -159,6 +164,8 @@ def worker_health(now_s: float, slot: Slot, worker: Worker) -> Judgement:
     match worker.heartbeat.get("state"):
         case "running":
             return progress(now_s, slot, worker)
+        case "paused":
+            return Health.DEGRADED, said(slot)
         case "parked":
             return Health.FAILING, said(slot) or "an operator must act; see the log"
         case "starting":
@@ -188,8 +195,7 @@ def progress(now_s: float, slot: Slot, worker: Worker) -> Judgement:
     for what, name in (("nats_connected", "NATS"), ("postgres_connected", "PostgreSQL")):
         if not heartbeat.get(what):
             return Health.DEGRADED, f"not connected to {name}"
-    moved_s = max(instant for instant in (slot.progress_s, worker.ready_s, slot.born_s) if instant is not None)
-    if heartbeat.get("lag_messages") and now_s - moved_s > PROGRESS_S_MAX:
+    if heartbeat.get("lag_messages") and stalled_s(now_s, slot) > PROGRESS_S_MAX:
         waiting = heartbeat["lag_messages"]
         return Health.DEGRADED, f"{waiting} messages wait and none was settled for {PROGRESS_S_MAX:g} s"
     if dying := heartbeat.get("dying"):
@@ -242,16 +248,6 @@ def totals(pictures: list[dict[str, Any]]) -> dict[str, Any]:
         "lag_messages": sum(lags) if lags else None,
         "lag_s": max(lags_s, default=None),
     }
-
-
-def rates(slot: Slot) -> tuple[float, float]:
-    """Return messages and rows per second over the last heartbeats."""
-    samples = list(slot.worker.samples) if slot.worker else []
-    if len(samples) < 2 or samples[-1][0] <= samples[0][0]:
-        return 0.0, 0.0
-    (first_s, messages, rows), (last_s, messages_now, rows_now) = samples[0], samples[-1]
-    passed_s = last_s - first_s
-    return round((messages_now - messages) / passed_s, 1), round((rows_now - rows) / passed_s, 1)
 
 
 def retry_in_s(now_s: float, slot: Slot) -> float | None:

@@ -22,12 +22,21 @@ class Condition:
             `parked` (an operator must act) or `draining`.
         reason: One sentence where the state is not the good one.
         last_error: The newest sentence, kept after things are well again.
+        paused: Why nothing is pulled, in a sentence; None where it is. Shown in place of `running`,
+            and of nothing worse.
     """
 
     state: str = "starting"
     reason: str | None = None
     last_error: str | None = None
     last_error_at_ns: int | None = None
+    paused: str | None = None
+
+    def shown(self) -> tuple[str, str | None]:
+        """Return state and reason as the heartbeat has them."""
+        if self.paused is not None and self.state == "running":
+            return "paused", self.paused
+        return self.state, self.reason
 
     def become(self, state: str, reason: str | None = None) -> None:
         """Change state; a change is logged once."""

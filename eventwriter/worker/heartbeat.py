@@ -35,11 +35,12 @@ def lag_s(line: Line, consumer: ConsumerState | None, received_last_ns: int | No
 def report(wiring: Wiring, bound: Bound | None, consumer: ConsumerState | None, kind: str = "heartbeat") -> bytes:
     """Return one packet: the worker's state and counters."""
     counters, condition, tally = wiring.counters, wiring.condition, wiring.tally
+    state, reason = condition.shown()
     now_s = clock.monotonic_s()
     facts: dict[str, Any] = {
         "type": kind,
-        "state": condition.state,
-        "reason": condition.reason,
+        "state": state,
+        "reason": reason,
         **_links(wiring),
         "messages_total": counters.messages,
         "rows_total": counters.rows,

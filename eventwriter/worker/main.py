@@ -12,6 +12,7 @@ import logging
 import os
 import socket
 from collections.abc import Coroutine
+from functools import partial
 from typing import Any
 
 import uvloop
@@ -24,11 +25,14 @@ from eventwriter.jetstream.connect import NatsLink
 from eventwriter.jetstream.consumer import ConsumerState, consumer_info
 from eventwriter.jetstream.pull import ConsumerLost
 from eventwriter.model import SlotName
+from eventwriter.observe import logs
 from eventwriter.pipeline.copy import Regressed
 from eventwriter.postgres.copy_in import CopyIn, Rejected
 from eventwriter.postgres.sqlstate import Verdict
 from eventwriter.worker import heartbeat
+from eventwriter.worker.clerk import Clerk
 from eventwriter.worker.fault_points import fault_points
+from eventwriter.worker.orders import Orders
 from eventwriter.worker.retention import retain
 from eventwriter.worker.tables import Rebind
 from eventwriter.worker.wiring import Bound, Wiring
@@ -37,8 +41,9 @@ log = logging.getLogger(__name__)
 
 _WAIT_S = 1.0
 """Between attempts to reach a server that is away."""
-_PARKED_S = 10.0
-"""Between looks at what an operator has to mend."""
+_PAUSE_S_MIN, _PAUSE_S_MAX = 0.5, 10.0
+"""Between looks at what an operator has to mend: the first soon, because many a thing is mended at once. The same
+between the times that a consumer's settings are set right: whoever changes them may be another writer."""
 _FOLD_S = 5.0
 """How often holes in the ledger are closed with the consumer's ack floor."""
 
@@ -60,6 +65,9 @@ class Worker:
         self.bound: Bound | None = None
         self.consumer: ConsumerState | None = None
         self.draining = False
+        self.clerk = Clerk(self.wiring, partial(send, link), lambda: self.bound)
+        self.orders = Orders(self.wiring, self.clerk, lambda: self.bound, self._tell, self._let_drift)
+        self._drift_at_s = self._drift_s = 0.0
         self._woken = asyncio.Event()
         self._life: asyncio.Task[None] | None = None
 
@@ -72,7 +80,7 @@ class Worker:
         retention = retain(
             self.copy_in, self.wiring.stream.schema_name, self.settings.dead_letters, self.wiring.counters
         )
-        chores = [retention, *([self.wiring.storage.run()] if self.slot.partition == 0 else [])]
+        chores = [self._watch(), retention, *([self.wiring.storage.run()] if self.slot.partition == 0 else [])]
         side = [asyncio.ensure_future(task) for task in (self._beat(), self._keep(), self._fold(), *chores)]
         try:
             await self._life
@@ -84,6 +92,7 @@ class Worker:
                 task.cancel()
             await asyncio.gather(*side, return_exceptions=True)
             send(self.parent, heartbeat.report(self.wiring, self.bound, self.consumer, "stopped"))
+            logs.tick(last=True)
             if self.wiring.counters.suspects:
                 await self.wiring.case.leave(self.copy_in)
             await self.nats.close()
@@ -92,7 +101,9 @@ class Worker:
 
     async def _live(self) -> None:
         condition = self.wiring.condition
+        parked_s = 0.0
         while not self.draining:
+            began_s = clock.monotonic_s()
             try:
                 await self._session()
             except Rebind as change:
@@ -111,7 +122,8 @@ class Worker:
                     continue
                 condition.become("parked", str(error))
                 self.copy_in.circuit.close()
-                await self._sleep(_PARKED_S)
+                parked_s = next_pause_s(parked_s, clock.monotonic_s() - began_s)
+                await self._sleep(parked_s)
 
     async def _session(self) -> None:
         """Bind once and run the line until it ends."""
@@ -122,6 +134,7 @@ class Worker:
         self.consumer = bound.consumer
         bound.line.fault = self.fault
         self.nats.on_reconnect = bound.pull.renew
+        self.orders.attend()
         if self.draining:
             return
         self.wiring.condition.become("running")
@@ -135,7 +148,9 @@ class Worker:
         if self.nats.client.is_reconnecting:
             raise Retryable(self.nats.last_error or "NATS is away; reconnecting")
         # A client that gave up, or never came up, is not used again.
+        said = self.nats.last_error
         self.nats = NatsLink(self.settings.nats, f"eventwriter {self.slot}")
+        self.nats.last_error = said  # what was logged is not logged again at each attempt
         await self.nats.connect()
         self.wiring.use(self.nats)
 
@@ -149,8 +164,8 @@ class Worker:
                     if self._life is not None:
                         self._life.cancel()
                     return
-                case "log_level":
-                    logging.getLogger("eventwriter").setLevel(str(command.get("level", "info")).upper())
+                case _:
+                    self.orders.hear(command)
 
     def _drain(self) -> None:
         self.draining = True
@@ -170,8 +185,15 @@ class Worker:
     async def _beat(self) -> None:
         while True:
             gc.collect()
+            logs.tick()
+            self.clerk.attend()
             self._note_nats()
             self._tell()
+            await asyncio.sleep(self.settings.supervisor.heartbeat_s)
+
+    async def _watch(self) -> None:
+        # Beside the heartbeat: an answer may take seconds, and a heartbeat must not.
+        while True:
             await asyncio.sleep(self.settings.supervisor.heartbeat_s)
             await self._look_at_consumer()
 
@@ -187,15 +209,26 @@ class Worker:
             self.wiring.condition.outage(None)
 
     async def _look_at_consumer(self) -> None:
-        if self.bound is None or not self.nats.connected:
+        bound = self.bound
+        if bound is None or not self.nats.connected:
             return
         try:
             info = await consumer_info(self.wiring.api, self.wiring.stream.stream_name, self.wiring.durable)
         except (Retryable, Fatal) as error:
             log.debug("consumer not described", extra={"error": str(error)})
             return
+        if bound is not self.bound:
+            return
         if info is not None:
             self.consumer = ConsumerState.of(info)
+        since_s = clock.monotonic_s() - self._drift_at_s
+        if since_s >= self._drift_s and (change := self.wiring.drift(bound, info)) is not None:
+            self._drift_at_s, self._drift_s = clock.monotonic_s(), next_pause_s(self._drift_s, since_s)
+            bound.pull.lose(change)
+
+    def _let_drift(self) -> None:
+        """Look away for a while: the consumer is about to be changed by ourselves."""
+        self._drift_at_s, self._drift_s = clock.monotonic_s(), _PAUSE_S_MAX
 
     async def _keep(self) -> None:
         while True:
@@ -222,6 +255,17 @@ class Worker:
                     log.info("ledger folded", extra={"ack_floor": ack_floor, "ranges": len(bound.ledger.committed)})
         except (Retryable, Fatal, Rejected, Rebind) as error:
             log.debug("ledger not folded", extra={"error": str(error)})
+
+
+def next_pause_s(before_s: float, well_s: float) -> float:
+    """
+    Return how long to wait before the same thing is tried once more; seconds.
+
+    Args:
+        before_s: How long it was the last time; 0 for never.
+        well_s: How long it went well since then.
+    """
+    return _PAUSE_S_MIN if not before_s or well_s > _PAUSE_S_MAX else min(2 * before_s, _PAUSE_S_MAX)
 
 
 def run(settings: Settings, slot: SlotName, link: socket.socket) -> int:

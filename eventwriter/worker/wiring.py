@@ -10,6 +10,7 @@ import logging
 import os
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from eventwriter import clock
 from eventwriter.config.settings import Settings, StreamSettings
@@ -17,10 +18,11 @@ from eventwriter.jetstream.ack_subject import answer_subject
 from eventwriter.jetstream.acks import ACK, IN_PROGRESS, NAK, publish_answers
 from eventwriter.jetstream.api import JetStreamApi, StreamState, stream_state
 from eventwriter.jetstream.connect import NatsLink
-from eventwriter.jetstream.consumer import ConsumerState, ConsumerWish, consumer_info, ensure
-from eventwriter.jetstream.pull import ConsumerLost, Pull, PullLimits
+from eventwriter.jetstream.consumer import ConsumerState, ConsumerWish, consumer_info, differences, ensure
+from eventwriter.jetstream.credit import PullLimits
+from eventwriter.jetstream.pull import ConsumerLost, Pull
 from eventwriter.kinds import kind
-from eventwriter.model import Message, Origin, SlotName, Tally
+from eventwriter.model import Origin, SlotName, Tally
 from eventwriter.pipeline.copy import Copy, Letters
 from eventwriter.pipeline.counters import Counters
 from eventwriter.pipeline.coverage import Tracker
@@ -32,7 +34,7 @@ from eventwriter.postgres.copy_in import CopyIn
 from eventwriter.postgres.dead_letters import DEAD_LETTERS
 from eventwriter.postgres.encode import ENCODE_ERRORS, encoder
 from eventwriter.postgres.ledger import Ledger, LedgerKey, filter_hash, open_ledger
-from eventwriter.tables.table import Build
+from eventwriter.tables.table import Build, RowBuilder, Table
 from eventwriter.worker.condition import Condition
 from eventwriter.worker.fault_points import deadly
 from eventwriter.worker.quarantine import Case
@@ -62,6 +64,12 @@ class Bound:
     ledger: Ledger
     consumer: ConsumerState
     stream: StreamState
+    build: Callable[[Binding, Tally], RowBuilder]
+    bindings: Sequence[Binding]
+
+    def builders(self) -> list[tuple[Table, RowBuilder]]:
+        """Return builders that make the line's rows once more, for somebody who looks on; they count nothing."""
+        return [(binding.table, self.build(binding, Tally())) for binding in self.bindings]
 
 
 class Wiring:
@@ -110,7 +118,7 @@ class Wiring:
             ledger_table, _ = await read_columns(conn, self.stream.schema_name, LEDGER)
             origin = Origin(state.name, state.incarnation_ns, 0)
             key = LedgerKey(origin, self.durable, filter_hash(self.filters))
-            ledger = await open_ledger(conn, ledger_table, key, state.last_seq)
+            ledger = await open_ledger(conn, ledger_table, key, state.last_seq, state.now_ns)
             await self.case.look(conn, ledger)
         bindings = [found.bound(self.tally) for found in tables]
         letters_binding = letters.bound()
@@ -122,24 +130,53 @@ class Wiring:
         line.quarantine = self.case.open(self.copy_in, ledger, self.counters, consumer)
         if line.quarantine is not None:
             line.quarantine.report, line.quarantine.tell = self.condition.outage, self.tell
-        return Bound(line, pull, ledger, consumer, state)
+        return Bound(line, pull, ledger, consumer, state, self._builder(ledger), bindings)
+
+    @property
+    def redact(self) -> frozenset[str]:
+        """Keys, lower case, that are neither stored nor shown."""
+        return frozenset(key.lower() for key in self.settings.redact)
+
+    def share(self, workers: int) -> bool:
+        """Know how many workers share the durable; returns whether that is news."""
+        if not self.stream.is_shared or self.stream.partitions == workers:
+            return False
+        self.stream = self.stream.model_copy(update={"partitions": workers})
+        return True
+
+    async def widen(self, bound: Bound) -> None:
+        """
+        Have the consumer be as it must be for its present number of workers.
+
+        Raises:
+            Fatal, Retryable: As `bind`.
+        """
+        await ensure(self.api, consumer_wish(self.stream, self.durable, self.filters), bound.ledger.floor())
+
+    def _builder(self, ledger: Ledger) -> Callable[[Binding, Tally], RowBuilder]:
+        stream = self.stream
+        options = {**stream.options, "consumer": self.durable, "kind": stream.kind}
+
+        def made(binding: Binding, tally: Tally) -> RowBuilder:
+            build = Build(
+                origin=ledger.key.origin,
+                tally=tally,
+                columns=binding.present,
+                ocsf_version=self.settings.ocsf_version,
+                redact=self.redact,
+                options=options,
+            )
+            return binding.table.builder(build)
+
+        return made
 
     def _line(
         self, ledger: Ledger, bindings: list[Binding], letters_binding: Binding, tracker: Tracker
     ) -> tuple[Line, Pull]:
-        stream, settings = self.stream, self.settings
-        options = {**stream.options, "consumer": self.durable, "kind": stream.kind}
+        stream, build = self.stream, self._builder(ledger)
 
         def target(binding: Binding) -> Target:
-            build = Build(
-                origin=ledger.key.origin,
-                tally=self.tally,
-                columns=binding.present,
-                ocsf_version=settings.ocsf_version,
-                redact=frozenset(key.lower() for key in settings.redact),
-                options=options,
-            )
-            return Target(binding.table.builder(build), encoder(binding))
+            return Target(build(binding, self.tally), encoder(binding))
 
         limits = BatchLimits(stream.batch_size, stream.max_batch_size, stream.max_batch_bytes, stream.batch_timeout_s)
         rows = Rows([target(b) for b in bindings], limits, tracker, ENCODE_ERRORS)
@@ -210,10 +247,21 @@ class Wiring:
             if seq in held:
                 continue
             subject = answer_subject(self.stream.stream_name, self.durable, seq, state.delivered_consumer_seq)
-            (done if _known(ledger, seq) else back).append(subject)
+            (done if ledger.has(seq) else back).append(subject)
         log.info("deliveries reclaimed", extra={"given_back": len(back), "known": len(done), "held": len(held)})
         await publish_answers(self.link.client, done, ACK)
         await publish_answers(self.link.client, back, NAK)
+
+    def drift(self, bound: Bound, info: dict[str, Any] | None) -> str | None:
+        """Say how the consumer is not any more what was bound to; None where it is. `info` is CONSUMER.INFO's."""
+        if info is None:
+            return f"consumer {self.durable} is gone"
+        if info["created"] != bound.consumer.created:
+            return f"consumer {self.durable} was made anew by somebody"
+        wish = consumer_wish(self.stream, self.durable, self.filters)
+        if different := differences(wish.config(), info["config"]):
+            return f"consumer {self.durable} was changed by somebody: {', '.join(different)}"
+        return None
 
     def _warn(self, warnings: Sequence[str]) -> None:
         for warning in warnings:
@@ -228,7 +276,3 @@ def consumer_wish(stream: StreamSettings, durable: str, filters: tuple[str, ...]
     # All that its workers may hold, what is on its way to them, and a margin for redeliveries.
     most = workers * (HELD_BATCHES + 1) * stream.max_batch_size + 1000
     return ConsumerWish(stream.stream_name, durable, filters, stream.ack_wait_s, most)
-
-
-def _known(ledger: Ledger, seq: int) -> bool:
-    return ledger.knows(Message("", "", b"", None, seq, 0, 0, 0))
