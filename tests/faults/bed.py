@@ -87,6 +87,10 @@ class Bed:
             end()
         self._ended.clear()
 
+    def on_close(self, end: Callable[[], object]) -> None:
+        """Have something a setup made ended with the bed, before the servers."""
+        self._ended.append(end)
+
     def _proxy(self, url: str) -> Proxy:
         proxy = Proxy(urlsplit(url).port or 0)
         self._ended.append(proxy.close)
