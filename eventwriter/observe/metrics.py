@@ -90,6 +90,9 @@ SLOT_METRICS = (
            "pull_wait_us_total", scale=1e-6),
     Metric("eventwriter_queue_wait_seconds_total", _C, "Seconds in which a sealed batch waited for the copy stage.",
            "queue_wait_us_total", scale=1e-6),
+    Metric("eventwriter_careful_seconds_total", _C,
+           "Seconds of decoding message by message, as one of them may have killed a worker.",
+           "careful_us_total", scale=1e-6),
     # What waits.
     Metric("eventwriter_lag_messages", _G, "Messages neither settled nor dead: pending and ack pending.",
            "lag_messages"),

@@ -38,6 +38,8 @@ class Times:
     """How long there was nothing to decode."""
     queue_wait_s: float = 0.0
     """How long a sealed batch waited for the copy stage, and with it all pulling."""
+    careful_s: float = 0.0
+    """How long messages were decoded one by one, with notes and waiting, because one of them may kill the worker."""
 
     def settled(self, batch: Batch, copy_s: float, ack_s: float) -> None:
         """Count a batch that was settled."""

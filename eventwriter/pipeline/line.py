@@ -125,6 +125,7 @@ class Line:
             self.counters.times.pull_wait_s += began_s - done_s
             if self.quarantine is not None and self.quarantine.concerns(messages):
                 await self.fill_carefully(self.quarantine, messages)
+                self.counters.times.careful_s += clock.monotonic_s() - began_s
             else:
                 await self.fill_with(messages, began_s)
             self.at_hand = []

@@ -37,6 +37,7 @@ COUNTERS = (
     "acks_lost_total",
     "pull_wait_us_total",
     "queue_wait_us_total",
+    "careful_us_total",
 )
 """The counters of a heartbeat; a worker counts from its own start, a slot over all its workers."""
 

@@ -13,8 +13,14 @@ from eventwriter.web.history import by_stream, lag_messages
 
 Picture = Mapping[str, Any]
 
+WAITS = {"pull": "pull_wait_us_total", "batch": "queue_wait_us_total", "careful": "careful_us_total"}
+"""What else a worker's time goes into, and the counters of it."""
 BUSY = 0.6
 """A stage that is busy for more than this share of the time sets the pace."""
+CAREFUL = 0.2
+"""Decoding message by message for more than this share of the time is what holds a worker up."""
+BEHIND_S = 5.0
+"""A message that waits for longer than any batch is kept open is a backlog."""
 IDLE = 0.8
 """A line that waits for messages for more than this share of the time has nothing to do."""
 
@@ -66,7 +72,7 @@ def stream(
         **{key: sum(slot[key] for slot in now) for key in ("messages_total", "rows_total", "dead_letters_total")},
         "dead_by_reason": dict(sorted(dead.items(), key=lambda pair: -pair[1])),
         "stages": stages,
-        "pace": pace(stages, passed_s),
+        "pace": pace(stages["share"], lag_words(now, before)),
         "latency": since(latency_counts(now), past),
         "workers": [worker(slot, then, passed_s) for slot, then in zip(now, before, strict=True)],
     }
@@ -84,9 +90,9 @@ def where_time_goes(now: list[Picture], before: list[Picture], passed_s: float) 
     }
     more = {
         key: sum(slot[key] for slot in now) - sum(slot[key] for slot in before)
-        for key in ("messages_total", "rows_total", "batches_total", "pull_wait_us_total", "queue_wait_us_total")
+        for key in ("messages_total", "rows_total", "batches_total", *WAITS.values())
     }
-    waits = {"pull": more["pull_wait_us_total"] / 1e6, "batch": more["queue_wait_us_total"] / 1e6}
+    waits = {stage: more[key] / 1e6 for stage, key in WAITS.items()}
     time_s = passed_s * sum(1 for slot in now if slot["pid"])
     messages, batches = more["messages_total"], more["batches_total"]
     return {
@@ -103,19 +109,41 @@ def where_time_goes(now: list[Picture], before: list[Picture], passed_s: float) 
     }
 
 
-def pace(stages: Picture, passed_s: float) -> str | None:
-    """Say in a few words what sets the pace; None while that is not known."""
-    share = stages["share"]
-    if not passed_s or share["pull"] is None:
+def pace(share: Mapping[str, float | None], behind: str | None) -> str | None:
+    """
+    Say in a few words what sets the pace; None while that is not known.
+
+    Args:
+        share: Of the time, by stage.
+        behind: Whether the backlog grows or shrinks, in words; None where there is none.
+    """
+    known = {stage: value for stage, value in share.items() if value is not None}
+    if not known:
+        return behind
+    own = known["decode"] + known["rows"]
+    if known["careful"] > CAREFUL:
+        reason = "decodes message by message after a worker's death"
+    elif known["copy"] > BUSY and known["copy"] >= own:
+        reason = "PostgreSQL sets the pace"
+    elif own > BUSY:
+        reason = "the worker's processor sets the pace; more partitions would help"
+    elif known["ack"] > BUSY:
+        reason = "NATS's acknowledgements set the pace"
+    elif behind:
+        return behind
+    else:
+        return "waits for messages most of the time" if known["pull"] > IDLE else "keeps up"
+    return f"{behind}: {reason}" if behind else reason
+
+
+def lag_words(now: list[Picture], before: list[Picture]) -> str | None:
+    """Say whether a backlog grows or shrinks, None where there is none."""
+    if max((slot["lag_s"] or 0.0 for slot in now), default=0.0) < BEHIND_S:
         return None
-    own = (share["decode"] or 0.0) + (share["rows"] or 0.0)
-    if (share["copy"] or 0.0) > BUSY and share["copy"] >= own:
-        return "PostgreSQL sets the pace"
-    if own > BUSY:
-        return "this worker's processor sets the pace; more partitions would help"
-    if (share["ack"] or 0.0) > BUSY:
-        return "NATS's acknowledgements set the pace"
-    return "waits for messages most of the time" if share["pull"] > IDLE else "keeps up"
+    waiting, waited = lag_messages(now), lag_messages(before)
+    if waiting is None or waited is None or waiting == waited:
+        return "behind"
+    return "catching up" if waiting < waited else "falling behind"
 
 
 def worker(now: Picture, before: Picture, passed_s: float) -> dict[str, Any]:

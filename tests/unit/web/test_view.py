@@ -7,7 +7,7 @@ import pytest
 from snapshots import heartbeat, made, plain
 
 from eventwriter.observe.histogram import LATENCY_S, STAGE_S
-from eventwriter.web.view import pace, since, view
+from eventwriter.web.view import lag_words, pace, since, view
 
 
 def drawn(before: dict[str, Any], now: dict[str, Any], past: dict[str, list[int]] | None = None) -> dict[str, Any]:
@@ -28,7 +28,8 @@ def test_share_of_time_is_what_was_spent_in_between() -> None:
 
     share = drawn(before, now)["streams"][0]["stages"]["share"]
 
-    assert {"copy": 0.6, "decode": 0.1, "pull": 0.2, "batch": 0.0, "rows": 0.0, "ack": 0.0, "commit": 0.0} == share
+    none = dict.fromkeys(("batch", "rows", "ack", "commit", "careful"), 0.0)
+    assert {**none, "copy": 0.6, "decode": 0.1, "pull": 0.2} == share
 
 
 def test_two_workers_share_their_time() -> None:
@@ -98,23 +99,38 @@ def test_latency_is_of_the_last_minutes() -> None:
 
 
 @pytest.mark.parametrize(
-    ("share", "words"),
+    ("share", "behind", "words"),
     [
-        ({"copy": 0.9, "decode": 0.3}, "PostgreSQL sets the pace"),
+        ({"copy": 0.9, "decode": 0.3}, None, "PostgreSQL sets the pace"),
+        ({"copy": 0.9, "decode": 0.3}, "catching up", "catching up: PostgreSQL sets the pace"),
         (
             {"copy": 0.3, "decode": 0.3, "rows": 0.4},
-            "this worker's processor sets the pace; more partitions would help",
+            None,
+            "the worker's processor sets the pace; more partitions would help",
         ),
-        ({"ack": 0.7}, "NATS's acknowledgements set the pace"),
-        ({"pull": 0.9, "copy": 0.2}, "waits for messages most of the time"),
-        ({"pull": 0.5, "copy": 0.5}, "keeps up"),
+        ({"ack": 0.7}, None, "NATS's acknowledgements set the pace"),
+        ({"careful": 0.3, "copy": 0.9}, "behind", "behind: decodes message by message after a worker's death"),
+        ({"pull": 0.9, "copy": 0.2}, None, "waits for messages most of the time"),
+        ({"pull": 0.5, "copy": 0.5}, None, "keeps up"),
+        ({"pull": 0.5, "copy": 0.5}, "falling behind", "falling behind"),
     ],
 )
-def test_pace_is_said_in_words(share: dict[str, float], words: str) -> None:
-    """What is busy for most of the time is named; where nothing is, that is said."""
-    none = dict.fromkeys(("pull", "decode", "rows", "batch", "copy", "commit", "ack"), 0.0)
+def test_pace_is_said_in_words(share: dict[str, float], behind: str | None, words: str) -> None:
+    """What is busy for most of the time is named; where nothing is, that is said; a backlog comes first."""
+    none = dict.fromkeys(("pull", "decode", "rows", "batch", "copy", "commit", "ack", "careful"), 0.0)
 
-    assert words == pace({"share": {**none, **share}}, 5.0)
+    assert words == pace({**none, **share}, behind)
+
+
+@pytest.mark.parametrize(
+    ("waited", "waiting", "lag_s", "words"),
+    [(9, 5, 60.0, "catching up"), (5, 9, 60.0, "falling behind"), (5, 5, 60.0, "behind"), (5, 9, 1.0, None)],
+)
+def test_backlog_is_said_in_words(waited: int, waiting: int, lag_s: float, words: str | None) -> None:
+    """A backlog is what is older than any batch; it grows or shrinks."""
+    before, now = (made({"A/0": heartbeat(lag_messages=lag, lag_s=lag_s)})["slots"] for lag in (waited, waiting))
+
+    assert words == lag_words(now, before)
 
 
 def test_processor_time_is_of_the_same_process() -> None:
