@@ -27,8 +27,8 @@ class Ended(Enum):
     """The consumer allows less than was asked; ask for less."""
     GONE = "gone"
     """The consumer is not there any more."""
-    TOO_LARGE = "too large"
-    """The next message is larger than the request allows: ask for more bytes, or it is never delivered."""
+    FULL = "full"
+    """The next message is larger than what is left of the request's bytes; ask again."""
     REFUSED = "refused"
     """A request that the server will never serve."""
 
@@ -52,7 +52,7 @@ def meaning(status: str, description: str) -> Ended:
         if "server shutdown" in words or "leadership change" in words:
             return Ended.RENEW
         if "message size exceeds" in words:
-            return Ended.TOO_LARGE
+            return Ended.FULL
         if "push based" in words:
             return Ended.REFUSED
         return Ended.EXPIRED

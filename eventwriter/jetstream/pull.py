@@ -204,8 +204,8 @@ class Pull:
             raise Fatal(f"NATS refuses to be pulled from {self._subject}: {status} {words}")
         elif ended is Ended.LIMIT:
             self._lower(words)
-        elif ended is Ended.TOO_LARGE and self._bytes_max < _BYTES_MAX:
-            # The server's limit was raised since we connected, and nats-py does not follow it.
+        elif ended is Ended.FULL and self._bytes_max <= int(headers.get("Nats-Pending-Bytes") or 0) < _BYTES_MAX:
+            # Not one message fitted: the server's limit was raised since we connected, and nats-py does not follow it.
             self._bytes_max *= 2
             log.warning("a message is larger than a pull's bytes; asking for more", extra={"bytes": self._bytes_max})
 

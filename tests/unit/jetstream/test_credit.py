@@ -11,7 +11,7 @@ from eventwriter.jetstream.credit import Credit, Ended, limit_in, meaning, next_
         ("100", "Idle Heartbeat", Ended.HEARTBEAT),
         ("404", "No Messages", Ended.EXPIRED),
         ("408", "Request Timeout", Ended.EXPIRED),
-        ("409", "Message Size Exceeds MaxBytes", Ended.EXPIRED),
+        ("409", "Message Size Exceeds MaxBytes", Ended.FULL),
         ("409", "Consumer Deleted", Ended.GONE),
         ("409", "Consumer is push based", Ended.REFUSED),
         ("409", "Leadership Change", Ended.RENEW),
