@@ -7,6 +7,9 @@ import click
 
 from eventwriter.cli.loading import load_to_run
 from eventwriter.config.load import Loaded, load
+from eventwriter.errors import ConfigError
+
+EXIT_NOT_ENABLED, EXIT_BROKEN = 1, 255  # systemd.service(5), ExecCondition=: 1 to 254 skip, 255 fails
 
 
 @click.group()
@@ -58,6 +61,31 @@ def validate(path: str | None, file: str | None) -> None:
         click.echo(
             "not enabled: `run` would end at once; set EVENT_WRITER_ENABLED=true, or enabled to true in the file"
         )
+
+
+@config.command()
+@click.pass_obj
+def enabled(path: str | None) -> int:
+    """
+    Say by the exit code whether `run` would run.
+
+    0: enabled. 1: not enabled. 255: the configuration cannot be used, with every
+    mistake on stderr. As systemd's ExecCondition wants it: 1 skips the unit, 255
+    makes it fail.
+    """
+    from eventwriter.cli.main import tell
+
+    try:
+        loaded = load(path, os.environ)
+    except ConfigError as error:
+        tell(error, "eventwriter")
+        return EXIT_BROKEN
+    if not loaded.settings.enabled:
+        click.echo(
+            f"eventwriter is not enabled ({loaded.source} and the environment):"
+            " set EVENT_WRITER_ENABLED=true, or enabled to true in the file"
+        )
+    return 0 if loaded.settings.enabled else EXIT_NOT_ENABLED
 
 
 @config.command()

@@ -249,11 +249,15 @@ class Supervisor:
     def _reload_by_signal(self) -> None:
         if self.stopping:
             return
+        if was_ready := self._notifier.is_ready:
+            self._notifier.reloading()
         try:
             self.reload()
         except EventwriterError as error:
             for mistake in error.mistakes if isinstance(error, ConfigError) else [str(error)]:
                 log.error("configuration not read again, nothing changed", extra={"mistake": mistake})
+        if was_ready:  # also of a reload that changes nothing: a unit of Type=notify-reload waits for the word
+            self._notifier.ready()
 
     def _answer(self, request: Request, who: str) -> bytes | Parked:
         if request.verb not in READING:

@@ -457,6 +457,26 @@ def test_systemd_is_told(daemon: Daemon, tmp_path: Path) -> None:
     assert 0 == daemon.wait()
 
 
+@pytest.mark.parametrize("broken", [False, True])
+def test_reload_by_signal_is_told_to_its_end(daemon: Daemon, tmp_path: Path, broken: bool) -> None:
+    """A reload begins with RELOADING and its instant, and ends with READY, also where nothing could be changed."""
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as manager:
+        manager.bind(str(tmp_path / "notify"))
+        manager.settimeout(DEADLINE_S)
+        daemon.start({"A/0": "steady"}, env={"NOTIFY_SOCKET": str(tmp_path / "notify")})
+        said_until(manager, "READY=1")
+        before_us = time.monotonic_ns() // 1000
+        if broken:
+            (daemon.folder / "fleet.json").write_text("{")
+        daemon.signal(signal.SIGHUP)
+        said = said_until(manager, "READY=1")
+
+    began = [line.split("\n") for line in said if line.startswith("RELOADING=1\n")]
+    assert 1 == len(began)
+    assert 2 == len(began[0])
+    assert before_us <= int(began[0][1].removeprefix("MONOTONIC_USEC=")) <= time.monotonic_ns() // 1000
+
+
 def said_until(manager: socket.socket, wanted: str) -> list[str]:
     """Return what systemd was told, up to and with one line."""
     said: list[str] = []
