@@ -565,7 +565,7 @@ class StorageSettings(_Record):
     thing."""
     move_max: int = Field(100_000, ge=0)
     """Rows that are moved from the default partition into a new one at most; writing of that table rests meanwhile,
-    about a second for the default. With more there, that partition is not made, and it is said."""
+    a second or two for the default. With more there, that partition is not made, and it is said."""
     tables: dict[str, TableStorage] = Field(default_factory=dict)
     """What is otherwise for single tables, by name, like `{"logs": {"keep": "90d"}}`."""
 
