@@ -1,0 +1,106 @@
+"""
+What time partitions cost: COPY into a partitioned table against an ordinary one, and the steps of maintenance.
+
+`python -m benchmarks.stage_partitions`: rows of real tables, encoded beforehand, through
+one connection, alternating; medians.
+"""
+
+import datetime as dt
+import statistics
+import time
+from typing import Any
+
+import psycopg
+
+from eventwriter.config.settings import StorageSettings
+from eventwriter.demo.servers import EmbeddedServers
+from eventwriter.postgres.maintain import Task, maintain
+from eventwriter.postgres.maintain_run import run, time_columns
+from eventwriter.postgres.migrate import migrate
+from eventwriter.postgres.migration_plan import Wish
+
+Connection = psycopg.Connection[Any]
+
+BATCH_ROWS = 5000
+BATCHES = 40
+LATE_ROWS = 100_000
+"""What `storage.move_max` allows by default."""
+
+ROWS = {
+    "timeseries_metrics": (
+        "timestamp, gateway_id, metric_name, metric_type, device_id, value",
+        "{at}, 'g', 'cpu', 'gauge', 'd' || n % 100, n::float8",
+    ),
+    "logs": (
+        "timestamp, id, severity_text, body, service_name",
+        "{at}, gen_random_uuid(), 'INFO', repeat('x', 120), 's'",
+    ),
+    "ocsf_network_activity": (
+        "time, id, class_uid, category_uid, type_uid, activity_id, src_endpoint, dst_endpoint, traffic",
+        '{at}, gen_random_uuid(), 4001, 4, 400106, 6, \'{{"ip": "10.0.0.1", "port": 443}}\'::jsonb,'
+        ' \'{{"ip": "10.0.0.2", "port": 443}}\'::jsonb, \'{{"bytes": 1234, "packets": 12}}\'::jsonb',
+    ),
+}
+
+
+def encoded(conn: Connection, table: str, age: str) -> bytes:
+    """Return one batch in COPY's binary form, of rows that are so old."""
+    at = f"now() - interval '{age}' + n * interval '1 microsecond'"
+    select = f"SELECT {ROWS[table][1].format(at=at)} FROM generate_series(1, {BATCH_ROWS}) n"
+    with conn.cursor().copy(f"COPY ({select}) TO STDOUT (FORMAT BINARY)") as copy:
+        return b"".join(bytes(part) for part in copy)
+
+
+def copied_s(conn: Connection, schema: str, table: str, rows: bytes) -> float:
+    """Copy a batch; return how long it took."""
+    began_s = time.perf_counter()
+    with conn.cursor().copy(f"COPY {schema}.{table} ({ROWS[table][0]}) FROM STDIN (FORMAT BINARY)") as copy:
+        copy.write(rows)
+    return time.perf_counter() - began_s
+
+
+def compare(conn: Connection, table: str, age: str) -> str:
+    """Return a line about one table."""
+    took: dict[str, list[float]] = {"ordinary": [], "cut": []}
+    for turn in range(BATCHES):
+        rows = encoded(conn, table, age)
+        for schema in ("ordinary", "cut") if turn % 2 else ("cut", "ordinary"):
+            took[schema].append(copied_s(conn, schema, table, rows))
+    plain_s, cut_s = (statistics.median(took[schema]) for schema in ("ordinary", "cut"))
+    rates = f"ordinary {BATCH_ROWS / plain_s:>9,.0f} rows/s   partitioned {BATCH_ROWS / cut_s:>9,.0f} rows/s"
+    return f"{table:<24}{age:<10}{rates}   {100 * (cut_s / plain_s - 1):+.0f} % time"
+
+
+def steps(conn: Connection) -> None:
+    """Print how long single steps take, which is how long writers may have to wait."""
+    conn.execute("TRUNCATE cut.logs")
+    at = "date_trunc('day', now()) - interval '1 day' + n * interval '0.1 second'"
+    conn.execute(
+        f"INSERT INTO cut.logs (timestamp, body) SELECT {at}, repeat('x', 120) FROM generate_series(1, {LATE_ROWS}) n"
+    )
+    now = dt.datetime.now(dt.UTC)
+    for later, section in ((0, {}), (1, {}), (9, {"keep": "3d"})):
+        task = Task(
+            "cut", {"logs": time_columns()["logs"]}, StorageSettings.model_validate(section), now + dt.timedelta(later)
+        )
+        began_s = time.perf_counter()
+        for note in run(conn, "here", maintain(task)):
+            took_s, began_s = time.perf_counter() - began_s, time.perf_counter()
+            print(f"{took_s * 1000:8.1f} ms  {note.text}")
+
+
+def main() -> None:
+    """Measure on a server of its own."""
+    with EmbeddedServers() as servers, psycopg.connect(servers.postgres_dsn(), autocommit=True) as conn:
+        for schema, is_plain in (("ordinary", True), ("cut", False)):
+            began_s = time.perf_counter()
+            list(migrate(conn, "here", Wish(schema=schema, plain=is_plain)))
+            print(f"migrate, {schema}: {time.perf_counter() - began_s:.2f} s")
+        for table in ROWS:
+            for age in ("0 days", "400 days"):
+                print(compare(conn, table, age))
+        steps(conn)
+
+
+if __name__ == "__main__":
+    main()
