@@ -1,7 +1,9 @@
 """Time partitions on a real server: made ahead, filled, moved, dropped."""
 
 import datetime as dt
+import re
 import threading
+from pathlib import Path
 from typing import Any
 
 import psycopg
@@ -11,6 +13,8 @@ from fix_storage import HERE, Storage
 from eventwriter.errors import Retryable
 from eventwriter.postgres.maintain import look, maintain
 from eventwriter.postgres.maintain_run import run
+
+MANUAL = Path(__file__).parents[2] / "docs" / "storage.md"
 
 
 def test_fresh_tables_need_nothing(storage: Storage) -> None:
@@ -337,3 +341,21 @@ def test_every_table_of_ours_can_be_looked_after(storage: Storage) -> None:
             f" (SELECT count(*) FROM pg_indexes WHERE tablename = '{table}')"
         )
         assert wanted == indexes
+
+
+def test_ordinary_table_is_converted_as_the_manual_says(storage: Storage) -> None:
+    """The statements of docs/storage.md, with migrate between them: no row is lost, and retention takes over."""
+    before, after = re.findall(r"```sql\n(.*?)```", MANUAL.read_text(), re.DOTALL)
+    storage.migrate("logs", plain=True)
+    for days in (-90, -1, 0, 1, 20):
+        storage.log(days)
+
+    storage.conn.execute(before)
+    storage.migrate("logs")
+    storage.conn.execute(after.replace("2026-01-31", f"{storage.now:%Y-%m-%d}"))
+
+    assert {"logs_before": 2, storage.name(0): 1, storage.name(1): 1, "logs_default": 1} == storage.where()
+    storage.log(-2)
+    assert [] == [line for line in storage.said(2, keep="3d") if "dropped" in line]
+    assert "logs: partition logs_before dropped, older than 3d" in storage.said(3, keep="3d")
+    assert {storage.name(0): 1, storage.name(1): 1, "logs_default": 1} == storage.where()
