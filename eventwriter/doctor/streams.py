@@ -5,7 +5,7 @@ from typing import Any
 
 from eventwriter.doctor.case import Case
 from eventwriter.doctor.findings import Check, Finding, Voice
-from eventwriter.doctor.limits import WARN_SHARE, fullness
+from eventwriter.jetstream.limits import WARN_SHARE, fullness
 
 _FULL_SHARE = 0.9
 

@@ -86,6 +86,8 @@ def report(wiring: Wiring, bound: Bound | None, consumer: ConsumerState | None, 
             "ack_pending": consumer.ack_pending,
             "lag_messages": consumer.pending + consumer.ack_pending,
         }
+    if wiring.watch.seen is not None:
+        facts |= wiring.watch.seen.facts()
     if bound is not None:
         facts |= {
             "lag_s": lag_s(bound.line, consumer, bound.pull.received_last_ns, clock.now_ns()),

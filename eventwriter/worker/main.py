@@ -196,6 +196,8 @@ class Worker:
         while True:
             await asyncio.sleep(self.settings.supervisor.heartbeat_s)
             await self._look_at_consumer()
+            if self.nats.connected:
+                await self.wiring.watch.turn(self.wiring.api, self.wiring.stream.stream_name, self.consumer)
 
     def _tell(self) -> None:
         send(self.parent, heartbeat.report(self.wiring, self.bound, self.consumer))

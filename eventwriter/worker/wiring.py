@@ -21,6 +21,7 @@ from eventwriter.jetstream.connect import NatsLink
 from eventwriter.jetstream.consumer import ConsumerState, ConsumerWish, consumer_info, differences, ensure
 from eventwriter.jetstream.credit import PullLimits
 from eventwriter.jetstream.pull import ConsumerLost, Pull
+from eventwriter.jetstream.stream_look import StreamWatch
 from eventwriter.kinds import kind
 from eventwriter.model import Origin, SlotName, Tally
 from eventwriter.pipeline.copy import Copy, Letters
@@ -92,6 +93,7 @@ class Wiring:
         self.tally = Tally()
         self.counters = Counters()
         self.condition = Condition()
+        self.watch = StreamWatch()
         self.case = Case(slot, self.stream.schema_name)
         self.tell: Callable[[], None] = lambda: None
         """Called before the worker does what it may die of."""

@@ -6,7 +6,7 @@ import pytest
 
 from eventwriter.doctor.backlog import judge_backlog, span
 from eventwriter.doctor.findings import Voice
-from eventwriter.doctor.limits import Backlog, Pressure, fullness, growth, pressures
+from eventwriter.jetstream.limits import Backlog, Pressure, fullness, growth, pressures
 
 STATE = {"messages": 1000, "bytes": 100_000, "first_seq": 1, "last_seq": 1000}
 VOICE = Voice("s", "backlog")
