@@ -98,8 +98,12 @@ def differences(wanted: dict[str, Any], found: dict[str, Any]) -> dict[str, tupl
     }
 
 
+def subjects_of(config: dict[str, Any]) -> list[str]:
+    """Return the filter of a consumer's configuration, whichever key it stands under; empty for everything."""
+    return config.get("filter_subjects") or ([config["filter_subject"]] if config.get("filter_subject") else [])
+
+
 def _comparable(config: dict[str, Any]) -> dict[str, Any]:
-    subjects = config.get("filter_subjects") or ([config["filter_subject"]] if config.get("filter_subject") else [])
     return {
         "ack_policy": config.get("ack_policy"),
         "deliver_subject": config.get("deliver_subject") or None,
@@ -108,7 +112,7 @@ def _comparable(config: dict[str, Any]) -> dict[str, Any]:
         "ack_wait": config.get("ack_wait"),
         "max_deliver": config.get("max_deliver"),
         "max_ack_pending": config.get("max_ack_pending"),
-        "filter_subjects": sorted(subjects),
+        "filter_subjects": sorted(subjects_of(config)),
     }
 
 

@@ -25,6 +25,8 @@ class Tracker:
 
     consumer_seq: int | None = None
     stream_seq: int | None = None
+    gap_from: int | None = None
+    """The first sequence that was accounted for without being delivered, since somebody last set this to None."""
 
     def first_covered(self, message: Message) -> int:
         """
@@ -42,5 +44,7 @@ class Tracker:
             return seq
         before, self.stream_seq = self.stream_seq, seq
         if follows and before is not None and before < seq:
+            if before + 1 < seq and self.gap_from is None:
+                self.gap_from = before + 1
             return before + 1
         return seq

@@ -194,6 +194,20 @@ class Ledger:
         return True
 
 
+async def forget(conn: Connection, ledger: Ledger, passed_over: Ranges) -> None:
+    """
+    Take out what nobody wrote, so that it is written when it is delivered.
+
+    Raises:
+        psycopg.Error: As the server says.
+    """
+    await conn.execute(
+        f"UPDATE {ledger.table} SET committed = committed - %s::int8multirange WHERE {_KEY}",  # noqa: S608
+        (ranges.literal(passed_over), *ledger.key.values()),
+    )
+    await ledger.refresh(conn)
+
+
 async def latest_epoch(conn: Connection, table: str, key: LedgerKey) -> int:
     """
     Return the newest epoch of this stream's incarnation for this consumer, 0 where there is none.

@@ -22,7 +22,7 @@ from eventwriter.config.settings import Settings
 from eventwriter.control.link import commands, send
 from eventwriter.errors import Fatal, Retryable
 from eventwriter.jetstream.connect import NatsLink
-from eventwriter.jetstream.consumer import ConsumerState, consumer_info
+from eventwriter.jetstream.consumer import ConsumerState
 from eventwriter.jetstream.pull import ConsumerLost
 from eventwriter.model import SlotName
 from eventwriter.observe import logs
@@ -31,6 +31,7 @@ from eventwriter.postgres.copy_in import CopyIn, Rejected
 from eventwriter.postgres.sqlstate import Verdict
 from eventwriter.worker import heartbeat
 from eventwriter.worker.clerk import Clerk
+from eventwriter.worker.drift import next_pause_s
 from eventwriter.worker.fault_points import fault_points
 from eventwriter.worker.orders import Orders
 from eventwriter.worker.retention import retain
@@ -41,9 +42,6 @@ log = logging.getLogger(__name__)
 
 _WAIT_S = 1.0
 """Between attempts to reach a server that is away."""
-_PAUSE_S_MIN, _PAUSE_S_MAX = 0.5, 10.0
-"""Between looks at what an operator has to mend: the first soon, because many a thing is mended at once. The same
-between the times that a consumer's settings are set right: whoever changes them may be another writer."""
 _FOLD_S = 5.0
 """How often holes in the ledger are closed with the consumer's ack floor."""
 
@@ -66,8 +64,7 @@ class Worker:
         self.consumer: ConsumerState | None = None
         self.draining = False
         self.clerk = Clerk(self.wiring, partial(send, link), lambda: self.bound)
-        self.orders = Orders(self.wiring, self.clerk, lambda: self.bound, self._tell, self._let_drift)
-        self._drift_at_s = self._drift_s = 0.0
+        self.orders = Orders(self.wiring, self.clerk, lambda: self.bound, self._tell, self.wiring.drift.look_away)
         self._woken = asyncio.Event()
         self._life: asyncio.Task[None] | None = None
 
@@ -214,8 +211,9 @@ class Worker:
         bound = self.bound
         if bound is None or not self.nats.connected:
             return
+        wiring = self.wiring
         try:
-            info = await consumer_info(self.wiring.api, self.wiring.stream.stream_name, self.wiring.durable)
+            info, change = await wiring.drift.look(wiring.api, wiring.wish, bound.consumer.created, bound.tracker)
         except (Retryable, Fatal) as error:
             log.debug("consumer not described", extra={"error": str(error)})
             return
@@ -223,14 +221,8 @@ class Worker:
             return
         if info is not None:
             self.consumer = ConsumerState.of(info)
-        since_s = clock.monotonic_s() - self._drift_at_s
-        if since_s >= self._drift_s and (change := self.wiring.drift(bound, info)) is not None:
-            self._drift_at_s, self._drift_s = clock.monotonic_s(), next_pause_s(self._drift_s, since_s)
+        if change is not None:
             bound.pull.lose(change)
-
-    def _let_drift(self) -> None:
-        """Look away for a while: the consumer is about to be changed by ourselves."""
-        self._drift_at_s, self._drift_s = clock.monotonic_s(), _PAUSE_S_MAX
 
     async def _keep(self) -> None:
         while True:
@@ -257,17 +249,6 @@ class Worker:
                     log.info("ledger folded", extra={"ack_floor": ack_floor, "ranges": len(bound.ledger.committed)})
         except (Retryable, Fatal, Rejected, Rebind) as error:
             log.debug("ledger not folded", extra={"error": str(error)})
-
-
-def next_pause_s(before_s: float, well_s: float) -> float:
-    """
-    Return how long to wait before the same thing is tried once more; seconds.
-
-    Args:
-        before_s: How long it was the last time; 0 for never.
-        well_s: How long it went well since then.
-    """
-    return _PAUSE_S_MIN if not before_s or well_s > _PAUSE_S_MAX else min(2 * before_s, _PAUSE_S_MAX)
 
 
 def run(settings: Settings, slot: SlotName, link: socket.socket) -> int:

@@ -10,15 +10,15 @@ import logging
 import os
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 from eventwriter import clock
 from eventwriter.config.settings import Settings, StreamSettings
+from eventwriter.errors import EventwriterError
 from eventwriter.jetstream.ack_subject import answer_subject
 from eventwriter.jetstream.acks import ACK, IN_PROGRESS, NAK, publish_answers
 from eventwriter.jetstream.api import JetStreamApi, StreamState, stream_state
 from eventwriter.jetstream.connect import NatsLink
-from eventwriter.jetstream.consumer import ConsumerState, ConsumerWish, consumer_info, differences, ensure
+from eventwriter.jetstream.consumer import ConsumerState, ConsumerWish, consumer_info, ensure
 from eventwriter.jetstream.credit import PullLimits
 from eventwriter.jetstream.pull import ConsumerLost, Pull
 from eventwriter.jetstream.stream_look import StreamWatch
@@ -34,9 +34,10 @@ from eventwriter.postgres.catalog import Binding, read_columns
 from eventwriter.postgres.copy_in import CopyIn
 from eventwriter.postgres.dead_letters import DEAD_LETTERS
 from eventwriter.postgres.encode import ENCODE_ERRORS, encoder
-from eventwriter.postgres.ledger import Ledger, LedgerKey, filter_hash, open_ledger
+from eventwriter.postgres.ledger import Ledger, LedgerKey, filter_hash, forget, open_ledger
 from eventwriter.tables.table import Build, RowBuilder, Table
 from eventwriter.worker.condition import Condition
+from eventwriter.worker.drift import Drift, passed_over
 from eventwriter.worker.fault_points import deadly
 from eventwriter.worker.quarantine import Case
 from eventwriter.worker.storage import StorageCare
@@ -67,6 +68,7 @@ class Bound:
     stream: StreamState
     build: Callable[[Binding, Tally], RowBuilder]
     bindings: Sequence[Binding]
+    tracker: Tracker
 
     def builders(self) -> list[tuple[Table, RowBuilder]]:
         """Return builders that make the line's rows once more, for somebody who looks on; they count nothing."""
@@ -94,6 +96,7 @@ class Wiring:
         self.counters = Counters()
         self.condition = Condition()
         self.watch = StreamWatch()
+        self.drift = Drift()
         self.case = Case(slot, self.stream.schema_name)
         self.tell: Callable[[], None] = lambda: None
         """Called before the worker does what it may die of."""
@@ -126,13 +129,32 @@ class Wiring:
         letters_binding = letters.bound()
         self._warn([w for found, b in zip(tables, bindings, strict=True) for w in (*b.warnings, *found.warnings(b))])
         self.copy_in.on_connect = recheck([*tables, letters])
-        consumer = await ensure(self.api, consumer_wish(self.stream, self.durable, self.filters), ledger.floor())
+        await self._mend(ledger)
+        consumer = await ensure(self.api, self.wish, ledger.floor())
         tracker = Tracker(consumer.delivered_consumer_seq, consumer.delivered_stream_seq)
         line, pull = self._line(ledger, bindings, letters_binding, tracker)
         line.quarantine = self.case.open(self.copy_in, ledger, self.counters, consumer)
         if line.quarantine is not None:
             line.quarantine.report, line.quarantine.tell = self.condition.outage, self.tell
-        return Bound(line, pull, ledger, consumer, state, self._builder(ledger), bindings)
+        return Bound(line, pull, ledger, consumer, state, self._builder(ledger), bindings, tracker)
+
+    @property
+    def wish(self) -> ConsumerWish:
+        """What the consumer is to be."""
+        return consumer_wish(self.stream, self.durable, self.filters)
+
+    async def _mend(self, ledger: Ledger) -> None:
+        """Have the ledger forget what a consumer that somebody changed has passed over."""
+        doubt, self.drift.doubt = self.drift.doubt, None
+        if doubt is None:
+            return
+        try:
+            found = await passed_over(self.api, self.wish, doubt, ledger.last_seq + 1)
+            async with self.copy_in.borrowed() as conn:
+                await forget(conn, ledger, found)
+        except EventwriterError:
+            self.drift.doubt = doubt
+            raise
 
     @property
     def redact(self) -> frozenset[str]:
@@ -153,7 +175,7 @@ class Wiring:
         Raises:
             Fatal, Retryable: As `bind`.
         """
-        await ensure(self.api, consumer_wish(self.stream, self.durable, self.filters), bound.ledger.floor())
+        await ensure(self.api, self.wish, bound.ledger.floor())
 
     def _builder(self, ledger: Ledger) -> Callable[[Binding, Tally], RowBuilder]:
         stream = self.stream
@@ -253,17 +275,6 @@ class Wiring:
         log.info("deliveries reclaimed", extra={"given_back": len(back), "known": len(done), "held": len(held)})
         await publish_answers(self.link.client, done, ACK)
         await publish_answers(self.link.client, back, NAK)
-
-    def drift(self, bound: Bound, info: dict[str, Any] | None) -> str | None:
-        """Say how the consumer is not any more what was bound to; None where it is. `info` is CONSUMER.INFO's."""
-        if info is None:
-            return f"consumer {self.durable} is gone"
-        if info["created"] != bound.consumer.created:
-            return f"consumer {self.durable} was made anew by somebody"
-        wish = consumer_wish(self.stream, self.durable, self.filters)
-        if different := differences(wish.config(), info["config"]):
-            return f"consumer {self.durable} was changed by somebody: {', '.join(different)}"
-        return None
 
     def _warn(self, warnings: Sequence[str]) -> None:
         for warning in warnings:

@@ -10,7 +10,7 @@ import nats
 import nats.js.client
 from faults import nats_secured, nats_versions
 from faults.bed import Bed
-from faults.book import large, sample
+from faults.book import SUBJECT, large, sample
 from faults.harness import Act, Fault
 
 JetStream = nats.js.client.JetStreamContext
@@ -193,6 +193,14 @@ def settings_changed(**changes: Any) -> Callable[[Bed], Act]:
     return act
 
 
+def filter_narrowed(bed: Bed) -> Act:
+    """Every second message is passed over, and the next one seems to account for it."""
+    bed.publisher.subject = lambda n: ("telemetry.test", "telemetry.more")[n % 2]
+    bed.wait(0.3)
+    yield from settings_changed(filter_subject="telemetry.test")(bed)
+    bed.publisher.subject = lambda _: SUBJECT
+
+
 def as_wished(bed: Bed) -> bool:
     """Say whether the consumer has the daemon's settings."""
     config = bed.js(lambda js: js.consumer_info("events", DURABLE)).config
@@ -324,6 +332,7 @@ FAULTS = (
         settings_changed(filter_subject="netflow.x"),
         recovery_s_max=20.0,
     ),
+    fault("filter narrowed", "to every second message, by hand", filter_narrowed, recovery_s_max=20.0),
     fault("TLS required", "the server comes back wanting TLS, then without", tls_required),
     fault(
         "slow consumer", "the server gives up writing to us, and cuts", slow_consumer, memory_margin_bytes=MORE_MEMORY

@@ -1,8 +1,8 @@
-"""How long a worker waits before it tries what failed."""
+"""A consumer that somebody changes, and how long to wait before something is tried again."""
 
 import pytest
 
-from eventwriter.worker.main import next_pause_s
+from eventwriter.worker.drift import next_pause_s
 
 
 @pytest.mark.parametrize(
