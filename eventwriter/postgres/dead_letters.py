@@ -6,10 +6,14 @@ letters = messages, always; and by the same COPY, because when a publisher goes
 wrong there are many.
 """
 
+import re
+from collections.abc import Callable
+
 import orjson
 
 from eventwriter.errors import Poison
 from eventwriter.model import Message, Record
+from eventwriter.tables.scalars import secret_finder, without
 from eventwriter.tables.table import Build, Column, Row, RowBuilder, Table
 
 _POSTGRES_EPOCH_US = 946_684_800_000_000
@@ -24,6 +28,33 @@ def clean(text: str) -> str:
     return text.replace("\0", "\ufffd").encode("utf-8", "surrogateescape").decode("utf-8", "replace")
 
 
+def keeper(redact: frozenset[str]) -> Callable[[bytes], bytes]:
+    """
+    Return the function that gives a payload as a letter may keep it: whole, but for values that are never stored.
+
+    JSON that can be read loses those keys. In what cannot be read, text after such a key and a
+    colon or an equals sign is masked. Other encodings are kept as they are.
+
+    Args:
+        redact: Keys, lower case, that are never stored.
+    """
+    may_hold = secret_finder(redact)
+    keys = b"|".join(re.escape(key.encode()) for key in sorted(redact))
+    after_key = re.compile(rb'(?i)((?:%b)["\']?\s*[:=]\s*)("(?:[^"\\]|\\.)*"?|[^\s,}\]]+)' % keys)
+
+    def keep(payload: bytes) -> bytes:
+        if not redact or not may_hold(payload):
+            return payload
+        try:
+            value = orjson.loads(payload)
+            left = without(value, redact)
+        except (orjson.JSONDecodeError, Poison):
+            return after_key.sub(rb'\1"***"', payload)
+        return payload if left == value else orjson.dumps(left)
+
+    return keep
+
+
 def builder(build: Build) -> RowBuilder:
     """
     Return the function that makes a letter's row of the record ``{"poison": Poison}``.
@@ -33,6 +64,7 @@ def builder(build: Build) -> RowBuilder:
     stream, incarnation_ns, epoch = build.origin
     incarnation_us = incarnation_ns // 1000 - _POSTGRES_EPOCH_US
     consumer, kind = build.options["consumer"], build.options["kind"]
+    kept = keeper(build.redact)
 
     def letter(record: Record, message: Message, _index: int) -> Row:
         poison: Poison = record["poison"]
@@ -46,7 +78,7 @@ def builder(build: Build) -> RowBuilder:
             kind,
             clean(message.subject),
             b"\x01" + orjson.dumps(headers) if headers is not None else None,
-            message.payload,
+            kept(message.payload),
             poison.reason,
             clean(poison.detail)[:_DETAIL_CHARS_MAX],
             poison.sqlstate,
