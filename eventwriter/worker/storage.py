@@ -78,10 +78,11 @@ class StorageCare:
         self.settings, self.stream, self.kind, self.line = settings, stream, of_kind, line
         self.state = StorageState(settings.storage.maintain)
         self._said: set[str] = set()
+        self._rows = 0
 
     async def run(self) -> None:
         """Look after the tables for ever."""
-        await at_intervals(self.once, self._rest_s, "tables not looked after")
+        await at_intervals(self.once, self.rest_s, "tables not looked after")
 
     async def once(self) -> None:
         """
@@ -92,7 +93,7 @@ class StorageCare:
             Fatal: It refuses us.
         """
         warnings: list[str] = []
-        self.state.default_rows, self.state.later = 0, False
+        self._rows, self.state.later = 0, False
         # A connection of its own: a step may wait for others, and the line must not wait for it.
         own = CopyIn(self.settings.postgres) if self.state.maintains else self.line
         try:
@@ -104,8 +105,7 @@ class StorageCare:
         finally:
             if own is not self.line:
                 await own.close()
-            self.state.looked_at_ns, self.state.warnings = clock.now_ns(), warnings
-            self._said &= set(warnings)
+            self.looked(warnings)
 
     async def _take(self, copy_in: CopyIn, steps: Steps, warnings: list[str]) -> None:
         answer: Any = None
@@ -116,7 +116,7 @@ class StorageCare:
                 return
             answer = None
             if isinstance(step, Note):
-                self._say(step, warnings)
+                self.say(step, warnings)
                 continue
             answer = await self._answer(copy_in, step)
             if isinstance(step, Act) and isinstance(answer, int):
@@ -138,9 +138,9 @@ class StorageCare:
         self.state.later = self.state.later or refused.later
         return refused
 
-    def _say(self, note: Note, warnings: list[str]) -> None:
+    def say(self, note: Note, warnings: list[str]) -> None:
         """Warn of what was not warned of in the last look as well."""
-        self.state.default_rows += note.rows
+        self._rows += note.rows
         if not note.warns:
             log.debug("tables looked after", extra={"found": note.text})
             return
@@ -149,6 +149,13 @@ class StorageCare:
             self._said.add(note.text)
             log.warning("tables looked after", extra={"found": note.text})
 
-    def _rest_s(self) -> float:
+    def looked(self, warnings: list[str]) -> None:
+        """Note how a look went."""
+        self.state.looked_at_ns, self.state.warnings = clock.now_ns(), warnings
+        self.state.default_rows = self._rows
+        self._said &= set(warnings)
+
+    def rest_s(self) -> float:
+        """Return how long until the next look."""
         every_s = self.settings.storage.every_s
         return min(every_s, SOON_S) if self.state.later else every_s
