@@ -19,6 +19,7 @@ import psycopg
 from eventwriter import clock
 from eventwriter.config.settings import PostgresSettings
 from eventwriter.errors import EventwriterError, Retryable
+from eventwriter.postgres.begin import begin_sql
 from eventwriter.postgres.catalog import Binding
 from eventwriter.postgres.circuit import Circuit
 from eventwriter.postgres.connect import Connection, connect, deadline, sever
@@ -28,14 +29,12 @@ from eventwriter.postgres.rejected import ANY, Step, outcome
 from eventwriter.postgres.rejected import Rejected as Rejected
 from eventwriter.postgres.sqlstate import Verdict
 from eventwriter.postgres.staging import copy_rows, copy_staged
-from eventwriter.postgres.watch import begin_sql
+from eventwriter.postgres.watch import Watch
 
 log = logging.getLogger(__name__)
 
 _SLACK_S = 5.0
 """Beyond the server's own statement timeout, before the connection is cut off from this side."""
-_LOCK_S_MAX = 10.0
-"""Waited for a lock, or half a statement's time; above that it is somebody's ALTER or VACUUM FULL, and an outage."""
 _READ_ONLY = "25006"
 
 
@@ -57,10 +56,6 @@ Detours = Mapping[int, str | None]
 """Which of a load's tables go through a staging table, by position, and the index that each of them ran into."""
 
 
-def _quoted(text: str) -> str:
-    return "'" + text.replace("'", "''") + "'"
-
-
 class CopyIn:
     """
     The worker's PostgreSQL connection and its transactions.
@@ -80,9 +75,6 @@ class CopyIn:
         self._conn: Connection | None = None
         self._step = ANY
         """Where in a batch's transaction we are."""
-        self._begins: dict[tuple[str, ...], str] = {}
-        self._marks: dict[tuple[str, ...], str | None] = {}
-        """For each set of tables, the mark of their columns when they were last looked at."""
         self.reconnects = -1
         self.errors: Counter[str] = Counter()
         """By SQLSTATE class; `connect` where no connection came up, `none` where one broke."""
@@ -90,13 +82,8 @@ class CopyIn:
         """How long the last COMMIT took."""
         self.lock = asyncio.Lock()
         """Held for as long as the connection is used: a connection serves one task at a time."""
-        statement_s = settings.statement_timeout_s
-        timeouts = {"statement_timeout": statement_s, "lock_timeout": min(_LOCK_S_MAX, statement_s / 2)}
-        params = {**{name: f"{round(s * 1000)}" for name, s in timeouts.items()}, **settings.runtime_params}
-        # SET LOCAL in the transaction, not at connect: a transaction-pooling proxy keeps neither.
-        self._begin = "BEGIN; " + "; ".join(
-            f'SET LOCAL "{name}" = {_value(name, text)}' for name, text in params.items()
-        )
+        self._begin = begin_sql(settings)
+        self._watch = Watch(self._begin)
         self._limit_s = settings.statement_timeout_s + _SLACK_S
 
     @property
@@ -125,7 +112,7 @@ class CopyIn:
         except EventwriterError:
             self.errors["connect"] += 1
             raise
-        self._marks.clear()
+        self._watch.forget()
         if self.on_connect is not None:
             try:
                 with deadline(conn, self._limit_s):
@@ -207,7 +194,10 @@ class CopyIn:
         try:
             left_out = await self._transaction(conn, load, ledger, detours)
         except psycopg.Error as error:
-            raise await self._failed(conn, error, self._step) from error
+            meant = await self._failed(conn, error, self._step)
+            if isinstance(meant, Rejected) and meant.verdict is Verdict.PARK and self.on_connect is not None:
+                await self._look_closer()
+            raise meant from error
         except EventwriterError:
             await self._recover(conn)
             raise
@@ -224,7 +214,7 @@ class CopyIn:
         left_out = 0
         self._step = Step(blames_rows=False)
         with deadline(conn, self._limit_s):
-            await self._begin_unchanged(conn, tuple(binding.target for binding, rows in load.rows if rows))
+            await self._watch.begin(conn, tuple(binding.target for binding, rows in load.rows if rows), self.on_connect)
         for at, (binding, rows) in enumerate(load.rows):
             self._step = Step(blames_rows=True, at=at)
             if not rows:
@@ -246,21 +236,18 @@ class CopyIn:
         self.commit_s = clock.monotonic_s() - began_s
         return left_out
 
-    async def _begin_unchanged(self, conn: Connection, targets: tuple[str, ...]) -> None:
-        """Begin; the tables to be written are locked, and are still those that the encoders were made for."""
-        if not targets:
-            await conn.execute(self._begin)
-            return
-        if targets not in self._begins:
-            self._begins[targets] = begin_sql(self._begin, targets)
-        cursor = await conn.execute(self._begins[targets])
-        while cursor.nextset():
-            pass
-        row = await cursor.fetchone()
-        mark = row[0] if row else None
-        if self._marks.get(targets) != mark and self.on_connect is not None:
-            await self.on_connect(conn)
-        self._marks[targets] = mark
+    async def _look_closer(self) -> None:
+        """Have the tables looked at once more: that says what is wrong with them better than a refused statement."""
+        conn = await self.connection()
+        try:
+            with deadline(conn, self._limit_s):
+                await conn.execute(self._begin)
+                assert self.on_connect is not None
+                await self.on_connect(conn)
+        except psycopg.Error:
+            return  # then the refusal has to do
+        finally:
+            await self._recover(conn)
 
     async def _failed(self, conn: Connection, error: psycopg.Error, step: Step) -> Retryable | Rejected:
         """Make the connection usable again, or give it up; return what the error means."""
@@ -288,10 +275,3 @@ class CopyIn:
         conn, self._conn = self._conn, None
         if conn is not None:
             await conn.close()
-
-
-def _value(name: str, text: str) -> str:
-    """Quote a parameter's value; a list of schemas stays a list."""
-    if name == "search_path":
-        return ", ".join('"' + part.strip().strip('"').replace('"', '""') + '"' for part in text.split(","))
-    return _quoted(text)
