@@ -223,7 +223,9 @@ def one_range(bed: Bed) -> None:
         assert time.monotonic() < until, f"the ledger is not one range: {ledgers}"
         time.sleep(0.2)
     publisher = bed.publisher
-    last = max(seq for n, seq in publisher.stored.items() if n not in publisher.excused)
+    # Where the stream was restored to an older state, some of the book's sequences are of what is no more.
+    end = bed.js(lambda js: js.stream_info("events")).state.last_seq
+    last = min(end, max(seq for n, seq in publisher.stored.items() if n not in publisher.excused))
     assert any(ranges and ranges[-1][1] > last for ranges in ledgers.values()), f"{ledgers} do not reach {last}"
 
 
