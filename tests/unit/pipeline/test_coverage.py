@@ -41,3 +41,15 @@ def test_redelivery_after_a_gap_ends_the_run() -> None:
 def test_unknown_beginning_covers_only_itself() -> None:
     """Where nothing is known of the consumer, the first delivery covers only itself."""
     assert 7 == Tracker().first_covered(delivery(7, 1))
+
+
+def test_first_gap_is_kept_until_it_is_taken() -> None:
+    """The first sequence that was accounted for without being delivered is kept; deliveries without a gap have none."""
+    tracker = Tracker(4, 10)
+
+    tracker.first_covered(delivery(11, 5))
+    assert tracker.gap_from is None
+    tracker.first_covered(delivery(15, 6))
+    tracker.first_covered(delivery(20, 7))
+
+    assert 12 == tracker.gap_from
