@@ -1,5 +1,7 @@
-"""Files that the settings name: can they be read? Looked at when a daemon starts, not where settings are only shown."""
+"""Files that the settings name: can they be read, and by too many? Looked at when a daemon starts, not to show settings."""
 
+import os
+import stat
 from collections.abc import Mapping
 
 from eventwriter.config.mistakes import Path, named
@@ -17,6 +19,23 @@ _FILES: tuple[Path, ...] = (
     ("postgres", "sslrootcert"),
     ("postgres", "sslcert"),
     ("postgres", "sslkey"),
+)
+_SECRETS: tuple[Path, ...] = (
+    ("nats", "creds_file"),
+    ("nats", "nkey_seed_file"),
+    ("nats", "password_file"),
+    ("nats", "token_file"),
+    ("nats", "tls", "key_file"),
+    ("postgres", "password_file"),
+    ("postgres", "sslkey"),
+    ("http", "token_file"),
+    ("http", "key_file"),
+)
+_WRITTEN_OUT: tuple[Path, ...] = (
+    ("nats", "password"),
+    ("nats", "token"),
+    ("postgres", "password"),
+    ("postgres", "dsn"),
 )
 _SYSTEM = "system"
 """libpq's word for the system's authorities, in the place of a file."""
@@ -40,6 +59,38 @@ def unreadable(settings: Settings, names: Mapping[Path, str]) -> list[str]:
         path = ("nats", "tls", "cert_file")
         said.append(f"{named(path, names)}: {tls.cert_file}: holds no private key; set nats.tls.key_file")
     return said
+
+
+def open_to_all(settings: Settings, source: str | None, names: Mapping[Path, str]) -> list[str]:
+    """
+    Return a warning for every file with a secret that everybody on this machine may read.
+
+    Args:
+        settings: What names them.
+        source: The configuration file; counts where a secret is written in it, not only in the environment.
+        names: What to call a key path, where it was not written under its own name; from the environment, a variable.
+    """
+    said = []
+    for path in _SECRETS:
+        file = _value(settings, path)
+        if file is not None and _others_read(file):
+            said.append(f"{named(path, names)}: {file} may be read by everybody; chmod o-rwx {file}")
+    if source is not None and _others_read(source):
+        within = [named(path, names) for path in _WRITTEN_OUT if _value(settings, path)]
+        within += ["nats.servers"] if any("@" in url for url in settings.nats.servers) else []
+        if keys := [key for key in within if not key.isupper()]:  # a variable's value is not in the file
+            said.append(
+                f"{source} holds a secret ({', '.join(keys)}) and may be read by everybody; chmod o-rwx {source},"
+                " or put the secret into a file of its own"
+            )
+    return said
+
+
+def _others_read(file: str) -> bool:
+    try:
+        return bool(os.stat(file).st_mode & stat.S_IROTH)
+    except OSError:
+        return False
 
 
 def _value(settings: Settings, path: Path) -> str | None:

@@ -16,7 +16,7 @@ from pydantic import ValidationError
 
 from eventwriter.config import relations
 from eventwriter.config.environment import SPIFFE_CERT_DIR, FromEnvironment, certificates, read_environment
-from eventwriter.config.files import unreadable
+from eventwriter.config.files import open_to_all, unreadable
 from eventwriter.config.go_format import Translated, is_go, joined, patched, translate
 from eventwriter.config.mistakes import Path, sentences
 from eventwriter.config.read import read
@@ -54,15 +54,16 @@ def load(
     mistakes: list[str] = []
     file = read(path) if path else {}
     try:
-        built, warnings = _build(file, environ, overrides or {}, mistakes, look)
+        built, warnings, names = _build(file, environ, overrides or {}, mistakes, look)
     except ConfigError as error:
         raise ConfigError(error.mistakes, path) from None
+    warnings += open_to_all(built, path, names) if look else []
     return Loaded(built, tuple(warnings), path or "defaults")
 
 
 def _build(
     file: dict[str, Any], environ: Mapping[str, str], overrides: Mapping[str, Any], mistakes: list[str], look: bool
-) -> tuple[Settings, list[str]]:
+) -> tuple[Settings, list[str], dict[Path, str]]:
     own = _own(file, environ, mistakes)
     above = read_environment(environ, mistakes)
     if is_go(file):
@@ -85,7 +86,7 @@ def _build(
         raise ConfigError(mistakes)
     source = environ.get("CONFIG_SOURCE", "file")
     from_kv = [] if source == "file" else [f"CONFIG_SOURCE: {source!r} is not supported; only a file is read"]
-    return built, [*own.warnings, *above.warnings, *from_kv, *relations.warnings(built)]
+    return built, [*own.warnings, *above.warnings, *from_kv, *relations.warnings(built)], names
 
 
 def _validated(data: dict[str, Any], names: Mapping[Path, str], mistakes: list[str]) -> Settings:

@@ -87,3 +87,45 @@ def test_contradiction_is_named(section: str, settings: dict[str, object], expec
 
     assert 1 == len(caught.value.mistakes)
     assert caught.value.mistakes[0].startswith(expected)
+
+
+def warnings(tmp_path: Path, mode: int, data: object, environ: dict[str, str] | None = None) -> tuple[str, ...]:
+    path = tmp_path / "c.json"
+    path.write_text(json.dumps(data))
+    path.chmod(mode)
+    return load(str(path), environ or {}, look=True).warnings
+
+
+def test_secret_that_everybody_reads_is_a_warning(tmp_path: Path) -> None:
+    """A file with a secret is warned of by its key path where others may read it, and only there."""
+    loose, tight = tmp_path / "loose", tmp_path / "tight"
+    for file, mode in ((loose, 0o644), (tight, 0o640)):
+        file.write_text("x")
+        file.chmod(mode)
+    data = {"nats": {"token_file": str(loose)}, "postgres": {"password_file": str(tight)}}
+
+    assert (f"nats.token_file: {loose} may be read by everybody; chmod o-rwx {loose}",) == warnings(
+        tmp_path, 0o644, data
+    )
+
+
+@pytest.mark.parametrize(
+    ("data", "keys"),
+    [
+        ({"nats": {"servers": ["nats://u:p@h:4222"]}}, "nats.servers"),
+        ({"nats": {"user": "u", "password": "p"}}, "nats.password"),
+        ({"nats": {"token": "t"}, "postgres": {"dsn": "host=h password=p"}}, "nats.token, postgres.dsn"),
+    ],
+)
+def test_configuration_with_a_secret_that_everybody_reads_is_a_warning(tmp_path: Path, data: object, keys: str) -> None:
+    """A configuration that holds a secret itself is warned of with the keys, not the values; a closed one is not."""
+    said = warnings(tmp_path, 0o644, data)
+
+    assert 1 == len(said)
+    assert f"c.json holds a secret ({keys}) and may be read by everybody" in said[0]
+    assert () == warnings(tmp_path, 0o640, data)
+
+
+def test_secret_of_the_environment_is_not_in_the_file(tmp_path: Path) -> None:
+    """A password that only a variable gives does not make the file a secret."""
+    assert () == warnings(tmp_path, 0o644, {}, {"CNPG_PASSWORD": "p"})
