@@ -7,6 +7,7 @@ each field, which are read from the source because Python keeps them nowhere els
 
 import ast
 import inspect
+import math
 import re
 from collections.abc import Iterator, Mapping
 from functools import cache
@@ -19,7 +20,7 @@ from pydantic.fields import FieldInfo
 from pydantic_core import PydanticUndefined
 
 from eventwriter.config import settings
-from eventwriter.config.durations import shown
+from eventwriter.config.durations import FOREVER, shown
 from eventwriter.config.environment import GO_VARIABLES, OTHERS, VARIABLES
 from eventwriter.config.mistakes import record_in
 from eventwriter.config.settings import DEFAULT_SUBJECTS, Settings, StreamSettings
@@ -92,7 +93,17 @@ def schema() -> dict[str, Any]:
         entry["properties"][one] = {"type": "string", "description": f"One of `{many}`."}
         entry["properties"][many] = {**entry["properties"][many], "type": ["array", "string"]}
     found["properties"]["streams"]["items"] = {"anyOf": [{"type": "string"}, {"$ref": "#/$defs/StreamSettings"}]}
-    return found
+    endless: dict[str, Any] = _spoken(found)
+    return endless
+
+
+def _spoken(part: Any) -> Any:
+    """Return a part of the schema with the word for what has no end, because JSON has no number for it."""
+    if isinstance(part, dict):
+        return {key: _spoken(one) for key, one in part.items()}
+    if isinstance(part, list):
+        return [_spoken(one) for one in part]
+    return FOREVER if part == math.inf else part
 
 
 def reference() -> str:

@@ -90,6 +90,13 @@ def test_secrets_are_not_shown() -> None:
     assert ("nats://**********@h:4222" in printed, False) == (True, "hunter2" in printed)
 
 
+def test_schema_is_json_that_every_reader_takes() -> None:
+    """Its defaults are values as a file has them, also those without an end."""
+    described = json.loads(json.dumps(schema(), allow_nan=False))
+
+    assert "forever" == described["$defs"]["StorageSettings"]["properties"]["keep"]["default"]
+
+
 def test_schema_has_what_files_may_have() -> None:
     """Every key of the example is in the schema, with a description; so are the shorthands of entries."""
     described = schema()
