@@ -6,5 +6,5 @@ pytest.register_assert_rewrite("faults")  # helpers that claim, too
 
 pytest_plugins = (
     "fix_servers", "fix_daemon", "fix_nats", "fix_postgres", "fix_line", "fix_books", "fix_faults", "fix_all_tables",
-    "fix_storage",
+    "fix_storage", "fix_ctl", "fix_web", "fix_browser", "fix_scripted_supervisor",
 )  # fmt: skip

@@ -113,6 +113,7 @@ class Site:
         if self.board.readers >= READERS_MAX:
             raise web.HTTPServiceUnavailable(text=f"{READERS_MAX} dashboards are open: close one\n")
         response = web.StreamResponse(headers={"Content-Type": "text/event-stream", "X-Accel-Buffering": "no"})
+        response.force_close()
         self.board.readers += 1
         try:
             await self._show(request, response)
