@@ -13,6 +13,7 @@ from eventwriter import clock
 from eventwriter.jetstream.consumer import ConsumerState
 from eventwriter.jetstream.refusals import shown
 from eventwriter.observe.process import own_usage
+from eventwriter.pipeline.counters import Counters
 from eventwriter.pipeline.line import Line
 from eventwriter.worker.wiring import Bound, Wiring
 
@@ -66,13 +67,8 @@ def report(wiring: Wiring, bound: Bound | None, consumer: ConsumerState | None, 
         "batches_by_trigger": {str(trigger): n for trigger, n in counters.by_trigger.items()},
         "batch_messages_last": counters.batch_messages_last,
         "batch_trigger_last": counters.batch_trigger_last,
-        "histograms": counters.times.plain(),
-        "pull_wait_us_total": round(counters.times.pull_wait_s * 1e6),
-        "queue_wait_us_total": round(counters.times.queue_wait_s * 1e6),
-        "careful_us_total": round(counters.times.careful_s * 1e6),
+        **_times(counters),
         "errors_by_sqlstate_class": dict(wiring.copy_in.errors),
-        "commit_p50_ms": counters.commit_ms(0.5),
-        "commit_p99_ms": counters.commit_ms(0.99),
         **own_usage(),
         "last_error": condition.last_error,
         "last_error_at_ns": condition.last_error_at_ns,
@@ -109,4 +105,16 @@ def _links(wiring: Wiring) -> dict[str, Any]:
         "postgres_target": wiring.copy_in.target,
         "postgres_reconnects": max(0, wiring.copy_in.reconnects),
         "postgres_circuit": wiring.copy_in.circuit.picture(clock.monotonic_s()),
+    }
+
+
+def _times(counters: Counters) -> dict[str, Any]:
+    """Return where a batch's time went."""
+    return {
+        "histograms": counters.times.plain(),
+        "pull_wait_us_total": round(counters.times.pull_wait_s * 1e6),
+        "queue_wait_us_total": round(counters.times.queue_wait_s * 1e6),
+        "careful_us_total": round(counters.times.careful_s * 1e6),
+        "commit_p50_ms": counters.commit_ms(0.5),
+        "commit_p99_ms": counters.commit_ms(0.99),
     }
