@@ -16,7 +16,7 @@ from eventwriter.demo.programs import postgres_account
 
 FAKETIME = Path("/usr/lib/x86_64-linux-gnu/faketime/libfaketime.so.1")
 CONNECTIONS_MAX = 14
-DISK_BYTES = 4 * 2**20
+DISK_BYTES = 16 * 2**20
 HBA = "host all writer 127.0.0.1/32 scram-sha-256\n"
 
 
@@ -55,9 +55,11 @@ def with_small_disk(bed: Bed) -> None:
     (disk / "space").mkdir()
     own(disk / "space")
     bed.sql(f"CREATE TABLESPACE small LOCATION '{disk / 'space'}'")
-    bed.sql("ALTER TABLE timeseries_metrics SET TABLESPACE small")
-    for (name,) in bed.sql("SELECT indexname FROM pg_indexes WHERE tablename = 'timeseries_metrics'"):
-        bed.sql(f'ALTER INDEX "{name}" SET TABLESPACE small')
+    leaves = "SELECT relid::regclass::text FROM pg_partition_tree('timeseries_metrics') WHERE isleaf"
+    for (leaf,) in bed.sql(leaves) or [("timeseries_metrics",)]:
+        bed.sql(f"ALTER TABLE {leaf} SET TABLESPACE small")
+        for (index,) in bed.sql(f"SELECT indexrelid::regclass::text FROM pg_index WHERE indrelid = '{leaf}'::regclass"):
+            bed.sql(f"ALTER INDEX {index} SET TABLESPACE small")
     bed.write()
 
 
