@@ -1,4 +1,4 @@
-"""Files that the settings name: can they be read, and by too many? Looked at when a daemon starts, not to show settings."""
+"""Files that the settings name: can they be read, and by too many? Looked at when a daemon starts, not to show them."""
 
 import os
 import stat
