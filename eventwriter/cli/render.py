@@ -46,6 +46,7 @@ def header(picture: Picture) -> list[Text]:
     for name, server, where in (("NATS", picture["nats"], "url"), ("PostgreSQL", picture["postgres"], "target")):
         lines.append(Text.assemble(f"{name:<11}", connected(server), f"  {server[where] or NONE}"))
         lines += tried(server)
+    lines += web_child(picture.get("web"))
     lines.append(
         Text(
             f"{'total':<11}{number(totals['messages_total'])} messages ({rate(totals['messages_per_s'])}/s), "
@@ -68,6 +69,15 @@ def connected(server: Picture) -> tuple[str, str]:
     if server.get("workers_connected"):
         return f"{server['workers_connected']} of {server['workers']} workers connected", "yellow"
     return "not connected", "red"
+
+
+def web_child(web: Picture | None) -> list[Text]:
+    """Say where the dashboard is, or why it is not; nothing where none is wanted."""
+    if web is None:
+        return []
+    if web["listening"]:
+        return [Text.assemble(f"{'web':<11}", ("serving", "green"), f"  {web['url']}")]
+    return [Text.assemble(f"{'web':<11}", (web["state"], "yellow"), f"  {web['reason'] or 'not serving yet'}")]
 
 
 def tried(server: Picture) -> list[Text]:

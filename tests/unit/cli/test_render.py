@@ -52,6 +52,22 @@ def test_widest_slots_fit(columns: int, lines_per_slot: int) -> None:
     assert 2 * lines_per_slot == len(three) - len(one)
 
 
+@pytest.mark.parametrize(
+    ("web", "line"),
+    [
+        ({"listening": True, "url": "http://127.0.0.1:8088/", "state": "running", "reason": None},
+         "web        serving  http://127.0.0.1:8088/"),
+        ({"listening": False, "url": "u", "state": "starting", "reason": "http.listen :1: taken"},
+         "web        starting  http.listen :1: taken"),
+        ({"listening": None, "url": None, "state": "backoff", "reason": "exit code 1"}, "web        backoff  exit code 1"),
+    ],
+)  # fmt: skip
+def test_web_child_says_where_it_is_or_why_not(web: dict[str, Any], line: str) -> None:
+    """Where a web child is wanted, its address or its trouble has a line; where none is, it has none."""
+    assert line in drawn(picture(slot(), web=web), 80)
+    assert not any(one.startswith("web") for one in drawn(picture(slot(), web=None), 80))
+
+
 def test_long_name_keeps_its_partition() -> None:
     """Where a name is cut, stream and partition can still be told."""
     assert any(line.startswith("OTEL_METRICS_O…/12 ") for line in drawn(picture(slot()), 80))
