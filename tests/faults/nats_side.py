@@ -225,8 +225,9 @@ def tls_required(bed: Bed) -> Act:
 
 
 def slow_consumer(bed: Bed) -> Act:
+    reconnects = bed.slot()["nats_reconnects"]
     bed.configure_nats(write_deadline="300ms")
-    bed.until_slot("it is back", lambda slot: slot["nats_connected"])
+    bed.until_slot("it is back", lambda slot: slot["nats_connected"] and slot["nats_reconnects"] > reconnects)
     words = bed.servers.nats.words
     said = words.stat().st_size
     bed.publisher.body = lambda n: json.dumps({"value": n, "metadata": {"n": n, "pad": "x" * 20_000}}).encode()
