@@ -18,6 +18,7 @@ from eventwriter import __version__
 from eventwriter.control.client import Unreachable
 from eventwriter.control.listen import SocketTaken
 from eventwriter.errors import ConfigError, EventwriterError, Retryable
+from eventwriter.observe.stderr import keep_standard_files
 
 COMMANDS: Mapping[str, tuple[str, str, str]] = {
     "run": ("eventwriter.cli.run", "run", "Run the daemon in the foreground."),
@@ -123,4 +124,5 @@ def tell(error: ConfigError, name: str) -> None:
 
 def main() -> None:
     """Entry point of `eventwriter`."""
+    keep_standard_files()
     sys.exit(obey(cli, sys.argv[1:], "eventwriter"))

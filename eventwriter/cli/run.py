@@ -29,6 +29,7 @@ from eventwriter.observe import logs
 from eventwriter.supervisor.fleet import Fleet, fleet_of
 from eventwriter.supervisor.main import Supervisor
 from eventwriter.supervisor.notify import Notifier
+from eventwriter.supervisor.processes import signals_held
 from eventwriter.supervisor.web import web_fleet
 
 STDERR = 2
@@ -46,6 +47,19 @@ def run(config_path: str | None) -> int:
     SIGTERM and SIGINT finish what is open (a second one does not wait), SIGHUP
     reads the configuration again, SIGUSR1 dumps stacks to stderr.
     """
+    # What comes before the loop listens is answered by the loop, and not by an end without a word.
+    with signals_held():
+        supervisor = prepared(config_path)
+    return supervisor.run() if supervisor is not None else 0
+
+
+def prepared(config_path: str | None) -> Supervisor | None:
+    """
+    Get everything ready to fork workers; None where the daemon is not enabled, which is said.
+
+    Raises:
+        EventwriterError: The configuration or the control socket cannot be used.
+    """
     loaded = load_to_run(config_path, os.environ)
     settings, source = loaded.settings, loaded.source
     logs.configure(settings.log)
@@ -56,7 +70,7 @@ def run(config_path: str | None) -> int:
             f"eventwriter is not enabled ({source}): set EVENT_WRITER_ENABLED=true, or enabled to true in the file",
             err=True,
         )
-        return 0
+        return None
     control = settings.control.socket
     fleet = whole_fleet(settings, control)
     if not fleet.fingerprints:
@@ -70,7 +84,7 @@ def run(config_path: str | None) -> int:
     # Not for secrets: the jitter only keeps workers from restarting in step.
     jitter = random.Random().random  # noqa: S311
     again = partial(reread, config_path, control)
-    return Supervisor(fleet, claimed, again, Notifier.from_environ(os.environ), jitter).run()
+    return Supervisor(fleet, claimed, again, Notifier.from_environ(os.environ), jitter)
 
 
 def reread(path: str | None, control: str) -> Fleet:

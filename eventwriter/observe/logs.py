@@ -18,10 +18,11 @@ import sys
 import traceback
 from collections.abc import Mapping
 from datetime import UTC, datetime
-from typing import Any, Protocol, TextIO
+from typing import Any, Protocol, TextIO, cast
 
 from eventwriter import clock
 from eventwriter.observe.repeats import Repeats
+from eventwriter.observe.stderr import Lines, lines_to
 
 PLAIN_FIELDS = frozenset(vars(logging.makeLogRecord({}))) | {"message", "asctime", "taskName"}
 """What every log record has; anything else came from `extra`."""
@@ -124,8 +125,9 @@ class StderrHandler(logging.StreamHandler[TextIO]):
     """
 
     def __init__(self, form: str, slot: str | None) -> None:
-        super().__init__(sys.stderr)
+        super().__init__(cast(TextIO, lines_to(sys.stderr)))
         self._slot = slot
+        self._lost_told = 0
         self._repeats = Repeats()
         self._to_journal = is_journal(sys.stderr, os.environ)
         append(sys.stderr)
@@ -139,7 +141,22 @@ class StderrHandler(logging.StreamHandler[TextIO]):
     def emit(self, record: logging.LogRecord) -> None:
         """Write a record, or count it."""
         if self._repeats.admits(record):
+            lost = self._lost()
             super().emit(record)
+            if self._lost() == lost > self._lost_told:
+                self._tell_lost(lost)
+
+    def _lost(self) -> int:
+        return self.stream.lost if isinstance(self.stream, Lines) else 0
+
+    def _tell_lost(self, lost: int) -> None:
+        """Say how many lines were lost, now that lines can be written again."""
+        words = "log lines were lost: stderr could not be written"
+        told = logging.LogRecord(__name__, logging.WARNING, __file__, 0, words, None, None)
+        told.lines = lost - self._lost_told
+        super().emit(told)
+        if self._lost() == lost:
+            self._lost_told = lost
 
     def format(self, record: logging.LogRecord) -> str:
         """Return a record as it is written; for journald each line begins with its priority."""

@@ -17,6 +17,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any, NamedTuple, Never
 
 from eventwriter.model import SlotName
+from eventwriter.observe import stderr
 from eventwriter.supervisor.slot import Worker
 
 Child = Callable[[SlotName, socket.socket], int]
@@ -65,8 +66,7 @@ def start(name: SlotName, child: Child, close_parents: Callable[[], None]) -> St
         raise
     ours.setblocking(False)
     parent = os.getpid()
-    for stream in (sys.stdout, sys.stderr):
-        stream.flush()  # or the child would write what is buffered a second time
+    stderr.flush()  # or the child would write what is buffered a second time
     try:
         with signals_held() as mask:
             pid = os.fork()
@@ -140,10 +140,9 @@ def live(life: Callable[[], int], prepare: Iterable[Callable[[], None]]) -> Neve
     finally:
         # `finally` rather than `except`: this copy of the parent must end here, by whatever it was left.
         if (error := sys.exc_info()[1]) is not None:
-            traceback.print_exception(error)
-        for stream in (sys.stdout, sys.stderr):
             with contextlib.suppress(OSError, ValueError):
-                stream.flush()
+                traceback.print_exception(error)
+        stderr.flush()
         os._exit(code)
 
 

@@ -5,6 +5,7 @@ For commands that touch messages which killed workers. Not for the daemon, whose
 processes are its supervisor's to fork: the child does nothing but compute.
 """
 
+import contextlib
 import os
 import selectors
 import signal
@@ -56,7 +57,8 @@ def _answer(act: Callable[[], bytes], outer: int) -> None:
         code = 0
     finally:
         if (error := sys.exc_info()[1]) is not None:
-            traceback.print_exception(error)
+            with contextlib.suppress(OSError, ValueError):
+                traceback.print_exception(error)
         os._exit(code)
 
 
