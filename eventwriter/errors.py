@@ -33,7 +33,7 @@ class Poison(EventwriterError):
 
     Args:
         reason: A bounded word that metrics are labelled with: `malformed`,
-            `missing_field`, `bad_value`, `unknown_shape`, `no_table` (no table of the slot stores
+            `missing_field`, `bad_value`, `unknown_shape`, `too_large`, `no_table` (no table of the slot stores
             records of this shape), `rejected` (PostgreSQL refused its rows), `crash_loop` (workers died
             decoding it).
         detail: One sentence for the dead letter; cut where a payload's value makes it long.

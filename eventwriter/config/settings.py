@@ -385,6 +385,9 @@ class StreamSettings(_Record):
     max_batch_bytes: int = Field(16 * MiB, ge=MiB)
     """Payload bytes that a batch grows to. A worker holds three batches and their rows, so mind
     `worker_memory_bytes_max`. Too low: big messages make tiny batches."""
+    max_payload_bytes: int = Field(16 * MiB, ge=1024)
+    """Bytes of a payload above which the message becomes a dead letter unread. NATS itself allows up to 64 MiB, and
+    1 MiB by default. Higher: one message may take many times its size of memory; mind `worker_memory_bytes_max`."""
     on_conflict: Literal["append", "nothing", "replace"] | None = None
     """What becomes of a row whose key the table has already: `nothing` keeps the old one, `replace` the new one,
     `append` takes it for an error of the row. Default: the table's own rule."""

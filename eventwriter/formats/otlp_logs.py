@@ -32,6 +32,7 @@ from eventwriter.formats.otlp_json import (
     json_plain,
     json_whole,
 )
+from eventwriter.formats.plain_json import check_count
 from eventwriter.formats.severity import SHORT_NAMES
 from eventwriter.model import Message, Record
 
@@ -67,6 +68,7 @@ def from_protobuf(request: ExportLogsServiceRequest) -> list[Record]:
         for scoped in group.scope_logs:
             scope, logs = scoped.scope, scoped.log_records
             common = _common(sender, cleaned(scope.name), cleaned(scope.version), attributes(scope.attributes))
+            check_count(len(records), logs)
             if logs:
                 check_own_fields(logs[0])
             for log in logs:
@@ -128,7 +130,7 @@ def from_json(objects: list[Record]) -> list[Record]:
 
 
 def _flat(groups: list[Record]) -> list[Record]:
-    records = []
+    records: list[Record] = []
     for group in groups:
         given = json_object(group.get("resource"), "resource")
         sender = resource(json_attributes(given.get("attributes")))
@@ -136,7 +138,9 @@ def _flat(groups: list[Record]) -> list[Record]:
             scope = json_object(scoped.get("scope"), "scope")
             name, version = text(scope.get("name")), text(scope.get("version"))
             common = _common(sender, name, version, json_attributes(scope.get("attributes")))
-            records += [_record(log, common) for log in json_list(find(scoped, _LOG_RECORDS), "logRecords")]
+            logs = json_list(find(scoped, _LOG_RECORDS), "logRecords")
+            check_count(len(records), logs)
+            records += [_record(log, common) for log in logs]
     return records
 
 

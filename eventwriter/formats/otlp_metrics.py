@@ -9,6 +9,7 @@ Source: opentelemetry-proto 1.x, metrics.proto and metrics_service.proto.
 """
 
 from collections.abc import Callable, Mapping
+from itertools import islice
 from typing import Any
 
 from opentelemetry.proto.collector.metrics.v1.metrics_service_pb2 import ExportMetricsServiceRequest
@@ -26,6 +27,7 @@ from eventwriter.formats.fields import find, names
 from eventwriter.formats.otlp import UNKNOWN_SERVICE, Resource, attributes, cleaned
 from eventwriter.formats.otlp_json import json_id
 from eventwriter.formats.otlp_metrics_json import NO_RECORDED_VALUE, TEMPORALITIES
+from eventwriter.formats.plain_json import RECORDS_MAX, check_count
 from eventwriter.model import Message, Record
 
 FIELDS = (
@@ -72,7 +74,8 @@ def _from_json(objects: list[Record]) -> list[Record]:
     records: list[Record] = []
     for one in objects:
         if (groups := otlp_metrics_json.groups(one)) is not None:
-            records.extend(otlp_metrics_json.points(groups))
+            records.extend(islice(otlp_metrics_json.points(groups), RECORDS_MAX + 1))
+            check_count(0, records)
         else:
             records.append(_flat(one))
     return records
@@ -119,6 +122,7 @@ def _add_points(records: list[Record], source: Resource, scope: tuple[str | None
         "scope_version": scope[1],
         "resource_attributes": source.attributes,
     }
+    check_count(len(records), data.data_points)
     for point in data.data_points:
         # Hot: once per record.
         record = shared | {

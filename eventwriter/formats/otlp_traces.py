@@ -19,6 +19,7 @@ from eventwriter.formats import otlp
 from eventwriter.formats.fields import find, names
 from eventwriter.formats.otlp import UNKNOWN_SERVICE, Resource, attributes, cleaned
 from eventwriter.formats.otlp_json import json_attributes, json_enum, json_id, json_list, json_object, json_whole
+from eventwriter.formats.plain_json import check_count
 from eventwriter.model import Message, Record
 
 FIELDS = (
@@ -64,6 +65,7 @@ def _from_protobuf(request: ExportTraceServiceRequest) -> list[Record]:
 def _add_spans(records: list[Record], source: Resource, part: ScopeSpans) -> None:
     service_name, version, instance = source.service_name or UNKNOWN_SERVICE, source[2], source[3]
     scope_name, scope_version = cleaned(part.scope.name) or None, cleaned(part.scope.version) or None
+    check_count(len(records), part.spans)
     for span in part.spans:
         # Hot: once per record; each field is read once.
         trace_id, span_id, parent_id = span.trace_id.hex(), span.span_id.hex(), span.parent_span_id
@@ -168,7 +170,9 @@ def _add_group(records: list[Record], group: Record) -> None:
             "scope_version": scope.get("version") or None,
             "resource_attributes": source.attributes,
         }
-        records.extend(shared | _span(span) for span in json_list(part.get("spans"), "spans"))
+        spans = json_list(part.get("spans"), "spans")
+        check_count(len(records), spans)
+        records.extend(shared | _span(span) for span in spans)
 
 
 def _span(span: Record) -> Record:

@@ -8,7 +8,7 @@ object or an array of objects (text that is not UTF-8 included) is poison.
 
 import json
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sized
 from typing import Any
 
 import orjson
@@ -18,6 +18,10 @@ from eventwriter.model import Record
 
 _REPLACEMENT = "\ufffd"
 
+RECORDS_MAX = 100_000
+"""Records of one message, in any format. A message is never split over two transactions, and two bytes can make a
+record: a payload of two megabytes took half a gigabyte and four seconds before this was looked at."""
+
 
 def decode(payload: bytes) -> list[Record]:
     """
@@ -26,7 +30,7 @@ def decode(payload: bytes) -> list[Record]:
     Text in them holds neither U+0000 nor lone surrogates: both become U+FFFD.
 
     Raises:
-        Poison: `malformed`.
+        Poison: `malformed`; `too_large` for more records than `RECORDS_MAX`.
 
     Source: RFC 8259.
     """
@@ -42,10 +46,22 @@ def decode(payload: bytes) -> list[Record]:
         return [value]
     if value.__class__ is not list:
         raise Poison("malformed", f"the payload is a JSON {_name(value)}; an object or an array of objects is wanted")
+    check_count(0, value)
     for index, element in enumerate(value):
         if element.__class__ is not dict:
             raise Poison("malformed", f"element {index} of the array is a JSON {_name(element)}; objects are wanted")
     return value
+
+
+def check_count(count: int, more: Sized) -> None:
+    """
+    Refuse a message that makes too many records, before they are made.
+
+    Raises:
+        Poison: `too_large`.
+    """
+    if count + len(more) > RECORDS_MAX:
+        raise Poison("too_large", f"the payload holds more than {RECORDS_MAX:,} records; publish it in parts")
 
 
 def within_depth(act: Callable[[Any], Any], value: Any) -> Any:

@@ -38,27 +38,44 @@ class Decode:
     Args:
         decode: The kind's decoder; raises only `Poison`.
         ignore_subjects: Patterns of subjects to drop, counted.
+        payload_bytes_max: A larger payload is not decoded, it is poison.
     """
 
-    def __init__(self, decode: Callable[[Message], list[Record]], ignore_subjects: tuple[str, ...]) -> None:
+    def __init__(
+        self,
+        decode: Callable[[Message], list[Record]],
+        ignore_subjects: tuple[str, ...],
+        payload_bytes_max: int = 64 * 1024 * 1024,
+    ) -> None:
         self._decode = decode
+        self._bytes_max = payload_bytes_max
         self._ignore = ignore_subjects
         self._verdicts: dict[str, bool] = {}
 
     def __call__(self, messages: list[Message]) -> list[Decoded]:
         """Decode a list of messages."""
         # Hot: once per message.
-        decode, ignore = self._decode, self._ignore
+        decode, ignore, bytes_max = self._decode, self._ignore, self._bytes_max
         decoded: list[Decoded] = []
         for message in messages:
             if ignore and self._ignored(message.subject):
                 decoded.append((message, None))
+                continue
+            if len(message.payload) > bytes_max:
+                decoded.append((message, self._too_large(message)))
                 continue
             try:
                 decoded.append((message, decode(message)))
             except Poison as poison:
                 decoded.append((message, poison))
         return decoded
+
+    def _too_large(self, message: Message) -> Poison:
+        size = len(message.payload)
+        return Poison(
+            "too_large",
+            f"the payload has {size:,} bytes, more than max_payload_bytes {self._bytes_max:,} of the stream",
+        )
 
     def _ignored(self, subject: str) -> bool:
         known = self._verdicts.get(subject)

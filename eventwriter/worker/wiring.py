@@ -214,7 +214,7 @@ class Wiring:
             patience_s=lambda: self._patience_s(line),
             on_renew=lambda: self.reclaim(line, ledger),
         )
-        decode = Decode(deadly(os.environ, self.kind.decode), stream.ignore_subjects)
+        decode = Decode(deadly(os.environ, self.kind.decode), stream.ignore_subjects, stream.max_payload_bytes)
         line = Line(pull, decode, rows, copy, self.ack, self.counters)
         return line, pull
 
