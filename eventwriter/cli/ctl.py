@@ -3,7 +3,6 @@
 import json
 import os
 import sys
-import tempfile
 import time
 from collections.abc import Mapping
 from typing import Any
@@ -14,19 +13,30 @@ from rich.live import Live
 from rich.text import Text
 
 from eventwriter import __version__, clock
+from eventwriter.cli.ctl_acts import drain, log_level, pause, reload, restart, resume, scale
+from eventwriter.cli.ctl_check import check
+from eventwriter.cli.ctl_common import POLL_S, lines, socket_path
+from eventwriter.cli.ctl_look import completion, stacks, support_dump, tap
+from eventwriter.cli.ctl_watch import lag_command, stat, streams_command, top_command
 from eventwriter.cli.dlq import dlq
 from eventwriter.cli.main import EXIT_UNREACHABLE, config_path, obey
 from eventwriter.cli.render import render
 from eventwriter.control.client import Client, Unreachable
-from eventwriter.errors import ConfigError
 
 EXIT_OF_STATUS = {"healthy": 0, "starting": 1, "degraded": 1, "failing": 2}
 WATCH_S = 2.0  # rates are means over five seconds; looking more often shows little more
-POLL_S = 0.2
 GONE_S_MAX = 5.0  # between the socket's end and the process's there are milliseconds
 
 
-@click.group(context_settings={"help_option_names": ["-h", "--help"]})
+@click.group(
+    context_settings={"help_option_names": ["-h", "--help"]},
+    epilog=lines(
+        "eventwriter-ctl status --watch",
+        "eventwriter-ctl top",
+        "eventwriter-ctl tap NETFLOW --stage row --limit 3",
+        'eval "$(eventwriter-ctl completion bash)"',
+    ),
+)
 @click.option("--socket", "path", metavar="PATH", help="Control socket of the daemon. Default: as it chooses its own.")
 @click.option("--config", metavar="FILE", help="Configuration of the daemon, to find its control socket.")
 @click.version_option(__version__, prog_name="eventwriter-ctl")
@@ -40,26 +50,14 @@ def cli(ctx: click.Context, path: str | None, config: str | None) -> None:
     ctx.obj = Client(path or socket_path(config, os.environ))
 
 
-cli.add_command(dlq)
+for command in (
+    top_command, stat, lag_command, streams_command, pause, resume, drain, restart, scale, reload, log_level,
+    tap, stacks, check, support_dump, completion, dlq,
+):  # fmt: skip
+    cli.add_command(command)
 
 
-def socket_path(config: str | None, environ: Mapping[str, str]) -> str:
-    """Return the control socket that the configuration names, or else the first usual one that is there."""
-    # Imported here: with --socket, which scripts use, the settings' 0.2 s are not spent.
-    from eventwriter.config.load import load
-
-    runtime = environ.get("XDG_RUNTIME_DIR")
-    usual = ["/run/eventwriter/control.sock", os.path.join(runtime, "eventwriter.sock") if runtime else ""]
-    usual.append(os.path.join(tempfile.gettempdir(), f"eventwriter-{os.getuid()}.sock"))
-    there = [path for path in usual if path and os.path.exists(path)]
-    try:
-        control = load(config_path(config, environ), environ).settings.control
-    except ConfigError:  # a mistake elsewhere in the file must not keep an operator from asking
-        return there[0] if there else usual[-1]
-    return there[0] if there and "socket" not in control.model_fields_set else control.socket
-
-
-@cli.command()
+@cli.command(short_help="Servers, totals and every slot.")
 @click.option("--json", "as_json", is_flag=True, help="The whole snapshot as one JSON object.")
 @click.option(
     "--watch", "watch_s", type=click.FloatRange(min=0.1), is_flag=False, flag_value=WATCH_S, metavar="[SECONDS]",
@@ -109,40 +107,7 @@ def watch(client: Client, as_json: bool, watch_s: float) -> int:
         return code
 
 
-@cli.command()
-@click.argument("slot", default="all")
-@click.pass_obj
-def drain(client: Client, slot: str) -> None:
-    """
-    Finish what is open and stop, for one SLOT, a STREAM, or all.
-
-    Drained slots stay stopped, and their messages wait in NATS, until `restart`.
-    """
-    names = client.call("drain", slot=slot)["draining"]
-    click.echo(f"draining {', '.join(names)}")
-
-
-@cli.command()
-@click.argument("slot")
-@click.pass_obj
-def restart(client: Client, slot: str) -> None:
-    """Drain and start anew one SLOT (NETFLOW/0), a STREAM, or all."""
-    names = client.call("restart", slot=slot)["restarting"]
-    click.echo(f"restarting {', '.join(names)}")
-
-
-@cli.command()
-@click.pass_obj
-def reload(client: Client) -> None:
-    """
-    Read the configuration again.
-
-    Only workers whose settings changed are replaced; a file with a mistake changes nothing.
-    """
-    click.echo(client.call("reload")["reloaded"])
-
-
-@cli.command()
+@cli.command(short_help="Whether a daemon answers.")
 @click.pass_obj
 def ping(client: Client) -> None:
     """Say whether a daemon answers."""
@@ -152,7 +117,7 @@ def ping(client: Client) -> None:
     click.echo(f"eventwriter (pid {answer['pid']}) answers on {client.path} in {took_ms:.1f} ms")
 
 
-@cli.command()
+@cli.command(short_help="Drain everything, and end the daemon.")
 @click.option("--now", is_flag=True, help="Do not wait for open work; what is lost is delivered again.")
 @click.pass_obj
 def stop(client: Client, now: bool) -> int:
@@ -200,7 +165,7 @@ def is_zombie(pid: int) -> bool:
         return True
 
 
-@cli.command()
+@cli.command(short_help="Prove the books: nothing lost or twice.")
 @click.argument("names", nargs=-1, metavar="[STREAM]...")
 @click.option("--range", "asked", metavar="A-B", help="Only these stream sequences; 100- and -200 are open.")
 @click.option(

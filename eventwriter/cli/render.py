@@ -174,12 +174,12 @@ def listed(names: list[str]) -> str:
     return shown if len(names) <= NAMES_SHOWN_MAX else f"{shown} and {len(names) - NAMES_SHOWN_MAX} more"
 
 
-def name(slot: Picture) -> str:
+def name(slot: Picture, columns: int = NAME_COLUMNS) -> str:
     """Return a slot's name, cut in the middle of the stream where it is long: the partition must show."""
     text = str(slot["name"])
-    if len(text) > NAME_COLUMNS:
+    if len(text) > columns:
         stream, _, partition = text.rpartition("/")
-        text = f"{stream[: NAME_COLUMNS - len(partition) - 2]}…/{partition}"
+        text = f"{stream[: columns - len(partition) - 2]}…/{partition}"
     return text
 
 

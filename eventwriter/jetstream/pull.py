@@ -123,6 +123,7 @@ class Pull:
             if self._draining:
                 await self._unsubscribe()
             elif self._paused:
+                self._renew = False  # or waiting would not wait
                 await self._unsubscribe(gently=True)
             elif self._renew:
                 await self._begin_again()
@@ -292,9 +293,8 @@ class Pull:
         self._credit.forget()
         try:
             # Gently: what is on its way is still received, so that nothing is left out.
-            if gently and self._client.is_connected:
-                await subscription.drain()  # type: ignore[no-untyped-call]
-            else:
-                await subscription.unsubscribe()
+            rests = gently and self._client.is_connected
+            end: Callable[[], Awaitable[None]] = subscription.drain if rests else subscription.unsubscribe
+            await end()
         except (TimeoutError, nats.errors.Error, OSError) as error:
             log.debug("unsubscribe failed", extra={"error": str(error)})

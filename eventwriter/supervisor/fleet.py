@@ -3,7 +3,7 @@
 import hashlib
 import json
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Protocol, runtime_checkable
 
 from eventwriter.config.settings import Settings
@@ -66,6 +66,13 @@ class Fleet:
         stream = self.settings.stream(name.stream) if self.settings is not None and wanted else None
         return stream.partitions if stream is not None and stream.is_shared else None
 
+
+def with_control_of(before: Fleet, after: Fleet) -> Fleet:
+    """Return a fleet that says what is so: the control socket stays what it was until the daemon is started again."""
+    if before.settings is None or after.settings is None:
+        return after
+    settings = after.settings.model_copy(update={"control": before.settings.control})
+    return replace(after, settings=settings)
 
 def fleet_of(settings: Settings, child: Child) -> Fleet:
     """

@@ -27,7 +27,7 @@ from eventwriter.observe.process import own_usage
 from eventwriter.supervisor import processes
 from eventwriter.supervisor.crew import Crew
 from eventwriter.supervisor.errands import Errands, Question
-from eventwriter.supervisor.fleet import Fleet
+from eventwriter.supervisor.fleet import Fleet, with_control_of
 from eventwriter.supervisor.notify import Notifier
 from eventwriter.supervisor.outlook import in_words, outlook
 from eventwriter.supervisor.plan import BUSY_TICK_S, Wanted, plan, wait_s
@@ -202,7 +202,7 @@ class Supervisor:
         self.log_level(fleet.log_level, fleet.log_format)
         for slot in self.slots.values():
             slot.standing.pop("log_level", None)  # new workers have it from the configuration
-        self._adopt(fleet)
+        self._adopt(with_control_of(before, fleet))
         if was_ready:
             self._notifier.ready()
         result = in_words(told)

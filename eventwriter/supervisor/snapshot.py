@@ -124,7 +124,7 @@ def slot_picture(now_s: float, slot: Slot) -> dict[str, Any]:
         "worker_state": heartbeat.get("state"),
         "pid": worker.pid if worker else None,
         "uptime_s": round(now_s - worker.started_s, 1) if worker else None,
-        "heartbeat_age_s": round(now_s - worker.heard_s, 1) if worker and worker.heard_s is not None else None,
+        "heartbeat_age_s": round(now_s - worker.heard_s, 3) if worker and worker.heard_s is not None else None,
         "messages_per_s": messages_per_s,
         "rows_per_s": rows_per_s,
         **slot.counters(),

@@ -89,7 +89,7 @@ def pause(desk: Desk, request: Request) -> Any:
     """Have workers pull nothing more and settle what is open; they keep connections and consumer until `resume`."""
     slots = chosen(desk, request, default=None)
     for slot in slots:
-        command = {"type": "pause", "by": by(request), "since_ns": clock.now_ns()}
+        command = {"type": "pause", "slot": str(slot.name), "by": by(request), "since_ns": clock.now_ns()}
         tell(slot, slot.standing.setdefault("pause", command))
     return {"pausing": names(slots)}
 

@@ -99,14 +99,15 @@ class Clerk:
 def tasks() -> list[str]:
     """Return the event loop's tasks and where each waits, innermost call last."""
     found = []
-    for task in list(asyncio.all_tasks())[:TASKS_MAX]:
+    others = asyncio.all_tasks() - {asyncio.current_task()}
+    for task in sorted(others, key=lambda one: one.get_name())[:TASKS_MAX]:
         coroutine = getattr(task.get_coro(), "__qualname__", "?")
         calls = [
             f"  {frame.f_code.co_filename}:{frame.f_lineno} in {frame.f_code.co_qualname}"
             for frame in task.get_stack(limit=FRAMES_MAX)
         ]
         found.append("\n".join([f"{task.get_name()} {coroutine}", *calls]))
-    return sorted(found)
+    return found
 
 
 async def look(wiring: Wiring, bound: Bound | None) -> dict[str, Any]:
@@ -114,13 +115,18 @@ async def look(wiring: Wiring, bound: Bound | None) -> dict[str, Any]:
     Return how far the worker is, by both servers, in stream sequences.
 
     Raises:
-        Fatal, Retryable: JetStream does not describe stream or consumer.
+        Fatal, Retryable: JetStream does not describe stream or consumer, or PostgreSQL the ledger.
     """
     name, durable = wiring.stream.stream_name, wiring.durable
     stream = await _described(wiring, f"STREAM.INFO.{name}")
     consumer = await _described(wiring, f"CONSUMER.INFO.{name}.{durable}")
+    if bound is not None and wiring.stream.is_shared:
+        # Others write into the same row: our picture of it is behind.
+        async with wiring.copy_in.borrowed() as conn:
+            await bound.ledger.refresh(conn)
     return {
         "entry": wiring.stream.name,
+        "shared": wiring.stream.is_shared,
         "stream": stream_facts(name, stream),
         "consumer": consumer_facts(durable, consumer),
         "ledger": ledger_facts(bound.ledger) if bound is not None else None,
