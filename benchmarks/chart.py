@@ -29,7 +29,7 @@ def draw(results: Sequence[dict[str, Any]], path: str) -> None:
         heights = [value(result) or 0 for result in results]
         drawn = rates.bar([n + (at - 1) * 0.27 for n in range(len(names))], heights, 0.25, label=label, color=colour)
         rates.bar_label(drawn, [f"{h / 1000:.0f}k" if h >= 10_000 else f"{h / 1000:.1f}k" for h in heights], fontsize=8)
-    rates.set_xticks(range(len(names)), names)
+    rates.set_xticks(range(len(names)), names, rotation=30, ha="right")
     rates.set_ylabel("messages a second")
     rates.yaxis.set_major_formatter(lambda value, _: f"{value / 1000:.0f}k")
     rates.set_title("Backlog drained, end to end, one worker" if _one(results) else "Backlog drained, end to end")
@@ -38,7 +38,7 @@ def draw(results: Sequence[dict[str, Any]], path: str) -> None:
     for at, (key, colour) in enumerate((("p50_ms", "#93c5fd"), ("p95_ms", "#3b82f6"), ("p99_ms", "#1e3a8a"))):
         places = [n + (at - 1) * 0.27 for n in range(len(fresh))]
         waits.bar(places, [r["freshness"][key] for r in fresh], 0.25, label=key.removesuffix("_ms"), color=colour)
-    waits.set_xticks(range(len(fresh)), [result["kind"] for result in fresh])
+    waits.set_xticks(range(len(fresh)), [result["kind"] for result in fresh], rotation=60, ha="right")
     waits.set_ylabel("ms")
     waits.set_title("Published → committed")
     if fresh:
