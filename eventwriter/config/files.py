@@ -4,6 +4,7 @@ import os
 import stat
 from collections.abc import Mapping
 
+from eventwriter.config import libpq
 from eventwriter.config.mistakes import Path, named
 from eventwriter.config.settings import Settings
 
@@ -31,12 +32,8 @@ _SECRETS: tuple[Path, ...] = (
     ("http", "token_file"),
     ("http", "key_file"),
 )
-_WRITTEN_OUT: tuple[Path, ...] = (
-    ("nats", "password"),
-    ("nats", "token"),
-    ("postgres", "password"),
-    ("postgres", "dsn"),
-)
+_WRITTEN_OUT: tuple[Path, ...] = (("nats", "password"), ("nats", "token"), ("postgres", "password"))
+_DSN: Path = ("postgres", "dsn")
 _SYSTEM = "system"
 """libpq's word for the system's authorities, in the place of a file."""
 
@@ -77,6 +74,8 @@ def open_to_all(settings: Settings, source: str | None, names: Mapping[Path, str
             said.append(f"{named(path, names)}: {file} may be read by everybody; chmod o-rwx {file}")
     if source is not None and _others_read(source):
         within = [named(path, names) for path in _WRITTEN_OUT if _value(settings, path)]
+        dsn = settings.postgres.dsn
+        within += [named(_DSN, names)] if dsn and libpq.read(dsn.get_secret_value()).get("password") else []
         within += ["nats.servers"] if any("@" in url for url in settings.nats.servers) else []
         if keys := [key for key in within if not key.isupper()]:  # a variable's value is not in the file
             said.append(

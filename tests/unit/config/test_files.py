@@ -129,3 +129,8 @@ def test_configuration_with_a_secret_that_everybody_reads_is_a_warning(tmp_path:
 def test_secret_of_the_environment_is_not_in_the_file(tmp_path: Path) -> None:
     """A password that only a variable gives does not make the file a secret."""
     assert () == warnings(tmp_path, 0o644, {}, {"CNPG_PASSWORD": "p"})
+
+
+def test_connection_string_without_a_password_is_no_secret(tmp_path: Path) -> None:
+    """A DSN is a secret for its password only."""
+    assert () == warnings(tmp_path, 0o644, {"postgres": {"dsn": "host=h user=u"}})
