@@ -145,10 +145,10 @@ def restored(daemon_first: bool) -> Callable[[Bed], Act]:
         bed.publisher.start()
         bed.nats.heal()
         yield
-        assert bed.slot()["epoch"] > epoch
+        bed.until_slot("the epoch counts", lambda slot: (slot["epoch"] or 0) > epoch)
         assert any("a new epoch begins" in str(line) for line in bed.log(log_bytes))
         # What is left of the old end is delivered again, and known by sequence and time.
-        assert bed.slot()["already_written_total"] - known >= settled
+        bed.until_slot("it is known", lambda slot: slot["already_written_total"] - known >= settled)
 
     return act
 
@@ -173,7 +173,7 @@ def ack_floor_lost(bed: Bed) -> Act:
         bed.until_settled()
         away(bed, consumer_by_hand)
     yield
-    assert bed.slot()["already_written_total"] - known >= stored
+    bed.until_slot("all is known", lambda slot: slot["already_written_total"] - known >= stored)
 
 
 def settings_changed(**changes: Any) -> Callable[[Bed], Act]:
