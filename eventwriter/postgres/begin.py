@@ -21,8 +21,13 @@ def begin_sql(settings: PostgresSettings) -> str:
     statement_s = settings.statement_timeout_s
     timeouts = {"statement_timeout": statement_s, "lock_timeout": min(_LOCK_S_MAX, statement_s / 2)}
     params = {**{name: f"{round(s * 1000)}" for name, s in timeouts.items()}, **settings.runtime_params}
-    words = ["BEGIN", *(f'SET LOCAL "{name}" = {_value(name, text)}' for name, text in params.items())]
+    words = ["BEGIN", *(f"SET LOCAL {_name(name)} = {_value(name, text)}" for name, text in params.items())]
     return "; ".join(words if "synchronous_commit" in params else [*words, _DURABLE])
+
+
+def _name(name: str) -> str:
+    """Quote a parameter's name, which comes from the configuration."""
+    return '"' + name.replace('"', '""') + '"'
 
 
 def _value(name: str, text: str) -> str:
