@@ -201,8 +201,9 @@ def progress(now_s: float, slot: Slot, worker: Worker) -> Judgement:
     if heartbeat.get("lag_messages") and stalled_s(now_s, slot) > PROGRESS_S_MAX:
         waiting = heartbeat["lag_messages"]
         return Health.DEGRADED, f"{waiting} messages wait and none was settled for {PROGRESS_S_MAX:g} s"
-    if dying := heartbeat.get("dying"):
-        return Health.DEGRADED, str(dying)
+    for what in ("missing", "dying"):
+        if said_of_it := heartbeat.get(what):
+            return Health.DEGRADED, str(said_of_it)
     return Health.HEALTHY, None
 
 

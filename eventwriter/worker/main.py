@@ -7,6 +7,7 @@ again at times. Neither ends the process.
 """
 
 import asyncio
+import errno
 import gc
 import logging
 import os
@@ -43,9 +44,11 @@ log = logging.getLogger(__name__)
 _WAIT_S = 1.0
 """Between attempts to reach a server that is away."""
 _FOLD_S = 5.0
-"""How often holes in the ledger are closed with the consumer's ack floor."""
+"""How often the ledger is looked through for holes."""
 
 EXIT_OK, EXIT_CRASHED = 0, 70
+NOTHING_LEFT = (errno.EMFILE, errno.ENFILE, errno.ENOMEM)
+"""What is the system's fault, where a stack tells nobody anything."""
 
 
 class Worker:
@@ -238,17 +241,7 @@ class Worker:
                 continue
             if bound.line.quarantine is not None:
                 await bound.line.quarantine.see(consumer.ack_floor_stream_seq)
-            if consumer.start_seq is None or bound.line.in_flight or len(bound.ledger.committed) < 2:
-                continue
-            await self._fold_once(bound, consumer.start_seq, consumer.ack_floor_stream_seq)
-
-    async def _fold_once(self, bound: Bound, low: int, ack_floor: int) -> None:
-        try:
-            async with self.copy_in.borrowed() as conn:
-                if await bound.ledger.fold(conn, low, ack_floor):
-                    log.info("ledger folded", extra={"ack_floor": ack_floor, "ranges": len(bound.ledger.committed)})
-        except (Retryable, Fatal, Rejected, Rebind) as error:
-            log.debug("ledger not folded", extra={"error": str(error)})
+            await bound.folding.look(consumer, idle=not bound.line.in_flight)
 
 
 def run(settings: Settings, slot: SlotName, link: socket.socket) -> int:
@@ -269,9 +262,22 @@ def run(settings: Settings, slot: SlotName, link: socket.socket) -> int:
     gc.disable()
     try:
         return _run_loop(main())
-    except Exception:
-        log.exception("worker crashed", extra={"slot": str(slot), "after_s": round(clock.monotonic_s() - began_s, 1)})
+    except Exception as error:
+        about = {"slot": str(slot), "after_s": round(clock.monotonic_s() - began_s, 1)}
+        if reason := nothing_left(error):
+            log.error("worker cannot go on", extra={**about, "reason": f"{reason}: a limit of the system"})
+        else:
+            log.exception("worker crashed", extra=about)
         return EXIT_CRASHED
+
+
+def nothing_left(error: BaseException | None) -> str | None:
+    """Say of what the system has nothing left, where that is what an exception began with."""
+    while error is not None:
+        if isinstance(error, OSError) and error.errno in NOTHING_LEFT:
+            return error.strerror
+        error = error.__context__
+    return None
 
 
 def _run_loop(main: Coroutine[Any, Any, int]) -> int:

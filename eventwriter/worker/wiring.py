@@ -20,6 +20,7 @@ from eventwriter.jetstream.api import JetStreamApi, StreamState, stream_state
 from eventwriter.jetstream.connect import NatsLink
 from eventwriter.jetstream.consumer import ConsumerState, ConsumerWish, consumer_info, ensure
 from eventwriter.jetstream.credit import PullLimits
+from eventwriter.jetstream.lookup import Lookup
 from eventwriter.jetstream.pull import ConsumerLost, Pull
 from eventwriter.jetstream.stream_look import StreamWatch
 from eventwriter.kinds import kind
@@ -39,6 +40,7 @@ from eventwriter.tables.table import Build, RowBuilder, Table
 from eventwriter.worker.condition import Condition
 from eventwriter.worker.drift import Drift, passed_over
 from eventwriter.worker.fault_points import deadly
+from eventwriter.worker.folding import Folding
 from eventwriter.worker.quarantine import Case
 from eventwriter.worker.storage import StorageCare
 from eventwriter.worker.tables import find_table, find_tables, recheck
@@ -69,6 +71,7 @@ class Bound:
     build: Callable[[Binding, Tally], RowBuilder]
     bindings: Sequence[Binding]
     tracker: Tracker
+    folding: Folding
 
     def builders(self) -> list[tuple[Table, RowBuilder]]:
         """Return builders that make the line's rows once more, for somebody who looks on; they count nothing."""
@@ -136,7 +139,9 @@ class Wiring:
         line.quarantine = self.case.open(self.copy_in, ledger, self.counters, consumer)
         if line.quarantine is not None:
             line.quarantine.report, line.quarantine.tell = self.condition.outage, self.tell
-        return Bound(line, pull, ledger, consumer, state, self._builder(ledger), bindings, tracker)
+        lookup = Lookup(self.api, self.stream.stream_name, self.filters)
+        folding = Folding(self.copy_in, ledger, lookup, self.durable)
+        return Bound(line, pull, ledger, consumer, state, self._builder(ledger), bindings, tracker, folding)
 
     @property
     def wish(self) -> ConsumerWish:
