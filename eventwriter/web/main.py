@@ -23,14 +23,12 @@ from eventwriter.observe import logs
 from eventwriter.observe.process import own_usage
 from eventwriter.web.access import Access, Unusable, signature
 from eventwriter.web.board import Board
-from eventwriter.web.door import Door
+from eventwriter.web.door import Door, listen
 from eventwriter.web.feed import Feed
 from eventwriter.web.site import Site
 
 RETRY_S = 2.0  # what kept us from serving is looked at again
-BACKLOG = 128
 KEEP_ALIVE_S = 20.0
-HANDSHAKE_S_MAX = 5.0
 SHUTDOWN_S_MAX = 1.0
 
 WHY = {
@@ -132,24 +130,23 @@ class WebChild:
         """
         self.access.load()
         context = self._context()
+        address = self.access.address
+        try:
+            listeners = await listen(address.host, address.port)
+        except OSError as error:
+            raise Unusable(f"http.listen {address}: {why(error)}") from None
         runner = web.AppRunner(
             self.site.app(), access_log=None, keepalive_timeout=KEEP_ALIVE_S, shutdown_timeout=SHUTDOWN_S_MAX
         )
         await runner.setup()
         try:
             assert runner.server is not None, "a runner that is set up has a server"
-            self.site.door = door = Door(runner.server)
-            address = self.access.address
-            try:
-                listener = await asyncio.get_running_loop().create_server(
-                    door, address.host, address.port, ssl=context, backlog=BACKLOG,
-                    ssl_handshake_timeout=HANDSHAKE_S_MAX if context else None,
-                )  # fmt: skip
-            except OSError as error:
-                raise Unusable(f"http.listen {address}: {why(error)}") from None
+            self.site.door = door = Door(runner.server, context)
+            opened = asyncio.ensure_future(door.open(listeners))
             self._say(None)
             await self._stop.wait()
-            listener.close()
+            opened.cancel()
+            await asyncio.wait([opened])
         finally:
             await runner.cleanup()
 

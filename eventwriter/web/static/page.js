@@ -133,7 +133,8 @@ function worker() {
       put(cells.cpu, percent(one.cpu));
       put(cells.memory, bytes(one.rss_bytes));
       put(cells.up, one.pid ? seconds(one.uptime_s) : one.retry_in_s === null ? "–" : `again in ${seconds(one.retry_in_s)}`);
-      const said = one.reason ?? lastError(one);
+      // Where a stream has one worker only, its reason stands above already.
+      const said = one.reason ? (one.isAlone ? "" : one.reason) : lastError(one);
       put(note, said);
       show(second, said !== "");
     },
@@ -196,7 +197,7 @@ export function card(first) {
 
   function keepWorkers(list) {
     const bodies = { children: [...table.tBodies], insertBefore: (part, before) => table.insertBefore(part, before) };
-    keep(bodies, workers, list, (one) => one.name, worker);
+    keep(bodies, workers, list.map((one) => ({ ...one, isAlone: list.length === 1 })), (one) => one.name, worker);
   }
   return { root, update };
 }

@@ -1,0 +1,64 @@
+"""docs/monitoring.md against the code: every metric, every path, every limit."""
+
+import re
+from pathlib import Path
+
+from eventwriter.observe import metrics
+from eventwriter.observe.histogram import BOUNDS
+from eventwriter.web import access, door, feed, site
+from eventwriter.web.health import CODES
+from eventwriter.web.history import SPAN_S
+
+PAGE = (Path(__file__).parents[2] / "docs" / "monitoring.md").read_text()
+
+
+def table() -> str:
+    """Return the table of metrics as the page has it."""
+    lines = ["| metric | kind | labels | meaning |", "|---|---|---|---|"]
+    for metric, labels in metrics.TABLE:
+        kind = "gauge, one of its words is 1" if metric.kind is metrics.Kind.STATES else str(metric.kind)
+        named = ", ".join(f"`{label}`" for label in (*labels, *([metric.label] if metric.label else [])))
+        lines.append(f"| `{metric.name}` | {kind} | {named} | {metric.help} |")
+    return "\n".join(lines)
+
+
+def test_table_of_metrics_is_the_codes() -> None:
+    """The page lists each metric with its kind, labels and meaning, in the order of the code."""
+    assert table() in PAGE, table()
+
+
+def test_every_path_is_described() -> None:
+    """Each path that is served stands on the page."""
+    paths = {
+        resource.canonical
+        for resource in site.Site(None, None, None).app().router.resources()  # type: ignore[arg-type]
+    }
+
+    assert set() == {path for path in paths if f"`{path}`" not in PAGE} - {"/static/{name}"}
+
+
+def test_limits_are_the_codes() -> None:
+    """Numbers in the text are the constants'."""
+    for text in (
+        f"{site.READERS_MAX} dashboards",
+        f"{door.CONNECTIONS_MAX} connections",
+        f"{site.TAKE_S_MAX:g} s",
+        f"older than {feed.STALE_S:g} s",
+        f"{access.TOKEN_CHARACTERS_MIN} characters",
+        f"{access.SESSION_S / 86400:g} days",
+        f"{SPAN_S // 60} minutes",
+    ):
+        assert text in re.sub(r"\s+", " ", PAGE), text
+
+
+def test_codes_of_health_are_the_codes() -> None:
+    """Each health has its row, with its HTTP status."""
+    assert CODES == {
+        word: int(code) for word, code in re.findall(r"^\| `(\w+)` \| (\d+) \|", PAGE, re.M) if word != "unknown"
+    }
+
+
+def test_bounds_are_the_codes() -> None:
+    """Each histogram's bounds are listed."""
+    for bounds in BOUNDS.values():
+        assert ", ".join(f"{bound:g}" if bound < 1e5 else f"{bound}" for bound in bounds) in re.sub(r"\s+", " ", PAGE)
