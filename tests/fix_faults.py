@@ -1,6 +1,7 @@
 """
 The fault matrix's options, its beds, and its report.
 
+`--faults-all` (or EVENTWRITER_FAULTS_ALL=1) runs every fault, not only those of the short form;
 `--long 2h` (or EVENTWRITER_FAULTS_LONG=2h) runs random faults for so long;
 `--faults-report docs/faults.md` (or EVENTWRITER_FAULTS_REPORT) writes the table of what came of each.
 """
@@ -21,8 +22,14 @@ from eventwriter.config.durations import seconds
 def pytest_addoption(parser: pytest.Parser) -> None:
     """Add the options."""
     group = parser.getgroup("faults")
+    group.addoption("--faults-all", action="store_true", default=bool(os.environ.get("EVENTWRITER_FAULTS_ALL")))
     group.addoption("--long", default=os.environ.get("EVENTWRITER_FAULTS_LONG"), help="random faults for so long: 2h")
     group.addoption("--faults-report", default=os.environ.get("EVENTWRITER_FAULTS_REPORT"), help="write results here")
+
+
+def every(config: pytest.Config) -> bool:
+    """Say whether every fault is wanted; a report without some would be none."""
+    return bool(config.getoption("--faults-all") or config.getoption("--faults-report"))
 
 
 def long_s(config: pytest.Config) -> float:

@@ -81,6 +81,7 @@ class Fault:
         recovery_s_max: From the fault's end until everything is written and healthy again.
         memory_margin_bytes: How much more memory workers may keep; more where batches are of large messages.
         spoils: The bed cannot be used again.
+        brief: It is part of the short form, which `bin/test` runs; the others need a bed of their own, or long.
     """
 
     name: str
@@ -92,6 +93,7 @@ class Fault:
     recovery_s_max: float = 10.0
     memory_margin_bytes: int = MEMORY_MARGIN_BYTES
     spoils: bool = False
+    brief: bool = True
 
 
 @dataclass(slots=True)

@@ -9,7 +9,7 @@ from typing import Any
 
 import psycopg
 from faults import postgres_beds
-from faults.bed import Bed
+from faults.bed import Bed, memory_bytes
 from faults.harness import Act, Fault
 
 from eventwriter.errors import Fatal
@@ -18,6 +18,10 @@ TABLE = "timeseries_metrics"
 OURS = "application_name LIKE 'eventwriter%' AND pid <> pg_backend_pid()"
 RETURN_S_MAX = 5.0
 """From a server's return to everything being written and healthy."""
+HELD_MAX = 15_000
+"""Three batches of the largest size: what a worker holds at most, whatever goes on."""
+GROWTH_BYTES_MAX = 12 * 2**20
+"""Of a worker that holds some thousand messages more."""
 
 
 def restarted(bed: Bed) -> Act:
@@ -50,18 +54,30 @@ def started(bed: Bed) -> None:
     raise AssertionError("PostgreSQL does not start again")
 
 
-def away(bed: Bed) -> Act:
-    bed.servers.postgres.stop()
-    status = bed.until("the circuit is open", lambda status: status["postgres"]["circuit"]["state"] == "open")
-    assert "degraded" == status["status"]
-    assert "PostgreSQL" in status["reason"]
-    bed.wait(4.0)
-    slot = bed.slot()
-    assert ("waiting", 0) == (slot["worker_state"], slot["restarts"])
-    assert slot["postgres_circuit"]["attempts"] >= 3
-    bed.servers.postgres.start()
-    yield
-    assert {"state": "closed"} == bed.slot()["postgres_circuit"]
+def away(duration_s: float) -> Callable[[Bed], Act]:
+    """Return an act: there is no server for so long."""
+
+    def act(bed: Bed) -> Act:
+        bed.servers.postgres.stop()
+        status = bed.until("the circuit is open", lambda status: status["postgres"]["circuit"]["state"] == "open")
+        assert "degraded" == status["status"]
+        assert "PostgreSQL" in status["reason"]
+        bed.wait(2.0)
+        held, pid = bed.slot()["held_messages"], bed.worker_pids()[0]
+        memory, until = memory_bytes(pid), time.monotonic() + duration_s - 2.0
+        while time.monotonic() < until:
+            bed.wait(0.5)
+            slot = bed.slot()
+            assert ("waiting", "degraded", 0) == (slot["worker_state"], slot["health"], slot["restarts"])
+            assert slot["held_messages"] <= held + HELD_MAX, "pulling goes on"
+            assert memory_bytes(pid) <= memory + GROWTH_BYTES_MAX, "memory grows"
+        assert slot["postgres_circuit"]["attempts"] >= 3
+        bed.servers.postgres.start()
+        yield
+        assert {"state": "closed"} == bed.slot()["postgres_circuit"]
+        assert 0 == bed.slot()["restarts"]
+
+    return act
 
 
 def backends(bed: Bed) -> list[int]:
@@ -340,7 +356,8 @@ FAULTS = (
     fault("server restarted", "fast shutdown and start", restarted),
     fault("server stopped immediately", "SIGQUIT, and started again", stopped_immediately),
     fault("server killed", "kill -9 of the postmaster, and started again", killed),
-    fault("server away", "4 s without a server; the circuit is open and says so", away),
+    fault("server away", "5 s without a server; the circuit is open and says so", away(5.0)),
+    fault("server away for a minute", "memory stays flat, nothing is redelivered", away(60.0), brief=False),
     fault("backend killed", "kill -9 of the daemon's backend: the server restarts itself", backend_killed),
     fault("backend terminated", "eight times, at random moments", backend_terminated),
     fault("statement cancelled", "forty times", statement_cancelled),
@@ -355,49 +372,50 @@ FAULTS = (
     fault("server read-only", "default_transaction_read_only on, until it is noticed", read_only),
     fault(
         "silent network", "no byte passes until the daemon gives the connection up", silent_until_given_up,
-        setup=postgres_beds.QUICK_DEADLINE,
+        setup=postgres_beds.QUICK_DEADLINE, brief=False,
     ),
     fault(
         "half-open", "the server's side of the connection ends, ours is not told", half_open, recovery_s_max=10.0,
-        setup=postgres_beds.QUICK_DEADLINE,
+        setup=postgres_beds.QUICK_DEADLINE, brief=False,
     ),
     fault(
         "server hung", "SIGSTOP of all its processes until the daemon gives it up", hung,
-        setup=postgres_beds.QUICK_DEADLINE,
+        setup=postgres_beds.QUICK_DEADLINE, brief=False,
     ),
     fault(
         "no connection left", "others take all connections, for 0.5 s after it is said", no_connection_left,
-        setup=postgres_beds.FEW_CONNECTIONS,
+        setup=postgres_beds.FEW_CONNECTIONS, brief=False,
     ),
     fault(
-        "password rotated", "at the server, then in the file", password_rotated, setup=postgres_beds.PASSWORD,
+        "password rotated", "at the server, then in the file", password_rotated,
+        setup=postgres_beds.PASSWORD, brief=False,
     ),
     fault(
         "password rotated in order", "at the server and in the file at once", password_rotated_in_order,
-        setup=postgres_beds.PASSWORD,
+        setup=postgres_beds.PASSWORD, brief=False,
     ),
     fault(
-        "disk full", "until it is said, and 1 s more", disk_full, setup=postgres_beds.SMALL_DISK,
+        "disk full", "until it is said, and 1 s more", disk_full, setup=postgres_beds.SMALL_DISK, brief=False,
         needs=postgres_beds.may_mount,
     ),
     fault(
         "failover", "the primary is killed, its synchronous replica promoted", failed_over, recovery_s_max=10.0,
-        setup=postgres_beds.REPLICA, spoils=True,
+        setup=postgres_beds.REPLICA, brief=False, spoils=True,
     ),
     fault(
-        "PgBouncer restarted", "in transaction mode", proxy_restarted, setup=postgres_beds.PGBOUNCER,
+        "PgBouncer restarted", "in transaction mode", proxy_restarted, setup=postgres_beds.PGBOUNCER, brief=False,
         needs=postgres_beds.has_pgbouncer,
     ),
     fault(
         "server behind PgBouncer restarted", "in transaction mode", server_behind_proxy_restarted,
-        setup=postgres_beds.PGBOUNCER, needs=postgres_beds.has_pgbouncer,
+        setup=postgres_beds.PGBOUNCER, needs=postgres_beds.has_pgbouncer, brief=False,
     ),
     fault(
-        "COMMIT unanswered to PgBouncer", "three times", commit_unanswered_to_proxy, setup=postgres_beds.PGBOUNCER,
-        needs=postgres_beds.has_pgbouncer,
+        "COMMIT unanswered to PgBouncer", "three times", commit_unanswered_to_proxy,
+        setup=postgres_beds.PGBOUNCER, brief=False, needs=postgres_beds.has_pgbouncer,
     ),
     fault(
-        "server's clock jumps", "3 h ahead, 2 h back, and right again", clock_jumps, setup=postgres_beds.FALSE_CLOCK,
-        needs=postgres_beds.has_faketime,
+        "server's clock jumps", "3 h ahead, 2 h back, and right again", clock_jumps,
+        setup=postgres_beds.FALSE_CLOCK, brief=False, needs=postgres_beds.has_faketime,
     ),
 )  # fmt: skip
