@@ -31,7 +31,7 @@ def words(kind: str, table: Table, payload: bytes) -> str:
         return repr(poison)
 
 
-@pytest.mark.parametrize("table", [table for _, table in shapes("telemetry")], ids=str)
+@pytest.mark.parametrize("table", [table for _, table in shapes("telemetry")], ids=lambda table: table.name)
 @pytest.mark.parametrize(
     "field", ["metric_name", "device_id", "unit", "partition", "value", "tags", "target_device_ip"]
 )
