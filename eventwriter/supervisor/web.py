@@ -47,8 +47,8 @@ def web_fleet(settings: Settings, child: Child) -> Fleet:
         child: The web child's code; it has the same settings.
     """
     limits = limits_of(settings)
-    read = [settings.http.model_dump(), settings.log.format]
-    fingerprints: Mapping[SlotName, str] = {WEB: fingerprint(read)} if settings.http.listen else {}
+    http = settings.http
+    fingerprints: Mapping[SlotName, str] = {WEB: fingerprint(http.model_dump())} if http.listen else {}
     return Fleet(fingerprints, web_limits(limits), child, settings.log.level)
 
 

@@ -88,11 +88,12 @@ class WebChild:
                 case "drain" | "stop":
                     self._stop.set()
                 case "log_level":
-                    logs.set_level(str(command.get("level", "info")))
+                    logs.change(str(command.get("level", "info")), command.get("format"))
 
     async def _beat(self) -> None:
         while True:
             beat(self.link, self._facts())
+            logs.tick()
             await asyncio.sleep(self.heartbeat_s)
             self.access.refresh()
             self._refresh_certificate()
