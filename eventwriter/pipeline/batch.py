@@ -112,6 +112,24 @@ class Batch:
                 part.marks[table].append(len(buffer))
         return part
 
+    def once(self) -> "Batch":
+        """
+        Return a batch that has each message once, this one where it does.
+
+        A consumer that somebody resets delivers what we hold for a first time once more, so nothing but the
+        sequence tells; and within one transaction the ledger could not.
+        """
+        first: dict[int, int] = {}
+        for position, message in enumerate(self.messages):
+            first.setdefault(message.stream_seq, position)
+        if len(first) == len(self.messages):
+            return self
+        kept = set(first.values())
+        part = self.select(sorted(kept))
+        part.repeats = [*self.repeats, *(m.reply for at, m in enumerate(self.messages) if at not in kept)]
+        part.decode_s, part.rows_s = self.decode_s, self.rows_s
+        return part
+
     def owner_of_row(self, table: int, line: int, positions: Sequence[int]) -> int | None:
         """
         Return whose row was the `line`th, from 1, of a table when the messages at `positions` were copied.

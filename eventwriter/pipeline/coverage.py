@@ -27,6 +27,8 @@ class Tracker:
     stream_seq: int | None = None
     gap_from: int | None = None
     """The first sequence that was accounted for without being delivered, since somebody last set this to None."""
+    may_repeat: bool = False
+    """Whether deliveries went back, as those of a consumer that was reset do, since somebody last set this to False."""
 
     def first_covered(self, message: Message) -> int:
         """
@@ -40,11 +42,13 @@ class Tracker:
         self.consumer_seq = message.consumer_seq
         if message.num_delivered > 1:
             if not follows:
-                self.stream_seq = None
+                self.stream_seq, self.may_repeat = None, True
             return seq
         before, self.stream_seq = self.stream_seq, seq
         if follows and before is not None and before < seq:
             if before + 1 < seq and self.gap_from is None:
                 self.gap_from = before + 1
             return before + 1
+        if before is not None and seq <= before:
+            self.may_repeat = True
         return seq

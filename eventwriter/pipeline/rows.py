@@ -128,6 +128,8 @@ class Rows:
         sealed = self.open
         self._begin()
         sealed.trigger = trigger
+        if self._tracker.may_repeat:
+            self._tracker.may_repeat, sealed = False, sealed.once()
         return sealed
 
     def _begin(self) -> None:

@@ -98,6 +98,33 @@ def test_repeat_within_a_batch_is_answered_not_written() -> None:
     assert (b"a", ["r1.2"], 1) == (bytes(rows.open.buffers[0]), rows.open.repeats, len(rows.open))
 
 
+def test_first_delivery_that_comes_twice_is_written_once() -> None:
+    """What a consumer that was reset delivers as new, while the open batch holds it, adds no row to that batch."""
+    rows = rows_of()
+    # A reset begins both counts anew: the delivery's and the consumer's.
+    again = message(1)._replace(reply="again")
+
+    list(rows.add([(m, [{"v": "ab"[m.stream_seq - 1]}]) for m in (message(1), message(2), again)], False, 9, 0.0))
+    batch = rows.seal(Trigger.AGE)
+
+    assert (b"ab", [(1, 3)], ["again"], [1, 2]) == (
+        bytes(batch.buffers[0]),
+        batch.covered(),
+        batch.repeats,
+        [m.stream_seq for m in batch.messages],
+    )
+
+
+def test_batch_without_repeats_is_not_copied() -> None:
+    """A batch whose deliveries only went back, and repeat nothing, is sealed as it is."""
+    rows = rows_of()
+
+    list(rows.add([(message(5), [{"v": "a"}]), (message(2), [{"v": "b"}])], False, 9, 0.0))
+    opened = rows.open
+
+    assert opened is rows.seal(Trigger.AGE)
+
+
 def test_record_that_no_table_stores_is_poison() -> None:
     """A record that every table of the slot declines makes its message a dead letter, and takes back its other rows."""
     rows = rows_of()
