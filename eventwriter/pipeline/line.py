@@ -24,6 +24,8 @@ from eventwriter.pipeline.rows import Rows
 
 log = logging.getLogger(__name__)
 
+_CANCEL_S = 10.0
+"""Before a cancellation is repeated: longer than psycopg takes to cancel a statement at a server that is away."""
 BATCHES_QUEUED_MAX = 1
 """Sealed batches that wait for the copy: one keeps PostgreSQL busy; more only hold memory."""
 
@@ -110,9 +112,7 @@ class Line:
                 if task.done() and not task.cancelled() and (error := task.exception()):
                     raise error
         finally:
-            for task in (fill, flush):
-                task.cancel()
-            await asyncio.gather(fill, flush, return_exceptions=True)
+            await ended(fill, flush)
 
     async def fill(self) -> None:
         """Pull until drained; an empty pull is a clock tick."""
@@ -256,6 +256,21 @@ class Line:
         counters.batch_messages_last, counters.batch_trigger_last = len(batch), batch.trigger
         if batch.trigger:
             counters.by_trigger[batch.trigger] += 1
+
+
+async def ended(*tasks: asyncio.Future[None], again_s: float = _CANCEL_S) -> None:
+    """
+    Cancel tasks until they have ended.
+
+    Once is not enough: `asyncio.wait_for` before Python 3.12, which drivers use, swallows a cancellation
+    that comes in the moment of success. The line would then wait for ever for batches that nobody makes.
+    """
+    left = set(tasks)
+    while left:
+        for task in left:
+            task.cancel()
+        _, left = await asyncio.wait(left, timeout=again_s)
+    await asyncio.gather(*tasks, return_exceptions=True)
 
 
 def tell(settled: Settled) -> None:
