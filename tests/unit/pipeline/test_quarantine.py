@@ -1,11 +1,16 @@
 """Who is suspected of killing workers, and what may be decoded together."""
 
 import datetime as dt
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Any
 
 import pytest
 
+from eventwriter.errors import EventwriterError, Fatal
 from eventwriter.model import Message
-from eventwriter.pipeline.quarantine import DEATHS_ALONE_MAX, SIZES, Group, groups, suspicions
+from eventwriter.pipeline.counters import Counters
+from eventwriter.pipeline.quarantine import DEATHS_ALONE_MAX, SIZES, Group, Quarantine, groups, suspicions
 from eventwriter.postgres.suspects import Note
 
 AT = dt.datetime(2026, 1, 1, tzinfo=dt.UTC)
@@ -88,3 +93,30 @@ def test_what_the_ledger_knows_is_not_decoded() -> None:
 def test_sizes_reach_one() -> None:
     """Groups shrink until a message is alone."""
     assert (1, sorted(SIZES, reverse=True)) == (SIZES[-1], list(SIZES))
+
+
+async def test_care_ends_after_a_database_that_refused_us_for_a_while() -> None:
+    """Notes that could not be deleted are deleted at the next look; the refusal stays with the line."""
+    answers: list[EventwriterError | None] = [Fatal("the login is refused"), None]
+    forgotten: list[int] = []
+
+    class Base:
+        @asynccontextmanager
+        async def borrowed(self) -> AsyncIterator[None]:
+            if error := answers.pop(0):
+                raise error
+            yield
+
+    class Book:
+        async def forget(self, conn: None, left: list[Note]) -> None:
+            forgotten.extend(note.id for note in left)
+
+    care: Any = Quarantine(Base(), Book(), notes(range(1, 17)), 16, None, Counters())  # type: ignore[arg-type]
+    care._careful_until_s = 0.0
+
+    await care.see(16)
+    assert [] == forgotten
+    await care.see(16)
+    await care.see(16)
+
+    assert ([0], []) == (forgotten, answers)
