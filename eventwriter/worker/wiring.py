@@ -135,7 +135,7 @@ class Wiring:
         await self._mend(ledger)
         consumer = await ensure(self.api, self.wish, ledger.floor())
         tracker = Tracker(consumer.delivered_consumer_seq, consumer.delivered_stream_seq)
-        line, pull = self._line(ledger, bindings, letters_binding, tracker)
+        line, pull = self._line(ledger, bindings, letters_binding, tracker, consumer.created)
         line.quarantine = self.case.open(self.copy_in, ledger, self.counters, consumer)
         if line.quarantine is not None:
             line.quarantine.report, line.quarantine.tell = self.condition.outage, self.tell
@@ -200,7 +200,7 @@ class Wiring:
         return made
 
     def _line(
-        self, ledger: Ledger, bindings: list[Binding], letters_binding: Binding, tracker: Tracker
+        self, ledger: Ledger, bindings: list[Binding], letters_binding: Binding, tracker: Tracker, created: str
     ) -> tuple[Line, Pull]:
         stream, build = self.stream, self._builder(ledger)
 
@@ -217,7 +217,7 @@ class Wiring:
             PullLimits(stream.max_batch_size, stream.max_batch_size, stream.max_batch_bytes),
             room=lambda: self._room(line),
             patience_s=lambda: self._patience_s(line),
-            on_renew=lambda: self.reclaim(line, ledger),
+            on_renew=lambda: self.reclaim(line, ledger, created),
         )
         decode = Decode(deadly(os.environ, self.kind.decode), stream.ignore_subjects, stream.max_payload_bytes)
         line = Line(pull, decode, rows, copy, self.ack, self.counters)
@@ -244,21 +244,27 @@ class Wiring:
         replies = [message.reply for message in line.held()] + line.pull.replies()
         await publish_answers(self.link.client, replies, IN_PROGRESS)
 
-    async def reclaim(self, line: Line, ledger: Ledger) -> None:
+    async def reclaim(self, line: Line, ledger: Ledger, created: str) -> None:
         """
         Have JetStream give us now what it believes another one still works on.
 
         After a crash or a cut connection, deliveries are out that nobody holds; they
-        would come again only after `ack_wait`. Those that the ledger has are
-        acknowledged, the others are given back.
+        would come again only after `ack_wait`. They are given back, those that the
+        ledger has as well: only a delivery's timestamp shows whether it is what the
+        ledger has, or new under a sequence that was given out again.
+
+        Args:
+            created: When the consumer was made that the line is bound to, as CONSUMER.INFO has it.
 
         Raises:
-            ConsumerLost: The consumer is gone.
+            ConsumerLost: The consumer is gone, or another one has its name.
             Retryable: JetStream does not answer.
         """
         info = await consumer_info(self.api, self.stream.stream_name, self.durable)
         if info is None:
             raise ConsumerLost(f"consumer {self.durable} is gone")
+        if info["created"] != created:
+            raise ConsumerLost(f"consumer {self.durable} was made anew by somebody")
         stream = await stream_state(self.api, self.stream.stream_name)
         if stream.last_seq < ledger.last_seq or stream.incarnation_ns != ledger.key.origin.incarnation_ns:
             raise ConsumerLost(f"stream {stream.name} is another one than before, or went backwards")
@@ -270,15 +276,12 @@ class Wiring:
         if not state.ack_pending or last - first > _RECLAIM_SPAN_MAX:
             return
         held = {message.stream_seq for message in line.held()}
-        done: list[str] = []
-        back: list[str] = []
-        for seq in range(first, last + 1):
-            if seq in held:
-                continue
-            subject = answer_subject(self.stream.stream_name, self.durable, seq, state.delivered_consumer_seq)
-            (done if ledger.has(seq) else back).append(subject)
-        log.info("deliveries reclaimed", extra={"given_back": len(back), "known": len(done), "held": len(held)})
-        await publish_answers(self.link.client, done, ACK)
+        back = [
+            answer_subject(self.stream.stream_name, self.durable, seq, state.delivered_consumer_seq)
+            for seq in range(first, last + 1)
+            if seq not in held
+        ]
+        log.info("deliveries reclaimed", extra={"given_back": len(back), "held": len(held)})
         await publish_answers(self.link.client, back, NAK)
 
     def _warn(self, warnings: Sequence[str]) -> None:
