@@ -121,7 +121,7 @@ class Pull:
             if self._lost is not None:
                 raise ConsumerLost(self._lost)
             if self._draining:
-                await self._unsubscribe()
+                await self._unsubscribe(gently=True)
             elif self._paused:
                 self._renew = False  # or waiting would not wait
                 await self._unsubscribe(gently=True)

@@ -52,7 +52,12 @@ def stacks(slots: Sequence[Slot]) -> Question:
 
 def look(slots: Sequence[Slot]) -> Question:
     """Ask how far workers are: the stream's end, the consumer's delivery and ack floor, the ledger's floor."""
-    return Question(slots, {"type": "look"}, lambda replies, failures: {"slots": dict(replies), "why": dict(failures)})
+
+    def join(replies: Replies, failures: Failures) -> Any:
+        in_order = {str(slot.name): replies[str(slot.name)] for slot in slots if str(slot.name) in replies}
+        return {"slots": in_order, "why": dict(failures)}
+
+    return Question(slots, {"type": "look"}, join)
 
 
 def tap(slots: Sequence[Slot], request: Request) -> Question:

@@ -1,5 +1,6 @@
 """Every verb of `eventwriter-ctl` against a real daemon on real servers."""
 
+import asyncio
 import json
 import os
 import signal
@@ -10,6 +11,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import nats
 import pytest
 from fix_ctl import SECRET, Site
 from fix_run import COMMANDS, clean, command
@@ -98,6 +100,34 @@ def test_drained_slot_is_resumed(site: Site) -> None:
 
     assert (0, "stopped", None, 0) == (drained.returncode, stopped["state"], stopped["pid"], resumed.returncode)
     assert site.published == sum(site.settled()[::2])
+
+
+async def out(site: Site) -> tuple[int, int]:
+    """Return how many messages wait at JetStream, and for how many of the delivered ones it waits."""
+    client = await nats.connect(site.servers.nats_url)
+    info = await client.jetstream().consumer_info(site.stream, f"{site.stream}-shared")
+    await client.close()
+    return info.num_pending or 0, info.num_ack_pending or 0
+
+
+@pytest.mark.parametrize("verb", ["pause", "drain"])
+def test_what_rests_leaves_no_message_with_a_worker(site: Site, verb: str) -> None:
+    """In the middle of a backlog a pause and a drain take in what is on its way: nothing has to time out."""
+    site.ctl("pause", "SHARED", "--wait")
+    site.publish("shared.a", 25_000)
+    client = Client(site.run.socket)
+    client.call("resume", slot="SHARED")
+    time.sleep(0.3)
+    client.call(verb, slot="SHARED")
+    client.close()
+    done = site.ctl(verb, "SHARED", "--wait")
+    waiting, unanswered = asyncio.run(out(site))
+
+    assert 0 == done.returncode
+    assert (True, 0) == (waiting > 0, unanswered)
+    site.ctl("resume", "SHARED", "--wait")
+    rows, different, dead = site.settled()
+    assert (site.published, rows) == (rows + dead, different)
 
 
 def test_scale_changes_the_number_of_sharers_only(site: Site) -> None:

@@ -34,6 +34,7 @@ BROAD_HANDLERS = {
     "eventwriter/worker/main.py:run": "the worker's entry: the end of a worker is told before it ends",
     "eventwriter/supervisor/main.py:run": "the supervisor's entry: the same",
     "eventwriter/supervisor/main.py:_answer": "a mistake in a verb does not end the supervisor and all workers",
+    "eventwriter/supervisor/errands.py:_line": "what a worker answers does not end the supervisor either",
     "eventwriter/kinds.py:custom_kind": "another package's code, which may raise anything",
     "eventwriter/kinds.py:decode": "another package's code, which may raise anything",
     "eventwriter/kinds.py:row": "another package's code, which may raise anything",
