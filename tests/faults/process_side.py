@@ -325,9 +325,12 @@ FAULTS = (
     fault("HUP fifty times", "within a second", hung_up_often),
     fault("worker without files", "its file limit is reached, and both connections are cut", worker_without_files),
     fault("supervisor without files", "its file limit is reached, and a worker killed", supervisor_without_files),
-    *(fault(f"stderr {name}", does, stderr_is(how)) for name, (does, how) in STDERRS.items()),
-    fault("worker stopped", "SIGSTOP: killed after hang_max, and replaced", worker_stopped, setup=WATCHED),
-    fault("supervisor stopped", "SIGSTOP for longer than hang_max", supervisor_stopped, setup=WATCHED),
+    *(
+        fault(f"stderr {name}", does, stderr_is(how), brief=name in ("full", "unread"))
+        for name, (does, how) in STDERRS.items()
+    ),
+    fault("worker stopped", "SIGSTOP: killed after hang_max, and replaced", worker_stopped, setup=WATCHED, brief=False),
+    fault("supervisor stopped", "SIGSTOP for longer than hang_max", supervisor_stopped, setup=WATCHED, brief=False),
     fault(
         "memory grown", "a worker is above its limit: drained and replaced", memory_grown,
         setup=LITTLE_MEMORY, brief=False, memory_margin_bytes=MEMORY_BYTES,
