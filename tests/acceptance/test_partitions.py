@@ -15,7 +15,7 @@ from typing import Any
 import nats
 import psycopg
 import pytest
-from fix_daemon import Daemon
+from fix_daemon import WAIT_S, Daemon
 
 from eventwriter.demo.servers import EmbeddedServers
 
@@ -138,6 +138,9 @@ def test_two_hosts_on_one_durable(daemon: Daemon, twin: Daemon, mode: str) -> No
     for one in (daemon, twin):
         configure(one, partition_mode=mode, ack_wait="2s", **({"partitions": 2} if mode == "shared" else {}))
         one.start()
+    until = time.monotonic() + WAIT_S
+    while not all(one.status() for one in (daemon, twin)) and time.monotonic() < until:
+        time.sleep(0.05)
     for _ in range(3):
         asyncio.run(daemon.publish(1500, subject=key))
         time.sleep(0.3)
