@@ -327,10 +327,12 @@ async def test_parameter_that_is_refused_is_no_messages_fault(line: MakeLine, gr
     with psycopg.connect(ground, autocommit=True) as other:
         other.execute(f"DROP OWNED BY {role}; DROP ROLE {role}")
 
+    copies = counted(one)
+
     with pytest.raises(Fatal, match=r"role .* does not exist.*22023"):
         await one.settle(*rows(3))
 
-    assert ([], []) == (one.read(ALL), one.letters())
+    assert ([3], [], []) == (copies, one.read(ALL), one.letters())
 
 
 @pytest.mark.parametrize(
@@ -352,11 +354,12 @@ async def test_commit_outlives_a_crash(line: MakeLine, params: dict[str, str], a
 async def test_ledger_that_refuses_is_no_messages_fault(line: MakeLine) -> None:
     """A constraint on the ledger parks the slot; no dead letter is made."""
     one = line(THINGS, "ALTER TABLE eventwriter_ledger ADD CHECK (isempty(committed))")
+    copies = counted(one)
 
     with pytest.raises(Fatal, match="23514"):
         await one.settle(*rows(3))
 
-    assert ([], []) == (one.read(ALL), one.letters())
+    assert ([3], [], []) == (copies, one.read(ALL), one.letters())
 
 
 async def test_ledger_that_keeps_silent_is_no_endless_loop(line: MakeLine) -> None:
