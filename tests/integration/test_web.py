@@ -106,8 +106,7 @@ def test_token_that_is_replaced_takes_effect(site: Site, token: Path) -> None:
     until(lambda: site.get("/api/status", **BEARER).status == 401, site.run.log)
     assert 401 != site.get("/api/status", Authorization="Bearer another-token-another-token").status
     with open_page:
-        while open_page.recv(100_000):
-            pass
+        until(lambda: not open_page.recv(100_000), site.run.log)
 
 
 def test_token_that_cannot_be_read_is_said_and_looked_for_again(site: Site, tmp_path: Path) -> None:
@@ -233,10 +232,10 @@ def test_daemon_stops_in_order_while_it_is_watched(site: Site) -> None:
         assert 0 == site.run.stop()
 
     assert time.monotonic() - began_s < 10
-    events = [line for line in site.run.log().splitlines() if "exited" in line]
-    assert ["worker exited", "web child exited"] == [
-        next(word for word in ("worker exited", "web child exited") if word in line) for line in events
-    ]
+    steps = re.findall(
+        "worker is told to drain|worker exited|web child is told to drain|web child exited", site.run.log()
+    )
+    assert ["worker is told to drain", "worker exited", "web child is told to drain", "web child exited"] == steps
 
 
 def test_reload_turns_the_web_child_on_and_off(site: Site) -> None:
