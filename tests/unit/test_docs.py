@@ -168,7 +168,9 @@ def command_lines(text: str) -> Iterator[str]:
     """Yield the command lines in code blocks, in inline code, and in sentences that quote them."""
     start = r"(?:[A-Z_]+=\S+ )*(?:bin/)?eventwriter(?:-ctl)? "
     for block in re.findall(r"^```[a-z]*\n(.*?)^```", text, flags=re.MULTILINE | re.DOTALL):
-        yield from re.findall(rf"^(?:\$ )?({start}[^\n]*)", block, flags=re.MULTILINE)
+        # Where a block shows a session, what has no prompt is output.
+        prompt = r"\$ " if re.search(r"^\$ ", block, flags=re.MULTILINE) else ""
+        yield from re.findall(rf"^{prompt}({start}[^\n]*)", block, flags=re.MULTILINE)
         yield from (
             f"bin/eventwriter demo {rest}" for rest in re.findall(r"^bin/demo ?(.*)", block, flags=re.MULTILINE)
         )
@@ -230,10 +232,10 @@ def test_wrong_command_line_is_found(line: str, expected: str | None) -> None:
 
 def test_command_lines_are_found() -> None:
     """Command lines are found in blocks, in inline code, and in what the program says."""
-    blocks = "```\neventwriter run\n$ eventwriter-ctl ping\nbin/demo --chaos\n```\n"
+    blocks = "```\neventwriter run\nbin/demo --chaos\n```\n```\n$ eventwriter-ctl ping\neventwriter answers\n```\n"
     text = blocks + '`eventwriter migrate`; run "eventwriter config show"\n'
 
     assert [
-        "eventwriter run", "eventwriter-ctl ping", "bin/eventwriter demo --chaos", "eventwriter migrate",
+        "eventwriter run", "bin/eventwriter demo --chaos", "eventwriter-ctl ping", "eventwriter migrate",
         "eventwriter config show",
     ] == list(command_lines(text))  # fmt: skip
