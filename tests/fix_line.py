@@ -21,12 +21,17 @@ from eventwriter.postgres.catalog import Binding, read_columns
 from eventwriter.postgres.copy_in import CopyIn
 from eventwriter.postgres.dead_letters import DEAD_LETTERS
 from eventwriter.postgres.encode import ENCODE_ERRORS, encoder
-from eventwriter.postgres.ledger import LedgerKey, filter_hash, open_ledger
+from eventwriter.postgres.epochs import StreamEnd, open_ledger
+from eventwriter.postgres.ledger import LedgerKey, filter_hash
 from eventwriter.tables.table import Build
 from eventwriter.worker.tables import find_table, find_tables
 
 STORED_NS = 1_767_225_600_000_000_000
 """2026-01-01 00:00:00 UTC: when JetStream stored the first message; each later one comes a second later."""
+
+
+async def nothing_stored(_seq: int) -> None:
+    """Know of no stored message."""
 
 
 class Bench:
@@ -62,7 +67,7 @@ class Bench:
             letters = await find_table(conn, None, DEAD_LETTERS)
             ledger_table, _ = await read_columns(conn, None, "eventwriter_ledger")
             key = LedgerKey(Origin("events", 1_000, 0), "bench", filter_hash(self.stream.subjects))
-            ledger = await open_ledger(conn, ledger_table, key, 10**9)
+            ledger = await open_ledger(conn, ledger_table, key, StreamEnd(10**9, nothing_stored))
         bindings = [table.bound(self.tally) for table in found]
         said = [w for t, b in zip(found, bindings, strict=True) for w in (*b.warnings, *t.warnings(b))]
         self.warnings = list(dict.fromkeys(said))

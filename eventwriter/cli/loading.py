@@ -24,7 +24,7 @@ def unfit(settings: Settings) -> list[str]:
     """Return what this version cannot do, one sentence for each stream's entry."""
     # Imported here: these bring nats-py and psycopg along, which a mistake in the file need not wait for.
     from eventwriter.kinds import kind
-    from eventwriter.worker.wiring import tables_of
+    from eventwriter.worker.tables import tables_of
 
     said = []
     for stream in settings.streams:

@@ -65,7 +65,7 @@ def _twice(settings: Settings) -> Iterator[str]:
         if count > 1:
             yield f"streams: the name {name} is given to {count} entries; each needs its own"
     durables: dict[tuple[str, str], str] = {}
-    for stream, partition in ((stream, p) for stream in settings.streams for p in range(stream.partitions)):
+    for stream, partition in ((one, p) for one in settings.streams for p in range(one.partitions)):
         durable = stream.durable_name(settings.consumer_name, partition)
         before = durables.setdefault((stream.stream_name, durable), stream.name)
         if before != stream.name:

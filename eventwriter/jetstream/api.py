@@ -136,6 +136,22 @@ def state_of(stream: str, answer: dict[str, Any]) -> StreamState:
     )
 
 
+async def stored_us(api: JetStreamApi, stream: str, seq: int) -> int | None:
+    """
+    Return when the message of a sequence was stored: microseconds since 1970 UTC.
+
+    None where there is none, or we may not ask: then nothing is known.
+
+    Raises:
+        Retryable: The API does not answer.
+    """
+    try:
+        answer = await api.request(f"STREAM.MSG.GET.{stream}", {"seq": seq})
+    except Fatal:
+        return None
+    return None if isinstance(answer, ApiError) else instant_ns(answer["message"]["time"]) // 1000
+
+
 async def stored_message(api: JetStreamApi, stream: str, seq: int) -> Message:
     """
     Fetch one message from a stream, wherever its consumers are.

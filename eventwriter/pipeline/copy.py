@@ -22,7 +22,8 @@ from eventwriter.pipeline.pieces import Most, Piece, Pieces
 from eventwriter.pipeline.rows import Target
 from eventwriter.postgres.catalog import Binding
 from eventwriter.postgres.copy_in import AlreadyCommitted, CopyIn, Detours, Load
-from eventwriter.postgres.ledger import Ledger, next_epoch
+from eventwriter.postgres.epochs import next_epoch
+from eventwriter.postgres.ledger import Ledger
 from eventwriter.postgres.ranges import difference, overlaps
 from eventwriter.postgres.rejected import Rejected
 from eventwriter.postgres.sqlstate import Verdict

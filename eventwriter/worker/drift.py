@@ -9,15 +9,17 @@ lies beyond is looked through, and the ledger forgets what was passed over.
 
 import logging
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 from eventwriter import clock
 from eventwriter.errors import Fatal, Retryable
-from eventwriter.jetstream.api import JetStreamApi
+from eventwriter.jetstream.api import JetStreamApi, StreamState, stored_us
 from eventwriter.jetstream.consumer import ConsumerWish, consumer_info, differences, subjects_of
 from eventwriter.jetstream.lookup import Lookup
 from eventwriter.pipeline.coverage import Tracker
 from eventwriter.pipeline.decode import matches
+from eventwriter.postgres.epochs import StreamEnd
 from eventwriter.postgres.ranges import Ranges, normal
 
 log = logging.getLogger(__name__)
@@ -113,6 +115,11 @@ class Drift:
         if tracker.gap_from is not None and found and set(found) != set(wish.filter_subjects):
             self.doubt = Doubt(tracker.gap_from, found)
         return info, changed
+
+
+def stream_end(api: JetStreamApi, stream: StreamState) -> StreamEnd:
+    """Return what tells the ledger whether a stream went backwards."""
+    return StreamEnd(stream.last_seq, partial(stored_us, api, stream.name), stream.now_ns)
 
 
 async def passed_over(api: JetStreamApi, wish: ConsumerWish, doubt: Doubt, upto: int) -> Ranges:

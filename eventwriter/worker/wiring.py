@@ -35,16 +35,16 @@ from eventwriter.postgres.catalog import Binding, read_columns
 from eventwriter.postgres.copy_in import CopyIn
 from eventwriter.postgres.dead_letters import DEAD_LETTERS
 from eventwriter.postgres.encode import ENCODE_ERRORS, encoder
-from eventwriter.postgres.ledger import Ledger, LedgerKey, filter_hash, forget, open_ledger
+from eventwriter.postgres.epochs import open_ledger, went_backwards
+from eventwriter.postgres.ledger import Ledger, LedgerKey, filter_hash, forget
 from eventwriter.tables.table import Build, RowBuilder, Table
 from eventwriter.worker.condition import Condition
-from eventwriter.worker.drift import Drift, passed_over
+from eventwriter.worker.drift import Drift, passed_over, stream_end
 from eventwriter.worker.fault_points import deadly
 from eventwriter.worker.folding import Folding
 from eventwriter.worker.quarantine import Case
 from eventwriter.worker.storage import StorageCare
 from eventwriter.worker.tables import find_table, find_tables, recheck
-from eventwriter.worker.tables import tables_of as tables_of
 
 log = logging.getLogger(__name__)
 
@@ -126,7 +126,7 @@ class Wiring:
             ledger_table, _ = await read_columns(conn, self.stream.schema_name, LEDGER)
             origin = Origin(state.name, state.incarnation_ns, 0)
             key = LedgerKey(origin, self.durable, filter_hash(self.filters))
-            ledger = await open_ledger(conn, ledger_table, key, state.last_seq, state.now_ns)
+            ledger = await open_ledger(conn, ledger_table, key, stream_end(self.api, state))
             await self.case.look(conn, ledger)
         bindings = [found.bound(self.tally) for found in tables]
         letters_binding = letters.bound()
@@ -266,7 +266,8 @@ class Wiring:
         if info["created"] != created:
             raise ConsumerLost(f"consumer {self.durable} was made anew by somebody")
         stream = await stream_state(self.api, self.stream.stream_name)
-        if stream.last_seq < ledger.last_seq or stream.incarnation_ns != ledger.key.origin.incarnation_ns:
+        another = stream.incarnation_ns != ledger.key.origin.incarnation_ns
+        if another or await went_backwards(ledger, stream_end(self.api, stream)):
             raise ConsumerLost(f"stream {stream.name} is another one than before, or went backwards")
         if self.stream.is_shared:
             # What is out may well be with another worker; a dead one's messages come after `ack_wait`.

@@ -76,3 +76,19 @@ def test_consumer_reset_under_an_open_batch_doubles_nothing(daemon: Daemon) -> N
     asyncio.run(ask(daemon, f"CONSUMER.RESET.events.{DURABLE}", b'{"seq":1}'))
 
     assert (50, 50, 0) == daemon.balance()
+
+
+def test_new_messages_are_written_though_the_new_end_came_first(daemon: Daemon) -> None:
+    """A stream that lost its end and grew beyond it is told by the message under the ledger's last sequence."""
+    daemon.start()
+    asyncio.run(daemon.publish(20))
+    assert (20, 20, 0) == daemon.balance()
+    assert 0 == daemon.stop()
+    # As if the stream had lost 11 to 20, which are others now, stored after what the ledger knows of.
+    execute(daemon, "UPDATE eventwriter_ledger SET last_timestamp = last_timestamp - interval '1 hour'")
+    asyncio.run(daemon.publish(20))
+
+    daemon.start()
+
+    assert (40, 40, 0) == daemon.balance()
+    assert [(0,), (1,)] == execute(daemon, "SELECT epoch FROM eventwriter_ledger ORDER BY 1")

@@ -19,7 +19,8 @@ from eventwriter.kinds import KINDS
 from eventwriter.model import Origin
 from eventwriter.postgres.catalog import bind, read_columns
 from eventwriter.postgres.dead_letters import DEAD_LETTERS
-from eventwriter.postgres.ledger import LedgerKey, open_ledger
+from eventwriter.postgres.epochs import StreamEnd, open_ledger
+from eventwriter.postgres.ledger import LedgerKey
 from eventwriter.postgres.maintain_run import now
 from eventwriter.postgres.migrate import dry_run, migrate
 from eventwriter.postgres.migration_files import parsed, shipped
@@ -276,13 +277,18 @@ def test_sql_without_a_server_is_the_same(conn: Connection) -> None:
     assert LINES_AGAIN == run(conn)
 
 
+async def nothing_stored(_seq: int) -> None:
+    """Know of no stored message."""
+
+
 async def test_ledger_and_dead_letters_are_what_the_writer_needs(database: str, conn: Connection) -> None:
     """The writer's own tables take its rows as they are: no conversion, no warning, and the ledger keeps count."""
     run(conn)
     async with await psycopg.AsyncConnection.connect(database, autocommit=True) as own:
         target, real = await read_columns(own, None, "eventwriter_dead_letters")
         binding = bind(DEAD_LETTERS, real, target)
-        ledger = await open_ledger(own, "eventwriter_ledger", LedgerKey(Origin("S", 10**18, 0), "d", "f"), 0)
+        key, end = LedgerKey(Origin("S", 10**18, 0), "d", "f"), StreamEnd(0, nothing_stored)
+        ledger = await open_ledger(own, "eventwriter_ledger", key, end)
         recorded = [await ledger.record(own, [(1, 4)], Newest(3, 10**18)) for _ in range(2)]
 
     assert () == binding.warnings
