@@ -1,13 +1,14 @@
 """Words for ends, names for processes, packets on the link."""
 
 import json
+import os
 import signal
 import socket
 
 import pytest
 
 from eventwriter.model import SlotName
-from eventwriter.supervisor.processes import in_words, process_name, receive
+from eventwriter.supervisor.processes import in_words, process_name, receive, start
 
 
 @pytest.mark.parametrize(
@@ -38,6 +39,21 @@ def test_process_name_keeps_the_partition(slot: SlotName, name: bytes) -> None:
     """Where 15 bytes do not hold the name, the stream is cut and not the partition."""
     assert name == process_name(slot)
     assert len(name) <= 15
+
+
+def test_fork_that_is_refused_leaves_nothing_behind(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where the user has as many processes as he may (RLIMIT_NPROC), every descriptor and the signals are as before."""
+
+    def refuse() -> int:
+        raise BlockingIOError(11, "Resource temporarily unavailable")
+
+    monkeypatch.setattr(os, "fork", refuse)
+    files, mask = os.listdir("/proc/self/fd"), signal.pthread_sigmask(signal.SIG_BLOCK, ())
+
+    with pytest.raises(OSError, match="Resource temporarily unavailable"):
+        start(SlotName("A", 0), lambda _slot, _link: 0, lambda: None)
+
+    assert (files, mask) == (os.listdir("/proc/self/fd"), signal.pthread_sigmask(signal.SIG_BLOCK, ()))
 
 
 def test_garbage_on_the_link_is_passed_over() -> None:
