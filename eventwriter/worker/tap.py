@@ -7,6 +7,7 @@ when nobody fetches any more. Without a tap the line looks at one attribute, onc
 and once a batch.
 """
 
+import logging
 from collections import deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -17,6 +18,8 @@ from eventwriter.model import Message
 from eventwriter.pipeline.batch import Settled
 from eventwriter.pipeline.decode import matches
 from eventwriter.worker.samples import Sample
+
+log = logging.getLogger(__name__)
 
 TAPS_MAX = 8
 LEASE_S = 10.0
@@ -123,6 +126,8 @@ class Taps:
             return tap.fetch(bytes_max) if tap else {"samples": [], "seen": 0, "left_out": 0}
         if tap_id not in self._taps and len(self._taps) >= TAPS_MAX:
             raise ValueError(f"{TAPS_MAX} taps are open on this worker already")
+        if tap_id not in self._taps:
+            log.info("tap opened", extra={"stage": command["stage"]})  # somebody sees payloads: that is to be known
         tap = self._taps.setdefault(
             tap_id, Tap(command["stage"], command["filter"], command["per_s"], now_s + LEASE_S, now_s)
         )

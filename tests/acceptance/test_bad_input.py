@@ -243,7 +243,7 @@ def test_second_daemon_on_the_socket_is_refused(wrong: Run) -> None:
     ("arguments", "code", "said"),
     [
         (("restart", "NONE"), 2, "no slot or stream is called 'NONE'; slots are TELEMETRY/0, NOSTREAM/0"),
-        (("restart",), 2, "Missing argument 'SLOT'"),
+        (("restart",), 2, "Missing argument 'SLOT|STREAM|all'"),
         (("stauts",), 2, "No such command 'stauts'"),
     ],
 )
