@@ -12,6 +12,7 @@ from collections.abc import Callable
 import orjson
 
 from eventwriter.errors import Poison
+from eventwriter.formats.plain_json import dumps
 from eventwriter.model import Message, Record
 from eventwriter.tables.scalars import secret_finder, without
 from eventwriter.tables.table import Build, Column, Row, RowBuilder, Table
@@ -48,9 +49,9 @@ def keeper(redact: frozenset[str]) -> Callable[[bytes], bytes]:
         try:
             value = orjson.loads(payload)
             left = without(value, redact)
-        except (orjson.JSONDecodeError, Poison):
+            return payload if left == value else dumps(left)
+        except (orjson.JSONDecodeError, RecursionError, Poison):  # no JSON, or nested too deeply to be written again
             return after_key.sub(rb'\1"***"', payload)
-        return payload if left == value else orjson.dumps(left)
 
     return keep
 

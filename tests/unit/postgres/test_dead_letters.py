@@ -17,6 +17,11 @@ from eventwriter.postgres.dead_letters import keeper
         pytest.param(b'{"community": "s3\\"cret", "a"', b'{"community": "***", "a"', id="JSON that is cut off"),
         pytest.param(b'{"community": "s3cr', b'{"community": "***"', id="cut off within the value"),
         pytest.param(b"community=s3cret x=1", b'community="***" x=1', id="no JSON at all"),
+        pytest.param(
+            b'{"community":"s3cret","a":' + b"[" * 600 + b"]" * 600 + b"}",
+            b'{"community":"***","a":' + b"[" * 600 + b"]" * 600 + b"}",
+            id="JSON too deep to be written again",
+        ),
         pytest.param(b"\xff\x00community\x12", b"\xff\x00community\x12", id="bytes that only have the word in them"),
     ],
 )
