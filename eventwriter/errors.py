@@ -10,7 +10,6 @@ Foreign exceptions (nats-py's, psycopg's, the operating system's) are mapped to
 these at the package's boundaries, once, and travel no further.
 """
 
-
 DETAIL_CHARACTERS_MAX = 500
 """Of a sentence about a message: it goes into logs and onto screens, and the payload is kept elsewhere."""
 

@@ -4,8 +4,8 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from eventwriter.doctor.findings import Finding, Voice
-from eventwriter.jetstream.limits import FAIL_SHARE, WARN_SHARE, Backlog, growth, pressures
 from eventwriter.jetstream.api import instant_ns
+from eventwriter.jetstream.limits import FAIL_SHARE, WARN_SHARE, Backlog, growth, pressures
 from eventwriter.model import Message
 
 

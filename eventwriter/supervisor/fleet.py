@@ -74,6 +74,7 @@ def with_control_of(before: Fleet, after: Fleet) -> Fleet:
     settings = after.settings.model_copy(update={"control": before.settings.control})
     return replace(after, settings=settings)
 
+
 def fleet_of(settings: Settings, child: Child) -> Fleet:
     """
     Read a fleet from settings.

@@ -221,7 +221,7 @@ async def test_json_that_may_not_be_null(conn: Connection) -> None:
 
 
 async def test_columns_are_read_as_they_are(conn: Connection) -> None:
-    """Types, NOT NULL, defaults, identities, generated columns, domains and enums are told apart; dropped ones are gone."""
+    """Types, NOT NULL, defaults, identities, generated columns, domains and enums are told apart; dropped are gone."""
     await conn.execute(
         "CREATE DOMAIN label AS varchar(9) NOT NULL DEFAULT 'none'; CREATE TYPE mood AS ENUM ('sad', 'ok');"
         "CREATE TABLE things (id bigint GENERATED ALWAYS AS IDENTITY, gone int, a numeric(5,1) NOT NULL,"

@@ -59,7 +59,8 @@ def test_widest_slots_fit(columns: int, lines_per_slot: int) -> None:
          "web        serving  http://127.0.0.1:8088/"),
         ({"listening": False, "url": "u", "state": "starting", "reason": "http.listen :1: taken"},
          "web        starting  http.listen :1: taken"),
-        ({"listening": None, "url": None, "state": "backoff", "reason": "exit code 1"}, "web        backoff  exit code 1"),
+        ({"listening": None, "url": None, "state": "backoff", "reason": "exit code 1"},
+         "web        backoff  exit code 1"),
     ],
 )  # fmt: skip
 def test_web_child_says_where_it_is_or_why_not(web: dict[str, Any], line: str) -> None:
