@@ -129,8 +129,8 @@ def dies(point: str) -> Callable[[Bed], Act]:
             " || pg_backend_pid() || '; }'); END IF; RETURN NEW; END $$"
         )
         before = bed.slot()["postgres_reconnects"]
-        bed.sql(POINTS[point])
-        bed.sql("CHECKPOINT")  # or the crash takes the trigger along
+        # Or the crash takes the trigger along.
+        bed.sql(f"SET synchronous_commit = on; {POINTS[point]}")
         bed.until_slot("it came back", lambda slot: slot["postgres_reconnects"] > before)
         yield
         table = "eventwriter_ledger" if point == "after COPY" else TABLE
