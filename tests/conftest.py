@@ -1,5 +1,7 @@
 """Fixtures are plugins by subject."""
 
+import signal
+
 import pytest
 
 pytest.register_assert_rewrite("faults")  # helpers that claim, too
@@ -8,3 +10,7 @@ pytest_plugins = (
     "fix_servers", "fix_daemon", "fix_nats", "fix_postgres", "fix_line", "fix_books", "fix_faults", "fix_all_tables",
     "fix_storage", "fix_ctl", "fix_web", "fix_browser", "fix_scripted_supervisor",
 )  # fmt: skip
+
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    # Started in the background by a shell, which has it ignored: programs under test would inherit that.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
