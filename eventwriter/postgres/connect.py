@@ -30,6 +30,11 @@ def one_line(error: psycopg.Error) -> str:
 
 _LOGIN_SIGNS = ("authentication failed", "no pg_hba.conf entry", "pg_hba.conf rejects", "no password supplied")
 _TLS_SIGNS = ("certificate", "private key file", "does not support ssl", "ssl error", "sslmode")
+_PREAMBLE = re.compile(
+    r"^connection failed: connection to server (?:at|on) .*? failed: (?!.*connection to server)"
+    r"|; Is the server running.*$"
+)
+"""What libpq says besides the reason, where it tried one address: the sentence has the address already."""
 _QUOTED = re.compile(r"\"[^\"]*\"|'[^'\s]*'")
 
 
@@ -42,6 +47,7 @@ def refusal(error: psycopg.Error, target: str) -> Retryable | Fatal:
     """
     text = one_line(error)
     signs = _QUOTED.sub('""', text).lower()
+    text = _PREAMBLE.sub("", text)
     if re.search(r'(database|role) "" does not exist', signs):
         return Fatal(f"PostgreSQL at {target}: {text}; create it, or correct postgres.database and postgres.user")
     if verdict(error.sqlstate) is Verdict.PARK or any(sign in signs for sign in _LOGIN_SIGNS):

@@ -4,7 +4,8 @@
 
 import datetime as dt
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from functools import partial
 from typing import Any
 
 import psycopg
@@ -53,6 +54,35 @@ def run(conn: Connection, target: str, steps: Steps) -> Iterator[Note]:
     Raises:
         Retryable: The connection was lost.
     """
+    for taken in _taken(conn, target, steps, partial(_patiently, conn, target)):
+        if isinstance(taken, Note):
+            yield taken
+            continue
+        step, answer = taken
+        if not isinstance(answer, Refusal):
+            yield Note(step.said(answer))
+
+
+def dry_run(conn: Connection, target: str, steps: Steps) -> Iterator[str]:
+    """
+    Yield the SQL of the steps that would be taken now, as a script for psql; change nothing.
+
+    Raises:
+        Retryable: The connection was lost.
+    """
+    for taken in _taken(conn, target, steps, lambda _: 0):
+        if isinstance(taken, Note):
+            yield f"-- {taken.text}"
+            continue
+        step, _ = taken
+        says = step.says.replace("%d", "some")
+        yield f"\n-- {says}\nBEGIN;\n{step.sql}\nCOMMIT;"
+
+
+def _taken(
+    conn: Connection, target: str, steps: Steps, act: Callable[[Act], int | Refusal]
+) -> Iterator[Note | tuple[Act, int | Refusal]]:
+    """Take the steps, asking the server what they ask; yield notes, and what was acted with what `act` answered."""
     answer: Any = None
     while True:
         try:
@@ -65,33 +95,8 @@ def run(conn: Connection, target: str, steps: Steps) -> Iterator[Note]:
         elif isinstance(step, Ask):
             answer = ask(conn, target, step)
         else:
-            answer = _patiently(conn, target, step)
-            if not isinstance(answer, Refusal):
-                yield Note(step.said(answer))
-
-
-def dry_run(conn: Connection, target: str, steps: Steps) -> Iterator[str]:
-    """
-    Yield the SQL of the steps that would be taken now, as a script for psql; change nothing.
-
-    Raises:
-        Retryable: The connection was lost.
-    """
-    answer: Any = None
-    while True:
-        try:
-            step = steps.send(answer)
-        except StopIteration:
-            return
-        answer = None
-        if isinstance(step, Note):
-            yield f"-- {step.text}"
-        elif isinstance(step, Ask):
-            answer = ask(conn, target, step)
-        else:
-            answer = 0
-            says = step.says.replace("%d", "some")
-            yield f"\n-- {says}\nBEGIN;\n{step.sql}\nCOMMIT;"
+            answer = act(step)
+            yield step, answer
 
 
 def ask(conn: Connection, target: str, step: Ask) -> list[tuple[Any, ...]] | Refusal:
