@@ -6,6 +6,8 @@ from dataclasses import dataclass
 import psycopg
 
 from eventwriter.demo.traffic import TRAFFIC
+from eventwriter.errors import Retryable
+from eventwriter.postgres.connect import one_line
 
 _DEAD = (
     "SELECT count(*), count(DISTINCT (incarnation, epoch, stream_seq)) FROM eventwriter_dead_letters WHERE subject = %s"
@@ -93,12 +95,18 @@ def read(dsn: str, published: Mapping[str, int]) -> dict[str, Books]:
 
     Args:
         published: For each kind, how many messages NATS stored.
+
+    Raises:
+        Retryable: The database does not answer.
     """
     found = {}
-    with psycopg.connect(dsn, autocommit=True) as conn:
-        for kind, messages in published.items():
-            traffic = TRAFFIC[kind]
-            rows = conn.execute(traffic.books.encode()).fetchone() or (0, 0)
-            dead = conn.execute(_DEAD, (traffic.subject,)).fetchone() or (0, 0)
-            found[kind] = compared(messages, (rows[0], rows[1]), (dead[0], dead[1]), traffic.records)
+    try:
+        with psycopg.connect(dsn, autocommit=True) as conn:
+            for kind, messages in published.items():
+                traffic = TRAFFIC[kind]
+                rows = conn.execute(traffic.books.encode()).fetchone() or (0, 0)
+                dead = conn.execute(_DEAD, (traffic.subject,)).fetchone() or (0, 0)
+                found[kind] = compared(messages, (rows[0], rows[1]), (dead[0], dead[1]), traffic.records)
+    except psycopg.Error as error:
+        raise Retryable(f"the books cannot be read, so nothing is proven: {one_line(error)}") from error
     return found

@@ -2,7 +2,8 @@
 
 import pytest
 
-from eventwriter.demo.books import Books, all_balance, compared, total
+from eventwriter.demo.books import Books, all_balance, compared, read, total
+from eventwriter.errors import Retryable
 
 
 @pytest.mark.parametrize(
@@ -40,3 +41,9 @@ def test_books_are_one_line() -> None:
     line = total([compared(10, (8, 8), (1, 1), 1), compared(5, (6, 5), (0, 0), 1)]).line()
 
     assert "published=15 rows=14 dead_letters=1 lost=1 duplicated=1" == line
+
+
+def test_database_that_is_gone_is_a_sentence() -> None:
+    """Books that cannot be read prove nothing, and say so."""
+    with pytest.raises(Retryable, match="books cannot be read, so nothing is proven: .*refused"):
+        read("postgresql://postgres@127.0.0.1:1/postgres", {"telemetry": 1})
