@@ -45,5 +45,5 @@ def test_books_are_one_line() -> None:
 
 def test_database_that_is_gone_is_a_sentence() -> None:
     """Books that cannot be read prove nothing, and say so."""
-    with pytest.raises(Retryable, match="books cannot be read, so nothing is proven: .*refused"):
+    with pytest.raises(Retryable, match=r"books cannot be read, so nothing is proven: .*refused"):
         read("postgresql://postgres@127.0.0.1:1/postgres", {"telemetry": 1})
