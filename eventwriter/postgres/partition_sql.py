@@ -1,12 +1,13 @@
 """
 The SQL of time partitions; text only, the same whether it is run or printed.
 
-How writers are spared. A partition is made beside the table and then attached, which
-lets everybody read on; those who write wait until it is attached, a few milliseconds
-where no rows move. (ATTACH alone would let them write on, and then fail those that are
-about to put a row of that time into the default partition.) Detaching stops readers
-too, for as long. `DETACH ... CONCURRENTLY` is not to be had where there is a default
-partition. Source: PostgreSQL documentation, ALTER TABLE.
+Who waits. A partition is made beside the table and then attached; those who write wait
+until it is attached, a few milliseconds where no rows move. (ATTACH alone would let them
+write on, and then fail those that are about to put a row of that time into the default
+partition.) Those who read wait as well where there is a default partition to move rows
+from: a query that was planned before the ATTACH and runs after it would see the rows
+in neither place. Detaching stops readers too. `DETACH ... CONCURRENTLY` is not to be
+had where there is a default partition. Source: PostgreSQL documentation, ALTER TABLE.
 """
 
 import re
@@ -77,9 +78,10 @@ def make(root: Root, making: Making) -> str:
     """Return the step that makes a partition and moves its rows out of the default partition."""
     part, column = root.of(making.name), quoted(root.time_column)
     low, high = instant(making.stretch.low), instant(making.stretch.high)
+    mode = "SHARE ROW EXCLUSIVE" if root.default is None else "ACCESS EXCLUSIVE"
     lines = [
         prologue(),
-        f"LOCK TABLE ONLY {root.name} IN SHARE ROW EXCLUSIVE MODE;",
+        f"LOCK TABLE ONLY {root.name} IN {mode} MODE;",
         *_table(root, part, MARK),
     ]
     if root.default is not None:

@@ -241,6 +241,32 @@ def test_two_at_once_make_each_partition_once(storage: Storage) -> None:
     assert [] == [note.text for notes in heard for note in notes if note.undone]
 
 
+def test_rows_that_move_are_never_out_of_sight(storage: Storage) -> None:
+    """Whoever counts while late rows move into partitions of their own counts all of them, every time."""
+    storage.migrate("logs")
+    for days in range(-60, -20):
+        storage.log(days, 50)
+    counted: list[int] = []
+    over = threading.Event()
+
+    def count() -> None:
+        with psycopg.connect(storage.dsn, autocommit=True) as conn:
+            while not over.is_set():
+                row = conn.execute("SELECT count(*) FROM logs").fetchone()
+                counted.append(row[0] if row else 0)
+
+    readers = [threading.Thread(target=count) for _ in range(2)]
+    for reader in readers:
+        reader.start()
+    notes = storage.care(behind=100)
+    over.set()
+    for reader in readers:
+        reader.join()
+
+    assert 40 == sum(" moved into it" in note.text for note in notes)
+    assert {40 * 50} == set(counted)
+
+
 def test_step_that_somebody_is_in_the_way_of_is_put_off(storage: Storage, monkeypatch: pytest.MonkeyPatch) -> None:
     """A reader's long transaction makes the step wait a second, not the writers behind it for longer; it is said."""
     monkeypatch.setattr("eventwriter.postgres.maintain_run._TRIES", 1)
