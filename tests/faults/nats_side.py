@@ -236,7 +236,7 @@ def slow_consumer(bed: Bed) -> Act:
     said = words.stat().st_size
     bed.publisher.body = lambda n: json.dumps({"value": n, "metadata": {"n": n, "pad": "x" * 20_000}}).encode()
     bed.nats.deaf("client")
-    for _ in range(100):
+    for _ in range(400):
         if b"Slow Consumer" in words.read_bytes()[said:]:
             break
         bed.wait(0.05)
