@@ -14,7 +14,8 @@ QUOTING = ("quoted(", "literal(", "', '.join(map(quoted, ", "_value(", "_name(",
 """Calls that quote names or strings."""
 OUR_WORDS = (
     "LOCK", "LOCK_S_MAX * 1000", "LOCK_TIMEOUT", "RECORDS", "STATEMENT_S_MAX * 1000", "_FIELDS", "_HEADS", "_KEY",
-    "_LIKE", "_ORDER", "_STAGING", "mode", "where", "wanted", "same", "version", "shape", "number", "', '.join(lacking)",
+    "_LIKE", "_ORDER", "_STAGING", "mode", "where", "wanted", "same", "version", "shape", "number",
+    "', '.join(lacking)",
 )  # fmt: skip
 """Constants of the program, and texts that it makes of its own words only; values in them are parameters."""
 QUOTED_BEFORE = (
