@@ -11,8 +11,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from eventwriter.errors import Poison
-from eventwriter.model import Message, Outcome, Trigger
+from eventwriter.model import Message, Outcome, Record, Trigger
 from eventwriter.postgres.ranges import Newest, Ranges, normal
+
+KNOWN: list[Record] = []
+"""In a message's records' place: it was not decoded, because the ledger has it. Told by identity; never added to."""
 
 
 @dataclass(slots=True)
@@ -29,6 +32,7 @@ class Batch:
         extra_rows: Rows beyond one for each message.
         dead: Poison by position, for the messages that cannot become rows.
         ignored: Positions of the messages that the configuration says to drop.
+        known: Positions of the messages that were not decoded because the ledger had them.
         repeats: Ack subjects of deliveries that repeat a message of this batch.
         payload_bytes: Bytes of all payloads.
         opened_s: Monotonic seconds of the first message.
@@ -46,6 +50,7 @@ class Batch:
     extra_rows: int = 0
     dead: dict[int, Poison] = field(default_factory=dict)
     ignored: set[int] = field(default_factory=set)
+    known: set[int] = field(default_factory=set)
     repeats: list[str] = field(default_factory=list)
     payload_bytes: int = 0
     opened_s: float = 0.0
@@ -106,6 +111,8 @@ class Batch:
                 part.dead[at] = self.dead[position]
             if position in self.ignored:
                 part.ignored.add(at)
+            if position in self.known:
+                part.known.add(at)
             for table, marks in enumerate(self.marks):
                 buffer = part.buffers[table]
                 buffer += self.buffers[table][marks[position - 1] if position else 0 : marks[position]]
@@ -116,12 +123,12 @@ class Batch:
         """
         Return a batch that has each message once, this one where it does.
 
-        A consumer that somebody resets delivers what we hold for a first time once more, so nothing but the
-        sequence tells; and within one transaction the ledger could not.
+        A consumer that somebody resets delivers what we hold for a first time once more, so nothing but sequence
+        and timestamp tell; and within one transaction the ledger could not.
         """
-        first: dict[int, int] = {}
+        first: dict[tuple[int, int], int] = {}
         for position, message in enumerate(self.messages):
-            first.setdefault(message.stream_seq, position)
+            first.setdefault((message.stream_seq, message.timestamp_ns), position)
         if len(first) == len(self.messages):
             return self
         kept = set(first.values())

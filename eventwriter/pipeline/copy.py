@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 from eventwriter import clock
 from eventwriter.config.settings import BATCH_MESSAGES_MAX
-from eventwriter.errors import EventwriterError, Fatal, Poison
+from eventwriter.errors import EventwriterError, Fatal, Poison, Retryable
 from eventwriter.model import Outcome
 from eventwriter.pipeline.batch import Batch, Settled
 from eventwriter.pipeline.counters import Counters
@@ -96,6 +96,9 @@ class Copy:
                 already += len(piece) - len(fresh)
             if not fresh:
                 continue
+            if not batch.known.isdisjoint(fresh):
+                # Written now, they would be messages without rows.
+                raise Retryable("the ledger no longer has what it had: what it does not have is decoded after all")
             left_out = await self._write(batch, fresh, pieces)
             if left_out is not None:
                 duplicates += left_out

@@ -26,6 +26,7 @@ from dataclasses import dataclass
 from eventwriter import clock
 from eventwriter.errors import EventwriterError, Poison, Retryable
 from eventwriter.model import Message, Record
+from eventwriter.pipeline.batch import KNOWN
 from eventwriter.pipeline.copy import pause_s
 from eventwriter.pipeline.counters import Counters
 from eventwriter.postgres.connect import Connection
@@ -125,7 +126,7 @@ def groups(
 
 def _group(messages: list[Message], size: int) -> Group:
     # What the ledger knows is settled by the copy stage, which looks again.
-    return Group(messages, apart=size < SIZES[0], instead=[] if size == _LEDGER else None)
+    return Group(messages, apart=size < SIZES[0], instead=KNOWN if size == _LEDGER else None)
 
 
 def sentence(suspicion: Suspicion) -> Poison:

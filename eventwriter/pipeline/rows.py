@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 from eventwriter.errors import Poison
 from eventwriter.model import Message, Record, Trigger
-from eventwriter.pipeline.batch import Batch
+from eventwriter.pipeline.batch import KNOWN, Batch
 from eventwriter.pipeline.coverage import Tracker
 from eventwriter.pipeline.decode import Decoded
 from eventwriter.tables.table import RowBuilder
@@ -134,7 +134,7 @@ class Rows:
 
     def _begin(self) -> None:
         self.open = Batch(len(self._targets))
-        self._seen: set[int] | None = None
+        self._seen: set[tuple[int, int]] | None = None
         self._writers = [(t.build, t.encode, b) for t, b in zip(self._targets, self.open.buffers, strict=True)]
 
     def _place(self, batch: Batch, message: Message, records: list[Record] | Poison | None) -> None:
@@ -142,7 +142,7 @@ class Rows:
         batch.messages.append(message)
         batch.payload_bytes += len(message.payload)
         if self._seen is not None:
-            self._seen.add(message.stream_seq)
+            self._seen.add((message.stream_seq, message.timestamp_ns))
         rows = 0
         if records.__class__ is list:
             try:
@@ -160,6 +160,8 @@ class Rows:
         batch.rows.append(rows)
         if rows > 1:
             batch.extra_rows += rows - 1
+        elif records is KNOWN:
+            batch.known.add(position)
 
     def _write(self, message: Message, records: list[Record]) -> int:
         """Encode a message's rows into the open batch's buffers and return their number."""
@@ -184,5 +186,5 @@ class Rows:
     def _repeats(self, message: Message) -> bool:
         """Say whether a redelivered message is in the open batch already; the set is made when first needed."""
         if self._seen is None:
-            self._seen = {m.stream_seq for m in self.open.messages}
-        return message.stream_seq in self._seen
+            self._seen = {(m.stream_seq, m.timestamp_ns) for m in self.open.messages}
+        return (message.stream_seq, message.timestamp_ns) in self._seen

@@ -1,0 +1,48 @@
+"""Messages that were not decoded because the ledger had them, on a real server."""
+
+import pytest
+from fix_line import MakeBench
+
+from eventwriter.errors import Retryable
+from eventwriter.model import Outcome, Trigger
+from eventwriter.pipeline.batch import KNOWN
+
+TABLE = "CREATE TABLE things (n int)"
+
+
+async def test_known_messages_settle_without_rows(bench: MakeBench) -> None:
+    """What the ledger still has is settled as written, and nothing is written for it."""
+    one = bench(TABLE)
+    await one.settle({"n": 1}, {"n": 2})
+    again = [one.message({"n": n}, stream_seq=n, num_delivered=2, timestamp_ns=1) for n in (1, 2)]
+
+    list(one.rows.add([(message, KNOWN) for message in again], False, 10**6, 0.0))
+    settled = await one._copy(one.rows.seal(Trigger.AGE))
+
+    assert ([Outcome.WRITTEN] * 2, 2) == (list(settled.outcomes), settled.already)
+    assert [(1,), (2,)] == one.read("SELECT n FROM things ORDER BY 1")
+
+
+async def test_what_the_ledger_has_forgotten_is_not_written_as_nothing(bench: MakeBench) -> None:
+    """A message that was not decoded, and that the ledger lost meanwhile, is not settled: it is bound to anew."""
+    one = bench(TABLE)
+    await one.settle({"n": 1})
+    lost = one.message({"n": 2})
+
+    list(one.rows.add([(lost, KNOWN)], False, 10**6, 0.0))
+    with pytest.raises(Retryable, match="no longer has what it had"):
+        await one._copy(one.rows.seal(Trigger.AGE))
+
+    assert [("{[1,2)}",)] == one.read("SELECT committed::text FROM eventwriter_ledger")
+
+
+async def test_another_message_of_the_same_sequence_is_no_repeat(bench: MakeBench) -> None:
+    """A redelivery is known by sequence and timestamp: another message under the same sequence is written."""
+    one = bench(TABLE)
+    old = one.message({"n": 1})
+    new = one.message({"n": 2}, stream_seq=1, num_delivered=2)
+    again = old._replace(num_delivered=2, reply="again")
+
+    await one.settle(old, new, again)
+
+    assert [(1,), (2,)] == one.read("SELECT n FROM things ORDER BY 1")
