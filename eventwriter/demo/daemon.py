@@ -146,7 +146,7 @@ def publishing(wishes: Wishes, log: Path) -> Iterator[Publisher]:
         Fatal: The publisher ended by itself.
     """
     publisher = Publisher(
-        _child(["-m", "eventwriter.demo.publisher", json.dumps(asdict(wishes))], log, subprocess.PIPE)
+        _child(["-m", "eventwriter.demo.publisher", json.dumps(asdict(wishes))], log, subprocess.PIPE, deaf=True)
     )
     process = publisher.process
     try:
@@ -173,14 +173,27 @@ def _last_line(log: Path) -> str:
     return lines[-1].strip() if lines else "nothing"
 
 
-def _child(arguments: Sequence[str], log: Path, stdout: int | None = None) -> "subprocess.Popen[bytes]":
-    """Start Python with its words going to a file; it ends at once when we do."""
+def _child(
+    arguments: Sequence[str], log: Path, stdout: int | None = None, *, deaf: bool = False
+) -> "subprocess.Popen[bytes]":
+    """
+    Start Python with its words going to a file; it ends at once when we do.
+
+    Args:
+        deaf: SIGTERM waits until the program says that it listens: one that is only starting would just die of it.
+    """
     parent = os.getpid()
+
+    def prepared() -> None:
+        die_with(parent, signal.SIGKILL)
+        if deaf:
+            signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM})
+
     with log.open("ab") as out:
         return subprocess.Popen(
             [sys.executable, *arguments],
             stdin=subprocess.DEVNULL, stdout=out if stdout is None else stdout, stderr=out, start_new_session=True,
-            preexec_fn=lambda: die_with(parent, signal.SIGKILL),
+            preexec_fn=prepared,
         )  # fmt: skip
 
 

@@ -133,6 +133,8 @@ async def publish(wishes: Wishes, stop: asyncio.Event) -> dict[str, int]:
 async def _until_told(wishes: Wishes) -> dict[str, int]:
     stop = asyncio.Event()
     asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, stop.set)
+    # It may wait already: the demo starts us with it blocked, and ^C may come before Python has started.
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGTERM})
     return await publish(wishes, stop)
 
 

@@ -180,12 +180,12 @@ def test_kept_data_is_gone_on_with(temporary: Path) -> None:
     assert before[0] < figures(second.stdout.splitlines()[-1])[0]
 
 
-@pytest.mark.parametrize("when", ["NATS ", "TELEMETRY/0 running"])
-def test_interrupted_demo_closes_its_books(start: Start, temporary: Path, when: str) -> None:
+@pytest.mark.parametrize(("when", "after_s"), [("NATS ", 0.1), ("NATS ", 0.5), ("TELEMETRY/0 running", 0.5)])
+def test_interrupted_demo_closes_its_books(start: Start, temporary: Path, when: str, after_s: float) -> None:
     """^C ends the publishing; what was published is written, the books are closed, and nothing is left."""
     demo = start("--rate", "500", "--kinds", "telemetry")
     demo.line(f"^{when}")
-    time.sleep(0.5)
+    time.sleep(after_s)
 
     demo.interrupt()
 
@@ -252,7 +252,7 @@ def test_killed_demo_takes_everything_along(start: Start, temporary: Path) -> No
     """A demo that is killed takes servers, daemon, workers and publisher along."""
     demo = start("--rate", "500", "--kinds", "telemetry", "--chaos")
     demo.line("TELEMETRY/0 running")
-    assert 4 <= len(using(temporary))
+    assert eventually(lambda: 4 <= len(using(temporary)))  # chaos may have just killed the worker
 
     demo.process.kill()
     demo.process.wait()
