@@ -145,16 +145,19 @@ def wide(slots: list[Picture]) -> Table:
 
 def remarks(picture: Picture) -> list[Text]:
     """
-    Say what ails the slots (the worst is in the header already), and last errors where they are something else.
+    Say what ails the slots (the worst is in the header already), what they warn of, and last errors that are else.
 
     Slots that are the same, as all are while a server is away, share a line.
     """
     ailing: dict[tuple[str, str], list[str]] = {}
+    warned: dict[str, list[str]] = {}
     errors: dict[str, list[str]] = {}
     for slot in picture["slots"]:
         reason = slot["reason"] or ""
         if reason and slot["health"] != "starting":
             ailing.setdefault((slot["health"], reason), []).append(slot["name"])
+        for warning in warnings(slot):
+            warned.setdefault(warning, []).append(slot["name"])
         if slot["last_error"] and slot["last_error"] not in reason:
             errors.setdefault(slot["last_error"], []).append(slot["name"])
     lines: list[Text] = []
@@ -164,8 +167,15 @@ def remarks(picture: Picture) -> list[Text]:
             lines.append(Text.assemble((f"{listed(names)} {health}: ", COLOURS[health]), reason))
         elif others := [one for one in names if one != said]:
             lines.append(Text.assemble((f"{listed(others)} {health}", COLOURS[health]), f", as {said}"))
+    lines += [Text.assemble((f"{listed(names)} warning: ", "yellow"), text) for text, names in warned.items()]
     lines += [Text(f"{listed(names)} last error: {error}", "dim") for error, names in errors.items()]
     return [Text(), *lines] if lines else []
+
+
+def warnings(slot: Picture) -> list[str]:
+    """Return what is no failure, and yet not as it might be: of the tables' columns, and of their storage."""
+    storage = slot["storage"] or {}
+    return [*(slot["warnings"] or ()), *storage.get("warnings", ())]
 
 
 def listed(names: list[str]) -> str:

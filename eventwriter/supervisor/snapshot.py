@@ -48,6 +48,7 @@ PASSED_ON = (
     "epoch",
     "stream",
     "durable",
+    "warnings",
     "storage",
 )
 """Figures of the living worker's heartbeat that a slot shows as they came; null without a worker."""

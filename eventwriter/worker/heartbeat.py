@@ -18,6 +18,10 @@ from eventwriter.pipeline.line import Line
 from eventwriter.worker.wiring import Bound, Wiring
 
 
+_WARNINGS_MAX = 5
+"""Warnings that a packet carries at most."""
+
+
 def lag_s(line: Line, consumer: ConsumerState | None, received_last_ns: int | None, now_ns: int) -> float | None:
     """
     Return how old the oldest unanswered message is; seconds, 0.0 where there is none.
@@ -43,28 +47,15 @@ def report(wiring: Wiring, bound: Bound | None, consumer: ConsumerState | None, 
         "state": state,
         "reason": reason,
         **_links(wiring),
-        "messages_total": counters.messages,
-        "rows_total": counters.rows,
-        "duplicates_total": counters.duplicates,
-        "detours_total": counters.detours,
-        "dead_letters_total": counters.dead_letters,
-        "dead_letters_by_reason": dict(counters.dead_by_reason),
+        **_totals(counters),
         "dying": counters.dead_share.sentence(now_s, wiring.stream.dead_letter_share_max, wiring.stream.name),
         "missing": bound.folding.missing if bound is not None else None,
-        "ignored_total": counters.ignored,
-        "already_written_total": counters.already_written,
-        "redelivered_total": counters.redelivered,
-        "batches_total": counters.batches,
-        "bytes_total": counters.payload_bytes,
-        "retries_total": counters.retries,
-        "dead_letters_expired_total": counters.expired,
+        "warnings": wiring.warnings[:_WARNINGS_MAX],
         "suspects": counters.suspects,
         "storage": wiring.storage.state.picture(),
         "timestamp_defaulted_total": tally.timestamp_defaulted,
         "clamped_total": tally.clamped,
         "fields_ignored_total": tally.fields_ignored,
-        "acks_total": counters.acks,
-        "acks_lost_total": counters.acks_lost,
         "batches_by_trigger": {str(trigger): n for trigger, n in counters.by_trigger.items()},
         "batch_messages_last": counters.batch_messages_last,
         "batch_trigger_last": counters.batch_trigger_last,
@@ -94,6 +85,27 @@ def report(wiring: Wiring, bound: Bound | None, consumer: ConsumerState | None, 
             "epoch": bound.ledger.key.origin.epoch,
         }
     return orjson.dumps(facts)
+
+
+def _totals(counters: Counters) -> dict[str, Any]:
+    """Return what only rises."""
+    return {
+        "messages_total": counters.messages,
+        "rows_total": counters.rows,
+        "duplicates_total": counters.duplicates,
+        "detours_total": counters.detours,
+        "dead_letters_total": counters.dead_letters,
+        "dead_letters_by_reason": dict(counters.dead_by_reason),
+        "dead_letters_expired_total": counters.expired,
+        "ignored_total": counters.ignored,
+        "already_written_total": counters.already_written,
+        "redelivered_total": counters.redelivered,
+        "batches_total": counters.batches,
+        "bytes_total": counters.payload_bytes,
+        "retries_total": counters.retries,
+        "acks_total": counters.acks,
+        "acks_lost_total": counters.acks_lost,
+    }
 
 
 def _links(wiring: Wiring) -> dict[str, Any]:

@@ -103,7 +103,7 @@ class Wiring:
         self.case = Case(slot, self.stream.schema_name)
         self.tell: Callable[[], None] = lambda: None
         """Called before the worker does what it may die of."""
-        self._warned: set[str] = set()
+        self.warnings: tuple[str, ...] = ()
 
     def use(self, link: NatsLink) -> None:
         """Go on over another connection to NATS."""
@@ -287,9 +287,9 @@ class Wiring:
 
     def _warn(self, warnings: Sequence[str]) -> None:
         for warning in warnings:
-            if warning not in self._warned:
-                self._warned.add(warning)
+            if warning not in self.warnings:
                 log.warning("table differs", extra={"warning": warning})
+        self.warnings = tuple(warnings)
 
 
 def consumer_wish(stream: StreamSettings, durable: str, filters: tuple[str, ...]) -> ConsumerWish:

@@ -5,7 +5,7 @@ import json
 import time
 
 import psycopg
-from fix_daemon import Daemon
+from fix_daemon import WAIT_S, Daemon
 
 
 def test_schema_of_the_search_path_is_found(daemon: Daemon) -> None:
@@ -51,3 +51,36 @@ def test_duplicate_key_and_garbage_in_one_batch(daemon: Daemon) -> None:
     time.sleep(1.5)  # a heartbeat and a half
     slot = daemon.status()["slots"][0]
     assert (142, 48) == (slot["rows_total"], slot["duplicates_total"])
+
+
+def warnings(daemon: Daemon) -> list[str]:
+    """Return what the slot warns of, by the status."""
+    status = daemon.status()
+    return list((status["slots"][0]["warnings"] if status else None) or ())
+
+
+def test_column_that_is_dropped_is_told_by_status(daemon: Daemon) -> None:
+    """A column that goes while the daemon runs shows in `status` as long as it is missing; rows are written on."""
+    daemon.start()
+    asyncio.run(daemon.publish(100))
+    assert (100, 100, 0) == daemon.balance()
+    assert [] == warnings(daemon)
+
+    with psycopg.connect(daemon.servers.postgres_dsn(), autocommit=True) as conn:
+        conn.execute("ALTER TABLE timeseries_metrics DROP COLUMN scale")
+    asyncio.run(daemon.publish(100))
+
+    assert (200, 200, 0) == daemon.balance()
+    until = time.monotonic() + WAIT_S
+    while not warnings(daemon) and time.monotonic() < until:
+        time.sleep(0.1)
+    assert ['table "public"."timeseries_metrics" lacks scale: these values are not stored'] == warnings(daemon)
+
+    with psycopg.connect(daemon.servers.postgres_dsn(), autocommit=True) as conn:
+        conn.execute("ALTER TABLE timeseries_metrics ADD COLUMN scale double precision")
+    asyncio.run(daemon.publish(100))
+
+    assert (300, 300, 0) == daemon.balance()
+    while warnings(daemon) and time.monotonic() < until + WAIT_S:
+        time.sleep(0.1)
+    assert [] == warnings(daemon)

@@ -131,6 +131,7 @@ class Baseline:
     files: int
     workers: int
     log_bytes: int
+    supervisor: int
     counted: dict[str, int]
 
     @classmethod
@@ -138,7 +139,17 @@ class Baseline:
         """Look."""
         pids = bed.worker_pids()
         memory, files = sum(map(memory_bytes, pids)), sum(map(open_files, pids))
-        return cls(memory, files, len(pids), bed.log_bytes(), counted(bed))
+        return cls(memory, files, len(pids), bed.log_bytes(), supervisor(bed), counted(bed))
+
+    def risen(self, bed: Bed) -> dict[str, int]:
+        """Return how far the counters have risen; those of another supervisor began at nought."""
+        same = supervisor(bed) == self.supervisor
+        return {name: count - (self.counted[name] if same else 0) for name, count in counted(bed).items()}
+
+
+def supervisor(bed: Bed) -> int:
+    """Return the supervisor's process id, 0 where it does not answer."""
+    return int((bed.daemon.status() or {"pid": 0})["pid"])
 
 
 def counted(bed: Bed) -> dict[str, int]:
@@ -177,7 +188,7 @@ def run(bed: Bed, fault: Fault, seed: int, result: Result) -> None:
         result.recovered_s = time.monotonic() - ended_s
     finally:
         books(bed, result)
-    result.counted = {name: count - before.counted[name] for name, count in counted(bed).items()}
+    result.counted = before.risen(bed)
     one_range(bed)
     as_before(bed, before, result)
     no_traceback(bed, before)

@@ -15,7 +15,8 @@ def slot(**fields: Any) -> dict[str, Any]:
         "worker_state": "draining", "pid": 4194303, "uptime_s": 86400 * 99 + 3600 * 23, "messages_per_s": 99999.4,
         "rows_per_s": 9_999_999, "lag_messages": 9_999_999_999, "lag_s": 86400 * 99.0, "ack_pending": 99_999,
         "batch_messages_last": 5000, "batch_trigger_last": "bytes", "commit_p50_ms": 999.0, "commit_p99_ms": 30000.0,
-        "dead_letters_total": 99_999, "restarts": 99_999, "last_error": None, **fields,
+        "dead_letters_total": 99_999, "restarts": 99_999, "last_error": None,
+        "warnings": None, "storage": None, **fields,
     }  # fmt: skip
 
 
@@ -133,6 +134,16 @@ def test_worst_reason_is_said_once() -> None:
     )
 
     assert (1, 1, 1) == (text.count("worse"), text.count("A/0 degraded: bad"), text.count("B/0 last error: boom"))
+
+
+def test_warnings_are_said_once_for_all_their_slots() -> None:
+    """What slots warn of, of columns or of storage, stands below with their names, once."""
+    one = slot(name="A/0", reason=None, warnings=["table a lacks x"], storage={"warnings": ["9 rows in default"]})
+    other = slot(name="A/1", reason=None, warnings=["table a lacks x"])
+
+    lines = drawn(picture(one, other), 80)
+
+    assert ["A/0, A/1 warning: table a lacks x", "A/0 warning: 9 rows in default"] == lines[-2:]
 
 
 def test_slots_with_the_same_trouble_share_a_line() -> None:
