@@ -177,12 +177,14 @@ class Settled:
         outcomes: One for each message, in the batch's order.
         already: How many of the written ones an earlier batch had written.
         duplicates: How many rows were left out by a table's conflict rule.
+        rows_before: How many rows those that an earlier batch had written have, and this one did not write.
     """
 
     batch: Batch
     outcomes: Sequence[Outcome]
     already: int = 0
     duplicates: int = 0
+    rows_before: int = 0
 
     def __post_init__(self) -> None:
         """Check that no message was forgotten."""
@@ -192,3 +194,7 @@ class Settled:
     def count(self, outcome: Outcome) -> int:
         """Return how many messages ended so."""
         return sum(1 for o in self.outcomes if o is outcome)
+
+    def buried(self) -> list[Poison]:
+        """Return what was wrong with the messages that became dead letters now, not before."""
+        return [poison for at, poison in self.batch.dead.items() if self.outcomes[at] is Outcome.DEAD]

@@ -86,13 +86,14 @@ class Copy:
             EventwriterError: A table has changed; bind again.
         """
         outcomes: list[Outcome | None] = [None] * len(batch)
-        already = duplicates = 0
+        already = duplicates = rows_before = 0
         pieces = Pieces(len(batch), self._most.messages)
         while (piece := pieces.take()) is not None:
             fresh = await self._unknown(batch, piece)
             if len(fresh) < len(piece):
                 for position in set(piece).difference(fresh):
                     outcomes[position] = Outcome.WRITTEN
+                    rows_before += batch.rows[position]
                 already += len(piece) - len(fresh)
             if not fresh:
                 continue
@@ -106,7 +107,8 @@ class Copy:
                     outcomes[position] = _outcome(batch, position)
         self._most.settled()
         _tell_rejected(batch, pieces.buried)
-        return Settled(batch, [outcome for outcome in outcomes if outcome is not None], already, duplicates)
+        settled = [outcome for outcome in outcomes if outcome is not None]
+        return Settled(batch, settled, already, duplicates, rows_before)
 
     async def _unknown(self, batch: Batch, positions: Piece) -> Piece:
         """Return the positions whose messages the ledger does not have."""

@@ -15,7 +15,7 @@ from typing import Protocol
 
 from eventwriter import clock
 from eventwriter.errors import Poison
-from eventwriter.model import Message, Outcome, Trigger
+from eventwriter.model import Message, Trigger
 from eventwriter.pipeline.batch import Batch, Settled
 from eventwriter.pipeline.counters import Counters
 from eventwriter.pipeline.decode import Decode, Decoded
@@ -243,12 +243,12 @@ class Line:
         batch, counters = settled.batch, self.counters
         counters.batches += 1
         counters.messages += len(batch)
-        counters.rows += sum(batch.rows) - settled.duplicates
+        counters.rows += sum(batch.rows) - settled.duplicates - settled.rows_before
         counters.duplicates += settled.duplicates
-        dead = settled.count(Outcome.DEAD)
-        counters.dead_letters += dead
-        counters.dead_share.add(clock.monotonic_s(), len(batch), dead)
-        counters.dead_by_reason.update(poison.reason for poison in batch.dead.values())
+        buried = settled.buried()
+        counters.dead_letters += len(buried)
+        counters.dead_share.add(clock.monotonic_s(), len(batch), len(buried))
+        counters.dead_by_reason.update(poison.reason for poison in buried)
         counters.ignored += len(batch.ignored)
         counters.already_written += settled.already
         counters.redelivered += len(batch.repeats) + sum(1 for m in batch.messages if m.num_delivered > 1)

@@ -17,7 +17,6 @@ from eventwriter.pipeline.counters import Counters
 from eventwriter.pipeline.line import Line
 from eventwriter.worker.wiring import Bound, Wiring
 
-
 _WARNINGS_MAX = 5
 """Warnings that a packet carries at most."""
 

@@ -46,3 +46,17 @@ async def test_another_message_of_the_same_sequence_is_no_repeat(bench: MakeBenc
     await one.settle(old, new, again)
 
     assert [(1,), (2,)] == one.read("SELECT n FROM things ORDER BY 1")
+
+
+async def test_rows_and_dead_letters_of_an_earlier_batch_are_not_counted_again(bench: MakeBench) -> None:
+    """Of a batch that the ledger has in part, only what this batch writes counts as its rows and dead letters."""
+    one = bench(TABLE)
+    first = [one.message({"n": 1}), one.message(b"garbage")]
+    await one.settle(*first)
+
+    again = [message._replace(num_delivered=2) for message in first]
+    settled = await one.settle(*again, one.message({"n": 2}), one.message(b"more garbage"))
+
+    assert (2, 1, 1) == (settled.already, settled.rows_before, len(settled.buried()))
+    assert [(1,), (2,)] == one.read("SELECT n FROM things ORDER BY 1")
+    assert [(2,)] == one.read("SELECT count(*) FROM eventwriter_dead_letters")
