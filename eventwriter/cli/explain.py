@@ -14,7 +14,8 @@ import orjson
 from pydantic import SecretStr
 
 from eventwriter import clock
-from eventwriter.cli.explanation import Wish, as_json, as_text, explain
+from eventwriter.cli.ctl_common import lines
+from eventwriter.cli.explanation import Wish, as_json, as_text, explain, instant
 from eventwriter.config.load import load
 from eventwriter.config.settings import DEFAULT_SUBJECTS, KINDS, PostgresSettings, Settings, StreamSettings
 from eventwriter.errors import Fatal
@@ -28,7 +29,10 @@ from eventwriter.worker.tables import find_tables, tables_of
 EXIT_DEAD = 1
 
 
-@click.command("explain")
+@click.command(
+    "explain",
+    epilog=lines("eventwriter explain sample.json --kind telemetry", "eventwriter explain --stream events --seq 4711"),
+)
 @click.argument("file", required=False)
 @click.option("--kind", "kind_name", metavar="KIND", help=f"What the payload is: {', '.join(KINDS)}.")
 @click.option("--table", "table_names", metavar="NAME", multiple=True, help="Into these tables; may be repeated.")
@@ -42,17 +46,13 @@ def explain_command(
     file: str | None, kind_name: str | None, table_names: tuple[str, ...], subject: str | None,
     stream: str | None, seq: int | None, config_path: str | None, dsn: str | None, json_wanted: bool,
 ) -> int:  # fmt: skip
-    r"""
+    """
     Show what a payload becomes: its rows, column by column, or its dead letter.
 
     FILE holds one payload, as it was published; - reads standard input. No server is
     asked, but for kind json, whose columns are the real table's. With --stream and
     --seq the message is fetched from JetStream, and the entry of the configuration
     that it belongs to says the rest.
-
-    \b
-    eventwriter explain sample.json --kind telemetry
-    eventwriter explain --stream events --seq 4711
     """
     settings = load(config_path, os.environ).settings
     if bool(stream) != bool(seq) or bool(file) == bool(stream):
@@ -65,9 +65,13 @@ def explain_command(
     likely = entry.every_subject[0].replace("*", "explain").replace(">", "explain")
     message = message._replace(subject=subject or message.subject or likely)
     found = explain(wish_of(settings, entry, table_names, dsn), message)
+    stored_at = instant(message.timestamp_ns) if stream else None
     if json_wanted:
-        click.echo(orjson.dumps(as_json(found, message), option=orjson.OPT_INDENT_2).decode())
+        whole = {**as_json(found, message), "stored_at": stored_at}
+        click.echo(orjson.dumps(whole, option=orjson.OPT_INDENT_2).decode())
     else:
+        if stored_at:
+            click.echo(f"message: {stream} {seq}, {message.subject}, stored {stored_at}")
         for line in as_text(found):
             click.echo(line)
     return EXIT_DEAD if found.poison else 0

@@ -5,6 +5,7 @@ The rows come from the very decoders and builders that the daemon runs; here the
 only put back into the words that PostgreSQL would show.
 """
 
+import datetime as dt
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -174,6 +175,12 @@ def as_json(found: Explanation, message: Message) -> dict[str, Any]:
         "dead_letter": poison and {"reason": poison.reason, "detail": poison.detail},
         "adjusted": found.adjusted,
     }
+
+
+def instant(ns: int) -> str:
+    """Write nanoseconds since 1970 as RFC 3339, UTC, to the nanosecond: the setting `start` takes it."""
+    seconds, rest = divmod(ns, 10**9)
+    return f"{dt.datetime.fromtimestamp(seconds, dt.UTC):%Y-%m-%dT%H:%M:%S}.{rest:09}Z"
 
 
 def as_text(found: Explanation) -> list[str]:

@@ -4,6 +4,7 @@ Every setting: its meaning, unit, default and the reason for it.
 Records only: frozen, checked when they are made. `load.py` fills them.
 """
 
+import datetime as dt
 import math
 import os
 import re
@@ -55,6 +56,22 @@ Keep = Annotated[
     ),
 ]
 """A duration, or the word `forever`."""
+
+
+_INSTANT = r"^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d{1,9})?(Z|[+-]\d\d:\d\d)$"
+
+
+def _instant(value: object) -> object:
+    """Read an instant as TOML or JSON give it; it stays text, since NATS counts nanoseconds and Python does not."""
+    text = value.isoformat() if isinstance(value, dt.datetime) else value
+    if isinstance(text, str) and re.match(_INSTANT, text):
+        dt.datetime.fromisoformat(text)  # there are months and hours that do not exist
+        return text
+    raise ValueError('write a time with its zone (RFC 3339), like "2026-11-25T10:00:00Z"')
+
+
+Instant = Annotated[str, BeforeValidator(_instant), WithJsonSchema({"type": "string", "pattern": _INSTANT})]
+"""An instant, RFC 3339, with up to nine decimals of a second."""
 
 
 def _pattern(subject: str) -> str:
@@ -402,7 +419,11 @@ class StreamSettings(_Record):
     (logs.syslog, logs.snmp, logs.otel), unless `subjects` names them."""
     durable: NatsName | None = None
     """Name of the durable consumer, which remembers how far we are. Default: `consumer_name` and the entry's name.
-    Another name is another consumer, which begins where the ledger has no entry: at the stream's start."""
+    Another name is another consumer, which begins where the ledger has no entry: at `start`."""
+    start: Instant | None = None
+    """Where a durable begins that does not exist yet and of which the ledger knows nothing: at the first message that
+    was stored then or later, like "2026-11-25T10:00:00Z". Default: at the stream's first message. A durable that
+    exists is used as it is; one that was removed is made anew where the ledger ends."""
     ack_wait_s: Seconds = Field(60.0, alias="ack_wait", ge=1)
     """After which JetStream delivers again what was not answered. Seconds, above `batch_timeout`; we say `in progress`
     three times as often, so slow writing is no reason to raise it. Too low: redeliveries while a worker is busy. Too

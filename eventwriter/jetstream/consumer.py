@@ -36,6 +36,8 @@ class ConsumerWish:
     filter_subjects: tuple[str, ...]
     ack_wait_s: float
     max_ack_pending: int
+    start_time: str | None = None
+    """Where it begins where the ledger has no floor, RFC 3339; None for the stream's first message."""
 
     def config(self) -> dict[str, Any]:
         """Return the wish as JetStream's consumer configuration."""
@@ -137,7 +139,7 @@ async def ensure(api: JetStreamApi, wish: ConsumerWish, start_seq: int | None) -
 
     Args:
         start_seq: Where a *missing* consumer begins: the first stream sequence that
-            the ledger does not know; None for the stream's first.
+            the ledger does not know; None where the wish says where.
 
     Raises:
         Fatal: It exists and differs in what NATS cannot change, or the server
@@ -149,10 +151,10 @@ async def ensure(api: JetStreamApi, wish: ConsumerWish, start_seq: int | None) -
         raise Fatal(_one_filter_only(api, wish))
     info = await consumer_info(api, wish.stream, wish.durable)
     if info is None:
-        if start_seq is not None:
-            wanted |= {"deliver_policy": "by_start_sequence", "opt_start_seq": start_seq}
+        wanted |= begin(wish, start_seq)
         info = await _put(api, wish, wanted, "create")
-        log.info("consumer created", extra={"durable": wish.durable, "stream": wish.stream, "from_seq": start_seq or 1})
+        began = info["delivered"]["stream_seq"] + 1
+        log.info("consumer created", extra={"durable": wish.durable, "stream": wish.stream, "from_seq": began})
     else:
         different = differences(wanted, info["config"])
         _refuse(wish, {k: v for k, v in different.items() if k in FIXED})
@@ -160,6 +162,20 @@ async def ensure(api: JetStreamApi, wish: ConsumerWish, start_seq: int | None) -
             info = await _update(api, wish, info["config"], different, start_seq)
     _refuse(wish, differences(wanted, info["config"]))
     return ConsumerState.of(info)
+
+
+def begin(wish: ConsumerWish, start_seq: int | None) -> dict[str, Any]:
+    """
+    Return where a missing consumer begins, as JetStream's settings; pure.
+
+    A time and no sequence of the operator's: in a stream made anew, or one that went backwards, the same sequences are
+    other messages, and none of those may be left out.
+    """
+    if start_seq is not None:
+        return {"deliver_policy": "by_start_sequence", "opt_start_seq": start_seq}
+    if wish.start_time is not None:
+        return {"deliver_policy": "by_start_time", "opt_start_time": wish.start_time}
+    return {}
 
 
 def _one_filter_only(api: JetStreamApi, wish: ConsumerWish) -> str:

@@ -69,8 +69,9 @@ class Folding:
             found = holes(self.ledger.committed, consumer.start_seq, consumer.ack_floor_stream_seq)
             walked = await self.lookup.walk(found, 1)
             self._tell(walked.messages[0].stream_seq if walked.messages else None)
-            if self.missing is None and consumer.start_seq is not None and idle and len(self.ledger.committed) > 1:
-                await self._close(consumer.start_seq, consumer.ack_floor_stream_seq)
+            if self.missing is None and idle and len(self.ledger.committed) > 1:
+                # Where it began by a time, the ledger's first range says from where on something is known.
+                await self._close(consumer.start_seq or 0, consumer.ack_floor_stream_seq)
         except (Retryable, Fatal, Rejected, Rebind) as error:
             log.debug("ledger not folded", extra={"error": str(error)})
 

@@ -297,4 +297,4 @@ def consumer_wish(stream: StreamSettings, durable: str, filters: tuple[str, ...]
     workers = stream.partitions if stream.is_shared else 1
     # All that its workers may hold, what is on its way to them, and a margin for redeliveries.
     most = workers * (HELD_BATCHES + 1) * stream.max_batch_size + 1000
-    return ConsumerWish(stream.stream_name, durable, filters, stream.ack_wait_s, most)
+    return ConsumerWish(stream.stream_name, durable, filters, stream.ack_wait_s, most, stream.start)

@@ -35,6 +35,19 @@ def filled(nats_url: str, stream: str) -> str:
     return stream
 
 
+def stored_at(url: str, stream: str, seq: int) -> str:
+    """Return when JetStream stored a message, by its own word, with nine decimals."""
+
+    async def ask() -> str:
+        client = await nats.connect(url)
+        answer = await client.request(f"$JS.API.STREAM.MSG.GET.{stream}", json.dumps({"seq": seq}).encode())
+        await client.close()
+        return str(json.loads(answer.data)["message"]["time"])
+
+    second, _, decimals = asyncio.run(ask()).rstrip("Z").partition(".")
+    return f"{second}.{decimals:0<9}Z"
+
+
 def test_stored_message_becomes_its_row(nats_url: str, filled: str) -> None:
     """A message is fetched by its sequence and explained with its own subject and time."""
     done = explain(nats_url, "--stream", filled, "--seq", "1", "--kind", "telemetry", "--json")
@@ -43,6 +56,7 @@ def test_stored_message_becomes_its_row(nats_url: str, filled: str) -> None:
     assert 0 == done.returncode, done.stderr
     assert (f"{filled}.a", 1, 5.0) == (found["subject"], found["stream_seq"], found["rows"][0]["columns"]["value"])
     assert {"timestamp_defaulted": 1} == found["adjusted"]
+    assert stored_at(nats_url, filled, 1) == found["stored_at"]
 
 
 def test_stored_garbage_is_a_dead_letter(nats_url: str, filled: str) -> None:
@@ -51,6 +65,7 @@ def test_stored_garbage_is_a_dead_letter(nats_url: str, filled: str) -> None:
 
     assert 1 == done.returncode, done.stderr
     assert "dead letter: malformed: " in done.stdout
+    assert f"message: {filled} 2, {filled}.b, stored {stored_at(nats_url, filled, 2)}" == done.stdout.splitlines()[0]
 
 
 @pytest.mark.parametrize(

@@ -66,6 +66,9 @@ def test_raw_inputs_of_logs_are_ignored_unless_named(subjects: list[str], ignore
         ({"name": "TELEMETRY", "batch_size": 0}, "streams[0].batch_size: 0; at least 1 is wanted"),
         ({"name": "TELEMETRY", "batch_size": "x"}, 'streams[0].batch_size: "x"; a whole number is wanted'),
         ({"name": "TELEMETRY", "ack_wait": "100ms"}, "streams[0].ack_wait: 100ms; at least 1s is wanted"),
+        ({"name": "TELEMETRY", "start": "yesterday"}, 'streams[0].start: "yesterday"; write a time with its zone'),
+        ({"name": "TELEMETRY", "start": "2026-11-25T10:00:00"}, "streams[0].start: "),
+        ({"name": "TELEMETRY", "start": "2026-13-25T10:00:00Z"}, "streams[0].start: "),
         ({"name": "TELEMETRY", "ack_wait_s": 5}, "streams[0].ack_wait_s: not a known key; did you mean ack_wait?"),
         ({"name": "TELEMETRY", "tabel": "x"}, "streams[0].tabel: not a known key; did you mean tables?"),
         (

@@ -1,11 +1,12 @@
 """What is asked of a consumer, by the server's version and by what is found."""
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
 
 from eventwriter.errors import Fatal
-from eventwriter.jetstream.consumer import ConsumerWish, differences, ensure
+from eventwriter.jetstream.consumer import ConsumerWish, begin, differences, ensure
 
 
 class Api:
@@ -32,6 +33,7 @@ class Api:
 
 
 WISH = ConsumerWish("s", "d", ("a.>",), 60.0, 1000)
+NOON = "2026-11-25T12:00:00Z"
 
 
 def found(**changes: Any) -> dict[str, Any]:
@@ -86,3 +88,18 @@ async def test_several_filters_on_a_server_that_knows_one() -> None:
         await ensure(api, ConsumerWish("s", "d", ("a", "b"), 60.0, 1000), None)
 
     assert [] == api.asked
+
+
+@pytest.mark.parametrize(
+    ("start_seq", "start_time", "expected"),
+    [
+        (None, None, {}),
+        (42, None, {"deliver_policy": "by_start_sequence", "opt_start_seq": 42}),
+        (None, NOON, {"deliver_policy": "by_start_time", "opt_start_time": NOON}),
+        (42, NOON, {"deliver_policy": "by_start_sequence", "opt_start_seq": 42}),
+    ],
+    ids=["first message", "ledger", "time", "ledger before time"],
+)
+def test_missing_consumer_begins(start_seq: int | None, start_time: str | None, expected: dict[str, Any]) -> None:
+    """A missing consumer begins where the ledger ends, else at the operator's time, else at the first message."""
+    assert expected == begin(replace(WISH, start_time=start_time), start_seq)
