@@ -220,18 +220,22 @@ def _postgres(cnpg: Any, into: Translated, mistakes: list[str]) -> dict[str, Any
 def _postgres_tls(cnpg: dict[str, Any], into: Translated, mistakes: list[str]) -> dict[str, Any]:
     tls, mode = cnpg.get("tls"), cnpg.get("ssl_mode")
     if not tls:
-        return {} if mode else {"sslmode": "disable"}
+        return {}
     if not isinstance(tls, dict):
         mistakes.append(f"cnpg.tls: {shown(tls)}; an object with keys is wanted")
         return {}
     _unknown(tls, _TLS_KNOWN, "cnpg.tls", mistakes)
-    if mode == "disable":
-        mistakes.append('cnpg.ssl_mode: "disable" contradicts cnpg.tls; remove one of them, or write verify-full')
     if not tls.get("ca_file"):
         mistakes.append("cnpg.tls.ca_file: missing; the server is verified against it")
     found = {ours: _joined(cnpg.get("cert_dir"), tls[theirs]) for theirs, ours in _CNPG_TLS.items() if tls.get(theirs)}
     into.names |= {("postgres", ours): f"cnpg.tls.{theirs}" for theirs, ours in _CNPG_TLS.items()}
     return found if mode else {**found, "sslmode": "verify-full"}
+
+
+def without_tls(postgres: Mapping[str, Any]) -> dict[str, Any]:
+    """Return PostgreSQL's keys with the Go writer's default, no TLS, where nothing in them speaks of it."""
+    speaks = any(postgres.get(key) is not None for key in ("sslmode", "sslrootcert", "sslcert", "dsn"))
+    return dict(postgres) if speaks else {**postgres, "sslmode": "disable"}
 
 
 def _streams(left: dict[str, Any], into: Translated, mistakes: list[str]) -> Any:

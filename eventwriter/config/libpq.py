@@ -69,7 +69,8 @@ def _read_url(dsn: str) -> dict[str, str]:
         key, equals, value = parameter.partition("=")
         if not equals:
             raise ValueError(_SHAPE)
-        found[key] = value
+        # JDBC's way, which libpq takes too.
+        found |= {"sslmode": "require"} if (key, value) == ("ssl", "true") else {key: value}
     return {key: unquote(value) for key, value in found.items() if value.strip(",")}
 
 

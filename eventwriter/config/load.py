@@ -17,7 +17,7 @@ from pydantic import ValidationError
 from eventwriter.config import relations
 from eventwriter.config.environment import SPIFFE_CERT_DIR, FromEnvironment, certificates, read_environment
 from eventwriter.config.files import open_to_all, unreadable
-from eventwriter.config.go_format import Translated, is_go, joined, patched, translate
+from eventwriter.config.go_format import Translated, is_go, joined, patched, translate, without_tls
 from eventwriter.config.mistakes import Path, sentences
 from eventwriter.config.read import read
 from eventwriter.config.settings import NATS_NAME, Settings
@@ -71,6 +71,8 @@ def _build(
         for key in ("sslrootcert", "sslcert", "sslkey"):
             above.values.get("postgres", {}).pop(key, None)
     data = merged(merged(own.data, above.values), overrides)
+    if is_go(file) and isinstance(data.get("postgres"), dict):
+        data["postgres"] = without_tls(data["postgres"])
     _certificates(data, above)
     stream_name = data.get("stream_name")
     if not isinstance(stream_name, str) or not re.match(NATS_NAME, stream_name):
@@ -80,7 +82,7 @@ def _build(
     streams = entries(data.pop("streams", None), defaults, mistakes)
     names = {**own.names, **above.names}
     built = _validated({**data, "streams": tuple(streams)}, names, mistakes)
-    mistakes += relations.mistakes(built)
+    mistakes += relations.mistakes(built, names)
     mistakes += unreadable(built, names) if look else []
     if mistakes:
         raise ConfigError(mistakes)

@@ -6,18 +6,18 @@ ever. A warning is what works, and is likely not meant.
 """
 
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from itertools import combinations
 
 from eventwriter.config.durations import shown
-from eventwriter.config.mistakes import near
+from eventwriter.config.mistakes import Path, near
 from eventwriter.config.relations_http import http_mistakes, http_warnings
+from eventwriter.config.relations_postgres import postgres_mistakes
 from eventwriter.config.settings import (
     DEFAULT_TABLES,
     KIND_OF_TABLE,
     PARTITION,
     NatsSettings,
-    PostgresSettings,
     Settings,
     StorageSettings,
     StreamSettings,
@@ -28,15 +28,21 @@ HELD_BATCHES = 3
 """Batches that a worker holds at most (`worker.wiring.HELD_BATCHES`, which is counted there)."""
 
 
-def mistakes(settings: Settings) -> list[str]:
-    """Return what contradicts itself, one sentence each."""
+def mistakes(settings: Settings, names: Mapping[Path, str] | None = None) -> list[str]:
+    """
+    Return what contradicts itself, one sentence each.
+
+    Args:
+        settings: What is to be in effect.
+        names: What to call a path, where it was not written under its own name: a variable, a Go key.
+    """
     return [
         *_twice(settings),
         *(wrong for stream in settings.streams for wrong in _of_stream(stream, settings)),
         *_between(settings.streams),
         *_of_supervisor(settings),
         *_of_nats(settings.nats),
-        *_of_postgres(settings.postgres),
+        *postgres_mistakes(settings.postgres, names or {}),
         *http_mistakes(settings.http),
         *_of_storage(settings.storage),
     ]
@@ -174,14 +180,6 @@ def _of_nats(nats: NatsSettings) -> Iterator[str]:
         yield f"nats.{'password' if nats.password else 'password_file'}: given without nats.user; give both, or neither"
     if nats.tls and nats.tls.key_file and not nats.tls.cert_file:
         yield "nats.tls.key_file: given without nats.tls.cert_file; give both, or neither"
-
-
-def _of_postgres(postgres: PostgresSettings) -> Iterator[str]:
-    if postgres.sslkey and not postgres.sslcert and postgres.dsn is None:
-        yield "postgres.sslkey: given without postgres.sslcert; give both, or neither"
-    hosts, ports = (len(text.split(",")) if text else 0 for text in (postgres.host, postgres.port))
-    if ports > 1 and hosts and ports != hosts:
-        yield f"postgres.port: {ports} ports for {hosts} hosts; give one, or one for each host"
 
 
 def _of_storage(storage: StorageSettings) -> Iterator[str]:

@@ -288,8 +288,9 @@ class PostgresSettings(_Record):
     password_file: str | None = None
     """File with the password; wins over `password`. Read anew at every connect, so that a rotated one is picked up."""
     sslmode: Literal["disable", "allow", "prefer", "require", "verify-ca", "verify-full"] | None = None
-    """How TLS is used, in libpq's words. Default: `verify-full` where `sslrootcert` is given, else libpq's `prefer`,
-    which verifies nothing."""
+    """How TLS is used, in libpq's words. Default: `verify-full` where `sslrootcert` or `sslcert` is given, else libpq's
+    `prefer`, which verifies nothing. Beside those files only `verify-full` and `verify-ca` are accepted; the latter
+    does not look at the host's name."""
     sslrootcert: str | None = None
     """PEM file of the authorities to trust. Default: libpq's, ~/.postgresql/root.crt."""
     sslcert: str | None = None
@@ -331,16 +332,25 @@ class PostgresSettings(_Record):
             "connect_timeout": str(max(2, round(self.connect_timeout_s))),
         }
         # Our defaults go below the DSN: what it says itself, it means.
-        below = {**ours, **({"sslmode": "verify-full"} if self.sslrootcert else {})}
+        below = {**ours, **({"sslmode": "verify-full"} if self.certificate_key() else {})}
         fields = {"application_name": "application_name", "connect_timeout_s": "connect_timeout"}
         above = {name: ours[name] for field, name in fields.items() if field in self.model_fields_set}
         secret = {"password": password} if password is not None else {}
         return libpq.joined(below, self._dsn(), {**above, **self._parameters(), **secret})
 
+    def certificate_key(self) -> str | None:
+        """Return which certificate of TLS is given, beside the DSN or in it: the server's authority's, else ours."""
+        given = self.parameters()
+        return next((key for key in ("sslrootcert", "sslcert") if given.get(key)), None)
+
+    def parameters(self) -> dict[str, str]:
+        """Return the DSN's parameters, and over them what is given beside it; the DSN's secrets are among them."""
+        return {**libpq.read(self._dsn()), **self._parameters()}
+
     def target(self) -> str:
         """Return where that is, for people: never a secret."""
         try:
-            return libpq.where({**libpq.read(self._dsn()), **self._parameters()})
+            return libpq.where(self.parameters())
         except ValueError:
             return "postgres.dsn"
 

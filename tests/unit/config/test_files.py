@@ -77,6 +77,33 @@ def test_files_are_left_alone_where_nobody_runs() -> None:
         ("nats", {"password_file": "/p"}, "nats.password_file: given without nats.user"),
         ("nats", {"tls": {"key_file": "/k"}}, "nats.tls.key_file: given without nats.tls.cert_file"),
         ("postgres", {"sslkey": "/k"}, "postgres.sslkey: given without postgres.sslcert"),
+        *(
+            ("postgres", {"sslmode": mode, key: "/c"}, f'postgres.sslmode: "{mode}" contradicts postgres.{key}, with')
+            for mode in ("disable", "allow", "prefer", "require")
+            for key in ("sslrootcert", "sslcert")
+        ),
+        (
+            "postgres",
+            {"dsn": "host=h password=s3cret sslmode=require", "sslrootcert": "/c"},
+            'postgres.dsn (sslmode): "require" contradicts postgres.sslrootcert, with which the server is verified;'
+            " allowed beside it are verify-full and verify-ca; write verify-full, or remove one of the two",
+        ),
+        (
+            "postgres",
+            {"dsn": "postgresql://h/?ssl=true&sslcert=/c"},
+            'postgres.dsn (sslmode): "require" contradicts postgres.dsn (sslcert), with',
+        ),
+        (
+            "postgres",
+            {"dsn": "host=h sslrootcert=/c sslmode=verify-full", "sslmode": "prefer"},
+            'postgres.sslmode: "prefer" contradicts postgres.dsn (sslrootcert), with',
+        ),
+        (
+            "postgres",
+            {"sslrootcert": "system", "sslmode": "verify-ca"},
+            'postgres.sslmode: "verify-ca" contradicts postgres.sslrootcert, with which the server is verified;'
+            " allowed beside it are verify-full;",
+        ),
         ("postgres", {"host": "a,b,c", "port": "1,2"}, "postgres.port: 2 ports for 3 hosts"),
     ],
 )
@@ -87,6 +114,18 @@ def test_contradiction_is_named(section: str, settings: dict[str, object], expec
 
     assert 1 == len(caught.value.mistakes)
     assert caught.value.mistakes[0].startswith(expected)
+
+
+@pytest.mark.parametrize("settings", [
+    {"sslrootcert": "/c", "sslmode": "verify-ca"},
+    {"dsn": "host=h sslmode=disable", "sslcert": "/c", "sslmode": "verify-full"},
+    {"dsn": "host=h sslmode=verify-ca sslrootcert=/c"},
+    {"sslmode": "require"},
+    {"sslrootcert": "", "sslmode": "require"},
+])  # fmt: skip
+def test_mode_that_verifies_stands_beside_certificates(settings: dict[str, object]) -> None:
+    """What verifies is accepted beside certificates, what is given last counts, and without them every mode does."""
+    assert load(None, {}, {"postgres": settings}).settings.postgres.sslmode == settings.get("sslmode")
 
 
 def warnings(tmp_path: Path, mode: int, data: object, environ: dict[str, str] | None = None) -> tuple[str, ...]:

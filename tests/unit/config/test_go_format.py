@@ -183,6 +183,13 @@ WRONG = {
     "tls against disable": (
         {"cnpg": {**CNPG, "ssl_mode": "disable", "tls": {"ca_file": "a"}}}, ['cnpg.ssl_mode: "disable" contradicts'],
     ),
+    **{
+        f"tls against {mode}": (
+            {"cnpg": {**CNPG, "ssl_mode": mode, "tls": {"ca_file": "a"}}},
+            [f'cnpg.ssl_mode: "{mode}" contradicts cnpg.tls.ca_file, with which the server is verified; allowed'],
+        )
+        for mode in ("allow", "prefer", "require")
+    },
     "tls without authority": ({"cnpg": {**CNPG, "tls": {"cert_file": "a"}}}, ["cnpg.tls.ca_file: missing"]),
     "mode": ({"cnpg": {**CNPG, "ssl_mode": "on"}}, ['cnpg.ssl_mode: "on"; allowed are disable']),
     "port": ({"cnpg": {**CNPG, "port": "x"}}, ['cnpg.port: "x"; a number']),
@@ -228,3 +235,32 @@ def test_verification_cannot_be_skipped(tmp_path: Path) -> None:
     security = {"mode": "mtls", "tls": {"skip_verify": True}}
 
     assert any("skip_verify" in w for w in load(changed(tmp_path, "mtls", nats_security=security), {}).warnings)
+
+
+def test_file_may_ask_not_to_look_at_the_name(tmp_path: Path) -> None:
+    """Beside certificates `verify-ca` stands, as it is given."""
+    cnpg = {**CNPG, "ssl_mode": "verify-ca", "tls": {"ca_file": "/a"}}
+
+    assert "verify-ca" == load(changed(tmp_path, "mtls", cnpg=cnpg), {}).settings.postgres.sslmode
+
+
+def test_mode_of_the_environment_is_named_by_its_variable(tmp_path: Path) -> None:
+    """A mode that the start script's variable gives is refused beside the file's certificates, by the variable."""
+    (said,) = mistakes(changed(tmp_path, "mtls"), CNPG_SSL_MODE="require")
+
+    assert said.startswith('CNPG_SSL_MODE: "require" contradicts cnpg.tls.ca_file, with')
+
+
+@pytest.mark.parametrize("dsn", ["postgresql://h/?sslrootcert=/ca", "postgresql://h/?sslmode=require"])
+def test_default_without_tls_is_not_put_over_a_dsn(tmp_path: Path, dsn: str) -> None:
+    """What a DSN says of TLS beside such a file counts: "no TLS" is the default only where nothing speaks of it."""
+    pg = load(changed(tmp_path, "bare_metal"), {"EVENT_WRITER_POSTGRES_DSN": dsn}).settings.postgres
+
+    assert "disable" not in pg.conninfo()
+
+
+def test_default_without_tls_is_not_put_over_our_own_key(tmp_path: Path) -> None:
+    """A root certificate that is given under our own name brings verification, as in a file of ours."""
+    pg = load(changed(tmp_path, "bare_metal", postgres={"sslrootcert": "/ca"}), {}).settings.postgres
+
+    assert "sslmode='verify-full'" in pg.conninfo()

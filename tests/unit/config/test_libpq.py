@@ -39,11 +39,10 @@ def test_nasty_password_arrives_unharmed(dsn: str | None) -> None:
             | {"application_name": "mine", "connect_timeout": "3", "sslmode": "require"},
         ),
         (
-            {"dsn": "host=h application_name = 'my app' connect_timeout=3 sslmode=require", "sslrootcert": "/ca"},
-            {"host": "h", "application_name": "my app", "connect_timeout": "3", "sslmode": "require"}
+            {"dsn": "host=h application_name = 'my app' connect_timeout=3 sslmode=verify-ca", "sslrootcert": "/ca"},
+            {"host": "h", "application_name": "my app", "connect_timeout": "3", "sslmode": "verify-ca"}
             | {"sslrootcert": "/ca"},
         ),
-        ({"dsn": "host=h", "sslrootcert": "/ca"}, OURS | {"host": "h", "sslrootcert": "/ca", "sslmode": "verify-full"}),
         (
             {"dsn": "postgresql://h/d?connect_timeout=3&application_name=a", "connect_timeout": "7s", "database": "e"},
             {"host": "h", "dbname": "e", "application_name": "a", "connect_timeout": "7"},
@@ -62,6 +61,22 @@ def test_dsn_wins_over_defaults_and_keys_win_over_the_dsn(
     assert expected == parsed(**settings)
 
 
+@pytest.mark.parametrize("key", ["sslrootcert", "sslcert"])
+@pytest.mark.parametrize("dsn", ["host=h", "host=h {key}=/c", "postgresql://h/", "postgresql://h/?{key}=/c"])
+def test_certificate_brings_verification(dsn: str, key: str) -> None:
+    """Where a certificate is given, in the DSN or beside it, and no mode, libpq is told to verify all that it can."""
+    beside = {} if "{key}" in dsn else {key: "/c"}
+
+    found = parsed(dsn=dsn.format(key=key), **beside)
+
+    assert ("/c", "verify-full") == (found[key], found["sslmode"])
+
+
+def test_without_a_certificate_the_mode_is_libpq_s() -> None:
+    """Where no certificate is given nothing is said of the mode."""
+    assert "sslmode" not in parsed(dsn="host=h")
+
+
 @pytest.mark.parametrize(
     "dsn",
     [
@@ -73,6 +88,8 @@ def test_dsn_wins_over_defaults_and_keys_win_over_the_dsn(
         "postgresql:///d?host=/tmp",
         "postgresql://%2Ftmp/d",
         "postgresql://h",
+        "postgresql://h/d?ssl=true",
+        "postgresql://h/d?ssl=true&sslmode=verify-ca",
     ],
 )
 def test_dsn_is_read_as_libpq_reads_it(dsn: str) -> None:
