@@ -98,6 +98,7 @@ def rows_line(looked: RowsLooked) -> str:
             (looked.dead, "with a dead letter"),
             (looked.empty, "with nothing to write"),
             (len(looked.missing), "with neither"),
+            (len(looked.twice), "with rows twice"),
             (sum(looked.doubted.values()), "not provable"),
         )
         if count

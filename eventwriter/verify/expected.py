@@ -167,12 +167,27 @@ class Expecter:
             expected.poison = poison
         return expected
 
-    def _rows(self, message: Message) -> list[Wanted]:
+    def is_only_maker(self, message: Message, at: int) -> bool:
+        """
+        Say whether no other message, and no other record of this one, makes the row `at` of `message`.
+
+        So it is where one of the values that it is found by is made of the stream sequence and the record's place: then
+        the row of the same content at another place differs. No table needs to say what is its id.
+        """
+        wanted = self._rows(message)
+        row = repr(wanted[at].values)  # NaN differs from itself, its text does not
+        if row == repr(self._rows(message._replace(stream_seq=message.stream_seq + 1))[at].values):
+            return False
+        tables = [self._targets[one.search].binding.target for one in wanted]
+        return tables.count(tables[at]) == 1 or row != repr(self._rows(message, 1)[at].values)
+
+    def _rows(self, message: Message, shift: int = 0) -> list[Wanted]:
+        """Build the message's rows, each record as if it stood `shift` places further on."""
         wanted: list[Wanted] = []
         for index, record in enumerate(self._kind.decode(message)):
             before = len(wanted)
             for at, build in enumerate(self._builders):
-                row = build(record, message, index)
+                row = build(record, message, index + shift)
                 if row is not None:
                     wanted.append(Wanted(at, self._values(self._targets[at], row)))
             if len(wanted) == before:

@@ -58,7 +58,7 @@ class Facts:
 @dataclass(frozen=True, slots=True)
 class Judged:
     """
-    The stream's sequences, each in one of these sets (as far as they are asked for).
+    The stream's sequences, each in one of the first five sets (as far as they are asked for).
 
     Attributes:
         known: In the ledger and still in the stream.
@@ -68,6 +68,7 @@ class Judged:
         ahead: Not in the ledger, not delivered yet.
         absorbed: In the ledger and above the ack floor: delivered again they are not written again.
         gone: Not in the ledger, and no longer in the stream.
+        doubled: In the ledger under several epochs, and not known to have been given out again between them.
         floor: The ack floor; where the consumer is missing, the sequence before which a new one would not begin.
     """
 
@@ -78,6 +79,7 @@ class Judged:
     ahead: Ranges
     absorbed: Ranges
     gone: Ranges
+    doubled: Ranges
     floor: int
 
 
@@ -105,6 +107,7 @@ def judge(facts: Facts, cutoffs: Mapping[int, int]) -> Judged:
         absorbed=between(common(known, window), floor + 1, SEQ_MAX),
         # Before the first that is known, the stream may have begun later than its sequences.
         gone=common(difference(normal([(known[0][0], stream.first_seq)]), known), asked) if known else [],
+        doubled=common(doubled(facts.current, cutoffs), asked),
         floor=floor,
     )
 
@@ -115,6 +118,20 @@ def committed(rows: Sequence[LedgerRow], cutoffs: Mapping[int, int]) -> Ranges:
     for row in rows:
         known = union(known, between(row.committed, 0, cutoffs.get(row.epoch, SEQ_MAX)))
     return known
+
+
+def doubled(rows: Sequence[LedgerRow], cutoffs: Mapping[int, int]) -> Ranges:
+    """
+    Return the sequences that several epochs of one life of a stream account for.
+
+    Where a sequence has been given out again since an epoch, it is another message than that epoch's.
+    """
+    known: Ranges = []
+    twice: Ranges = []
+    for epoch in sorted({row.epoch for row in rows}):
+        own = committed([row for row in rows if row.epoch == epoch], cutoffs)
+        twice, known = union(twice, common(known, own)), union(known, own)
+    return twice
 
 
 def new_floor(facts: Facts) -> int:

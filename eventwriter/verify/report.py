@@ -14,14 +14,14 @@ _SUBJECTS_SHOWN_MAX = 3
 @dataclass(frozen=True, slots=True)
 class Gap:
     """
-    Messages that the books do not account for.
+    Messages that the books do not account for, or account for more than once.
 
     Attributes:
         first, last: Stream sequences of the first and the last message that was looked at.
         messages: How many of them the filter wants.
         complete: False where looking ended before the range did, so there may be more.
         subjects: Some of theirs.
-        what: One sentence: why they are missed, and what was found of them.
+        what: One sentence: why they are named, and what was found of them.
     """
 
     first: int
@@ -42,6 +42,7 @@ class RowsLooked:
         rows: Rows that were found for them.
         written, dead, empty: Messages with all their rows, with a dead letter, without anything to write.
         missing: Sequences of messages with neither their rows nor a dead letter.
+        twice: Sequences of messages of whose rows there are more than they make.
         doubted: Reason → number of messages of which nothing can be proven.
         of: How many sequences they stand for.
     """
@@ -52,6 +53,7 @@ class RowsLooked:
     dead: int = 0
     empty: int = 0
     missing: list[int] = field(default_factory=list)
+    twice: list[int] = field(default_factory=list)
     doubted: dict[str, int] = field(default_factory=dict)
     of: int = 0
 
@@ -67,7 +69,7 @@ class Report:
 
     Attributes:
         trouble: Why they could not be looked into at all; then the rest is empty.
-        gaps: What is missing, one for each place.
+        gaps: What is missing or there twice, one for each place.
         unprovable: One sentence for each thing that cannot be proven, with the reason.
     """
 
@@ -84,7 +86,7 @@ class Report:
 
     @property
     def balanced(self) -> bool:
-        """Whether nothing is missing, as far as can be proven."""
+        """Whether nothing is missing and nothing there twice, as far as can be proven."""
         return self.trouble is None and not self.gaps
 
     def as_json(self) -> dict[str, Any]:
@@ -113,6 +115,7 @@ class Report:
                 "dead": rows.dead,
                 "empty": rows.empty,
                 "missing": rows.missing,
+                "twice": rows.twice,
                 "doubted": rows.doubted,
             },
             "dead_letters": {"letters": self.letters[0], "messages": self.letters[1]},

@@ -1,6 +1,7 @@
 """Messages that were looked at, against the rows and dead letters that the database has of them."""
 
 import datetime as dt
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -12,7 +13,7 @@ from eventwriter.postgres import accounts
 from eventwriter.postgres.catalog import matched
 from eventwriter.postgres.connect import Connection
 from eventwriter.tables.table import Build
-from eventwriter.verify.expected import Expected, Expecter, Target, target
+from eventwriter.verify.expected import Expected, Expecter, Target, Wanted, target
 from eventwriter.verify.report import RowsLooked
 from eventwriter.worker.tables import find_tables
 
@@ -77,21 +78,39 @@ async def look(
         conn, desk.letters, desk.origin, desk.durable, [message.stream_seq for message in messages]
     )
     counts = await _counts(conn, desk.targets, expected)
+    looked.looked += len(expected)
+    alive = [
+        (one, counts[at])
+        for at, one in enumerate(expected)
+        if (one.message.stream_seq, epochs[one.message.stream_seq]) not in letters
+    ]
+    looked.dead += len(expected) - len(alive)
+    made = Counter(_likeness(row) for one, _ in alive for row in one.rows)
     oldest: dict[int, Any] = {}
-    for at, one in enumerate(expected):
-        looked.looked += 1
-        seq = one.message.stream_seq
-        if (seq, epochs[seq]) in letters:
-            looked.dead += 1
-            continue
-        await _settle(conn, desk, one, counts[at], oldest, looked)
+    for one, found in alive:
+        looked.rows += sum(count or 0 for count in found)
+        more = [at for at, row in enumerate(one.rows) if (found[at] or 0) > made[_likeness(row)]]
+        expecter = expecters[epochs[one.message.stream_seq]]
+        if any(expecter.is_only_maker(one.message, at) for at in more):
+            looked.twice.append(one.message.stream_seq)
+        elif more and all(found):
+            looked.doubt(
+                "there are more rows like its own than the messages looked at make, and nothing in them tells two"
+                " equal messages apart: equal ones, or written twice"
+            )
+        else:
+            await _settle(conn, desk, one, found, oldest, looked)
+
+
+def _likeness(row: Wanted) -> tuple[int, str]:
+    """Return what is the same for rows that one search finds together."""
+    return row.search, repr(row.values)
 
 
 async def _settle(
     conn: Connection, desk: Desk, one: Expected, counts: list[int | None], oldest: dict[int, Any], looked: RowsLooked
 ) -> None:
-    """Sort one message that has no dead letter."""
-    looked.rows += sum(count or 0 for count in counts)
+    """Sort one message that has no dead letter, and whose rows are not there too often."""
     if one.poison is not None:
         looked.doubt("today's code makes a dead letter of it, and there is none: purged, or written by another release")
     elif one.ignored or not one.rows:

@@ -154,7 +154,7 @@ class Verifier:
     async def _gap(self, messages: tuple[Message, ...], complete: bool, why: str, facts: Facts) -> None:
         looked = await self._looked(list(messages), facts, {})
         found = "neither rows nor dead letters were found of them"
-        if there := looked.written + looked.dead:
+        if there := looked.written + looked.dead + len(looked.twice):
             found = f"rows or a dead letter were found of {there}"
         if looked.empty == len(messages):
             found = "there is nothing in them to write"
@@ -185,10 +185,16 @@ class Verifier:
         looked = await self._looked(messages, facts, epochs)
         looked.of = size(judged.known)
         self.report.rows = looked
+        self._gaps_of_rows(
+            looked.missing, messages, "in the ledger, and neither their rows nor a dead letter are in the database"
+        )
+        self._gaps_of_rows(looked.twice, messages, "rows of theirs are in the database twice or more often")
+
+    def _gaps_of_rows(self, seqs: list[int], messages: list[Message], what: str) -> None:
+        """Name what is wrong with the rows of some of the messages that were looked at."""
         by_seq = {message.stream_seq: message for message in messages}
-        for first, last, count in runs(looked.missing, [message.stream_seq for message in messages]):
-            subjects = some([by_seq[seq].subject for seq in looked.missing if first <= seq <= last])
-            what = "in the ledger, and neither their rows nor a dead letter are in the database"
+        for first, last, count in runs(seqs, list(by_seq)):
+            subjects = some([by_seq[seq].subject for seq in seqs if first <= seq <= last])
             self.report.gaps.append(Gap(first, last, count, True, subjects, what))
 
     async def _count_letters(self, facts: Facts) -> None:
@@ -242,6 +248,12 @@ def _unprovable(facts: Facts, judged: Judged, looked: RowsLooked, limit: int) ->
             f"{size(judged.gone):,} sequences from {low} to {high} are not in the ledger and no longer in the stream:"
             " they were of subjects that the filter does not want, or dropped (limits, purge, delete) before they"
             " were written"
+        )
+    if judged.doubled:
+        low, high = judged.doubled[0][0], judged.doubled[-1][1] - 1
+        found.append(
+            f"doubtful: {size(judged.doubled):,} sequences from {low} to {high} are in the ledger under several epochs:"
+            " these may be there twice, or are other messages"
         )
     if judged.before:
         found.append(

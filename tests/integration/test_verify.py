@@ -92,6 +92,58 @@ def test_rows_that_are_gone_are_named(shared: Shared, table: str, slot: str) -> 
     assert "neither their rows nor a dead letter" in gaps[0]["what"]
 
 
+AGAIN = "INSERT INTO {table} SELECT * FROM {table} ORDER BY {time} OFFSET 4 LIMIT 2"
+
+
+def test_rows_that_are_there_twice_are_named(shared: Shared) -> None:
+    """Rows with a made id that are there again are a gap, where no key keeps them out."""
+    shared.publish(10)
+    shared.written()
+    shared.execute("ALTER TABLE ocsf_network_activity DROP CONSTRAINT ocsf_network_activity_pkey")
+    shared.execute("CREATE INDEX ON ocsf_network_activity (time)")
+    again = shared.execute(AGAIN.format(table="ocsf_network_activity", time="time"))
+
+    code, slots = shared.proven("NETFLOW")
+
+    netflow = slots["NETFLOW/0"]
+    assert (2, 1) == (again, code)
+    # Every fifth message is a flow, the third of its round: the fifth and the sixth of them.
+    assert [(23, 28, 2, "rows of theirs are in the database twice or more often")] == [
+        (gap["first"], gap["last"], gap["messages"], gap["what"]) for gap in netflow["gaps"]
+    ]
+    assert ([23, 28], 8, 12) == tuple(netflow["looked_at"][key] for key in ("twice", "written", "rows"))
+    assert "8 with all their rows (12), 2 with rows twice" in " ".join(shared.verify("NETFLOW").stdout.split())
+
+
+def test_equal_rows_that_nothing_tells_apart_are_a_doubt(shared: Shared) -> None:
+    """Rows without a made id that are there again may be of equal messages: that is said, and is no gap."""
+    shared.publish(10)
+    shared.written()
+    again = shared.execute(AGAIN.format(table="timeseries_metrics", time="timestamp"))
+
+    code, slots = shared.proven("TELEMETRY")
+
+    telemetry = slots["TELEMETRY/0"]
+    assert (2, 0, 18, [2]) == (
+        again, code, telemetry["looked_at"]["written"], list(telemetry["looked_at"]["doubted"].values())
+    )  # fmt: skip
+    assert any("of 2 of the messages looked at: there are more rows" in said for said in telemetry["unprovable"])
+
+
+def test_equal_messages_balance(shared: Shared) -> None:
+    """Messages that are alike to the microsecond, each written once, are neither a gap nor a doubt."""
+    body = b'{"name": "m", "value": 1, "timestamp": "2026-01-01T00:00:00Z"}'
+    for _ in range(3):
+        shared.act(lambda js: js.publish(f"{shared.stream}.t.a", body))
+    shared.published = 5
+    shared.written()
+
+    code, slots = shared.proven("TELEMETRY")
+
+    telemetry = slots["TELEMETRY/0"]
+    assert (0, [], 3) == (code, telemetry["unprovable"], telemetry["looked_at"]["written"])
+
+
 def test_rows_older_than_the_table_are_not_provable(shared: Shared) -> None:
     """Rows that a retention policy would have dropped are no gap, and said to be not provable."""
     shared.publish(10)
@@ -273,6 +325,27 @@ def test_sequences_given_out_again_are_not_known(shared: Shared) -> None:
     gaps = slots["TELEMETRY/0"]["gaps"]
     assert 1 == code
     assert [(31, 39, 4)] == [(gap["first"], gap["last"], gap["messages"]) for gap in gaps]
+    # Those that both epochs have were given out again in between: they are other messages, without a doubt.
+    assert not [said for said in slots["TELEMETRY/0"]["unprovable"] if "epochs" in said]
+
+
+def test_sequences_of_two_epochs_are_doubtful(shared: Shared) -> None:
+    """Sequences that two epochs have, and that were not given out again in between, are said to be doubtful."""
+    shared.publish(10)
+    shared.written()
+    shared.run.stop()
+    shared.execute(
+        "INSERT INTO eventwriter_ledger (stream, incarnation, epoch, consumer, filter_hash, committed, last_seq,"
+        " last_timestamp) SELECT stream, incarnation, 1, consumer, filter_hash, '{[31,51)}', 50, last_timestamp"
+        " FROM eventwriter_ledger WHERE consumer LIKE '%netflow%'"
+    )
+
+    _, slots = shared.proven("NETFLOW")
+
+    assert [
+        "doubtful: 18 sequences from 31 to 48 are in the ledger under several epochs: these may be there twice, or are"
+        " other messages"
+    ] == [said for said in slots["NETFLOW/0"]["unprovable"] if "epochs" in said]
 
 
 @pytest.mark.parametrize(

@@ -133,3 +133,42 @@ def test_instant_beyond_the_calendar_cannot_be_looked_up(value: int) -> None:
     expected = expecter("telemetry", made)(message({"value": 1}))
 
     assert [None] == [row.values for row in expected.rows]
+
+
+def values_of(*parts: str) -> Table:
+    """Return a table whose rows hold these parts of where they come from, and a NaN."""
+    take: dict[str, Any] = {"seq": lambda m, _: m.stream_seq, "index": lambda _, i: i, "none": lambda *_: 1}
+
+    def builder(_build: Build) -> Any:
+        return lambda _record, message, index: (0, float("nan"), *(take[part](message, index) for part in parts))
+
+    columns = (Column("at", "int8"), Column("nan", "float8"), *(Column(part, "int8") for part in parts))
+    return dataclasses.replace(TIMESERIES_METRICS, columns=columns, builder=builder, instead={}, time_column="at")
+
+
+@pytest.mark.parametrize(
+    ("parts", "payload", "expected"),
+    [
+        (("none",), {"value": 1}, False),
+        (("index",), {"value": 1}, False),
+        (("seq",), {"value": 1}, True),
+        (("seq",), [{"value": 1}, {"value": 1}], False),
+        (("seq", "index"), [{"value": 1}, {"value": 1}], True),
+    ],
+)
+def test_row_is_one_message_s_where_its_place_is_in_it(parts: tuple[str, ...], payload: Any, expected: bool) -> None:
+    """Only one message makes a row that holds its sequence, and its place where there are several; a NaN is no sign."""
+    expect = expecter("telemetry", target(found(values_of(*parts)), None))
+
+    assert expected is expect.is_only_maker(message(payload), 0)
+
+
+@pytest.mark.parametrize(
+    ("table", "kind_name", "expected"),
+    [(OCSF_NETWORK_ACTIVITY, "netflow", True), (TIMESERIES_METRICS, "telemetry", False)],
+)
+def test_made_id_is_one_message_s(table: Table, kind_name: str, expected: bool) -> None:
+    """Without any key a flow's row is told from others by its made id; a measurement's is not."""
+    expect = expecter(kind_name, target(found(table), None))
+
+    assert expected is expect.is_only_maker(message({"src_addr": "10.0.0.1", "value": 1}), 0)

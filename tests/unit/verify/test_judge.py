@@ -8,7 +8,7 @@ from eventwriter.jetstream.api import StreamState
 from eventwriter.jetstream.consumer import ConsumerState
 from eventwriter.postgres.accounts import LedgerRow
 from eventwriter.postgres.ranges import Ranges
-from eventwriter.verify.judge import Facts, committed, judge, size, spread
+from eventwriter.verify.judge import Facts, committed, doubled, judge, size, spread
 
 BORN_NS = 1_767_225_600_000_000_123
 
@@ -103,6 +103,34 @@ def test_sequences_given_out_again_are_not_the_old_epoch_s() -> None:
     rows = [row([(1, 101)]), row([(61, 71)], epoch=1)]
 
     assert [(1, 31), (61, 71)] == committed(rows, {0: 31})
+
+
+@pytest.mark.parametrize(
+    ("rows", "cutoffs", "expected"),
+    [
+        ([row([(1, 101)]), row([(61, 121)], epoch=1)], {}, [(61, 101)]),
+        ([row([(1, 101)]), row([(61, 121)], epoch=1)], {0: 81}, [(61, 81)]),
+        ([row([(1, 101)]), row([(61, 121)], epoch=1)], {0: 61}, []),
+        ([row([(1, 11)]), row([(5, 8)], epoch=1), row([(20, 30)], epoch=2), row([(7, 25)], epoch=3)], {},
+         [(5, 11), (20, 25)]),
+        ([row([(1, 51)], hashed="old"), row([(41, 101)])], {}, []),
+        ([], {}, []),
+    ],
+)  # fmt: skip
+def test_sequences_of_several_epochs_are_named(
+    rows: list[LedgerRow], cutoffs: dict[int, int], expected: Ranges
+) -> None:
+    """What two epochs account for is doubtful, but for what has been given out again; two filters are no epochs."""
+    assert expected == doubled(rows, cutoffs)
+
+
+def test_doubtful_sequences_are_those_that_are_asked_for() -> None:
+    """Of sequences that several epochs have only those of the range are named."""
+    rows = [row([(1, 101)]), row([(61, 121)], epoch=1)]
+
+    judged = judge(facts(rows, stream(1, 120), consumer(120, 120), asked=(90, 200)), {})
+
+    assert [(90, 101)] == judged.doubled
 
 
 @pytest.mark.parametrize(
