@@ -1,21 +1,25 @@
 """`eventwriter doctor` on real servers: each failure provoked, and found where it is."""
 
+import datetime as dt
 import json
 import os
 import socket
+import time
 from collections.abc import Callable
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import psycopg
 import pytest
 from fix_books import Shared
-from fix_nats import PEOPLE, Certificates, StartNats
+from fix_nats import PEOPLE, Certificates, StartNats, operator_account
 from fix_postgres import Secured
 from fix_run import clean, command
 from nats.js.api import ConsumerConfig, RetentionPolicy, StreamConfig, SubjectTransform
 
-from eventwriter.doctor import examination, nats
+from eventwriter import clock
+from eventwriter.doctor import examination, nats, postgres
 from eventwriter.doctor.findings import Finding, exit_code
 
 Examine = Callable[..., dict[tuple[str, str], list[Finding]]]
@@ -179,6 +183,20 @@ def test_daemon_of_another_configuration_is_said(shared: Shared, examine: Examin
     assert "other slots than this configuration (NETFLOW/0)" in found["host", "daemon"][0].sentence
 
 
+def test_socket_with_another_mode_is_a_warning(shared: Shared, examine: Examine) -> None:
+    """A running daemon's socket whose mode somebody changed is named with both modes; as it was made, it is well."""
+    shared.written()
+    well = examine()
+    os.chmod(shared.run.socket, 0o666)
+
+    found = examine()
+
+    assert "ok" == status(well, "host", "control socket")
+    assert [("warn", f"{shared.run.socket} has mode 0666, the configuration says 0660")] == said(
+        found["host", "control socket"]
+    )
+
+
 # Files, names, TLS.
 
 
@@ -257,6 +275,53 @@ def test_refused_login_fails(examine: Examine, start_nats: StartNats) -> None:
 
     assert "refused the login" in found["NATS", "connection"][0].sentence
     assert "creds_file" in found["NATS", "connection"][0].hint
+
+
+CREDS = [(-1.0, "fail", ": ended ", "fail"), (5.0, "warn", ", in 5.0 days", "ok"), (None, "ok", "does not end", "ok")]
+
+
+@pytest.mark.parametrize(("days", "ended", "words", "connected"), CREDS, ids=["ended", "ends soon", "without an end"])
+def test_login_that_ends_is_named(
+    examine: Examine, start_nats: StartNats, tmp_path: Path, days: float | None, ended: str, words: str, connected: str
+) -> None:
+    """A .creds file whose login has ended fails, as the server says too; one that ends within a month is a warning."""
+    account, path = operator_account(), tmp_path / "user.creds"
+    account.write(path, days and time.time() + days * 86_400)
+    path.chmod(0o600)
+    server = start_nats(account.config)
+
+    found = examine(nats={"servers": [server.url], "creds_file": str(path)})
+
+    assert ended == status(found, "files", "creds")
+    assert words in found["files", "creds"][0].sentence
+    assert connected == status(found, "NATS", "connection"), said(found["NATS", "connection"])
+
+
+@pytest.mark.parametrize(
+    ("ahead_s", "ended", "words"),
+    [(5.0, "warn", "5.0 s ahead of"), (-5.0, "warn", "5.0 s behind"), (90.0, "fail", "90.0 s ahead of")],
+)
+def test_clocks_that_differ_are_named(
+    examine: Examine, monkeypatch: pytest.MonkeyPatch, ahead_s: float, ended: str, words: str
+) -> None:
+    """Both servers' clocks are held against this host's: which is ahead, and by how much."""
+    now_ns = clock.now_ns
+
+    class Late(dt.datetime):
+        """A host's clock from which the servers' are that far ahead."""
+
+        @classmethod
+        def now(cls, tz: dt.tzinfo | None = None) -> dt.datetime:  # type: ignore[override]
+            return dt.datetime.now(tz) - dt.timedelta(seconds=ahead_s)
+
+    monkeypatch.setattr(clock, "now_ns", lambda: now_ns() - int(ahead_s * 1e9))
+    monkeypatch.setattr(postgres, "dt", SimpleNamespace(datetime=Late, UTC=dt.UTC))
+
+    found = examine()
+
+    for group in ("NATS", "PostgreSQL"):
+        assert ended == status(found, group, "clock"), group
+        assert f"{group}'s is {words} this host's" == found[group, "clock"][0].sentence
 
 
 def test_account_without_jetstream_fails(examine: Examine, start_nats: StartNats) -> None:
@@ -425,6 +490,22 @@ def test_ack_floor_beyond_the_ledger_fails(shared: Shared, examine: Examine) -> 
     assert "fail" == status(found, TELEMETRY, "books")
     assert "messages 11 to 19" in found[TELEMETRY, "books"][0].sentence
     assert "eventwriter-ctl verify TELEMETRY/0" in found[TELEMETRY, "books"][0].hint
+
+
+def test_ledger_beyond_the_ack_floor_is_well(shared: Shared, examine: Examine) -> None:
+    """What is committed and not acknowledged is counted, and nothing is to be done about it."""
+    shared.publish(10)
+    shared.written()
+    shared.run.stop()
+    shared.act(lambda js: js.delete_consumer(shared.stream, f"{shared.stream}-telemetry"))
+    durable(shared)
+
+    found = examine()
+
+    # The last message of a round is another subject's.
+    assert [
+        ("ok", "ack floor 0 is within the ledger; 49 sequences are in the ledger and not acknowledged yet")
+    ] == said(found[TELEMETRY, "books"])
 
 
 def test_stream_behind_the_ledger_is_a_warning(shared: Shared, examine: Examine) -> None:

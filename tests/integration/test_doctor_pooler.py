@@ -9,10 +9,14 @@ from urllib.parse import urlsplit
 
 import pytest
 
-from eventwriter.config.settings import PostgresSettings
+from eventwriter.config.settings import PostgresSettings, Settings
 from eventwriter.demo.launch import Server, free_port
 from eventwriter.demo.programs import postgres_account
+from eventwriter.doctor.case import case_of
+from eventwriter.doctor.findings import Voice
+from eventwriter.doctor.postgres import pooler_finding
 from eventwriter.postgres.connect import connect
+from eventwriter.postgres.reading import open_reader
 from eventwriter.postgres.server import pooler
 
 Start = Callable[[str], str]
@@ -67,6 +71,35 @@ async def mode_of(dsn: str) -> str | None:
 async def test_pooler_and_its_mode_are_found(start_pooler: Start, mode: str) -> None:
     """A pooler is told by the server's process number, its mode by two connections that share one."""
     assert mode == await mode_of(start_pooler(mode))
+
+
+async def said_of(dsn: str) -> str:
+    """Return doctor's sentence."""
+    case = case_of(Settings.model_validate({"postgres": {"dsn": dsn}}))
+    case.reader = await open_reader(case.settings.postgres)
+    try:
+        found = await pooler_finding(Voice("PostgreSQL", "pooler"), case)
+    finally:
+        await case.close()
+    assert "ok" == str(found.status)
+    return found.sentence
+
+
+@pytest.mark.parametrize(
+    ("mode", "expected"),
+    [
+        ("transaction", "connections are pooled by transaction (PgBouncer or the like), which is well"),
+        ("session", "connections are pooled by session (PgBouncer or the like); each worker holds one for good"),
+    ],
+)
+async def test_pooler_is_said(start_pooler: Start, mode: str, expected: str) -> None:
+    """Doctor says how a pooler pools."""
+    assert expected == await said_of(start_pooler(mode))
+
+
+async def test_no_pooler_is_said(database: str) -> None:
+    """Doctor says that nothing pools where connections lead to the server."""
+    assert "none: connections lead to the server itself" == await said_of(database)
 
 
 async def test_server_itself_is_no_pooler(database: str) -> None:

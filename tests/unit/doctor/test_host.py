@@ -36,7 +36,17 @@ def test_memory_of_this_host_is_read() -> None:
 
 @pytest.mark.parametrize(
     ("ahead_s", "expected", "words"),
-    [(0.1, "ok", "100 ms"), (-1.9, "ok", "1900 ms"), (3.0, "warn", "3.0 s ahead of"), (-90.0, "fail", "90.0 s behind")],
+    [
+        (0.1, "ok", "100 ms"),
+        (1.99, "ok", "1990 ms"),
+        (-1.99, "ok", "1990 ms"),
+        (2.0, "warn", "2.0 s ahead of"),
+        (-2.0, "warn", "2.0 s behind"),
+        (59.9, "warn", "59.9 s ahead of"),
+        (-59.9, "warn", "59.9 s behind"),
+        (60.0, "fail", "60.0 s ahead of"),
+        (-60.0, "fail", "60.0 s behind"),
+    ],
 )
 def test_clocks_are_compared(ahead_s: float, expected: str, words: str) -> None:
     """Seconds apart are a warning, a minute a failure; which is ahead is said."""
