@@ -121,6 +121,12 @@ SLOT_METRICS = (
     Metric("eventwriter_nats_connected", _G, "Whether the worker has its connection to NATS.", "nats_connected"),
     Metric("eventwriter_postgres_connected", _G, "Whether the worker has its connection to PostgreSQL.",
            "postgres_connected"),
+    Metric("eventwriter_postgres_circuit_open", _G, "Whether work on PostgreSQL is held up until an attempt goes well.",
+           "postgres_circuit_open"),
+    Metric("eventwriter_postgres_circuit_open_seconds", _G, "For how long the circuit to PostgreSQL is open.",
+           "postgres_circuit_open_s"),
+    Metric("eventwriter_postgres_circuit_attempts", _G, "Failed attempts since the circuit to PostgreSQL opened.",
+           "postgres_circuit_attempts"),
 )  # fmt: skip
 """About one slot; labelled with its stream entry's name and its partition."""
 

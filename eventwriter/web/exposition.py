@@ -39,7 +39,7 @@ class Exposition(Collector):
     def collect(self) -> Iterator[Metric]:
         """Yield the families, in the table's order."""
         bounds = self._snapshot["histogram_bounds"]
-        slots: Labelled = [(slot_labels(slot["name"]), slot) for slot in self._snapshot["slots"]]
+        slots: Labelled = [(slot_labels(slot["name"]), slot_figures(slot)) for slot in self._snapshot["slots"]]
         for metric in metrics.SLOT_METRICS:
             if metric.kind is Kind.HISTOGRAM:
                 yield histogram(metric, slots, bounds[metric.source])
@@ -77,6 +77,19 @@ def slot_labels(name: str) -> tuple[str, ...]:
     """Return stream entry and partition of a slot's name."""
     stream, partition = SlotName.parse(name)
     return stream, str(partition)
+
+
+def slot_figures(slot: Picture) -> Picture:
+    """Return a slot's picture with its circuit's as figures: zeros while it is closed, nothing without a worker."""
+    circuit = slot["postgres_circuit"]
+    if not circuit:
+        return slot
+    return {
+        **slot,
+        "postgres_circuit_open": circuit["state"] == "open",
+        "postgres_circuit_open_s": circuit.get("open_s", 0),
+        "postgres_circuit_attempts": circuit.get("attempts", 0),
+    }
 
 
 def processes(snapshot: Picture) -> Labelled:

@@ -12,7 +12,8 @@ from snapshots import heartbeat, made
 from eventwriter.observe import metrics
 from eventwriter.observe.histogram import BOUNDS
 from eventwriter.observe.metrics import Kind
-from eventwriter.web.exposition import Exposition, text
+from eventwriter.postgres.circuit import Circuit
+from eventwriter.web.exposition import Exposition, slot_figures, text
 
 SNAPSHOT = made(
     {"NETFLOW/0": heartbeat(), "NETFLOW/1": heartbeat(), "LOGS/0": {}},
@@ -72,7 +73,7 @@ def test_name_follows_the_conventions(metric: metrics.Metric, labels: tuple[str,
 @pytest.mark.parametrize("metric", metrics.SLOT_METRICS, ids=lambda metric: metric.name)
 def test_source_is_in_the_snapshot(metric: metrics.Metric) -> None:
     """Every figure that the table names is a key of a slot's picture, or one of its histograms."""
-    slot = SNAPSHOT["slots"][0]
+    slot = slot_figures(SNAPSHOT["slots"][0])
 
     assert metric.source in (BOUNDS if metric.kind is Kind.HISTOGRAM else slot)
 
@@ -108,6 +109,42 @@ def test_figures_have_the_units_of_their_names() -> None:
     assert 1 == value("eventwriter_build_info", version="1.2.3")
     assert 3 == value("eventwriter_web_clients")
     assert 0.5 == value("eventwriter_snapshot_age_seconds")
+
+
+CIRCUIT = ("open", "open_seconds", "attempts")
+
+
+def circuit(slot: str, snapshot: dict[str, Any] = SNAPSHOT) -> list[float | None]:
+    """Return the circuit's three samples of a slot; None for one that is not there."""
+    stream, partition = slot.split("/")
+    labels = (("partition", partition), ("stream", stream))
+    found = samples(snapshot)
+    return [found.get((f"eventwriter_postgres_circuit_{name}", labels)) for name in CIRCUIT]
+
+
+def test_open_circuit_is_exposed_with_its_age_and_attempts() -> None:
+    """A circuit that a slot's worker has opened is 1, with its seconds and its failed attempts, for this slot only."""
+    one = Circuit()
+    one.failed(10.0, "connection refused", writing=True)
+    one.failed(12.5, "connection refused", writing=True)
+    snapshot = made({"A/0": heartbeat(postgres_circuit=one.picture(14.5)), "A/1": heartbeat()})
+
+    assert [1, 4.5, 2] == circuit("A/0", snapshot)
+    assert [0, 0, 0] == circuit("A/1", snapshot)
+
+
+def test_closed_circuit_is_zero() -> None:
+    """A circuit that has closed again is 0 in all three, so that an alert on it ends."""
+    one = Circuit()
+    one.failed(10.0, "connection refused", writing=True)
+    one.worked(writing=True)
+
+    assert [0, 0, 0] == circuit("A/0", made({"A/0": heartbeat(postgres_circuit=one.picture(11.0))}))
+
+
+def test_circuit_of_no_worker_is_left_out() -> None:
+    """Nobody knows the circuit of a slot without a worker."""
+    assert [None, None, None] == circuit("LOGS/0")
 
 
 def test_histogram_is_cumulative() -> None:
