@@ -22,7 +22,7 @@ from eventwriter.doctor.findings import Check, Finding, Status, Voice
 from eventwriter.errors import Fatal
 from eventwriter.jetstream.login import tls_context
 from eventwriter.jetstream.refusals import sentence
-from eventwriter.postgres.endpoints import endpoints, tls_of
+from eventwriter.postgres.endpoints import Tls, endpoints, tls_of
 
 _LIMIT_S = 5.0
 """For one name, and for one handshake."""
@@ -185,19 +185,30 @@ def postgres_handshake(voice: Voice, settings: PostgresSettings, place: Place) -
                 f"{place} has no TLS: rows and logins go in the clear",
                 "set ssl = on there, and postgres.sslrootcert here",
             )
+        return _secured(voice, wish, place, raw)
+
+
+def _secured(voice: Voice, wish: Tls, place: Place, raw: socket.socket) -> Finding:
+    """Make the handshake with a PostgreSQL server that is ready for it."""
+    try:
         context = ssl.create_default_context(cafile=wish.authorities) if wish.verified else _unverified()
-        context.check_hostname = wish.mode == "verify-full"
-        if wish.certificate:
-            context.load_cert_chain(wish.certificate, wish.key, password="")
-        try:
-            with context.wrap_socket(raw, server_hostname=place.name) as secure:
-                return _shown(voice, place, secure, wish.verified or near)
-        except ssl.SSLError as error:
-            return voice.fail(
-                f"{place}: {error.reason or error}".replace("_", " ").lower()
-                + (f": {error.verify_message}" if isinstance(error, ssl.SSLCertVerificationError) else ""),
-                "check postgres.sslrootcert, host, sslcert and sslkey",
-            )
+    except OSError as error:
+        return voice.fail(
+            f"{wish.authorities}, whom to trust: {error.strerror or error}",
+            "set postgres.sslrootcert: a PEM file, or system",
+        )
+    context.check_hostname = wish.mode == "verify-full"
+    if wish.certificate:
+        context.load_cert_chain(wish.certificate, wish.key, password="")
+    try:
+        with context.wrap_socket(raw, server_hostname=place.name) as secure:
+            return _shown(voice, place, secure, wish.verified or _is_near(raw))
+    except ssl.SSLError as error:
+        return voice.fail(
+            f"{place}: {error.reason or error}".replace("_", " ").lower()
+            + (f": {error.verify_message}" if isinstance(error, ssl.SSLCertVerificationError) else ""),
+            "check postgres.sslrootcert, host, sslcert and sslkey",
+        )
 
 
 def _unverified() -> ssl.SSLContext:

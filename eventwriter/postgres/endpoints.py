@@ -21,6 +21,10 @@ _ENVIRONMENT = {
 }
 
 
+_AUTHORITIES = "~/.postgresql/root.crt"
+"""Whom libpq trusts where nobody says."""
+
+
 @dataclass(frozen=True, slots=True)
 class Endpoint:
     """
@@ -93,8 +97,10 @@ def tls_of(settings: PostgresSettings, environ: Mapping[str, str] = os.environ) 
         Fatal: The password file cannot be read.
     """
     found = _parameters(settings, environ)
-    authorities = found.get("sslrootcert")
     mode = found.get("sslmode") or "prefer"
+    authorities = found.get("sslrootcert")
+    if authorities is None and mode.startswith("verify"):
+        authorities = os.path.expanduser(_AUTHORITIES)
     return Tls(
         "verify-full" if authorities == "system" else mode,
         None if authorities == "system" else authorities,

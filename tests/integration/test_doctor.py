@@ -616,6 +616,20 @@ def test_postgres_certificate_is_verified(secured: Secured, examine: Examine, ce
     assert "sslrootcert" in wrong["PostgreSQL", "connection"][0].hint
 
 
+def test_our_certificate_alone_verifies_the_server(
+    secured: Secured, examine: Examine, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """With a certificate of our own and nobody to trust, the file that libpq would look for is named, and the key."""
+    monkeypatch.setenv("HOME", str(tmp_path))
+
+    found = examine(postgres={"dsn": secured_dsn(secured, secured.port), **secured.key("writer")})
+
+    assert [("fail", f"{tmp_path}/.postgresql/root.crt, whom to trust: No such file or directory")] == said(
+        found["PostgreSQL", "TLS"]
+    )
+    assert "postgres.sslrootcert" in found["PostgreSQL", "TLS"][0].hint
+
+
 def test_standby_fails(secured: Secured, examine: Examine) -> None:
     """A replica is named as one, with the parameter that finds the primary."""
     found = examine(postgres={"dsn": secured_dsn(secured, secured.replica_port)})

@@ -185,11 +185,14 @@ async def test_our_certificate_is_the_login(secured: Secured) -> None:
         ("unknown authority", "certificate verify failed"),
         ("another name", "does not match host name"),
         ("authority missing", "none.pem"),
+        ("authority not given", "/.postgresql/root.crt"),
         ("key open", "has group or world access"),
         ("other role", "refused the login: "),
     ],
 )
-async def test_tls_that_does_not_verify(secured: Secured, tmp_path: Path, case: str, words: str) -> None:
+async def test_tls_that_does_not_verify(
+    secured: Secured, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, case: str, words: str
+) -> None:
     """A certificate that does not verify, or cannot be used, is refused with the reason."""
     settings: dict[str, Any] = {
         "host": "localhost",
@@ -204,6 +207,9 @@ async def test_tls_that_does_not_verify(secured: Secured, tmp_path: Path, case: 
         settings["host"] = "127.0.0.1"
     elif case == "authority missing":
         settings["sslrootcert"] = str(tmp_path / "none.pem")
+    elif case == "authority not given":
+        del settings["sslrootcert"]
+        monkeypatch.setenv("HOME", str(tmp_path))
     elif case == "key open":
         os.chmod(settings["sslkey"], 0o644)
 

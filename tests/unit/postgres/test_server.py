@@ -70,6 +70,23 @@ def test_tls_is_used_as_libpq_does(given: dict[str, Any], mode: str, required: b
     assert (mode, required, verified) == (found.mode, found.required, found.verified)
 
 
+@pytest.mark.parametrize(
+    ("given", "expected"),
+    [
+        ({}, None),
+        ({"sslcert": "/c"}, "/home/one/.postgresql/root.crt"),
+        ({"sslmode": "verify-ca"}, "/home/one/.postgresql/root.crt"),
+        ({"sslcert": "/c", "sslrootcert": "/ca"}, "/ca"),
+        ({"sslcert": "/c", "sslrootcert": "system"}, None),
+    ],
+)
+def test_authorities_are_libpq_s(monkeypatch: pytest.MonkeyPatch, given: dict[str, Any], expected: str | None) -> None:
+    """Where nobody says whom to trust, and the server is verified, it is libpq's file in the home folder."""
+    monkeypatch.setenv("HOME", "/home/one")
+
+    assert expected == tls_of(PostgresSettings.model_validate(given), {}).authorities
+
+
 def test_search_path_is_quoted_as_a_worker_s() -> None:
     """A look has the worker's parameters: names of schemas are taken as they are written."""
     found = parameters({"search_path": 'Events, "public"', "timezone": "UTC"}, 30.0)
