@@ -151,8 +151,8 @@ class Daemon:
         """Wait until as many are accounted for as were published; then look a little longer for duplicates."""
         until = time.monotonic() + WAIT_S
         while time.monotonic() < until:
-            rows, _, dead = self.books()
-            if rows + dead >= self.published:
+            _, different, dead = self.books()
+            if different + dead >= self.published:
                 break
             time.sleep(0.1)
         time.sleep(0.5)

@@ -34,6 +34,11 @@ async def nothing_stored(_seq: int) -> None:
     """Know of no stored message."""
 
 
+async def far_end() -> StreamEnd:
+    """Say that the stream's end is far away."""
+    return StreamEnd(10**9, nothing_stored)
+
+
 class Bench:
     """One stream entry, bound to its real tables; given batches of payloads, it settles them."""
 
@@ -67,7 +72,7 @@ class Bench:
             letters = await find_table(conn, None, DEAD_LETTERS)
             ledger_table, _ = await read_columns(conn, None, "eventwriter_ledger")
             key = LedgerKey(Origin("events", 1_000, 0), "bench", filter_hash(self.stream.subjects))
-            ledger = await open_ledger(conn, ledger_table, key, StreamEnd(10**9, nothing_stored))
+            ledger = await open_ledger(conn, ledger_table, key, far_end)
         bindings = [table.bound(self.tally) for table in found]
         said = [w for t, b in zip(found, bindings, strict=True) for w in (*b.warnings, *t.warnings(b))]
         self.warnings = list(dict.fromkeys(said))

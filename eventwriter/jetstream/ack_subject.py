@@ -60,6 +60,15 @@ def pending_of(reply: str) -> int:
         return 0
 
 
+def stream_seq_of(reply: str) -> int:
+    """Return the stream sequence that an ack subject speaks of; 0 where it is none (of the server's own messages)."""
+    tokens = reply.split(".")
+    try:
+        return int(tokens[5] if len(tokens) == _OLD_TOKENS else tokens[7])
+    except (IndexError, ValueError):
+        return 0
+
+
 def answer_subject(stream: str, consumer: str, stream_seq: int, consumer_seq: int) -> str:
     """
     Return an ack subject for a delivery that somebody else (a dead worker) received.

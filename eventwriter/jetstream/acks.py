@@ -18,6 +18,9 @@ ACK = b""
 NAK = b"-NAK"
 IN_PROGRESS = b"+WPI"
 
+_TAKEN_S_MAX = 2.0
+"""How long the server may need to take back what is given back; tens of thousands take it milliseconds."""
+
 _PER_WRITE = 1000
 """Answers joined into one write: about 60 KB, what the socket takes at once."""
 
@@ -46,6 +49,25 @@ async def publish_answers(client: Client, replies: list[str], answer: bytes) -> 
         for at in range(0, len(replies), _PER_WRITE):
             await client._send_command(protocol_lines(replies[at : at + _PER_WRITE], answer))
         await client._flush_pending()
+    except (TimeoutError, nats.errors.Error, OSError):
+        return False
+    return True
+
+
+async def give_back(client: Client, replies: list[str]) -> bool:
+    """
+    Give deliveries back, and wait until the server has taken them: it answers pulls beside that, and a pull that is
+    asked for at once would bring newer messages before these.
+
+    The last one asks for an answer, which the server gives when it has taken it: it takes answers in their order.
+
+    Returns:
+        False where that was not heard: the connection is down, or the server is slow.
+    """
+    if not await publish_answers(client, replies[:-1], NAK):
+        return False
+    try:
+        await client.request(replies[-1], NAK, timeout=_TAKEN_S_MAX)
     except (TimeoutError, nats.errors.Error, OSError):
         return False
     return True

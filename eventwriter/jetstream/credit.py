@@ -11,6 +11,8 @@ import re
 from dataclasses import dataclass
 from enum import Enum
 
+import orjson
+
 _REFILL_SHARE = 2
 """Ask again when half of the credit is used: two or three requests are in flight, none of them tiny."""
 
@@ -124,6 +126,8 @@ class Credit:
     window: int
     request_max: int
     outstanding: int = 0
+    wide: bool = False
+    """Whether all that there is room for is asked for, at once."""
 
     def received(self, count: int) -> None:
         """Count deliveries. More than was asked for can only come of requests that were given up; they are free."""
@@ -144,7 +148,22 @@ class Credit:
         Args:
             room: How many more messages the worker may hold, all told.
         """
-        window = min(self.window, room)
-        if self.outstanding > window // _REFILL_SHARE or window <= 0:
+        window = room if self.wide else min(self.window, room)
+        if (self.outstanding > window // _REFILL_SHARE and not self.wide) or window <= 0:
             return 0
         return max(0, min(self.request_max, window - self.outstanding))
+
+
+def request(batch: int, bytes_max: int, expires_s: float, heartbeat_s: float) -> bytes:
+    """
+    Return a pull request.
+
+    Source: NATS documentation, "JetStream API Reference", CONSUMER.MSG.NEXT; durations are nanoseconds.
+    """
+    wanted = {
+        "batch": batch,
+        "max_bytes": bytes_max,
+        "expires": int(expires_s * 1e9),
+        "idle_heartbeat": int(heartbeat_s * 1e9),
+    }
+    return orjson.dumps(wanted)

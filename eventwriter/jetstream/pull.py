@@ -8,11 +8,11 @@ new inbox.
 """
 
 import asyncio
+import contextlib
 import logging
 from collections.abc import AsyncIterator, Awaitable, Callable
 
 import nats.errors
-import orjson
 from nats.aio.msg import Msg
 from nats.aio.subscription import Subscription
 
@@ -20,7 +20,8 @@ from eventwriter import clock
 from eventwriter.errors import EventwriterError, Fatal, Retryable
 from eventwriter.jetstream.ack_subject import message_from, pending_of
 from eventwriter.jetstream.client import Delivery, ShortClient
-from eventwriter.jetstream.credit import Credit, Ended, PullLimits, limit_in, meaning, next_slice
+from eventwriter.jetstream.credit import Credit, Ended, PullLimits, limit_in, meaning, next_slice, request
+from eventwriter.jetstream.gather import NOTHING, GivenBack, gather
 from eventwriter.model import Message
 
 log = logging.getLogger(__name__)
@@ -46,7 +47,7 @@ class Pull:
         subject: `$JS.API.CONSUMER.MSG.NEXT.<stream>.<durable>`.
         room: Says how many more messages the worker may hold.
         patience_s: Says how long the iterator may wait before it yields an empty list.
-        on_renew: Called, and awaited, between giving an inbox up and asking on the next.
+        on_renew: Awaited between giving an inbox up and asking on the next. Returns what it gave back.
     """
 
     def __init__(
@@ -56,7 +57,7 @@ class Pull:
         limits: PullLimits,
         room: Callable[[], int],
         patience_s: Callable[[], float],
-        on_renew: Callable[[], Awaitable[None]],
+        on_renew: Callable[[], Awaitable[GivenBack]],
     ) -> None:
         self._client = client
         client.subjects.add(subject)
@@ -79,6 +80,8 @@ class Pull:
         self._renew = True
         self._draining = self._paused = False
         self._lost: str | None = None
+        self._back = NOTHING
+        """What was given back, and is to be put in order."""
         self.pending = 0
         """Messages that the consumer had not delivered when it sent the newest one that we have."""
         self.renewals = 0
@@ -127,9 +130,7 @@ class Pull:
                 await self._unsubscribe(gently=True)
             elif self._renew:
                 await self._begin_again()
-            await self._ask()
-            if not self._raw:
-                await self._wait()
+            await self._arrive()
             if not self._raw:
                 if self._draining:
                     return
@@ -160,19 +161,26 @@ class Pull:
         self._awake.set()
 
     async def _receive_long(self, msg: Msg) -> None:
-        """Take a delivery by the public way: where nats-py's inside is not what `ShortClient` expects."""
+        """Take a delivery the public way: where nats-py's inside is not what `ShortClient` expects."""
         self._receive((msg.reply, msg.subject, msg.data, msg.headers))
+
+    async def _arrive(self) -> None:
+        await self._ask()
+        if not self._raw:
+            await self._wait()
+        if self._back.messages and self._raw:
+            self._credit.wide = True
+            await gather(self._raw, self._back, self._ask)
+            self._credit.wide, self._back = False, NOTHING
 
     async def _wait(self) -> None:
         self._awake.clear()
         # Without a connection there is nothing to begin again with: the next tick looks.
         if self._raw or (self._renew and self._client.is_connected):
             return
-        try:
+        with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(self._patience_s()):
                 await self._awake.wait()
-        except TimeoutError:
-            pass
 
     def _messages(self, raw: list[Delivery]) -> list[Message]:
         messages: list[Message] = []
@@ -228,11 +236,7 @@ class Pull:
         self._renew = True
 
     def _watch(self) -> None:
-        """
-        See why nothing comes.
-
-        Two idle heartbeats missing mean that the requests are lost, whatever the reason.
-        """
+        """See why nothing comes; two idle heartbeats missing mean that the requests are lost, whatever the reason."""
         if self._client.is_closed:
             raise Retryable("NATS has closed the connection; connecting anew")
         if self._client.denied:
@@ -248,7 +252,7 @@ class Pull:
             return
         self._renew = False
         try:
-            await self._on_renew()
+            self._back = await self._on_renew()
         except Retryable:
             if self._client.is_connected:
                 raise
@@ -267,17 +271,11 @@ class Pull:
     async def _ask(self) -> None:
         if self._subscription is None or self._draining or self._renew or not self._client.is_connected:
             return
-        batch = self._credit.wanted(self._room())
-        if not batch or clock.monotonic_s() < self._requested_after_s:
+        if not (batch := self._credit.wanted(self._room())) or clock.monotonic_s() < self._requested_after_s:
             return
-        request = {
-            "batch": batch,
-            "max_bytes": self._bytes_max,
-            "expires": int(self._expires_s * 1e9),
-            "idle_heartbeat": int(self._heartbeat_s * 1e9),
-        }
+        wanted = request(batch, self._bytes_max, self._expires_s, self._heartbeat_s)
         try:
-            await self._client.publish(self._subject, orjson.dumps(request), reply=self._subscription.subject)
+            await self._client.publish(self._subject, wanted, reply=self._subscription.subject)
         except (TimeoutError, nats.errors.Error, OSError) as error:
             log.debug("pull request not sent", extra={"error": str(error)})
             self._renew = True

@@ -72,18 +72,28 @@ class StreamEnd:
     now_ns: int = 0
 
 
-async def went_backwards(ledger: Ledger, end: StreamEnd) -> bool:
-    """Say whether the stream gives out again what the ledger has: it ends before that, or another message is there."""
-    if not ledger.last_seq:
+async def went_backwards(last_seq: int, last_us: int, end: StreamEnd) -> bool:
+    """
+    Say whether the stream gives out again what the ledger has: it ends before that, or another message is there.
+
+    Args:
+        last_seq: The highest sequence that the ledger had *before* the stream was asked: what is committed afterwards
+            may have been stored afterwards.
+        last_us: The latest JetStream timestamp that it had, microseconds since 1970 UTC.
+    """
+    if not last_seq:
         return False
-    if end.last_seq < ledger.last_seq:
+    if end.last_seq < last_seq:
         return True
-    return (await end.stored_us(ledger.last_seq) or 0) > ledger.last_us
+    return (await end.stored_us(last_seq) or 0) > last_us
 
 
-async def open_ledger(conn: Connection, table: str, key: LedgerKey, end: StreamEnd) -> Ledger:
+async def open_ledger(conn: Connection, table: str, key: LedgerKey, ask: Callable[[], Awaitable[StreamEnd]]) -> Ledger:
     """
     Open the ledger of a worker that binds, in a new epoch if the stream went backwards.
+
+    Args:
+        ask: Asks the stream for its end; called when the ledger has been read, since others may be writing.
 
     Raises:
         psycopg.Error: As the server says.
@@ -91,7 +101,8 @@ async def open_ledger(conn: Connection, table: str, key: LedgerKey, end: StreamE
     origin = key.origin._replace(epoch=await latest_epoch(conn, table, key))
     ledger = Ledger(LedgerKey(origin, key.consumer, key.filter_hash), table)
     await ledger.refresh(conn)
-    if await went_backwards(ledger, end):
+    end = await ask()
+    if await went_backwards(ledger.last_seq, ledger.last_us, end):
         log.error(
             "stream went backwards",
             extra={"stream": origin.stream, "last_seq": end.last_seq, "ledger_last_seq": ledger.last_seq},

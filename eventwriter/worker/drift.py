@@ -14,7 +14,7 @@ from typing import Any
 
 from eventwriter import clock
 from eventwriter.errors import Fatal, Retryable
-from eventwriter.jetstream.api import JetStreamApi, StreamState, stored_us
+from eventwriter.jetstream.api import JetStreamApi, StreamState, stored_us, stream_state
 from eventwriter.jetstream.consumer import ConsumerWish, consumer_info, differences, subjects_of
 from eventwriter.jetstream.lookup import Lookup
 from eventwriter.pipeline.coverage import Tracker
@@ -120,6 +120,20 @@ class Drift:
 def stream_end(api: JetStreamApi, stream: StreamState) -> StreamEnd:
     """Return what tells the ledger whether a stream went backwards."""
     return StreamEnd(stream.last_seq, partial(stored_us, api, stream.name), stream.now_ns)
+
+
+async def end_of(api: JetStreamApi, stream: StreamState) -> StreamEnd:
+    """
+    Ask the stream for its end as it is by now.
+
+    Raises:
+        Retryable: It was made anew since `stream` was asked for, or does not answer.
+        Fatal: There is no such stream.
+    """
+    now = await stream_state(api, stream.name)
+    if now.incarnation_ns != stream.incarnation_ns:
+        raise Retryable(f"stream {stream.name} was made anew at this moment")
+    return stream_end(api, now)
 
 
 async def passed_over(api: JetStreamApi, wish: ConsumerWish, doubt: Doubt, upto: int) -> Ranges:

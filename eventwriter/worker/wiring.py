@@ -10,18 +10,19 @@ import logging
 import os
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 
 from eventwriter import clock
 from eventwriter.config.settings import Settings, StreamSettings
 from eventwriter.errors import EventwriterError
-from eventwriter.jetstream.ack_subject import answer_subject
-from eventwriter.jetstream.acks import ACK, IN_PROGRESS, NAK, publish_answers
+from eventwriter.jetstream.acks import ACK, IN_PROGRESS, publish_answers
 from eventwriter.jetstream.api import JetStreamApi, StreamState, stream_state
 from eventwriter.jetstream.connect import NatsLink
-from eventwriter.jetstream.consumer import ConsumerState, ConsumerWish, consumer_info, ensure
+from eventwriter.jetstream.consumer import ConsumerState, ConsumerWish, ensure
 from eventwriter.jetstream.credit import PullLimits
+from eventwriter.jetstream.gather import GivenBack
 from eventwriter.jetstream.lookup import Lookup
-from eventwriter.jetstream.pull import ConsumerLost, Pull
+from eventwriter.jetstream.pull import Pull
 from eventwriter.jetstream.stream_look import StreamWatch
 from eventwriter.kinds import kind
 from eventwriter.model import Origin, SlotName, Tally
@@ -35,14 +36,15 @@ from eventwriter.postgres.catalog import Binding, read_columns
 from eventwriter.postgres.copy_in import CopyIn
 from eventwriter.postgres.dead_letters import DEAD_LETTERS
 from eventwriter.postgres.encode import ENCODE_ERRORS, encoder
-from eventwriter.postgres.epochs import open_ledger, went_backwards
+from eventwriter.postgres.epochs import open_ledger
 from eventwriter.postgres.ledger import Ledger, LedgerKey, filter_hash, forget
 from eventwriter.tables.table import Build, RowBuilder, Table
 from eventwriter.worker.condition import Condition
-from eventwriter.worker.drift import Drift, passed_over, stream_end
+from eventwriter.worker.drift import Drift, end_of, passed_over
 from eventwriter.worker.fault_points import deadly
 from eventwriter.worker.folding import Folding
 from eventwriter.worker.quarantine import Case
+from eventwriter.worker.reclaim import Reclaim
 from eventwriter.worker.storage import StorageCare
 from eventwriter.worker.tables import find_table, find_tables, recheck
 
@@ -50,9 +52,6 @@ log = logging.getLogger(__name__)
 
 HELD_BATCHES = 2 + BATCHES_QUEUED_MAX
 """Batches a worker holds at most: one in copy, the queue, the open one."""
-
-_RECLAIM_SPAN_MAX = 500_000
-"""Stream sequences looked through for deliveries of a dead worker; beyond it they come after `ack_wait`."""
 
 LEDGER = "eventwriter_ledger"
 _PATIENCE_S_MAX = 0.5
@@ -126,7 +125,7 @@ class Wiring:
             ledger_table, _ = await read_columns(conn, self.stream.schema_name, LEDGER)
             origin = Origin(state.name, state.incarnation_ns, 0)
             key = LedgerKey(origin, self.durable, filter_hash(self.filters))
-            ledger = await open_ledger(conn, ledger_table, key, stream_end(self.api, state))
+            ledger = await open_ledger(conn, ledger_table, key, partial(end_of, self.api, state))
             await self.case.look(conn, ledger)
         bindings = [found.bound(self.tally) for found in tables]
         letters_binding = letters.bound()
@@ -244,46 +243,10 @@ class Wiring:
         replies = [message.reply for message in line.held()] + line.pull.replies()
         await publish_answers(self.link.client, replies, IN_PROGRESS)
 
-    async def reclaim(self, line: Line, ledger: Ledger, created: str) -> None:
-        """
-        Have JetStream give us now what it believes another one still works on.
-
-        After a crash or a cut connection, deliveries are out that nobody holds; they
-        would come again only after `ack_wait`. They are given back, those that the
-        ledger has as well: only a delivery's timestamp shows whether it is what the
-        ledger has, or new under a sequence that was given out again.
-
-        Args:
-            created: When the consumer was made that the line is bound to, as CONSUMER.INFO has it.
-
-        Raises:
-            ConsumerLost: The consumer is gone, or another one has its name.
-            Retryable: JetStream does not answer.
-        """
-        info = await consumer_info(self.api, self.stream.stream_name, self.durable)
-        if info is None:
-            raise ConsumerLost(f"consumer {self.durable} is gone")
-        if info["created"] != created:
-            raise ConsumerLost(f"consumer {self.durable} was made anew by somebody")
-        stream = await stream_state(self.api, self.stream.stream_name)
-        another = stream.incarnation_ns != ledger.key.origin.incarnation_ns
-        if another or await went_backwards(ledger, stream_end(self.api, stream)):
-            raise ConsumerLost(f"stream {stream.name} is another one than before, or went backwards")
-        if self.stream.is_shared:
-            # What is out may well be with another worker; a dead one's messages come after `ack_wait`.
-            return
-        state = ConsumerState.of(info)
-        first, last = state.ack_floor_stream_seq + 1, state.delivered_stream_seq
-        if not state.ack_pending or last - first > _RECLAIM_SPAN_MAX:
-            return
-        held = {message.stream_seq for message in line.held()}
-        back = [
-            answer_subject(self.stream.stream_name, self.durable, seq, state.delivered_consumer_seq)
-            for seq in range(first, last + 1)
-            if seq not in held
-        ]
-        log.info("deliveries reclaimed", extra={"given_back": len(back), "held": len(held)})
-        await publish_answers(self.link.client, back, NAK)
+    async def reclaim(self, line: Line, ledger: Ledger, created: str) -> GivenBack:
+        """Have JetStream give back what nobody holds; returns and raises as `Reclaim.look`."""
+        out = Reclaim(self.link.client, self.api, self.wish, created, ledger, line.held)
+        return await out.look(self.stream.is_shared)
 
     def _warn(self, warnings: Sequence[str]) -> None:
         for warning in warnings:

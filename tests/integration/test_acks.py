@@ -1,8 +1,9 @@
 """Answers written in bulk are answers."""
 
 import nats
+from nats.js.api import ConsumerConfig
 
-from eventwriter.jetstream.acks import ACK, NAK, publish_answers
+from eventwriter.jetstream.acks import ACK, NAK, give_back, publish_answers
 
 
 async def test_bulk_answers_are_what_public_ones_are(nats_url: str, stream: str) -> None:
@@ -24,5 +25,24 @@ async def test_bulk_answers_are_what_public_ones_are(nats_url: str, stream: str)
         info = await jetstream.consumer_info(stream, "d")
         assert 4 == info.num_ack_pending
         assert 6 == info.ack_floor.stream_seq
+    finally:
+        await client.close()
+
+
+async def test_what_is_given_back_comes_before_anything_newer(nats_url: str, stream: str) -> None:
+    """When giving back has returned, the server has taken it: a pull at once brings it, and then what is new."""
+    client = await nats.connect(nats_url)
+    jetstream = client.jetstream()
+    try:
+        for n in range(2000):
+            await jetstream.publish_async(f"{stream}.x", b"%d" % n)
+        await jetstream.publish_async_completed()
+        pull = await jetstream.pull_subscribe(f"{stream}.>", durable="d", config=ConsumerConfig(max_ack_pending=5000))
+        first = await pull.fetch(1000)
+
+        assert await give_back(client, [m.reply for m in first])
+        again = await pull.fetch(1001)
+
+        assert [*range(1, 1001), 1001] == [m.metadata.sequence.stream for m in again]
     finally:
         await client.close()

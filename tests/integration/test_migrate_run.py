@@ -281,14 +281,19 @@ async def nothing_stored(_seq: int) -> None:
     """Know of no stored message."""
 
 
+async def empty() -> StreamEnd:
+    """Say that the stream is empty."""
+    return StreamEnd(0, nothing_stored)
+
+
 async def test_ledger_and_dead_letters_are_what_the_writer_needs(database: str, conn: Connection) -> None:
     """The writer's own tables take its rows as they are: no conversion, no warning, and the ledger keeps count."""
     run(conn)
     async with await psycopg.AsyncConnection.connect(database, autocommit=True) as own:
         target, real = await read_columns(own, None, "eventwriter_dead_letters")
         binding = bind(DEAD_LETTERS, real, target)
-        key, end = LedgerKey(Origin("S", 10**18, 0), "d", "f"), StreamEnd(0, nothing_stored)
-        ledger = await open_ledger(own, "eventwriter_ledger", key, end)
+        key = LedgerKey(Origin("S", 10**18, 0), "d", "f")
+        ledger = await open_ledger(own, "eventwriter_ledger", key, empty)
         recorded = [await ledger.record(own, [(1, 4)], Newest(3, 10**18)) for _ in range(2)]
 
     assert () == binding.warnings

@@ -8,6 +8,7 @@ from fix_proxy import Proxy
 
 from eventwriter.jetstream.client import ShortClient
 from eventwriter.jetstream.credit import PullLimits
+from eventwriter.jetstream.gather import NOTHING, GivenBack
 from eventwriter.jetstream.pull import Pull
 
 LATE_S = 0.15
@@ -24,8 +25,9 @@ def proxy(nats_url: str) -> Iterator[Proxy]:
     made.close()
 
 
-async def nothing() -> None:
+async def nothing() -> GivenBack:
     """Reclaim nothing: what was left out must show."""
+    return NOTHING
 
 
 @pytest.mark.parametrize("how", ["drain", "pause"])

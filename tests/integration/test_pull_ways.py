@@ -3,6 +3,7 @@
 import pytest
 
 from eventwriter.jetstream.client import ShortClient
+from eventwriter.jetstream.gather import NOTHING, GivenBack
 from eventwriter.jetstream.pull import Pull, PullLimits
 from eventwriter.model import Message
 
@@ -18,8 +19,8 @@ async def pulled(client: ShortClient, stream: str, durable: str, count: int) -> 
     """Return messages of a new consumer, and how many of them went through nats-py's own subscription."""
     await client.jetstream().add_consumer(stream, durable_name=durable, ack_policy="explicit")
 
-    async def nothing() -> None:
-        pass
+    async def nothing() -> GivenBack:
+        return NOTHING
 
     subject = f"$JS.API.CONSUMER.MSG.NEXT.{stream}.{durable}"
     pull = Pull(client, subject, PullLimits(100, 100, 2**20), lambda: 100, lambda: 0.1, nothing)

@@ -9,6 +9,7 @@ import pytest
 
 from eventwriter.jetstream.client import ShortClient
 from eventwriter.jetstream.credit import PullLimits
+from eventwriter.jetstream.gather import NOTHING, GivenBack
 from eventwriter.jetstream.pull import ConsumerLost, Pull
 
 FULL = {"Status": "409", "Description": "Message Size Exceeds MaxBytes", "Nats-Pending-Messages": "10"}
@@ -44,8 +45,8 @@ class Script:
 
 
 def pulling(client: Any) -> Pull:
-    async def nothing() -> None:
-        pass
+    async def nothing() -> GivenBack:
+        return NOTHING
 
     limits = PullLimits(10, 10, MIB)
     return Pull(client, "$JS.API.CONSUMER.MSG.NEXT.s.d", limits, lambda: 10, lambda: 0.001, nothing)

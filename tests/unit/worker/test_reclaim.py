@@ -5,11 +5,14 @@ from typing import Any
 
 import pytest
 
+from eventwriter.jetstream.api import ApiError
+from eventwriter.jetstream.consumer import ConsumerWish
+from eventwriter.jetstream.gather import NOTHING, GivenBack
 from eventwriter.jetstream.pull import ConsumerLost
 from eventwriter.model import Message, Origin
 from eventwriter.postgres.ledger import Ledger, LedgerKey
-from eventwriter.worker import wiring
-from eventwriter.worker.wiring import Wiring
+from eventwriter.worker import reclaim
+from eventwriter.worker.reclaim import Reclaim
 
 MADE = "2026-01-01T00:00:00Z"
 
@@ -17,10 +20,17 @@ MADE = "2026-01-01T00:00:00Z"
 class Api:
     """A JetStream whose consumer has delivered 1 to 5 and has no answer to 3, 4 and 5."""
 
-    def __init__(self, third_at: str = "1970-01-01T00:00:00.000003Z") -> None:
-        self._third_at = third_at
+    server_version = (2, 15)
 
-    async def request(self, verb: str, body: Any = None) -> dict[str, Any]:
+    def __init__(self, third_at: str = "1970-01-01T00:00:00.000003Z", wanted: tuple[int, ...] = ()) -> None:
+        self._third_at, self._wanted = third_at, wanted
+
+    async def request(self, verb: str, body: Any = None) -> Any:
+        if verb == "STREAM.MSG.GET.events" and "next_by_subj" in body:
+            seq = next((seq for seq in self._wanted if seq >= body["seq"]), None)
+            if seq is None:
+                return ApiError(404, 10037, "no message found")
+            return {"message": {"subject": "s", "seq": seq, "time": self._third_at}}
         if verb == "STREAM.MSG.GET.events":
             assert {"seq": 3} == body
             return {"message": {"subject": "s", "seq": 3, "time": self._third_at}}
@@ -36,50 +46,67 @@ class Api:
 
 
 @pytest.fixture
-def answered(monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, bytes]]:
-    """What is published as answers; the stream is at its fifth message."""
-    said: list[tuple[str, bytes]] = []
+def given_back(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """The ack subjects of what is given back; the stream is at its fifth message."""
+    said: list[str] = []
 
-    async def publish(client: Any, replies: list[str], answer: bytes) -> bool:
-        said.extend((reply, answer) for reply in replies)
+    async def give_back(client: Any, replies: list[str]) -> bool:
+        said.extend(replies)
         return True
 
     async def state(api: Any, name: str) -> Any:
         return SimpleNamespace(name=name, last_seq=5, incarnation_ns=1_000, now_ns=0)
 
-    monkeypatch.setattr(wiring, "publish_answers", publish)
-    monkeypatch.setattr(wiring, "stream_state", state)
+    monkeypatch.setattr(reclaim, "give_back", give_back)
+    monkeypatch.setattr(reclaim, "stream_state", state)
     return said
 
 
-async def reclaim(created: str, api: Api) -> None:
+async def look(created: str, api: Api, shared: bool = False) -> GivenBack:
     """Give back what is out, while we hold 4 and the ledger has 3."""
-    one: Any = Wiring.__new__(Wiring)
-    one.stream = SimpleNamespace(stream_name="events", is_shared=False)
-    one.durable, one.api, one.link = "d", api, SimpleNamespace(client=None)
     ledger = Ledger(LedgerKey(Origin("events", 1_000, 0), "d", "f"), "t", [(1, 4)], 3, 3)
-    line: Any = SimpleNamespace(held=lambda: [Message("", "s", b"", None, 4, 4, 1, 4)])
-    await one.reclaim(line, ledger, created)
+    held = [Message("", "s", b"", None, 4, 4, 1, 4)]
+    wish = ConsumerWish("events", "d", ("s",), 60.0, 100)
+    client: Any = None
+    scripted: Any = api
+    return await Reclaim(client, scripted, wish, created, ledger, lambda: held).look(shared)
 
 
-async def test_what_the_ledger_has_is_given_back_too(answered: list[tuple[str, bytes]]) -> None:
+async def test_what_the_ledger_has_is_given_back_too(given_back: list[str]) -> None:
     """Nothing is acknowledged unseen, since sequences may have been given out again; what we hold is left alone."""
-    await reclaim(MADE, Api())
+    back = await look(MADE, Api())
 
-    assert [("$JS.ACK.events.d.1.3.5.0.0", b"-NAK"), ("$JS.ACK.events.d.1.5.5.0.0", b"-NAK")] == answered
+    assert ["$JS.ACK.events.d.1.3.5.0.0", "$JS.ACK.events.d.1.5.5.0.0"] == given_back
+    assert GivenBack(2, 5) == back
 
 
-async def test_consumer_of_the_same_name_is_not_answered(answered: list[tuple[str, bytes]]) -> None:
+async def test_what_is_far_apart_is_looked_up(given_back: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where the filter wants little of a long span, only what it wants is given back."""
+    monkeypatch.setattr(reclaim, "_SPAN_MAX", 2)
+
+    await look(MADE, Api(wanted=(3, 5)))
+
+    assert ["$JS.ACK.events.d.1.3.5.0.0", "$JS.ACK.events.d.1.5.5.0.0"] == given_back
+
+
+async def test_what_is_out_of_a_shared_durable_stays_out(given_back: list[str]) -> None:
+    """Another worker may be at it, so nothing is given back."""
+    back = await look(MADE, Api(), shared=True)
+
+    assert ([], NOTHING) == (given_back, back)
+
+
+async def test_consumer_of_the_same_name_is_not_answered(given_back: list[str]) -> None:
     """A consumer that was made anew while we were away is bound to anew: its deliveries are others."""
     with pytest.raises(ConsumerLost, match="made anew"):
-        await reclaim("2026-02-02T00:00:00Z", Api())
+        await look("2026-02-02T00:00:00Z", Api())
 
-    assert [] == answered
+    assert [] == given_back
 
 
-async def test_stream_that_gives_sequences_out_again_is_bound_to_anew(answered: list[tuple[str, bytes]]) -> None:
+async def test_stream_that_gives_sequences_out_again_is_bound_to_anew(given_back: list[str]) -> None:
     """A younger message under the ledger's last sequence tells that the stream went backwards: nothing is answered."""
     with pytest.raises(ConsumerLost, match="went backwards"):
-        await reclaim(MADE, Api("1970-01-01T00:00:00.000004Z"))
+        await look(MADE, Api("1970-01-01T00:00:00.000004Z"))
 
-    assert [] == answered
+    assert [] == given_back
