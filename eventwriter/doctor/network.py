@@ -174,12 +174,11 @@ def postgres_handshake(voice: Voice, settings: PostgresSettings, place: Place) -
     if wish.mode == "disable":
         return voice.skip("postgres.sslmode is disable")
     with socket.create_connection((place.host, place.port), _LIMIT_S) as raw:
-        near = _is_near(raw)
         raw.sendall(_SSL_REQUEST)
         if raw.recv(1) != b"S":
             if wish.required:
                 return voice.fail(f"{place} has no TLS, and sslmode is {wish.mode}", "set ssl = on in postgresql.conf")
-            if near:
+            if _is_near(raw):
                 return voice.ok(f"{place} has no TLS; it is on this host")
             return voice.warn(
                 f"{place} has no TLS: rows and logins go in the clear",
@@ -198,11 +197,12 @@ def _secured(voice: Voice, wish: Tls, place: Place, raw: socket.socket) -> Findi
             "set postgres.sslrootcert: a PEM file, or system",
         )
     context.check_hostname = wish.mode == "verify-full"
+    near = _is_near(raw)  # before the handshake takes the socket over
     if wish.certificate:
         context.load_cert_chain(wish.certificate, wish.key, password="")
     try:
         with context.wrap_socket(raw, server_hostname=place.name) as secure:
-            return _shown(voice, place, secure, wish.verified or _is_near(raw))
+            return _shown(voice, place, secure, wish.verified or near)
     except ssl.SSLError as error:
         return voice.fail(
             f"{place}: {error.reason or error}".replace("_", " ").lower()
