@@ -12,6 +12,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from eventwriter.config.subjects import covers
 from eventwriter.errors import Retryable
 from eventwriter.jetstream.api import ApiError, JetStreamApi, message_of
 from eventwriter.model import Message
@@ -71,6 +72,29 @@ class Lookup:
                 seq = message.stream_seq + 1
         return Walked(tuple(messages), True)
 
+    async def first(self, ranges: Ranges) -> Message | None:
+        """
+        Return the first message in `ranges` that the filter wants, None where there is none.
+
+        Raises: as `next`.
+        """
+        for at in range(0, len(ranges), _AT_ONCE):
+            found = await asyncio.gather(*(self._first_in(low, high) for low, high in ranges[at : at + _AT_ONCE]))
+            if message := next((one for one in found if one is not None), None):
+                return message
+        return None
+
+    async def _first_in(self, low: int, high: int) -> Message | None:
+        if high - low > len(self._subjects):
+            message = await self.next(low)
+            return message if message is not None and message.stream_seq < high else None
+        # Fewer sequences than subjects: each is asked for by itself. So are the holes between single messages.
+        for seq in range(low, high):
+            message = await self._get({"seq": max(1, seq)})
+            if message is not None and any(covers(subject, message.subject) for subject in self._subjects):
+                return message
+        return None
+
     async def sample(self, seqs: Sequence[int]) -> list[Message]:
         """
         Return the next wanted message from each of `seqs` on, each message once, in order.
@@ -105,10 +129,12 @@ class Lookup:
         return low
 
     async def _next_of(self, seq: int, subject: str) -> Message | None:
-        body: dict[str, Any] = {"seq": max(1, seq), "next_by_subj": subject}
+        return await self._get({"seq": max(1, seq), "next_by_subj": subject})
+
+    async def _get(self, body: dict[str, Any]) -> Message | None:
         answer = await self._api.request(f"STREAM.MSG.GET.{self._stream}", body)
         if not isinstance(answer, ApiError):
             return message_of(answer["message"])
         if answer.code == 404:
             return None
-        raise Retryable(f"JetStream cannot look into {self._stream!r} from {seq} on: {answer.description}")
+        raise Retryable(f"JetStream cannot look into {self._stream!r} at {body['seq']}: {answer.description}")

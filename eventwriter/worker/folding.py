@@ -21,6 +21,10 @@ from eventwriter.worker.tables import Rebind
 log = logging.getLogger(__name__)
 
 
+_RANGES_MAX = 100
+"""Above this the line is held up for a moment to close holes: every batch writes all ranges again."""
+
+
 def holes(committed: Ranges, start_seq: int | None, ack_floor: int) -> Ranges:
     """
     Return what the consumer has behind it and the ledger does not know; pure.
@@ -67,9 +71,10 @@ class Folding:
                 # Another worker on the same durable may have filled them: the table says.
                 await self.ledger.refresh(conn)
             found = holes(self.ledger.committed, consumer.start_seq, consumer.ack_floor_stream_seq)
-            walked = await self.lookup.walk(found, 1)
-            self._tell(walked.messages[0].stream_seq if walked.messages else None)
-            if self.missing is None and idle and len(self.ledger.committed) > 1:
+            message = await self.lookup.first(found)
+            self._tell(message.stream_seq if message is not None else None)
+            ranges = len(self.ledger.committed)
+            if self.missing is None and ranges > (1 if idle else _RANGES_MAX):
                 # Where it began by a time, the ledger's first range says from where on something is known.
                 await self._close(consumer.start_seq or 0, consumer.ack_floor_stream_seq)
         except (Retryable, Fatal, Rejected, Rebind) as error:
