@@ -14,6 +14,7 @@ from typing import Any
 import nats
 import psycopg
 import pytest
+from fix_losses import looked
 
 from eventwriter.control.client import Client
 from eventwriter.demo.servers import EmbeddedServers
@@ -156,7 +157,10 @@ class Daemon:
                 break
             time.sleep(0.1)
         time.sleep(0.5)
-        return self.books()
+        rows, different, dead = self.books()
+        wrong = f"{self.published} published: {rows} rows of {different} messages, {dead} dead letters"
+        looked(self.socket, None if (rows, different + dead) == (different, self.published) else wrong)
+        return rows, different, dead
 
     def log(self) -> str:
         """Return what the daemon said."""

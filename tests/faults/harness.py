@@ -26,24 +26,26 @@ What the harness does with it
 -----------------------------
 begin the book → publish → wait for rows, then a random moment → `act` to its yield →
 publish a little more, then rest → quiescence → audit → the rest of `act`. The audit:
-rows + dead letters = book, each exactly once; the ledger one range that reaches the
+rows + dead letters = book, each exactly once and with its value; the ledger one range that reaches the
 last message; nothing pending and no ack pending; status healthy within
-`recovery_s_max` of the fault's end; worker memory and open files as before, within
-`MEMORY_MARGIN_BYTES` and `FILES_MARGIN`; no traceback in the log.
+`recovery_s_max` of the fault's end; memory and open files of the workers and of the
+supervisor as before, within `MEMORY_MARGIN_BYTES`, `SUPERVISOR_MARGIN_BYTES` and
+`FILES_MARGIN`; no traceback in the log.
 
 A bed is shared by faults of the same `Setup` while their audits pass; after one that
 failed it is thrown away.
 """
 
+import contextlib
 import os
 import random
 import time
-from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 
+from faults.audit import look
 from faults.bed import PLAIN, Bed, Setup, memory_bytes, open_files
-from faults.book import is_garbage
+from fix_losses import looked
 
 from eventwriter.postgres.ranges import Ranges, parse
 
@@ -52,10 +54,14 @@ Act = Iterator[None]
 
 MEMORY_MARGIN_BYTES = 24 * 2**20
 """A worker may keep so much more than it had: malloc's high-water mark of the largest batches."""
+SUPERVISOR_MARGIN_BYTES = 4 * 2**20
+"""A supervisor holds no messages; it may keep what it took to start workers and to answer us."""
 FILES_MARGIN = 1
 """A connection that is being closed may still be there."""
 FOLD_S_MAX = 12.0
 """Holes in the ledger are closed every 5 s, and when nothing is in flight."""
+LATE_S_MAX = 60.0
+"""What is not there after that is lost, however busy the machine is."""
 MOMENT_S_MAX = 0.5
 AFTER_S = 0.3
 
@@ -110,6 +116,7 @@ class Result:
     lost: list[int] = field(default_factory=list)
     twice: list[int] = field(default_factory=list)
     memory_bytes: int = 0
+    supervisor_bytes: int = 0
     outcome: str = "failed"
     """`passed`, `failed`, or `skipped: reason`."""
 
@@ -118,28 +125,50 @@ class Result:
         return (
             f"{self.fault.area}: {self.fault.name}: {self.outcome}; {self.published} messages, {self.dead} dead"
             f" letters, fault {self.lasted_s:.1f} s, well after {self.recovered_s:.1f} s, {self.counted},"
-            f" lost {len(self.lost)}, twice {len(self.twice)}, memory {self.memory_bytes / 2**20:+.1f} MiB"
+            f" lost {len(self.lost)}, twice {len(self.twice)}, memory {self.memory_bytes / 2**20:+.1f} MiB,"
+            f" the supervisor's {self.supervisor_bytes / 2**20:+.1f} MiB"
             f" (EVENTWRITER_TEST_SEED={self.seed})"
         )
+
+
+@dataclass(frozen=True, slots=True)
+class Usage:
+    """What processes take."""
+
+    memory_bytes: int
+    files: int
+
+    @classmethod
+    def of(cls, pids: Iterable[int]) -> "Usage":
+        """Look."""
+        taken = [(memory_bytes(pid), open_files(pid)) for pid in pids]
+        return cls(sum(memory for memory, _ in taken), sum(files for _, files in taken))
+
+    def __sub__(self, before: "Usage") -> "Usage":
+        return Usage(self.memory_bytes - before.memory_bytes, self.files - before.files)
+
+    def within(self, margin_bytes: int) -> bool:
+        """Say whether it is no growth."""
+        return self.memory_bytes <= margin_bytes and self.files <= FILES_MARGIN
 
 
 @dataclass(frozen=True, slots=True)
 class Baseline:
     """How things were before the fault."""
 
-    memory_bytes: int
-    files: int
     workers: int
-    log_bytes: int
+    working: Usage
     supervisor: int
+    supervising: Usage
+    log_bytes: int
     counted: dict[str, int]
 
     @classmethod
     def of(cls, bed: Bed) -> "Baseline":
         """Look."""
-        pids = bed.worker_pids()
-        memory, files = sum(map(memory_bytes, pids)), sum(map(open_files, pids))
-        return cls(memory, files, len(pids), bed.log_bytes(), supervisor(bed), counted(bed))
+        pids, chief = bed.worker_pids(), supervisor(bed)
+        usages = Usage.of(pids), Usage.of([chief] if chief else [])
+        return cls(len(pids), usages[0], chief, usages[1], bed.log_bytes(), counted(bed))
 
     def risen(self, bed: Bed) -> dict[str, int]:
         """Return how far the counters have risen; those of another supervisor began at nought."""
@@ -205,25 +234,14 @@ def well(bed: Bed, limit_s: float) -> None:
 
 
 def books(bed: Bed, result: Result) -> None:
-    """Compare rows and dead letters with the book, number by number."""
-    publisher = bed.publisher
-    rows = Counter(n for (n,) in bed.sql("SELECT (metadata->>'n')::bigint FROM timeseries_metrics"))
-    payloads = bed.sql("SELECT payload, reason FROM eventwriter_dead_letters")
-    dead = Counter(int(bytes(payload).rpartition(b" ")[2]) for payload, _ in payloads if payload.startswith(b"garbage"))
-    other = [f"{reason}: {bytes(payload)[:60]!r}" for payload, reason in payloads if not payload.startswith(b"garbage")]
-    published = publisher.stored.keys()
-    found = rows + dead
-    result.dead = dead.total()
-    result.twice = sorted(n for n, count in found.items() if count > 1)
-    result.lost = sorted(published - found.keys() - publisher.excused)
-    lost, twice = ([publisher.stored.get(n) for n in wrong[:5]] for wrong in (result.lost, result.twice))
-    assert ([], []) == (lost, twice), (
-        f"{len(result.lost)} of {len(published)} lost, {len(result.twice)} twice; stream sequences of some"
-    )
-    assert [] == other, "messages became dead letters that are no garbage"
-    assert set() == found.keys() - published, "there are rows of what was never published"
-    assert all(is_garbage(n) for n in dead)
-    assert not any(is_garbage(n) for n in rows)
+    """Compare rows and dead letters with the book, number by number; on a busy machine some may only be late."""
+    found = look(bed)
+    result.dead, result.lost, result.twice = found.dead, found.lost, found.twice
+    if found.wrong:
+        with contextlib.suppress(AssertionError):
+            bed.until_settled(LATE_S_MAX)
+        looked(f"{result.fault.name} (seed {result.seed})", "; ".join(look(bed).wrong) or None)
+    assert [] == found.wrong, "; ".join(found.wrong)
 
 
 def one_range(bed: Bed) -> None:
@@ -252,15 +270,17 @@ def current_ledgers(bed: Bed) -> dict[str, Ranges]:
 
 
 def as_before(bed: Bed, before: Baseline, result: Result) -> None:
-    """Wait a little until the workers' memory and open files are as they were."""
+    """Wait a little until memory and open files of the daemon's processes are as they were."""
     until = time.monotonic() + 3.0
     while True:
         now = Baseline.of(bed)
-        result.memory_bytes = now.memory_bytes - before.memory_bytes
-        grown = (now.workers - before.workers, now.files - before.files, result.memory_bytes)
-        if not grown[0] and grown[1] <= FILES_MARGIN and grown[2] <= result.fault.memory_margin_bytes:
+        working, supervising = now.working - before.working, now.supervising - before.supervising
+        result.memory_bytes, result.supervisor_bytes = working.memory_bytes, supervising.memory_bytes
+        well = working.within(result.fault.memory_margin_bytes) and supervising.within(SUPERVISOR_MARGIN_BYTES)
+        if well and now.workers == before.workers:
             return
-        assert time.monotonic() < until, f"more workers, files, bytes of memory than before: {grown}"
+        more = f"{now.workers - before.workers} workers, with {working}, supervisor {supervising}"
+        assert time.monotonic() < until, f"more than before: {more}"
         time.sleep(0.1)
 
 

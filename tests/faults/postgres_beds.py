@@ -14,7 +14,8 @@ from faults.bed import Bed, Setup
 from eventwriter.demo.launch import Server, free_port
 from eventwriter.demo.programs import postgres_account
 
-FAKETIME = Path("/usr/lib/x86_64-linux-gnu/faketime/libfaketime.so.1")
+FAKETIME = next(Path("/usr").glob("lib/*/faketime/libfaketime.so.1"), None)
+"""The library that falsifies clocks, in its machine's folder; None where it is not installed."""
 CONNECTIONS_MAX = 14
 DISK_BYTES = 16 * 2**20
 HBA = "host all writer 127.0.0.1/32 scram-sha-256\n"
@@ -179,7 +180,7 @@ def has_pgbouncer() -> str | None:
 
 def has_faketime() -> str | None:
     """Say that the clock cannot be falsified."""
-    return None if FAKETIME.exists() else "libfaketime is not installed (Debian: libfaketime)"
+    return None if FAKETIME else "libfaketime is not installed (Debian: libfaketime)"
 
 
 QUICK_DEADLINE = Setup("quick deadline", with_quick_deadline)

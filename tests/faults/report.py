@@ -6,7 +6,7 @@ import os
 import platform
 from collections.abc import Sequence
 
-from faults.harness import FILES_MARGIN, MEMORY_MARGIN_BYTES, Result
+from faults.harness import FILES_MARGIN, MEMORY_MARGIN_BYTES, SUPERVISOR_MARGIN_BYTES, Result
 
 AREAS = {"nats": "NATS", "postgres": "PostgreSQL", "process": "Processes"}
 
@@ -16,9 +16,10 @@ Written by `bin/test tests/faults --faults-report docs/faults.md`; not to be edi
 
 Each fault happens at a random moment to the installed daemon under load, which reaches both servers through a proxy
 that can delay, hold, and cut. Afterwards an audit compares number by number: every message that JetStream stored
-is one row or one dead letter, none is missing, none is there twice; the ledger is one range up to the last message;
-the consumer has nothing pending and waits for no ack; status is healthy; the workers' memory is back within
-{memory} MiB and their open files within {files} of what they were; the log holds no traceback.
+is one row with its own value or one dead letter, none is missing, none is there twice; the ledger is one range up to
+the last message; the consumer has nothing pending and waits for no ack; status is healthy; the workers' memory is back
+within {memory} MiB of what it was, their supervisor's within {supervisor} MiB, the open files of both within {files};
+the log holds no traceback.
 
 *Lasted* is how long the fault went on, *well after* how long from its end until all of that was so (a publisher's rest
 of 0.3 s included), *again* how many deliveries came more than once, *known* how many of all deliveries the ledger
@@ -34,6 +35,7 @@ def report(results: Sequence[Result]) -> str:
     seeds = sorted({result.seed for result in results if result.seed})
     head = HEAD.format(
         memory=MEMORY_MARGIN_BYTES // 2**20,
+        supervisor=SUPERVISOR_MARGIN_BYTES // 2**20,
         files=FILES_MARGIN,
         date=dt.datetime.now(dt.UTC).strftime("%Y-%m-%d"),
         seeds=", ".join(map(str, seeds[:5])),
