@@ -15,6 +15,7 @@ thread with an event loop of its own; all public methods may be called from any 
     proxy.cut(rst=True)         connections that stand are cut, with RST or with FIN; new ones are served
     proxy.cut_after(100)        the connection that brings its 100th byte to the client is cut there, once
     proxy.cut_at(b"COMMIT\\0")   what holds this reaches the server, its answer nobody: cut, `times` times
+    proxy.before(b"COPY ", act) what holds this waits for the end of `act()`, once, and goes on to the server
     proxy.refuse()              as `cut`, and new connections are refused
     proxy.heal()
 """
@@ -75,6 +76,7 @@ class Proxy:
         self.way = Way()
         self._after: int | None = None
         self._at: tuple[bytes, int] = (b"", 0)
+        self._before: tuple[bytes, Callable[[], object]] | None = None
         self._links: list[Link] = []
         self._loop = asyncio.new_event_loop()
         self._changed = asyncio.Event()
@@ -125,6 +127,10 @@ class Proxy:
         """Let what holds `marker` through to the server, and cut before its answer; so many times."""
         self._do(setattr, self, "_at", (marker, times))
 
+    def before(self, marker: bytes, act: Callable[[], object]) -> None:
+        """Call `act`, in another thread, before what holds `marker` goes to the server; once."""
+        self._do(setattr, self, "_before", (marker, act))
+
     def refuse(self) -> None:
         """Cut the connections that stand, and refuse new ones until `heal`."""
         self._do(self._refuse)
@@ -151,7 +157,7 @@ class Proxy:
 
     def _set(self, way: Way) -> None:
         self.way = way
-        self._after, self._at = None, (b"", 0)
+        self._after, self._at, self._before = None, (b"", 0), None
         self._changed.set()
         self._changed = asyncio.Event()
         self._listen()
@@ -215,6 +221,9 @@ class Proxy:
             if not data:
                 self._end(link, rst=False)
                 return
+            if whom == "server" and self._before and self._before[0] in data:
+                (_, act), self._before = self._before, None
+                await self._loop.run_in_executor(None, act)
             try:
                 while data:
                     size = min(self.way.chunk_bytes, self._left(whom))

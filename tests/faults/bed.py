@@ -63,16 +63,17 @@ class Bed:
         self.kept: dict[str, Any] = {}
         self.servers = EmbeddedServers()
         self.servers.__enter__()
-        self._ended: list[Callable[[], object]] = [self.servers.stop]
+        self._ended = contextlib.ExitStack()
+        self.on_close(self.servers.stop)
         try:
             self.nats, self.postgres = (self._proxy(url) for url in (self.nats_url, self.servers.postgres_dsn()))
             self.daemon = Daemon(folder, self.servers)
-            self._ended.append(self.daemon.kill)
+            self.on_close(self.daemon.kill)
             # A lame duck waits at most so long before it sends its clients away.
             self.configure_nats(lame_duck_duration="30s", lame_duck_grace_period="300ms")
             setup.prepare(self)
             self.publisher = Publisher("warm", self.nats_url, self.login)
-            self._ended.append(self.publisher.close)
+            self.on_close(self.publisher.close)
             self.daemon.start()
             self.until("the daemon is healthy", lambda status: status["status"] == "healthy", START_S_MAX)
             # What Python, the drivers and malloc take once, they take now.
@@ -82,18 +83,16 @@ class Bed:
             raise
 
     def close(self) -> None:
-        """End everything."""
-        for end in reversed(self._ended):
-            end()
-        self._ended.clear()
+        """End everything, also after something that cannot be ended."""
+        self._ended.close()
 
     def on_close(self, end: Callable[[], object]) -> None:
         """Have something a setup made ended with the bed, before the servers."""
-        self._ended.append(end)
+        self._ended.callback(end)
 
     def _proxy(self, url: str) -> Proxy:
         proxy = Proxy(urlsplit(url).port or 0)
-        self._ended.append(proxy.close)
+        self.on_close(proxy.close)
         return proxy
 
     @property

@@ -58,6 +58,7 @@ def away(duration_s: float) -> Callable[[Bed], Act]:
     """Return an act: there is no server for so long."""
 
     def act(bed: Bed) -> Act:
+        again = bed.slot()["redelivered_total"]
         bed.servers.postgres.stop()
         status = bed.until("the circuit is open", lambda status: status["postgres"]["circuit"]["state"] == "open")
         assert "degraded" == status["status"]
@@ -77,8 +78,10 @@ def away(duration_s: float) -> Callable[[Bed], Act]:
         assert slot["postgres_circuit"]["attempts"] >= 3
         bed.servers.postgres.start()
         yield
-        assert {"state": "closed"} == bed.slot()["postgres_circuit"]
-        assert 0 == bed.slot()["restarts"]
+        slot = bed.slot()
+        assert ({"state": "closed"}, 0) == (slot["postgres_circuit"], slot["restarts"])
+        # An outage of a minute is twelve times ack_wait: that we are at it is what keeps messages ours.
+        assert again == slot["redelivered_total"]
 
     return act
 
@@ -139,15 +142,31 @@ def dies(point: str) -> Callable[[Bed], Act]:
     return act
 
 
+def dies_before_copy(bed: Bed) -> Act:
+    """The transaction has begun, and COPY is on its way to a backend that is no more."""
+    before, killed = bed.slot()["postgres_reconnects"], []
+
+    def kill() -> None:
+        query = f"SELECT pid FROM pg_stat_activity WHERE {OURS} AND state = 'idle in transaction'"
+        for (pid,) in bed.sql(query):
+            os.kill(pid, signal.SIGKILL)
+            killed.append(pid)
+
+    bed.postgres.before(b"COPY ", kill)
+    bed.until_slot("it came back", lambda slot: slot["postgres_reconnects"] > before)
+    yield
+    assert 1 == len(killed)
+
+
 def commit_unanswered(bed: Bed) -> Act:
+    cuts, known = bed.postgres.cuts, bed.slot()["already_written_total"]
     bed.postgres.cut_at(b"COMMIT\0", times=3)
-    cuts = bed.postgres.cuts
     until = time.monotonic() + 10
     while bed.postgres.cuts < cuts + 3:
         assert time.monotonic() < until
         bed.wait(0.05)
     yield
-    assert bed.slot()["already_written_total"] > 0
+    assert bed.slot()["already_written_total"] > known
 
 
 def cut_at_copy(bed: Bed) -> Act:
@@ -367,6 +386,7 @@ FAULTS = (
     fault("backend terminated", "eight times, at random moments", backend_terminated),
     fault("statement cancelled", "forty times", statement_cancelled),
     *(fault(f"backend killed {point}", "kill -9 of the backend at this point", dies(point)) for point in POINTS),
+    fault("backend killed before COPY", "kill -9 of the backend whose transaction has just begun", dies_before_copy),
     fault("COMMIT unanswered", "three COMMITs reach the server, their answers nobody", commit_unanswered),
     fault("cut in COPY", "the connection is reset when COPY has begun, twice", cut_at_copy),
     *(fault(name, does, network(harm, duration_s)) for name, (does, duration_s, harm) in WAYS.items()),

@@ -166,6 +166,19 @@ def test_cut_at_a_marker_keeps_the_answer_back(proxy: Proxy, echo: Echo) -> None
     dial(proxy).close()
 
 
+def test_before_a_marker_something_happens_once(proxy: Proxy, echo: Echo) -> None:
+    """What holds the marker reaches the server only after the act that was to come before it; the next time without."""
+    heard = []
+    with dial(proxy) as one:
+        proxy.before(b"COPY", lambda: heard.append(bytes(echo.heard)))
+        for part in (b"BEGIN;", b"x COPY y", b"z COPY a"):
+            one.sendall(part)
+            assert part == read(one, len(part))
+
+    assert [b"helloBEGIN;"] == heard
+    assert echo.heard.endswith(b"BEGIN;x COPY yz COPY a")
+
+
 def test_refused_until_healed(proxy: Proxy) -> None:
     """While refusing there is nobody at the port; afterwards there is again."""
     with dial(proxy):
