@@ -49,7 +49,7 @@ class Notes:
 
     Attributes:
         table: Its qualified, quoted name.
-        holder: Whose notes are written: host and slot, the same for a slot's every worker.
+        holder: Whose notes are written: host, supervisor and slot, the same for a slot's every worker.
     """
 
     table: str

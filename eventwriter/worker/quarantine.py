@@ -28,11 +28,12 @@ class Case:
     One worker's notes over all its bindings. Written by the worker's event loop only.
 
     Args:
-        slot: Together with the host's name it says whose the notes are: a slot has one worker at a time.
+        slot: Together with the host's name and `control` it says whose the notes are: a slot has one worker at a time.
+        control: The path of the supervisor's control socket; two supervisors on one host have two.
     """
 
-    def __init__(self, slot: SlotName, schema: str | None) -> None:
-        self._holder = f"{socket.gethostname()} {slot}"
+    def __init__(self, slot: SlotName, schema: str | None, control: str) -> None:
+        self._holder = f"{socket.gethostname()} {control} {slot}"
         self._schema = schema
         self._looked = self._warned = False
         self._notes: Notes | None = None

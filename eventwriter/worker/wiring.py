@@ -99,7 +99,7 @@ class Wiring:
         self.condition = Condition()
         self.watch = StreamWatch()
         self.drift = Drift()
-        self.case = Case(slot, self.stream.schema_name)
+        self.case = Case(slot, self.stream.schema_name, settings.control.socket)
         self.tell: Callable[[], None] = lambda: None
         """Called before the worker does what it may die of."""
         self.warnings: tuple[str, ...] = ()
