@@ -109,6 +109,19 @@ def test_list_fits_80_columns(office: Office) -> None:
     assert "missing_field" in lines[1]
 
 
+def test_list_shows_no_more_than_its_limit(office: Office) -> None:
+    """`--limit` shows so many of the newest letters and says how many there are, in JSON too."""
+    for _ in range(5):
+        office.letter(b"x")
+
+    done, plain = office.dlq("list", "--limit", "2"), json.loads(office.dlq("list", "--limit", "2", "--json").stdout)
+
+    lines = done.stdout.splitlines()
+    assert ["5", "4"] == [line.split()[0] for line in lines[1:-1]]
+    assert lines[-1].startswith("the newest 2 of 5 letters")
+    assert (5, [5, 4]) == (plain["total"], [letter["id"] for letter in plain["letters"]])
+
+
 def test_filters_mean_what_they_say(office: Office) -> None:
     """Entries, streams, reasons, states and times choose letters."""
     office.letter(b"1")
@@ -192,6 +205,51 @@ def test_replay_writes_the_rows_that_the_message_would_have_had(office: Office) 
     ]
     assert [(number, "replayed", False)] == office.states()
     assert [(True,)] == office.read("SELECT replayed_at IS NOT NULL FROM eventwriter_dead_letters")
+
+
+@pytest.mark.parametrize(
+    ("words", "replayed"),
+    [
+        ("--stream TELEMETRY", [1, 2]),
+        ("--reason rejected", [3, 4]),
+        ("--since 2d", [2, 3, 4]),
+        ("--before 2d", [1]),
+        ("--stream TELEMETRY --since 2d", [2]),
+        ("--reason rejected --stream THINGS", [4]),
+    ],
+)
+def test_replay_leaves_alone_what_filters_do_not_mean(office: Office, words: str, replayed: list[int]) -> None:
+    """Only letters that all filters mean are replayed; the others are new as before."""
+    office.letter({"value": 1})
+    office.letter({"value": 2})
+    flow = {"src_addr": "10.0.0.1", "dst_addr": "10.0.0.2", "octets": 5}
+    office.letter(flow, subject="netflow.a", consumer="eventwriter-netflow", reason="rejected")
+    office.letter({"id": 5}, subject="things.a", consumer="eventwriter-things", reason="rejected")
+    office.conn.execute("UPDATE eventwriter_dead_letters SET created_at = now() - interval '3 days' WHERE id = 1")
+
+    done = office.dlq("replay", *words.split())
+
+    assert 0 == done.returncode, done.stderr
+    assert [(n, "replayed" if n in replayed else "new", False) for n in range(1, 5)] == office.states()
+    counts = "SELECT (SELECT count(*) FROM {}), (SELECT count(*) FROM {}), (SELECT count(*) FROM {})"
+    tables = ("timeseries_metrics", "ocsf_network_activity", "things")
+    wanted = tuple(len({*replayed} & numbers) for numbers in ({1, 2}, {3}, {4}))
+    assert [wanted] == office.read(counts.format(*tables))
+
+
+def test_replay_of_some_ids_is_of_these_only(office: Office) -> None:
+    """Named letters are replayed and no others; one that was replayed is not replayed again by its name."""
+    for n in range(1, 5):
+        office.letter({"value": n})
+
+    done, again = office.dlq("replay", "2", "4"), office.dlq("replay", "2")
+
+    assert (0, ["2  written: 1 row", "4  written: 1 row", "2 written (2 rows)"]) == (
+        done.returncode, done.stdout.splitlines(),
+    )  # fmt: skip
+    assert (0, "no new letters\n") == (again.returncode, again.stdout)
+    assert [(1, "new", False), (2, "replayed", False), (3, "new", False), (4, "replayed", False)] == office.states()
+    assert [(2.0,), (4.0,)] == office.read("SELECT value::float8 FROM timeseries_metrics ORDER BY 1")
 
 
 def test_replay_says_what_is_still_dead_and_why(office: Office) -> None:
