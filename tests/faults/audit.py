@@ -1,5 +1,6 @@
 """What rows and dead letters say of the book, number by number. Pure, but for `look`."""
 
+import json
 from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
@@ -46,8 +47,8 @@ def audit(rows: Iterable[Row], letters: Iterable[Letter], stored: Mapping[int, i
     dead: Counter[int] = Counter()
     other = []
     for payload, reason in letters:
-        if payload.startswith(b"garbage"):
-            dead[int(payload.rpartition(b" ")[2])] += 1
+        if (n := garbage_number(payload)) is not None:
+            dead[n] += 1
         else:
             other.append(f"{reason}: {payload[:60]!r}")
     found = written + dead
@@ -64,3 +65,14 @@ def audit(rows: Iterable[Row], letters: Iterable[Letter], stored: Mapping[int, i
     }
     wrong = [f"{what}: {some[:SHOWN_MAX]}" for what, some in sayings.items() if some]
     return Found(lost, twice, dead.total(), wrong)
+
+
+def garbage_number(payload: bytes) -> int | None:
+    """Return the number of a message that was to become a dead letter; None of any other."""
+    if payload.startswith(b"garbage"):
+        return int(payload.rpartition(b" ")[2])
+    try:
+        metadata = json.loads(payload)["metadata"]
+    except (ValueError, KeyError):
+        return None
+    return int(metadata["n"]) if metadata.get("refused") else None

@@ -17,7 +17,7 @@ from urllib.parse import urlsplit
 import nats
 import nats.js.client
 import psycopg
-from faults.book import Publisher
+from faults.book import Publisher, garbage, sample
 from fix_daemon import Daemon
 from fix_proxy import Proxy
 
@@ -33,10 +33,12 @@ class Setup:
 
     Attributes:
         prepare: Called when the servers stand and the daemon is configured (by `Bed.write`) and not started.
+        shows: Says of a status under load whether the bed is what it is for; waited for before each fault.
     """
 
     name: str
     prepare: Callable[["Bed"], None] = lambda bed: bed.write()
+    shows: Callable[["Bed", Mapping[str, Any]], object] = lambda bed, status: True
 
 
 PLAIN = Setup("plain")
@@ -52,6 +54,7 @@ class Bed:
         daemon: The installed daemon.
         publisher: Load, and the book.
         kept: What a setup made that its faults need.
+        body, garbage: What makes the publisher's messages; a setup may change them.
         rng: The fault's own random numbers.
         login: Options with which the test itself connects to NATS.
     """
@@ -61,6 +64,7 @@ class Bed:
         self.login: dict[str, Any] = {}
         self.rng = random.Random()
         self.kept: dict[str, Any] = {}
+        self.body, self.garbage = sample, garbage
         self.servers = EmbeddedServers()
         self.servers.__enter__()
         self._ended = contextlib.ExitStack()
@@ -73,6 +77,7 @@ class Bed:
             self.configure_nats(lame_duck_duration="30s", lame_duck_grace_period="300ms")
             setup.prepare(self)
             self.publisher = Publisher("warm", self.nats_url, self.login)
+            self.publisher.body, self.publisher.garbage = self.body, self.garbage
             self.on_close(self.publisher.close)
             self.daemon.start()
             self.until("the daemon is healthy", lambda status: status["status"] == "healthy", START_S_MAX)

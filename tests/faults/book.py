@@ -22,6 +22,11 @@ def is_garbage(n: int) -> bool:
     return n % GARBAGE_EVERY == 7
 
 
+def garbage(n: int) -> bytes:
+    """Return a message that is no JSON."""
+    return b"garbage %d" % n
+
+
 def large(limit: int, margin: int = 400) -> Callable[[int], bytes]:
     """Return what makes messages that, with headers, just fit the server's `max_payload`."""
 
@@ -48,7 +53,7 @@ class Publisher:
         stored: The stream sequence of each number that JetStream has acknowledged.
         excused: Numbers that may be missing because the fault takes them out of the stream; never twice, though.
         burst, gap_s: How many at once, and the pause after them: the load. May be changed at any time.
-        body, subject: Make message `n`, except for garbage; and its subject.
+        body, garbage, subject: Make message `n`, where it is to become a row and where not; and its subject.
     """
 
     def __init__(self, book: str, url: str, login: dict[str, Any]) -> None:
@@ -57,6 +62,7 @@ class Publisher:
         self.excused: set[int] = set()
         self.burst, self.gap_s = 60, 0.05
         self.body: Callable[[int], bytes] = sample
+        self.garbage: Callable[[int], bytes] = garbage
         self.subject: Callable[[int], str] = lambda _: SUBJECT
         self.next = 0
         self.failed: BaseException | None = None
@@ -139,7 +145,7 @@ class Publisher:
         pass
 
     async def _store(self, jetstream: Any, n: int) -> None:
-        book, body = self.book, b"garbage %d" % n if is_garbage(n) else self.body(n)
+        book, body = self.book, self.garbage(n) if is_garbage(n) else self.body(n)
         while not self._ended:
             try:
                 ack = await jetstream.publish(

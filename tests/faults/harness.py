@@ -203,6 +203,7 @@ def run(bed: Bed, fault: Fault, seed: int, result: Result) -> None:
     before = Baseline.of(bed)
     publisher.start()
     bed.until("rows come", lambda _: bed.sql("SELECT 1 FROM timeseries_metrics LIMIT 1"))
+    bed.until(f"the bed shows {fault.setup.name}", lambda status: fault.setup.shows(bed, status))
     bed.wait(bed.rng.uniform(0, MOMENT_S_MAX))
     began_s = time.monotonic()
     acting = fault.act(bed)
