@@ -102,6 +102,7 @@ def threshold(name: str, meaning: str, warning: float | None, critical: float | 
     short_help="One line and an exit code, for Nagios.",
     epilog=lines(
         "eventwriter-ctl check --warn-lag 10000 --crit-lag 1000000 --crit-dead 100",
+        "eventwriter-ctl check --only-critical",
         "eventwriter-ctl check --json",
     ),
 )
@@ -109,14 +110,16 @@ def threshold(name: str, meaning: str, warning: float | None, critical: float | 
 @threshold("lag-age", "Seconds that the oldest of them is old", 60, 600)
 @threshold("stall", "Seconds without progress while messages wait", 30, 120)
 @threshold("dead", "Dead letters within the last hour", 1, None)
+@click.option("--only-critical", is_flag=True, help="Exit code 0 for a warning too, 1 for critical and unknown.")
 @click.option("--json", "as_json", is_flag=True, help="One JSON object.")
 @click.pass_obj
-def check(client: Client, /, as_json: bool, **bounds: float | None) -> int:
+def check(client: Client, /, as_json: bool, only_critical: bool, **bounds: float | None) -> int:
     """
     Say in one line whether all is well, for Nagios and whoever speaks its language.
 
     Health counts too: degraded is a warning, failing critical. Exit codes: 0 OK, 1 warning,
-    2 critical, 3 unknown: nobody answers.
+    2 critical, 3 unknown: nobody answers. A container's health check wants --only-critical:
+    a pause, or one dead letter, is a warning, and no reason to replace what works.
     """
     thresholds = {
         name: Threshold(bounds[f"warn_{name}"], bounds[f"crit_{name}"]) for name in ("lag", "lag_age", "stall", "dead")
@@ -125,10 +128,15 @@ def check(client: Client, /, as_json: bool, **bounds: float | None) -> int:
         picture = client.call("status")
     except (Unreachable, Refused) as error:
         say(as_json, UNKNOWN, [str(error)], None, "")
-        return UNKNOWN
+        return exit_code(UNKNOWN, only_critical)
     code, said = judged(picture, thresholds)
     say(as_json, code, said, picture, performance(picture, thresholds))
-    return code
+    return exit_code(code, only_critical)
+
+
+def exit_code(code: int, only_critical: bool) -> int:
+    """Return what the process ends with; Docker knows 0 and 1 only, and keeps the others for itself."""
+    return int(code in (CRITICAL, UNKNOWN)) if only_critical else code
 
 
 def say(as_json: bool, code: int, said: list[str], picture: Mapping[str, Any] | None, data: str) -> None:

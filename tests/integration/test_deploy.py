@@ -133,7 +133,14 @@ def test_compose_file_is_whole() -> None:
     assert awaited < set(services)
     assert set(writer["environment"]) <= {*VARIABLES, *OTHERS}
     assert int(writer["stop_grace_period"].removesuffix("s")) > SupervisorSettings().drain_s_max + 5
-    assert ["CMD", "eventwriter-ctl", "check"] == writer["healthcheck"]["test"]
+    assert ["CMD", "eventwriter-ctl", "check", "--only-critical"] == writer["healthcheck"]["test"]
+
+
+def test_image_is_unhealthy_only_where_it_is_critical() -> None:
+    """The image's own health check counts a warning as well."""
+    text = (DEPLOY / "docker" / "Dockerfile").read_text()
+
+    assert 'CMD ["eventwriter-ctl", "check", "--only-critical"]' in text
 
 
 def test_image_is_small_in_rights() -> None:
