@@ -233,6 +233,10 @@ def slow_consumer(bed: Bed) -> Act:
     reconnects = bed.slot()["nats_reconnects"]
     bed.configure_nats(write_deadline="300ms")
     bed.until_slot("it is back", lambda slot: slot["nats_connected"] and slot["nats_reconnects"] > reconnects)
+    # Who has not begun to pull is sent nothing, and is not slow.
+    newest = "SELECT coalesce(max((metadata->>'n')::bigint), 0) FROM timeseries_metrics"
+    after = bed.publisher.next
+    bed.until("it pulls again", lambda _: bed.sql(newest)[0][0] > after)
     words = bed.servers.nats.words
     said = words.stat().st_size
     bed.publisher.body = lambda n: json.dumps({"value": n, "metadata": {"n": n, "pad": "x" * 20_000}}).encode()
