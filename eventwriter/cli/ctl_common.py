@@ -73,7 +73,8 @@ def lines(*texts: str) -> str:
 
 def slot_argument(**given: Any) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
     """Return the argument SLOT, which shells complete."""
-    return click.argument("slot", metavar="SLOT|STREAM|all", shell_complete=complete_slot, **given)
+    shown = "[SLOT|STREAM|all]" if given else "SLOT|STREAM|all"  # a metavar of our own gets no brackets from click
+    return click.argument("slot", metavar=shown, shell_complete=complete_slot, **given)
 
 
 def wait_option(command: Callable[..., Any]) -> Callable[..., Any]:

@@ -7,7 +7,7 @@ from typing import Any
 from rich.console import Console
 from rich.live import Live
 
-from eventwriter.cli.render import render
+from eventwriter.cli.render import number, render
 
 Picture = Mapping[str, Any]
 
@@ -49,5 +49,5 @@ def brief(slot: Picture) -> str:
     """Return a slot in a few words."""
     return (
         f"{slot['name']} {slot['state']:<8} {slot['rows_per_s'] or 0:8,.0f} rows/s  {slot['rows_total']:,} rows"
-        f"  {slot['dead_letters_total']} dead  lag {slot['lag_messages']}"
+        f"  {slot['dead_letters_total']} dead  lag {number(slot['lag_messages'])}"
     )

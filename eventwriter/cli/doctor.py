@@ -15,6 +15,7 @@ from rich.console import Console, Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
+from eventwriter.cli.main import hush
 from eventwriter.doctor import examination
 from eventwriter.doctor.findings import Finding, Status, counts, exit_code
 
@@ -33,6 +34,7 @@ def doctor(config_path: str | None, as_json: bool) -> int:
 
     Exit codes: 0 all is well, 1 there are warnings, 2 something fails.
     """
+    hush()  # what is logged on the way is in the findings
     findings = examination.run(config_path, os.environ)
     if as_json:
         whole = {"exit_code": exit_code(findings), "findings": [finding.as_json() for finding in findings]}

@@ -16,6 +16,7 @@ from pydantic import SecretStr
 from eventwriter import clock
 from eventwriter.cli.ctl_common import lines
 from eventwriter.cli.explanation import Wish, as_json, as_text, explain, instant
+from eventwriter.cli.main import hush
 from eventwriter.config.load import load
 from eventwriter.config.settings import DEFAULT_SUBJECTS, KINDS, PostgresSettings, Settings, StreamSettings
 from eventwriter.errors import Fatal
@@ -158,6 +159,7 @@ async def stored(settings: Settings, stream: str, seq: int) -> Message:
     from eventwriter.jetstream.api import JetStreamApi, stored_message
     from eventwriter.jetstream.connect import NatsLink
 
+    hush()
     link = NatsLink(settings.nats, "eventwriter explain")
     await link.connect()
     try:

@@ -6,6 +6,7 @@ broken one does not take the others with it.
 """
 
 import importlib
+import logging
 import os
 import shutil
 import sys
@@ -106,6 +107,11 @@ def obey(command: click.Command, arguments: Sequence[str], name: str) -> int:
         click.echo(f"{name}: {error}", err=True)
         return EXIT_UNREACHABLE if isinstance(error, SocketTaken | Unreachable | Retryable) else EXIT_MISTAKE
     return result if isinstance(result, int) else 0
+
+
+def hush() -> None:
+    """Keep log lines off the terminal where a command says itself what it found; else Python prints some."""
+    logging.getLogger("eventwriter").addHandler(logging.NullHandler())
 
 
 def tell(error: ConfigError, name: str) -> None:

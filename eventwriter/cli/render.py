@@ -109,7 +109,8 @@ def narrow(slots: list[Picture]) -> Group:
             ),
             "default not bold",
         )
-        batch = f"batch {short(slot['batch_messages_last'])} by {slot['batch_trigger_last'] or NONE}"
+        cause = slot["batch_trigger_last"]
+        batch = f"batch {short(slot['batch_messages_last'])} by {cause}" if cause else f"batch {NONE}"
         commit = f"commit p50 {millis(slot['commit_p50_ms'])} p99 {millis(slot['commit_p99_ms'])}"
         life = f"pid {slot['pid'] or NONE}  up {duration(slot['uptime_s'])}"
         lines += [first, Text(f"  {life}  {batch}  {commit}", "dim")]

@@ -15,7 +15,7 @@ Picture = Mapping[str, Any]
 BEHIND_S_MAX = 3.0  # what batches and heartbeats make of a slot that keeps up
 
 HOLES = {
-    False: "what lies between them is not written yet",
+    False: "holes are not written yet, or not this slot's",
     True: "several workers write in no order, and the holes are closed every few seconds",
 }
 """What holes mean, by whether the durable is shared."""

@@ -7,7 +7,6 @@ Every part is had by itself; one that fails is in the bundle as the sentence tha
 import importlib.metadata
 import io
 import json
-import logging
 import os
 import platform
 import subprocess
@@ -18,7 +17,7 @@ from typing import Any
 
 from eventwriter import __version__
 from eventwriter.cli.ctl_look import stack_lines
-from eventwriter.cli.main import config_path
+from eventwriter.cli.main import config_path, hush
 from eventwriter.control.client import Client
 from eventwriter.errors import ConfigError, EventwriterError
 
@@ -132,8 +131,7 @@ def doctor(config: str | None) -> str:
     # Imported here: both drivers come along.
     from eventwriter.doctor import examination
 
-    # What is logged on the way is in the findings; without a handler it would be on the terminal.
-    logging.getLogger("eventwriter").addHandler(logging.NullHandler())
+    hush()  # what is logged on the way is in the findings
     findings = examination.run(config_path(config, os.environ), os.environ)
     return pretty([finding.as_json() for finding in findings])
 

@@ -14,6 +14,7 @@ import click
 import orjson
 from rich.console import Console
 
+from eventwriter.cli.main import hush
 from eventwriter.config.load import load
 from eventwriter.config.settings import Settings
 from eventwriter.errors import Fatal
@@ -31,6 +32,7 @@ def verify(config: str | None, names: tuple[str, ...], asked: str | None, look: 
     """Print the books of the slots that `names` mean, of all where there are none; returns the exit code."""
     from eventwriter.verify.slot import Wish
 
+    hush()
     settings = load(config, os.environ).settings
     slots = chosen(settings, names)
     wish = Wish(read_range(asked), look)

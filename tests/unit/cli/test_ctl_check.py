@@ -73,6 +73,15 @@ def test_performance_data_has_values_units_and_thresholds() -> None:
     assert performance(picture(lag_messages=None), LIMITS).startswith("lag=U;")
 
 
+def test_figures_are_written_out() -> None:
+    """Large figures and thresholds have no exponent, and times no more than two decimals."""
+    limits = {**LIMITS, "lag": Threshold(1_000_000, 25_000_000)}
+    given = picture(lag_messages=12_345_678, lag_s=0.0738813)
+
+    assert performance(given, limits).startswith("lag=12345678;1000000;25000000 lag_age=0.07s;")
+    assert "12,345,678 messages wait (warning from 1000000)" in judged(given, limits)[1]
+
+
 def test_every_threshold_has_a_figure() -> None:
     """What can be limited is what is measured."""
     assert set(LIMITS) == set(figures(picture()))

@@ -7,7 +7,7 @@ import pytest
 from rich.console import Console
 
 from eventwriter.cli.demo import DEFAULT_KINDS, chosen, program, read_duration
-from eventwriter.cli.demo_screen import Screen
+from eventwriter.cli.demo_screen import Screen, brief
 from eventwriter.errors import Fatal
 from eventwriter.kinds import KINDS
 
@@ -68,3 +68,8 @@ def test_screen_without_a_terminal_is_a_line_for_each_snapshot() -> None:
 
     slot = "TELEMETRY/0 running     1,234 rows/s  9,876 rows  3 dead  lag 12"
     assert [f"{slot}  {slot}", "chaos: killed [A]/0"] == out.getvalue().splitlines()
+
+
+def test_lag_that_is_not_known_is_a_dash() -> None:
+    """A slot whose worker has just begun has no lag yet, and shows none."""
+    assert brief({**SLOT, "lag_messages": None}).endswith("lag –")

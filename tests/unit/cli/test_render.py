@@ -53,6 +53,13 @@ def test_widest_slots_fit(columns: int, lines_per_slot: int) -> None:
     assert 2 * lines_per_slot == len(three) - len(one)
 
 
+def test_worker_without_a_batch_has_no_cause_of_one() -> None:
+    """Where nothing was written yet there is a dash, not a batch of 0 messages."""
+    lines = drawn(picture(slot(batch_messages_last=0, batch_trigger_last=None)), 80)
+
+    assert 1 == sum("  batch –  commit" in line for line in lines)
+
+
 @pytest.mark.parametrize(
     ("web", "line"),
     [

@@ -138,7 +138,7 @@ def test_lag_says_what_is_not_known_and_which_ledgers_have_holes() -> None:
     lines = " ".join(text(lag(found, {name: slot(name) for name in ("A/0", "B/0", "B/1")}, 200), 200))
 
     assert "C/0, C/1: it has no worker" in lines
-    assert "A/0: 3 ranges in the ledger; what lies between them is not written yet" in lines
+    assert "A/0: 3 ranges in the ledger; holes are not written yet, or not this slot's" in lines
     assert "B/0, B/1: 3 ranges in the ledger; several workers write in no order" in lines
 
 
