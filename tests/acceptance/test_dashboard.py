@@ -163,6 +163,11 @@ def test_page_fits_the_screen(scripted: Any, page: Page, width: int, dark: bool)
     page.open(scripted(made(slots)).url)
 
     seen(lambda: len(page.texts(".stream")) == 2)
+    wide = "[...document.querySelectorAll('.scroll')].filter((one) => one.scrollWidth > one.clientWidth).length"
+    assert 0 == page.ask(wide)
+    for figure in ("rate", "restarts", "cpu", "memory", "up"):
+        assert 3 == sum(bool(text) for text in page.texts(f"td.{figure}")), figure
+    assert ["48 MiB", "–", "48 MiB"] == page.texts("td.memory")
     assert width == page.ask("document.documentElement.scrollWidth")
     beyond = """[...document.querySelectorAll('main *')].filter((one) => !one.closest('.scroll')
         && one.getBoundingClientRect().right > innerWidth + 1).map((one) => one.className)"""

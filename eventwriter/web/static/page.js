@@ -132,6 +132,7 @@ function worker() {
       put(cells.restarts, count(one.restarts));
       put(cells.cpu, percent(one.cpu));
       put(cells.memory, bytes(one.rss_bytes));
+      mark(cells.up, "data-is", one.pid ? "up" : "");
       put(cells.up, one.pid ? seconds(one.uptime_s) : one.retry_in_s === null ? "–" : `again in ${seconds(one.retry_in_s)}`);
       // Where a stream has one worker only, its reason stands above already.
       const said = one.reason ? (one.isAlone ? "" : one.reason) : lastError(one);
