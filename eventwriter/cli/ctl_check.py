@@ -36,7 +36,7 @@ class Threshold:
 
     def shown(self) -> str:
         """Return both as performance data has them."""
-        return ";".join("" if one is None else f"{one:g}" for one in (self.warning, self.critical))
+        return ";".join("" if one is None else plain(one) for one in (self.warning, self.critical))
 
 
 def figures(picture: Mapping[str, Any]) -> dict[str, tuple[float | None, str]]:
@@ -59,9 +59,9 @@ def judged(picture: Mapping[str, Any], thresholds: Mapping[str, Threshold]) -> t
     )
     for name, (value, unit) in figures(picture).items():
         found = thresholds[name].judge(value)
-        if found != OK and value is not None:
-            bound = thresholds[name].critical if found == CRITICAL else thresholds[name].warning
-            said.append(f"{SENTENCES[name](value)} ({WORDS[found].lower()} from {bound:g}{unit})")
+        bound = thresholds[name].critical if found == CRITICAL else thresholds[name].warning
+        if found != OK and value is not None and bound is not None:
+            said.append(f"{SENTENCES[name](value)} ({WORDS[found].lower()} from {plain(bound)}{unit})")
         code = max(code, found)
     return code, said
 
@@ -74,10 +74,15 @@ SENTENCES: Mapping[str, Callable[[float], str]] = {
 }
 
 
+def plain(value: float) -> str:
+    """Return a figure without an exponent, which some readers of performance data do not know."""
+    return f"{round(value, 2):.15g}"
+
+
 def performance(picture: Mapping[str, Any], thresholds: Mapping[str, Threshold]) -> str:
     """Return the figures as performance data: `lag=0;1000;10000`."""
     parts = [
-        f"{name}={'U' if value is None else f'{value:g}'}{unit};{thresholds[name].shown()}"
+        f"{name}={'U' if value is None else plain(value)}{unit};{thresholds[name].shown()}"
         for name, (value, unit) in figures(picture).items()
     ]
     totals = picture["totals"]
