@@ -1,10 +1,12 @@
 """What the commands of `eventwriter-ctl` share: finding the socket, naming slots, waiting with a word."""
 
 import getpass
+import json
 import os
 import tempfile
 import time
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import click
@@ -53,17 +55,31 @@ def operator(environ: Mapping[str, str]) -> str:
         return ""
 
 
-def complete_slot(ctx: click.Context, _param: click.Parameter, incomplete: str) -> list[CompletionItem]:
-    """Offer the slots and streams that the daemon has."""
+def slot_names(ctx: click.Context) -> list[str]:
+    """Return the slots that the daemon has; none where it does not answer."""
     root = ctx.find_root().params
     try:
         path = root.get("path") or socket_path(root.get("config"), os.environ)
-        picture = Client(path, COMPLETION_S_MAX).call("status")
+        return [slot["name"] for slot in Client(path, COMPLETION_S_MAX).call("status")["slots"]]
     except EventwriterError:
         return []
-    slots = [slot["name"] for slot in picture["slots"]]
-    streams = dict.fromkeys(slot.rpartition("/")[0] for slot in slots)
-    return [CompletionItem(name) for name in [*streams, *slots, "all"] if name.startswith(incomplete)]
+
+
+def streams_of(slots: Sequence[str]) -> list[str]:
+    """Return the streams of these slots, each once."""
+    return list(dict.fromkeys(slot.rpartition("/")[0] for slot in slots))
+
+
+def complete_slot(ctx: click.Context, _param: click.Parameter, incomplete: str) -> list[CompletionItem]:
+    """Offer the slots and streams that the daemon has."""
+    slots = slot_names(ctx)
+    offered = [*streams_of(slots), *slots, "all"] if slots else []
+    return [CompletionItem(name) for name in offered if name.startswith(incomplete)]
+
+
+def complete_stream(ctx: click.Context, _param: click.Parameter, incomplete: str) -> list[CompletionItem]:
+    """Offer the streams that the daemon has."""
+    return [CompletionItem(name) for name in streams_of(slot_names(ctx)) if name.startswith(incomplete)]
 
 
 def lines(*texts: str) -> str:
@@ -91,26 +107,56 @@ def pictures_of(client: Client, names: Sequence[str]) -> list[dict[str, Any]]:
     return [slot for slot in slots if slot["name"] in names]
 
 
-def wait_for(client: Client, names: Sequence[str], is_done: Callable[[Mapping[str, Any]], bool], wait_s: float) -> int:
+@dataclass(frozen=True, slots=True)
+class Waiting:
+    """What is waited for: slots, how they are wanted, and for how long; None where nobody waits."""
+
+    names: Sequence[str]
+    is_done: Callable[[Mapping[str, Any]], bool]
+    wait_s: float | None
+
+
+def answer(
+    client: Client, told: Mapping[str, Any], sentence: str | None, waiting: Waiting | None = None, *, as_json: bool
+) -> int:
     """
-    Wait until every one of these slots is as wanted, and say which is not yet.
+    Print what the daemon answered: as a sentence at once, or as one JSON object at the end, with how the wait ended.
 
     Returns:
         The exit code: 0, or 1 where the time was too short.
+    """
+    if sentence and not as_json:
+        click.echo(sentence)
+    outcome: dict[str, Any] = {}
+    if waiting is not None and waiting.wait_s is not None:
+        began_s = clock.monotonic_s()
+        outcome["done"] = wait_for(client, waiting.names, waiting.is_done, waiting.wait_s)
+        outcome["seconds"] = round(clock.monotonic_s() - began_s, 1)
+    if as_json:
+        click.echo(json.dumps({**told, **outcome}))
+    return 0 if outcome.get("done", True) else 1
+
+
+def wait_for(client: Client, names: Sequence[str], is_done: Callable[[Mapping[str, Any]], bool], wait_s: float) -> bool:
+    """
+    Wait until every one of these slots is as wanted, and say on stderr, as programs read stdout, which is not yet.
+
+    Returns:
+        Whether the time was enough.
     """
     began_s, said, said_s = clock.monotonic_s(), "", 0.0
     while True:
         left = [slot for slot in pictures_of(client, names) if not is_done(slot)]
         if not left:
-            click.echo(f"done after {clock.monotonic_s() - began_s:.1f} s")
-            return 0
+            click.echo(f"done after {clock.monotonic_s() - began_s:.1f} s", err=True)
+            return True
         if clock.monotonic_s() - began_s >= wait_s:
             for slot in left:
                 click.echo(f"{slot['name']} is still {words(slot)} after {wait_s:g} s", err=True)
-            return 1
+            return False
         line = "waiting for " + ", ".join(f"{slot['name']} ({words(slot)})" for slot in left)
         if line != said and clock.monotonic_s() - said_s >= SAY_S:
-            click.echo(line)
+            click.echo(line, err=True)
             said, said_s = line, clock.monotonic_s()
         time.sleep(POLL_S)
 
