@@ -15,7 +15,7 @@ from rich.text import Text
 from eventwriter import __version__, clock
 from eventwriter.cli.ctl_acts import drain, log_level, pause, reload, restart, resume, scale
 from eventwriter.cli.ctl_check import check
-from eventwriter.cli.ctl_common import POLL_S, lines, socket_path
+from eventwriter.cli.ctl_common import POLL_S, answer, as_json_option, lines, socket_path
 from eventwriter.cli.ctl_look import completion, stacks, support_dump, tap
 from eventwriter.cli.ctl_watch import lag_command, stat, streams_command, top_command
 from eventwriter.cli.dlq import dlq
@@ -57,7 +57,13 @@ for command in (
     cli.add_command(command)
 
 
-@cli.command(short_help="Servers, totals and every slot.")
+@cli.command(
+    short_help="Servers, totals and every slot.",
+    epilog=lines(
+        "eventwriter-ctl status --watch",
+        "eventwriter-ctl status --json",
+    ),
+)
 @click.option("--json", "as_json", is_flag=True, help="The whole snapshot as one JSON object.")
 @click.option(
     "--watch", "watch_s", type=click.FloatRange(min=0.1), is_flag=False, flag_value=WATCH_S, metavar="[SECONDS]",
@@ -107,31 +113,50 @@ def watch(client: Client, as_json: bool, watch_s: float) -> int:
         return code
 
 
-@cli.command(short_help="Whether a daemon answers.")
+@cli.command(
+    short_help="Whether a daemon answers.",
+    epilog=lines(
+        "eventwriter-ctl ping",
+        "eventwriter-ctl ping --json",
+    ),
+)
+@as_json_option
 @click.pass_obj
-def ping(client: Client) -> None:
+def ping(client: Client, as_json: bool) -> int:
     """Say whether a daemon answers."""
     started_s = clock.monotonic_s()
-    answer = client.call("ping")
-    took_ms = (clock.monotonic_s() - started_s) * 1e3
-    click.echo(f"eventwriter (pid {answer['pid']}) answers on {client.path} in {took_ms:.1f} ms")
+    told = client.call("ping")
+    took_ms = round((clock.monotonic_s() - started_s) * 1e3, 1)
+    sentence = f"eventwriter (pid {told['pid']}) answers on {client.path} in {took_ms:.1f} ms"
+    return answer(client, {**told, "socket": client.path, "took_ms": took_ms}, sentence, as_json=as_json)
 
 
-@cli.command(short_help="Drain everything, and end the daemon.")
+@cli.command(
+    short_help="Drain everything, and end the daemon.",
+    epilog=lines(
+        "eventwriter-ctl stop",
+        "eventwriter-ctl stop --now",
+    ),
+)
 @click.option("--now", is_flag=True, help="Do not wait for open work; what is lost is delivered again.")
+@as_json_option
 @click.pass_obj
-def stop(client: Client, now: bool) -> int:
+def stop(client: Client, now: bool, as_json: bool) -> int:
     """Finish what is open, stop the daemon, and wait until it is gone."""
-    pid = client.call("stop")["pid"]
+    began_s = clock.monotonic_s()
+    told = client.call("stop")
     if now:
         client.call("stop")  # the second one does not wait
     said = ""
     while (line := progress(client)) is not None:
         if line != said:
-            click.echo(line)
+            click.echo(line, err=True)
             said = line
         time.sleep(POLL_S)
-    return await_end(pid)
+    done = has_ended(told["pid"])
+    outcome = {"done": done, "seconds": round(clock.monotonic_s() - began_s, 1)}
+    answer(client, {**told, **outcome}, f"stopped (pid {told['pid']})" if done else None, as_json=as_json)
+    return 0 if done else 1
 
 
 def progress(client: Client) -> str | None:
@@ -144,16 +169,15 @@ def progress(client: Client) -> str | None:
     return f"waiting for {', '.join(left)}" if left else "waiting for the daemon"
 
 
-def await_end(pid: int) -> int:
-    """Wait for the process itself, which outlives its socket by milliseconds; returns the exit code."""
+def has_ended(pid: int) -> bool:
+    """Wait for the process itself, which outlives its socket by milliseconds; say whether it is gone."""
     deadline_s = clock.monotonic_s() + GONE_S_MAX
     while clock.monotonic_s() < deadline_s:
         if not os.path.exists(f"/proc/{pid}") or is_zombie(pid):
-            click.echo(f"stopped (pid {pid})")
-            return 0
+            return True
         time.sleep(POLL_S / 4)
     click.echo(f"pid {pid} no longer answers but is still there", err=True)
-    return 1
+    return False
 
 
 def is_zombie(pid: int) -> bool:

@@ -1,13 +1,22 @@
 """Commands of `eventwriter-ctl` that change what runs: pause, resume, drain, restart, scale, reload, log-level."""
 
-import json
 import os
 from collections.abc import Mapping
 from typing import Any
 
 import click
 
-from eventwriter.cli.ctl_common import console, lines, operator, slot_argument, wait_for, wait_option
+from eventwriter.cli.ctl_common import (
+    Waiting,
+    answer,
+    as_json_option,
+    complete_stream,
+    console,
+    lines,
+    operator,
+    slot_argument,
+    wait_option,
+)
 from eventwriter.cli.render_reload import changes_table, effects
 from eventwriter.control.client import Client
 
@@ -39,60 +48,81 @@ def is_paused(slot: Mapping[str, Any]) -> bool:
 )
 @slot_argument()
 @wait_option
+@as_json_option
 @click.pass_obj
-def pause(client: Client, slot: str, wait_s: float | None) -> int:
+def pause(client: Client, slot: str, wait_s: float | None, as_json: bool) -> int:
     """
     Pull nothing more for a SLOT (NETFLOW/0), a STREAM's, or all, until `resume`.
 
     What is open is settled; connections and consumer stay. Health is degraded meanwhile, with who asked.
     A `restart`, and a restart of the daemon, resume; a worker that dies stays paused.
     """
-    names = client.call("pause", slot=slot, by=operator(os.environ))["pausing"]
-    click.echo(f"pausing {', '.join(names)}")
-    return wait_for(client, names, is_paused, wait_s) if wait_s else 0
+    told = client.call("pause", slot=slot, by=operator(os.environ))
+    names = told["pausing"]
+    return answer(client, told, f"pausing {', '.join(names)}", Waiting(names, is_paused, wait_s), as_json=as_json)
 
 
-@click.command(short_help="Go on with what was paused or drained.")
+@click.command(
+    short_help="Go on with what was paused or drained.",
+    epilog=lines(
+        "eventwriter-ctl resume NETFLOW --wait",
+        "eventwriter-ctl resume all",
+    ),
+)
 @slot_argument()
 @wait_option
+@as_json_option
 @click.pass_obj
-def resume(client: Client, slot: str, wait_s: float | None) -> int:
+def resume(client: Client, slot: str, wait_s: float | None, as_json: bool) -> int:
     """Go on with what was paused, or drained."""
-    names = client.call("resume", slot=slot)["resuming"]
-    click.echo(f"resuming {', '.join(names)}")
-    return wait_for(client, names, is_running, wait_s) if wait_s else 0
+    told = client.call("resume", slot=slot)
+    names = told["resuming"]
+    return answer(client, told, f"resuming {', '.join(names)}", Waiting(names, is_running, wait_s), as_json=as_json)
 
 
-@click.command(short_help="Finish what is open, and stop.")
-@slot_argument(default="all")
+@click.command(
+    short_help="Finish what is open, and stop.",
+    epilog=lines(
+        "eventwriter-ctl drain NETFLOW/0 --wait",
+        "eventwriter-ctl drain all --wait 120 --json",
+    ),
+)
+@slot_argument()
 @wait_option
+@as_json_option
 @click.pass_obj
-def drain(client: Client, slot: str, wait_s: float | None) -> int:
+def drain(client: Client, slot: str, wait_s: float | None, as_json: bool) -> int:
     """
     Finish what is open and stop, for a SLOT, a STREAM, or all.
 
     Drained slots stay stopped, and their messages wait in NATS, until `restart` or `resume`.
     """
-    names = client.call("drain", slot=slot)["draining"]
-    click.echo(f"draining {', '.join(names)}")
-    return wait_for(client, names, is_stopped, wait_s) if wait_s else 0
+    told = client.call("drain", slot=slot)
+    names = told["draining"]
+    return answer(client, told, f"draining {', '.join(names)}", Waiting(names, is_stopped, wait_s), as_json=as_json)
 
 
-@click.command(short_help="Drain, and start anew.")
+@click.command(
+    short_help="Drain, and start anew.",
+    epilog=lines(
+        "eventwriter-ctl restart NETFLOW/0",
+        "eventwriter-ctl restart all --wait",
+    ),
+)
 @slot_argument()
 @wait_option
+@as_json_option
 @click.pass_obj
-def restart(client: Client, slot: str, wait_s: float | None) -> int:
+def restart(client: Client, slot: str, wait_s: float | None, as_json: bool) -> int:
     """Drain and start anew a SLOT (NETFLOW/0), a STREAM, or all; also what was drained or has failed."""
-    names = client.call("status")["slots"]
-    pids = {one["name"]: one["pid"] for one in names}
-    names = client.call("restart", slot=slot)["restarting"]
-    click.echo(f"restarting {', '.join(names)}")
+    pids = {one["name"]: one["pid"] for one in client.call("status")["slots"]}
+    told = client.call("restart", slot=slot)
+    names = told["restarting"]
 
     def is_new(one: Mapping[str, Any]) -> bool:
         return is_running(one) and one["pid"] != pids.get(one["name"])
 
-    return wait_for(client, names, is_new, wait_s) if wait_s else 0
+    return answer(client, told, f"restarting {', '.join(names)}", Waiting(names, is_new, wait_s), as_json=as_json)
 
 
 @click.command(
@@ -101,11 +131,12 @@ def restart(client: Client, slot: str, wait_s: float | None) -> int:
         "eventwriter-ctl scale LOGS 4 --wait",
     ),
 )
-@click.argument("stream", metavar="STREAM")
+@click.argument("stream", metavar="STREAM", shell_complete=complete_stream)
 @click.argument("workers", type=int, metavar="N")
 @wait_option
+@as_json_option
 @click.pass_obj
-def scale(client: Client, stream: str, workers: int, wait_s: float | None) -> int:
+def scale(client: Client, stream: str, workers: int, wait_s: float | None, as_json: bool) -> int:
     """
     Have N workers for a STREAM, until the configuration is read again.
 
@@ -114,8 +145,8 @@ def scale(client: Client, stream: str, workers: int, wait_s: float | None) -> in
     """
     done = client.call("scale", stream=stream, workers=workers)
     said = [f"{what}: {', '.join(done[what])}" for what in ("started", "removed") if done[what]]
-    click.echo(f"{stream} has {workers} workers; " + ("; ".join(said) or "nothing changed"))
-    return wait_for(client, done["started"], is_running, wait_s) if wait_s and done["started"] else 0
+    sentence = f"{stream} has {workers} workers; " + ("; ".join(said) or "nothing changed")
+    return answer(client, done, sentence, Waiting(done["started"], is_running, wait_s), as_json=as_json)
 
 
 @click.command(
@@ -127,8 +158,9 @@ def scale(client: Client, stream: str, workers: int, wait_s: float | None) -> in
 )
 @click.argument("level", type=click.Choice(LEVELS))
 @slot_argument(required=False)
+@as_json_option
 @click.pass_obj
-def log_level(client: Client, level: str, slot: str | None) -> None:
+def log_level(client: Client, level: str, slot: str | None, as_json: bool) -> int:
     """
     Log more, or less, until a reload: every process, or the workers of a SLOT or STREAM.
 
@@ -136,7 +168,8 @@ def log_level(client: Client, level: str, slot: str | None) -> None:
     """
     done = client.call("log_level", level=level, **({"slot": slot} if slot else {}))
     everything = f"every process ({len(done['slots'])} workers)"
-    click.echo(f"{level} for {everything if done['supervisor'] else ', '.join(done['slots'])}")
+    sentence = f"{level} for {everything if done['supervisor'] else ', '.join(done['slots'])}"
+    return answer(client, done, sentence, as_json=as_json)
 
 
 @click.command(
@@ -147,7 +180,7 @@ def log_level(client: Client, level: str, slot: str | None) -> None:
     ),
 )
 @click.option("--diff", is_flag=True, help="Only show what would change.")
-@click.option("--json", "as_json", is_flag=True, help="As JSON.")
+@as_json_option
 @wait_option
 @click.pass_obj
 def reload(client: Client, diff: bool, as_json: bool, wait_s: float | None) -> int:
@@ -161,17 +194,14 @@ def reload(client: Client, diff: bool, as_json: bool, wait_s: float | None) -> i
     patient = Client(client.path, RELOAD_S_MAX)
     before = {slot["name"]: slot["pid"] for slot in patient.call("status")["slots"]}
     told = patient.call("reload", diff=diff)
-    if as_json:
-        click.echo(json.dumps(told))
-    else:
+    if not as_json:
         show(told, diff)
-    if diff or not wait_s:
-        return 0
 
     def is_new(slot: Mapping[str, Any]) -> bool:
         return is_running(slot) and (slot["name"] not in told["replaced"] or slot["pid"] != before.get(slot["name"]))
 
-    return wait_for(client, [*told["replaced"], *told["started"]], is_new, wait_s)
+    waiting = None if diff else Waiting([*told["replaced"], *told["started"]], is_new, wait_s)
+    return answer(client, told, None, waiting, as_json=as_json)
 
 
 def show(told: Mapping[str, Any], diff: bool) -> None:

@@ -88,7 +88,13 @@ def fetched(client: Client, fields: Mapping[str, Any], seconds: float | None) ->
         time.sleep(TAP_POLL_S)
 
 
-@click.command(short_help="Where a worker is in its code.")
+@click.command(
+    short_help="Where a worker is in its code.",
+    epilog=lines(
+        "eventwriter-ctl stacks NETFLOW/0",
+        "eventwriter-ctl stacks all --json > stacks.json",
+    ),
+)
 @slot_argument()
 @click.option("--json", "as_json", is_flag=True, help="As JSON.")
 @click.pass_obj

@@ -245,7 +245,14 @@ def show(out: Console, as_json: bool, found: Mapping[str, Any], pictures: Mappin
         out.print(lag(found, pictures, out.width))
 
 
-@click.command("streams", short_help="JetStream's streams, and who reads them.")
+@click.command(
+    "streams",
+    short_help="JetStream's streams, and who reads them.",
+    epilog=lines(
+        "eventwriter-ctl streams",
+        "eventwriter-ctl streams --json",
+    ),
+)
 @as_json_option
 @click.pass_obj
 def streams_command(client: Client, as_json: bool) -> int:

@@ -1,5 +1,6 @@
 """What `eventwriter-ctl` prints and ends with, against a real supervisor whose workers follow scripts."""
 
+import json
 import subprocess
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -52,3 +53,69 @@ def test_check_fails_with_1_where_only_critical_counts(scripted: Daemon, ctl: Ct
     assert [2, 1, 3, 1] == [done.returncode for done in (*failing, *away)]
     assert failing[1].stdout.startswith("EVENTWRITER CRITICAL - ")
     assert away[1].stdout.startswith("EVENTWRITER UNKNOWN - ")
+
+
+ACTS = [
+    pytest.param(("drain", "B/0", "--wait"), "draining", ["B/0"], id="drain"),
+    pytest.param(("restart", "all", "--wait"), "restarting", ["A/0", "B/0"], id="restart"),
+]
+
+
+@pytest.mark.parametrize(("arguments", "key", "names"), ACTS)
+def test_json_of_an_act_is_one_object_with_the_end_of_the_wait(
+    scripted: Daemon, ctl: Ctl, arguments: tuple[str, ...], key: str, names: list[str]
+) -> None:
+    """With --json --wait stdout is one object: the daemon's answer, and that it was done; progress is on stderr."""
+    done = ctl(*arguments, "--json")
+    told = json.loads(done.stdout)
+
+    assert (0, names, True) == (done.returncode, told[key], told["done"])
+    assert 0 <= told["seconds"] < DEADLINE_S
+    assert done.stderr.splitlines()[-1].startswith("done after ")
+
+
+def test_json_of_a_wait_that_was_too_short_says_so(scripted: Daemon, ctl: Ctl) -> None:
+    """Where the time was too short the object says `done: false`, and the exit code is 1."""
+    done = ctl("pause", "A/0", "--wait", "0.3", "--json")  # these workers know no pause
+    told = json.loads(done.stdout)
+
+    assert (1, ["A/0"], False) == (done.returncode, told["pausing"], told["done"])
+    assert 0.3 <= told["seconds"]
+
+
+def test_json_of_a_reload_with_a_wait_is_one_object(scripted: Daemon, ctl: Ctl) -> None:
+    """A reload that is waited for prints nothing but its object on stdout."""
+    scripted.configure({"A/0": "v1", "B/0": "v2"}, backoff_s_max=300.0)
+    done = ctl("reload", "--wait", "--json")
+    told = json.loads(done.stdout)
+
+    assert (0, ["B/0"], True) == (done.returncode, told["replaced"], told["done"])
+
+
+def test_json_without_a_wait_is_the_daemon_s_answer(scripted: Daemon, ctl: Ctl) -> None:
+    """Without --wait the object has what the daemon said, and nothing of a wait."""
+    assert scripted.process is not None
+    levels, pinged = ctl("log-level", "debug", "A", "--json"), ctl("ping", "--json")
+    paused, resumed = ctl("pause", "A", "--json"), ctl("resume", "A", "--json")
+
+    assert {"level": "debug", "slots": ["A/0"], "supervisor": False} == json.loads(levels.stdout)
+    assert scripted.process.pid == json.loads(pinged.stdout)["pid"]
+    assert [{"pausing": ["A/0"]}, {"resuming": ["A/0"]}] == [json.loads(one.stdout) for one in (paused, resumed)]
+
+
+def test_json_of_a_stop_is_one_object(scripted: Daemon, ctl: Ctl) -> None:
+    """A stop prints one object when the daemon is gone."""
+    assert scripted.process is not None
+    done = ctl("stop", "--json")
+    told = json.loads(done.stdout)
+
+    assert (0, scripted.process.pid, True) == (done.returncode, told["pid"], told["done"])
+
+
+def test_drain_wants_to_be_told_what(scripted: Daemon, ctl: Ctl) -> None:
+    """Without an argument nothing is drained: everything has to be named."""
+    done = ctl("drain")
+
+    assert 2 == done.returncode
+    assert "Missing argument 'SLOT|STREAM|all'" in done.stderr
+    assert ["running", "running"] == [slot["state"] for slot in scripted.client.call("status")["slots"]]
