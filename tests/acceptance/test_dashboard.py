@@ -17,6 +17,8 @@ TOKEN = "0123456789abcdef0123456789abcdef"
 HOSTILE = "<img src=x onerror=\"document.title='broken in'\"><script>document.title='broken in'</script>"
 NETWORK = re.compile(r"net::ERR_")
 """What the console says by itself while a server is away; no mistake of the page."""
+STILL = {"name": "prefers-reduced-motion", "value": "reduce"}
+"""Asks a page not to move: then what a test reads is never half of the way."""
 
 
 def seen(probe: Callable[[], Any]) -> Any:
@@ -174,6 +176,68 @@ def test_page_fits_the_screen(scripted: Any, page: Page, width: int, dark: bool)
     assert [] == page.ask(beyond)
     background = page.ask("getComputedStyle(document.body).backgroundColor")
     assert dark == (sum(map(int, re.findall(r"\d+", background)[:3])) < 300)
+
+
+def worked(uptime_s: float, restarts: int = 0, lag_messages: int = 0, **stages_s: float) -> dict[str, Any]:
+    """Return the snapshot of a worker that takes a quarter of a processor, with the seconds it was in each stage."""
+    stages = {stage: {"sum": spent_s, "counts": [1]} for stage, spent_s in stages_s.items()}
+    beat = heartbeat(cpu_s=uptime_s / 4, rss_bytes=60 << 20, lag_messages=lag_messages, histograms={"stage_s": stages})
+    snapshot = made({"A/0": beat}, uptime_s=uptime_s)
+    snapshot["slots"][0]["restarts"] = restarts
+    return snapshot
+
+
+def test_worker_has_its_restarts_processor_and_memory(scripted: Any, page: Page) -> None:
+    """A worker's line says how often it was restarted, how much of a processor it takes, and its memory."""
+    supervisor = scripted(worked(60))
+    page.open(supervisor.url)
+    seen(lambda: page.texts("td.restarts, td.cpu, td.memory") == ["0", "–", "60 MiB"])
+
+    supervisor.snapshot = worked(160, restarts=3)
+
+    seen(lambda: page.texts("td.restarts, td.cpu, td.memory") == ["3", "25 %", "60 MiB"])
+
+
+def test_stages_are_as_warm_as_they_are_busy(scripted: Any, page: Page) -> None:
+    """A stage's bar is as long as its share of the time, and the longer it is the nearer its hue is to the hot one."""
+    supervisor = scripted(worked(60, decode=0.0, copy=0.0))
+    page.open(supervisor.url)
+    seen(lambda: page.texts(".stage.copy .load") == ["–"])
+    bars = """[...document.querySelectorAll('.stage.decode, .stage.copy, .stage.ack')].map((stage) => {
+        const bar = getComputedStyle(stage.querySelector('.bar'), '::before');
+        const [, , hue] = bar.backgroundColor.match(/[\\d.]+/g).map(Number);
+        return [stage.querySelector('.load').innerText, stage.style.getPropertyValue('--share'),
+            bar.transform.match(/[\\d.]+/)[0], hue];
+    })"""
+    page.driver.execute_cdp_cmd("Emulation.setEmulatedMedia", {"features": [STILL]})
+
+    supervisor.snapshot = worked(160, decode=50.0, copy=90.0)
+
+    (*decode, warm), (*copy, hot), (*ack, cool) = seen(lambda: (found := page.ask(bars))[1][1] == "0.9" and found)
+    assert [["50 % busy", "0.5", "0.5"], ["90 % busy", "0.9", "0.9"], ["0 % busy", "0", "0"]] == [decode, copy, ack]
+    assert hot < 60 < warm < 150 < cool
+
+
+def test_backlog_is_drawn(scripted: Any, page: Page) -> None:
+    """The line of what waits rises with the backlog, for the stream and for all together, and says how much it is."""
+    supervisor = scripted(worked(60, lag_messages=100))
+    page.open(supervisor.url)
+    seen(lambda: said_of_lag(page) == ["now 100, most 100"] * 2)
+
+    supervisor.snapshot = worked(65, lag_messages=400)
+
+    seen(lambda: said_of_lag(page) == ["now 400, most 400"] * 2)
+    for line in page.ask("[...document.querySelectorAll('.lag .line')].map((one) => one.getAttribute('d'))"):
+        heights = [float(point.split()[1]) for point in line.removeprefix("M").split("L")]
+        # From the top: 52 units are all of it, the ground is at 55.
+        assert {42.0, 3.0} == set(heights), line
+        assert sorted(heights, reverse=True) == heights, line
+
+
+def said_of_lag(page: Page) -> list[str]:
+    """Return what the charts of waiting messages say to who cannot see them."""
+    labels = page.ask("[...document.querySelectorAll('.lag svg')].map((one) => one.getAttribute('aria-label') ?? '')")
+    return [label.rpartition(": ")[2] for label in labels]
 
 
 def test_silent_supervisor_is_said(scripted: Any, page: Page) -> None:
