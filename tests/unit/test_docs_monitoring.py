@@ -1,12 +1,15 @@
 """docs/monitoring.md against the code: every metric, every path, every limit."""
 
+import json
 import re
 from pathlib import Path
+
+from snapshots import heartbeat, made
 
 from eventwriter.observe import metrics
 from eventwriter.observe.histogram import BOUNDS
 from eventwriter.web import access, door, feed, site
-from eventwriter.web.health import CODES
+from eventwriter.web.health import CODES, health
 from eventwriter.web.history import SPAN_S
 
 PAGE = (Path(__file__).parents[2] / "docs" / "monitoring.md").read_text()
@@ -56,6 +59,23 @@ def test_codes_of_health_are_the_codes() -> None:
     assert CODES == {
         word: int(code) for word, code in re.findall(r"^\| `(\w+)` \| (\d+) \|", PAGE, re.M) if word != "unknown"
     }
+
+
+def keys(value: object) -> object:
+    """Return the names in a JSON value, in its shape; of a list those of its first entry."""
+    if isinstance(value, dict):
+        return {name: keys(inner) for name, inner in value.items()}
+    return [keys(value[0])] if isinstance(value, list) else None
+
+
+def test_example_of_health_has_the_codes_keys() -> None:
+    """The answer on the page has every key that the code gives, and no other, in the same order."""
+    example = re.search(r"^```json\n(.*?)^```$", PAGE, re.M | re.S)
+    assert example
+
+    _, answer = health(made({"TELEMETRY/0": heartbeat()}), 0.4)
+
+    assert json.dumps(keys(answer)) == json.dumps(keys(json.loads(example[1])))
 
 
 def test_bounds_are_the_codes() -> None:
