@@ -1,15 +1,11 @@
 """Commands of `eventwriter-ctl` that look on: top, stat, lag, streams."""
 
+import itertools
 import json
-import select
-import sys
-import termios
 import time
-import tty
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
 from datetime import datetime
-from typing import Any
+from typing import Any, TypeVar
 
 import click
 from rich.console import Console, RenderableType
@@ -18,6 +14,7 @@ from rich.text import Text
 
 from eventwriter import clock
 from eventwriter.cli.ctl_common import as_json_option, console, lines, slot_argument
+from eventwriter.cli.keys import keys
 from eventwriter.cli.main import EXIT_UNREACHABLE
 from eventwriter.cli.meter import Meter, Pace, summed
 from eventwriter.cli.render_lag import lag, positions, streams
@@ -27,6 +24,7 @@ from eventwriter.control.client import Client, Unreachable
 TOP_S = 2.0
 STAT_S = 1.0
 HEAD_EVERY = 20  # lines of stat between two heads
+Seen = TypeVar("Seen")
 NAMES = {title: key for key, (title, _) in SORTS.items()}
 
 interval_option = click.option(
@@ -104,10 +102,10 @@ class Top:
             )
             live.update(view, refresh=True)
             pressed = key(interval_s)
-            if pressed == "q":
+            if "q" in pressed:
                 return 0
-            if pressed in SORTS:
-                self._sort = pressed
+            if wanted := [one for one in pressed if one in SORTS]:
+                self._sort = wanted[-1]
                 continue
             seen, at = self._look(), at + 1
             if at == count:
@@ -139,24 +137,20 @@ def plain(picture: Mapping[str, Any], paces: Mapping[str, Pace]) -> list[dict[st
     ]
 
 
-def rest(wait_s: float) -> str:
-    """Wait where nobody can press a key."""
-    time.sleep(wait_s)
-    return ""
-
-
-@contextmanager
-def keys() -> Iterator[Callable[[float], str]]:
-    """Give a function that waits so many seconds for a key and returns it, empty where none was pressed."""
-    if not sys.stdin.isatty():
-        yield rest
-        return
-    before = termios.tcgetattr(sys.stdin)
-    try:
-        tty.setcbreak(sys.stdin)
-        yield lambda wait_s: sys.stdin.read(1).lower() if select.select([sys.stdin], [], [], wait_s)[0] else ""
-    finally:
-        termios.tcsetattr(sys.stdin, termios.TCSADRAIN, before)
+def again_and_again(look: Callable[[], Seen], wait_s: float, count: int | None = None) -> Iterator[Seen | None]:
+    """Look as often as wanted; a daemon that is away, perhaps to start anew, is told of once, waited for, and None."""
+    is_away = False
+    for at in itertools.count() if count is None else range(count):
+        if at:
+            time.sleep(wait_s)
+        seen = None
+        try:
+            seen, is_away = look(), False
+        except Unreachable as error:
+            if not is_away:
+                click.echo(f"{error}; waiting", err=True)
+            is_away = True
+        yield seen
 
 
 @click.command(
@@ -173,13 +167,16 @@ def keys() -> Iterator[Callable[[float], str]]:
 def stat(client: Client, slot: str, interval_s: float | None, count: int | None, as_json: bool) -> int:
     """
     Print a line a second, as vmstat does: for all, or a SLOT's, or a STREAM's.
+
+    A daemon that goes away is waited for.
     """
-    meter, at = Meter(), 0
+    meter, at, picture, wait_s = Meter(), 0, None, interval_s or STAT_S
     meter.read(clock.monotonic_s(), client.call("status"))
     try:
-        while at != count:
-            time.sleep(interval_s or STAT_S)
-            picture = client.call("status")
+        time.sleep(wait_s)
+        for picture in again_and_again(lambda: client.call("status"), wait_s, count):
+            if picture is None:
+                continue
             paces = meter.read(clock.monotonic_s(), picture)
             slots = [one for one in picture["slots"] if slot in ("all", one["name"], one["name"].rpartition("/")[0])]
             if not slots:
@@ -193,7 +190,7 @@ def stat(client: Client, slot: str, interval_s: float | None, count: int | None,
             at += 1
     except KeyboardInterrupt:
         return 0
-    return 0
+    return 0 if picture else EXIT_UNREACHABLE
 
 
 @click.command(
@@ -218,18 +215,27 @@ def stat(client: Client, slot: str, interval_s: float | None, count: int | None,
 def lag_command(client: Client, slot: str, as_json: bool, watch_s: float | None) -> int:
     """
     Show how far each slot is, by both servers, in stream sequences.
+
+    With --watch a daemon that goes away is waited for.
     """
     out = console()
+
+    def look() -> tuple[Any, dict[str, Any]]:
+        pictures = {one["name"]: one for one in client.call("status")["slots"]}
+        return client.call("look", slot=slot), pictures
+
     try:
-        while True:
-            pictures = {one["name"]: one for one in client.call("status")["slots"]}
-            found = client.call("look", slot=slot)
-            show(out, as_json, found, pictures)
-            if watch_s is None:
-                return 1 if found["why"] else 0
-            time.sleep(watch_s)
+        found, pictures = look()
+        show(out, as_json, found, pictures)
+        if watch_s is None:
+            return 1 if found["why"] else 0
+        time.sleep(watch_s)
+        for seen in again_and_again(look, watch_s):
+            if seen is not None:
+                show(out, as_json, *seen)
     except KeyboardInterrupt:
-        return 0
+        pass
+    return 0
 
 
 def show(out: Console, as_json: bool, found: Mapping[str, Any], pictures: Mapping[str, Mapping[str, Any]]) -> None:

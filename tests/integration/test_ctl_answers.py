@@ -1,6 +1,9 @@
 """What `eventwriter-ctl` prints and ends with, against a real supervisor whose workers follow scripts."""
 
 import json
+import os
+import pty
+import signal
 import subprocess
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -119,3 +122,44 @@ def test_drain_wants_to_be_told_what(scripted: Daemon, ctl: Ctl) -> None:
     assert 2 == done.returncode
     assert "Missing argument 'SLOT|STREAM|all'" in done.stderr
     assert ["running", "running"] == [slot["state"] for slot in scripted.client.call("status")["slots"]]
+
+
+def test_top_ends_with_a_q_behind_another_key(scripted: Daemon) -> None:
+    """Two keys typed at once are both obeyed: `lq` ends the screen well before its next look."""
+    line = [*CTL, "--socket", str(scripted.folder / "ctl.sock"), "top", "--interval", "60"]
+    person, program = pty.openpty()
+    with subprocess.Popen(
+        line, stdin=program, stdout=program, stderr=program, env={**os.environ, "TERM": "xterm"}
+    ) as top:
+        os.close(program)
+        shown = b""
+        while b"A/0" not in shown:
+            shown += os.read(person, 65536)
+        os.write(person, b"lq")
+        try:
+            ended = top.wait(DEADLINE_S)
+        finally:
+            top.kill()
+    os.close(person)
+
+    assert 0 == ended
+
+
+@pytest.mark.parametrize("arguments", [("stat", "--interval", "0.2"), ("lag", "--watch", "0.5")], ids=["stat", "lag"])
+def test_watcher_waits_for_a_daemon_that_starts_anew(scripted: Daemon, arguments: tuple[str, ...]) -> None:
+    """`stat` and `lag --watch` say once that nobody answers, and go on when somebody does."""
+    line = [*CTL, "--socket", str(scripted.folder / "ctl.sock"), *arguments, "--json"]
+    shown = scripted.folder / "shown"
+    with shown.open("wb") as out, subprocess.Popen(line, stdout=out, stderr=subprocess.PIPE, text=True) as watcher:
+        assert watcher.stderr is not None
+        until(lambda: shown.stat().st_size)
+        scripted.client.call("stop")
+        scripted.wait()
+        said, before = watcher.stderr.readline(), shown.stat().st_size
+        scripted.start({"A/0": "steady", "B/0": "steady"})
+        until(lambda: shown.stat().st_size > before)
+        watcher.send_signal(signal.SIGINT)
+        more, code = watcher.stderr.read(), watcher.wait(DEADLINE_S)
+
+    assert (0, "") == (code, more)
+    assert said.endswith("; waiting\n")
