@@ -189,7 +189,13 @@ def is_zombie(pid: int) -> bool:
         return True
 
 
-@cli.command(short_help="Prove the books: nothing lost or twice.")
+@cli.command(
+    short_help="Prove the books: nothing lost or twice.",
+    epilog=lines(
+        "eventwriter-ctl verify NETFLOW",
+        "eventwriter-ctl verify events --range 1000-2000 --json",
+    ),
+)
 @click.argument("names", nargs=-1, metavar="[STREAM]...")
 @click.option("--range", "asked", metavar="A-B", help="Only these stream sequences; 100- and -200 are open.")
 @click.option(

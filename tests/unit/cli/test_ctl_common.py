@@ -1,8 +1,12 @@
 """What the commands of `eventwriter-ctl` have in common."""
 
+import re
+
 import click
 import pytest
+from click.shell_completion import ShellComplete
 
+from eventwriter.cli import ctl_common
 from eventwriter.cli.ctl import cli
 
 
@@ -16,3 +20,25 @@ def test_usage_says_whether_the_slot_may_be_left_out(name: str) -> None:
 
     assert slot.required == ("[SLOT|STREAM|all]" not in usage)
     assert "SLOT|STREAM|all" in usage
+
+
+@pytest.mark.parametrize("name", sorted(set(cli.commands) - {"dlq"}))
+def test_help_has_an_example(name: str) -> None:
+    """The help of every command ends with a line that can be typed."""
+    shown = cli.commands[name].get_help(click.Context(cli.commands[name], info_name=name))
+
+    assert re.search(rf"^  .*\beventwriter-ctl {name}\b", shown, flags=re.MULTILINE)
+
+
+def offered(monkeypatch: pytest.MonkeyPatch, line: list[str]) -> list[str]:
+    """Return what is offered at the end of a line."""
+    monkeypatch.setattr(ctl_common, "slot_names", lambda _ctx: ["LOGS/0", "NETFLOW/0", "NETFLOW/1"])
+    return [item.value for item in ShellComplete(cli, {}, "eventwriter-ctl", "_X").get_completions(line, "")]
+
+
+def test_stream_is_completed_with_streams(monkeypatch: pytest.MonkeyPatch) -> None:
+    """`scale` offers each stream once, and neither slots nor `all`; `drain` offers those too."""
+    streams, everything = offered(monkeypatch, ["scale"]), offered(monkeypatch, ["drain"])
+
+    assert ["LOGS", "NETFLOW"] == streams
+    assert ["LOGS", "NETFLOW", "LOGS/0", "NETFLOW/0", "NETFLOW/1", "all"] == everything
