@@ -9,7 +9,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from eventwriter import clock
-from eventwriter.cli.main import config_path
+from eventwriter.cli import same_daemon
+from eventwriter.cli.main import config_path, hush
 from eventwriter.config import durations
 from eventwriter.config.load import load
 from eventwriter.config.settings import PostgresSettings, Settings
@@ -44,6 +45,7 @@ async def opened(given: Mapping[str, Any]) -> AsyncIterator[Desk]:
         ConfigError, Fatal: A mistake, or a refusal.
         Retryable: The server is not there.
     """
+    hush()
     settings = settings_of(given)
     filters = filters_of(settings, given, clock.now_ns())
     copy_in = CopyIn(settings.postgres)
@@ -64,7 +66,9 @@ def settings_of(given: Mapping[str, Any]) -> Settings:
     """Return the configuration, with the connection that was given by hand."""
     settings = load(config_path(given.get("config"), os.environ), os.environ).settings
     if given.get("dsn") is None:
+        same_daemon.warn(settings, given.get("config"))
         return settings
+    # Whoever gives a DSN has said whom to ask.
     postgres = PostgresSettings.model_validate(
         {"dsn": given["dsn"], "runtime_params": settings.postgres.runtime_params}
     )

@@ -4,6 +4,7 @@
 Exit codes: 0 all is well, 1 there are warnings, 2 something fails.
 """
 
+import contextlib
 import os
 import sys
 from collections.abc import Iterator, Sequence
@@ -15,9 +16,12 @@ from rich.console import Console, Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
+from eventwriter.cli import same_daemon
 from eventwriter.cli.main import hush
+from eventwriter.config.load import load
 from eventwriter.doctor import examination
 from eventwriter.doctor.findings import Finding, Status, counts, exit_code
+from eventwriter.errors import ConfigError
 
 _COLOURS = {Status.OK: "green", Status.WARN: "yellow", Status.FAIL: "bold red", Status.SKIP: "dim"}
 
@@ -35,6 +39,8 @@ def doctor(config_path: str | None, as_json: bool) -> int:
     Exit codes: 0 all is well, 1 there are warnings, 2 something fails.
     """
     hush()  # what is logged on the way is in the findings
+    with contextlib.suppress(ConfigError):  # the first finding says it
+        same_daemon.warn(load(config_path, os.environ).settings, config_path)
     findings = examination.run(config_path, os.environ)
     if as_json:
         whole = {"exit_code": exit_code(findings), "findings": [finding.as_json() for finding in findings]}

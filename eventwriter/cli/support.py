@@ -16,6 +16,7 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 from eventwriter import __version__
+from eventwriter.cli import same_daemon
 from eventwriter.cli.ctl_look import stack_lines
 from eventwriter.cli.main import config_path, hush
 from eventwriter.control.client import Client
@@ -29,7 +30,18 @@ PACKAGES = (
     "aiohttp", "prometheus-client",
 )  # fmt: skip
 
+NO_ENTRIES = "-- No entries --"
+"""What journalctl prints, with exit code 0, of a unit that it does not know or may not show."""
+
 Part = tuple[str, Callable[[], str]]
+
+
+class Doubtful(EventwriterError):
+    """A part is there, and is not what it seems; the error's text says why."""
+
+    def __init__(self, sentence: str, text: str) -> None:
+        super().__init__(sentence)
+        self.text = text
 
 
 def write(
@@ -65,9 +77,11 @@ def write(
 
 
 def had(made: Callable[[], str]) -> tuple[str, str | None]:
-    """Return a part's text, and why it is not there, in a sentence."""
+    """Return a part's text, and why it is not there, or not whole, in a sentence."""
     try:
         return made(), None
+    except Doubtful as error:
+        return error.text, str(error)
     except ConfigError as error:
         return "\n".join(error.mistakes) + "\n", "; ".join(error.mistakes)
     except (EventwriterError, OSError, subprocess.SubprocessError) as error:
@@ -89,7 +103,7 @@ def parts(client: Client, config: str | None, log_file: str | None) -> Iterator[
     yield "config.json", lambda: pretty(settings(client, config))
     yield "positions.json", lambda: pretty(client.call("look"))
     yield "stacks.txt", lambda: all_stacks(client)
-    yield "doctor.json", lambda: doctor(config)
+    yield "doctor.json", lambda: doctor(client, config)
     yield "log.txt", lambda: log_lines(log_file)
 
 
@@ -126,18 +140,39 @@ def all_stacks(client: Client) -> str:
     return "\n".join("\n".join(stack_lines(name, one)) for name, one in found.items())
 
 
-def doctor(config: str | None) -> str:
-    """Return doctor's findings."""
+def doctor(client: Client, config: str | None) -> str:
+    """
+    Return doctor's findings.
+
+    Raises:
+        Doubtful: They are of other servers than the daemon's.
+    """
     # Imported here: both drivers come along.
+    from eventwriter.config.load import load
     from eventwriter.doctor import examination
+    from eventwriter.doctor.findings import Voice
 
     hush()  # what is logged on the way is in the findings
-    findings = examination.run(config_path(config, os.environ), os.environ)
-    return pretty([finding.as_json() for finding in findings])
+    path = config_path(config, os.environ)
+    findings = examination.run(path, os.environ)
+    try:
+        sentence = same_daemon.asked(client, load(path, os.environ).settings)
+    except ConfigError as error:
+        mistakes = "; ".join(error.mistakes)
+        raise Doubtful(mistakes, pretty([finding.as_json() for finding in findings])) from None
+    if sentence is None:
+        return pretty([finding.as_json() for finding in findings])
+    first = Voice("config", "daemon").warn(sentence, "what follows is of the servers of these other settings")
+    raise Doubtful(sentence, pretty([finding.as_json() for finding in [first, *findings]]))
 
 
 def log_lines(log_file: str | None) -> str:
-    """Return the newest lines of the log."""
+    """
+    Return the newest lines of the log.
+
+    Raises:
+        EventwriterError: There are none, or they cannot be read.
+    """
     if log_file is None:
         done = subprocess.run(
             ["journalctl", "--unit=eventwriter", "--no-pager", f"--lines={LOG_LINES_MAX}", "--output=short-iso"],
@@ -145,9 +180,14 @@ def log_lines(log_file: str | None) -> str:
         )  # fmt: skip
         if done.returncode != 0:
             raise EventwriterError(f"journald's log cannot be read: {done.stderr.strip()}; give --log FILE")
+        if done.stdout.strip() in ("", NO_ENTRIES):
+            why = f": {done.stderr.strip()}" if done.stderr.strip() else ""
+            raise EventwriterError(f"journald shows no line of the unit eventwriter{why}; give --log FILE")
         return done.stdout[-LOG_BYTES_MAX:]
     with open(log_file, "rb") as file:
         size = file.seek(0, os.SEEK_END)
         file.seek(max(0, size - LOG_BYTES_MAX))
         text = file.read().decode(errors="replace")
+    if not text.strip():
+        raise EventwriterError(f"{log_file} is empty; give the daemon's log with --log FILE")
     return text.partition("\n")[2] if size > LOG_BYTES_MAX else text

@@ -14,6 +14,7 @@ import click
 import orjson
 from rich.console import Console
 
+from eventwriter.cli import same_daemon
 from eventwriter.cli.main import hush
 from eventwriter.config.load import load
 from eventwriter.config.settings import Settings
@@ -34,6 +35,7 @@ def verify(config: str | None, names: tuple[str, ...], asked: str | None, look: 
 
     hush()
     settings = load(config, os.environ).settings
+    same_daemon.warn(settings, config)
     slots = chosen(settings, names)
     wish = Wish(read_range(asked), look)
     try:

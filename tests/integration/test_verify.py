@@ -369,6 +369,7 @@ def test_server_away_exits_with_three(shared: Shared, key: str) -> None:
 
     assert 3 == done.returncode, done.stderr
     assert done.stderr.startswith("eventwriter-ctl: cannot reach ")
+    assert 1 == len(done.stderr.splitlines())
     assert ":s3cret" not in done.stderr
 
 
