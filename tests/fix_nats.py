@@ -21,6 +21,7 @@ from eventwriter.demo.launch import Server, free_port
 from eventwriter.demo.programs import nats_binary
 from eventwriter.jetstream.connect import NatsLink
 from eventwriter.jetstream.credit import PullLimits
+from eventwriter.jetstream.gather import NOTHING, GivenBack
 from eventwriter.jetstream.pull import Pull
 
 PEOPLE: dict[str, Any] = {"authorization": {"users": [{"user": "writer", "password": "s3cret"}]}}
@@ -95,8 +96,8 @@ async def linked(settings: NatsSettings) -> AsyncIterator[NatsLink]:
 def pulling(link: NatsLink, stream: str = "login") -> Pull:
     """Return a pull from the stream's durable `d`, as a worker's."""
 
-    async def nothing() -> None:
-        pass
+    async def nothing() -> GivenBack:
+        return NOTHING
 
     subject = f"$JS.API.CONSUMER.MSG.NEXT.{stream}.d"
     return Pull(link.client, subject, PullLimits(10, 10, 2**20), lambda: 10, lambda: 0.2, nothing)

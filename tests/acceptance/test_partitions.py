@@ -197,6 +197,11 @@ def test_shared_durable_under_kills(daemon: Daemon) -> None:
     at_rest(daemon)
 
 
+def written(host: Daemon) -> int:
+    """Return how many rows a host's workers have written since it was started."""
+    return sum(slot["rows_total"] for slot in (host.status() or {"slots": []})["slots"])
+
+
 @pytest.mark.parametrize("mode", ["shared", "exclusive"])
 def test_two_hosts_on_one_durable(daemon: Daemon, twin: Daemon, mode: str) -> None:
     """Two supervisors on the same durable, each killed whole and started again under load: nothing lost or twice."""
@@ -215,10 +220,11 @@ def test_two_hosts_on_one_durable(daemon: Daemon, twin: Daemon, mode: str) -> No
             victim.kill()
             time.sleep(rng.uniform(0.1, 0.5))
             victim.start()
-        time.sleep(2.0)
+        until = time.monotonic() + WAIT_S
+        while not all(map(written, hosts)) and time.monotonic() < until:
+            time.sleep(0.1)
 
     rows, different, dead = daemon.balance()
     assert (daemon.published, daemon.published, 0) == (rows, different, dead)
     at_rest(*hosts)
-    wrote = [sum(slot["rows_total"] for slot in (one.status() or {"slots": []})["slots"]) for one in hosts]
-    assert all(wrote), wrote
+    assert all(map(written, hosts))
