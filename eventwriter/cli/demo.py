@@ -11,7 +11,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from types import FrameType
@@ -21,7 +21,7 @@ import click
 from eventwriter.cli.demo_screen import Screen
 from eventwriter.cli.main import EXIT_INTERRUPTED
 from eventwriter.demo import books, daemon
-from eventwriter.demo.launch import free_port
+from eventwriter.demo.launch import Server, free_port
 from eventwriter.demo.programs import postgres_bin
 from eventwriter.demo.publisher import Wishes, make_stream, stored
 from eventwriter.demo.servers import EmbeddedServers
@@ -35,6 +35,9 @@ _STUCK_S_MAX = 90.0
 
 _NOTHING_LEFT_S_MAX = 3.0
 """How long to wait for rows that are missing although the daemon has nothing left to write."""
+
+_PUBLISHER_END_S_MAX = 20.0
+"""How long the publisher may wait for NATS to store what it has sent."""
 
 _LOOK_S = 1.0
 _CHAOS_S = (1.5, 4.0)
@@ -167,7 +170,8 @@ def run(servers: EmbeddedServers, order: Order) -> bool:
     wishes = Wishes(servers.nats_url, order.kinds, order.rate, order.seed, tuple(before.values()))
     with daemon.running(config, log) as process:
         with daemon.publishing(wishes, servers.folder / "publisher.log") as publisher, screen:
-            watch(screen, order, socket, (process, publisher.process))
+            watch(screen, order, socket, (process, publisher.process), (servers.nats, servers.postgres))
+            end_publisher(publisher.process)
         there = asyncio.run(stored(servers.nats_url, order.kinds))
         # The stream's own count, unless NATS has lost what it had acknowledged.
         published = {kind: max(there[kind], before[kind] + publisher.acked[kind]) for kind in order.kinds}
@@ -191,14 +195,23 @@ def program(name: str, beside: Path) -> str:
     return name if shutil.which(name) or not beside.exists() else shlex.quote(str(beside))
 
 
-def watch(screen: Screen, order: Order, socket: str, processes: tuple["subprocess.Popen[bytes]", ...]) -> None:
-    """Show the slots, and kill one at times, until the time is up or ^C."""
+def watch(
+    screen: Screen, order: Order, socket: str, processes: tuple["subprocess.Popen[bytes]", ...],
+    servers: Sequence[Server],
+) -> None:  # fmt: skip
+    """
+    Show the slots, and kill one at times, until the time is up or ^C.
+
+    Raises:
+        Fatal: A server has ended, and nothing can come of the rest.
+    """
     rng = random.Random(order.seed)  # noqa: S311
     now_s = time.monotonic()
     until_s, kill_at_s = now_s + order.duration_s, now_s + rng.uniform(*_CHAOS_S)
     with contextlib.suppress(KeyboardInterrupt):
         while now_s < until_s and all(process.poll() is None for process in processes):
             time.sleep(min(_LOOK_S, until_s - now_s))
+            see_alive(servers)
             picture = daemon.status(socket)
             now_s = time.monotonic()
             if picture is None:
@@ -208,6 +221,34 @@ def watch(screen: Screen, order: Order, socket: str, processes: tuple["subproces
                 kill_at_s = now_s + rng.uniform(*_CHAOS_S)
                 if said := daemon.kill_one(picture, rng):
                     screen.say(said)
+    see_alive(servers)
+
+
+def see_alive(servers: Sequence[Server]) -> None:
+    """
+    See that the servers run.
+
+    Raises:
+        Fatal: One has ended by itself.
+    """
+    for server in servers:
+        if server.process is not None and (code := server.process.poll()) is not None:
+            raise daemon.ended(f"{server.name} server", code, server.words)
+
+
+def end_publisher(process: "subprocess.Popen[bytes]", limit_s: float = _PUBLISHER_END_S_MAX) -> None:
+    """
+    Tell the publisher to end, and wait until all that it has sent is stored.
+
+    Raises:
+        Fatal: It takes too long, as without NATS, for which it would wait for ever; it is killed.
+    """
+    process.terminate()
+    try:
+        process.wait(limit_s)
+    except subprocess.TimeoutExpired:
+        process.kill()
+        raise Fatal(f"the publisher did not end within {limit_s:g} s, and was killed: is NATS there?") from None
 
 
 def settle(

@@ -260,6 +260,29 @@ def test_killed_demo_takes_everything_along(start: Start, temporary: Path) -> No
     assert eventually(lambda: [] == using(temporary))
 
 
+@pytest.mark.parametrize(("program", "name"), [("nats-server", "nats"), ("postgres", "postgres")])
+def test_server_that_dies_ends_the_demo(start: Start, temporary: Path, program: str, name: str) -> None:
+    """Where a server of the demo's dies, the demo says which and ends with 2, and nothing of it is left."""
+    demo = start("--rate", "500", "--kinds", "telemetry")
+    demo.line("TELEMETRY/0 running")
+
+    os.kill(server_of(temporary, program), signal.SIGKILL)
+
+    assert 2 == demo.end()
+    assert any(f"the {name} server ended with code -9" in line for line in demo.said)
+    assert eventually(lambda: [] == using(temporary))
+
+
+def server_of(folder: Path, program: str) -> int:
+    """Return the process that runs this program with this folder on its command line."""
+    for entry in Path("/proc").glob("[0-9]*"):
+        with contextlib.suppress(OSError):
+            words = (entry / "cmdline").read_bytes().split(b"\0")
+            if os.path.basename(words[0]) == program.encode() and bytes(folder) in b" ".join(words):
+                return int(entry.name)
+    raise AssertionError(f"no {program} of {folder} runs")
+
+
 def test_terminal_is_left_as_it_was(temporary: Path) -> None:
     """On a terminal the table is drawn in place; after ^C the cursor is back and the books are the last line."""
     pid, terminal = pty.fork()

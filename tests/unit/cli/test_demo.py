@@ -1,12 +1,14 @@
 """The demo's options and its screen."""
 
 import io
+import subprocess
+import sys
 from typing import Any
 
 import pytest
 from rich.console import Console
 
-from eventwriter.cli.demo import DEFAULT_KINDS, chosen, program, read_duration
+from eventwriter.cli.demo import DEFAULT_KINDS, chosen, end_publisher, program, read_duration
 from eventwriter.cli.demo_screen import Screen, brief
 from eventwriter.errors import Fatal
 from eventwriter.kinds import KINDS
@@ -73,3 +75,16 @@ def test_screen_without_a_terminal_is_a_line_for_each_snapshot() -> None:
 def test_lag_that_is_not_known_is_a_dash() -> None:
     """A slot whose worker has just begun has no lag yet, and shows none."""
     assert brief({**SLOT, "lag_messages": None}).endswith("lag –")
+
+
+def test_publisher_that_does_not_end_is_killed() -> None:
+    """A publisher that SIGTERM does not end is killed after the limit, and that is said."""
+    deaf = "import signal, time; signal.signal(signal.SIGTERM, signal.SIG_IGN); print(flush=True); time.sleep(60)"
+    with subprocess.Popen([sys.executable, "-c", deaf], stdout=subprocess.PIPE) as process:
+        assert process.stdout is not None
+        process.stdout.readline()
+
+        with pytest.raises(Fatal, match=r"the publisher did not end within 0\.2 s, and was killed"):
+            end_publisher(process, 0.2)
+
+        assert -9 == process.wait(5)
