@@ -54,6 +54,7 @@ def load(daemon: Daemon) -> Iterator[None]:
     def publish() -> None:
         while not ended.is_set():
             asyncio.run(daemon.publish(200, subject=key))
+            time.sleep(0.03)  # some for those who write
 
     with ThreadPoolExecutor(1) as pool:
         publishing = pool.submit(publish)
