@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from eventwriter import clock
 from eventwriter.config.settings import BATCH_MESSAGES_MAX
 from eventwriter.errors import EventwriterError, Fatal, Poison, Retryable
-from eventwriter.model import Message, Outcome
+from eventwriter.model import Outcome
 from eventwriter.pipeline.batch import Batch, Settled
 from eventwriter.pipeline.counters import Counters
 from eventwriter.pipeline.patience import Patience
@@ -117,24 +117,23 @@ class Copy:
         if all(batch.messages[p].stream_seq >= newest_known for p in positions):
             return positions
         known = {p for p in positions if ledger.knows(batch.messages[p])}
-        if new := [batch.messages[p] for p in known if ledger.regressed(batch.messages[p])]:
-            await self._regress(new)
+        if any(ledger.regressed(batch.messages[p]) for p in known):
+            await self._regress()
         return [p for p in positions if p not in known]
 
-    async def _regress(self, messages: Sequence[Message]) -> None:
-        """Begin a new epoch if it is so; raises Regressed."""
+    async def _regress(self) -> None:
+        """
+        Begin a new epoch; raises Regressed.
 
-        async def begin() -> bool:
+        Our picture is behind the table where others are on the durable, but what it has it has with its timestamps: it
+        is enough. The table, read again, might have a later timestamp of another worker's, and hide what is new.
+        """
+
+        async def begin() -> None:
             async with self._copy_in.borrowed() as conn:
-                # Our picture is behind the table where other workers are on the durable: look before believing.
-                await self._ledger.refresh(conn)
-                if not any(map(self._ledger.regressed, messages)):
-                    return False
                 await next_epoch(conn, self._ledger)
-                return True
 
-        if not await self._patience.through(begin):
-            return
+        await self._patience.through(begin)
         origin = self._ledger.key.origin
         raise Regressed(
             f"stream {origin.stream} gives out sequences again that the ledger knows (it lost its end, or was"
