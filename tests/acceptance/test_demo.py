@@ -42,9 +42,9 @@ def finished(*arguments: str) -> "subprocess.CompletedProcess[str]":
 def eventually(true: Callable[[], bool]) -> bool:
     """Say whether something becomes true within half a minute."""
     until = time.monotonic() + WAIT_S
-    while not true() and time.monotonic() < until:
+    while not (seen := true()) and time.monotonic() < until:
         time.sleep(0.05)
-    return true()
+    return seen  # what was so may be otherwise by now
 
 
 def using(folder: Path) -> list[str]:
