@@ -1,0 +1,185 @@
+"""
+The worker's heartbeat, the `status` snapshot and the Prometheus text, for fixed inputs.
+
+Each step reads the golden file of the step before it, so each shows its own changes only.
+"""
+
+import json
+import re
+import socket
+from collections import Counter
+from collections.abc import Iterator, Mapping
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+from fix_golden import GOLDEN, CheckGolden
+
+from eventwriter.config.settings import Settings
+from eventwriter.jetstream.consumer import ConsumerState
+from eventwriter.jetstream.stream_look import StreamLook
+from eventwriter.model import SlotName, Trigger
+from eventwriter.supervisor.slot import Slot, State
+from eventwriter.supervisor.slot import Worker as SlotWorker
+from eventwriter.supervisor.snapshot import Daemon, snapshot
+from eventwriter.supervisor.web import picture as web_picture
+from eventwriter.web.exposition import Exposition, text
+from eventwriter.worker.heartbeat import report
+from eventwriter.worker.main import Worker
+
+NOW_S = 5000.0
+NOW_NS = 1_767_225_600_000_000_000
+USAGE = {"rss_bytes": 50_000_000, "cpu_s": 1.5, "open_fds": 12}
+SETTINGS = Settings.model_validate(
+    {
+        "nats": {"servers": ["nats://user:secret@nats.example:4222"]},
+        "postgres": {"host": "db.example", "port": 5432, "database": "siem", "user": "writer"},
+        "streams": [{"name": "NETFLOW", "stream_name": "events", "subjects": ["flows.raw.>"], "kind": "netflow"}],
+    }
+)
+
+
+def as_json(value: object) -> str:
+    """Return JSON with sorted keys, one line a key; lists of numbers and short texts stay on one line."""
+    spread = json.dumps(value, indent=1, sort_keys=True, ensure_ascii=False)
+    return re.sub(r"\[\s+([^\[\]{}]+?)\s+\]", lambda found: f"[{' '.join(found[1].split())}]", spread) + "\n"
+
+
+def stored(name: str) -> Any:
+    return json.loads((GOLDEN / name).read_text(encoding="utf-8"))
+
+
+@pytest.fixture(autouse=True)
+def _fixed_clock(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("eventwriter.clock.monotonic_s", lambda: NOW_S)
+    monkeypatch.setattr("eventwriter.clock.now_ns", lambda: NOW_NS)
+
+
+@pytest.fixture
+async def worker() -> Any:
+    """A worker without connections that has not run yet."""
+    ours, its = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+    with ours, its:
+        yield Worker(SETTINGS, SlotName("NETFLOW", 0), its)
+
+
+def with_fixed_usage(packet: bytes) -> dict[str, Any]:
+    """Return a heartbeat with this process's memory, CPU time and descriptors replaced by fixed numbers."""
+    heartbeat: dict[str, Any] = json.loads(packet)
+    assert {name: type(value) for name, value in USAGE.items()} == {name: type(heartbeat[name]) for name in USAGE}
+    return heartbeat | USAGE
+
+
+def fill(worker: Worker) -> None:
+    """Give each number that a heartbeat carries a value of its own."""
+    wiring, counters = worker.wiring, worker.wiring.counters
+    counters.messages, counters.rows, counters.duplicates, counters.detours = 10_001, 9_002, 103, 4
+    counters.dead_letters, counters.ignored, counters.already_written, counters.redelivered = 405, 106, 107, 108
+    counters.batches, counters.payload_bytes, counters.retries = 9, 1_000_010, 11
+    counters.acks, counters.acks_lost, counters.suspects, counters.expired = 10_012, 13, 14, 15
+    counters.batch_messages_last, counters.batch_trigger_last = 116, Trigger.AGE
+    counters.last_commit_at_ns = NOW_NS - 170_000_000
+    counters.dead_by_reason = Counter({"malformed": 400, "bad_value": 5})
+    counters.by_trigger = Counter({trigger: at for at, trigger in enumerate(Trigger, 1)})
+    counters.commits_s.extend([0.004, 0.005, 0.3])
+    counters.dead_share.add(NOW_S - 1, 1000, 300)
+    times = counters.times
+    for at, histogram in enumerate(times.stages.values(), 1):
+        histogram.observe(0.001 * at, at)
+    times.latency.observe(0.2, 10_001)
+    for at, histogram in enumerate(times.sizes.values(), 1):
+        histogram.observe(10**at, at)
+    times.pull_wait_s, times.queue_wait_s, times.careful_s = 18.5, 19.5, 20.5
+    wiring.tally.timestamp_defaulted, wiring.tally.clamped, wiring.tally.fields_ignored = 21, 22, 23
+    wiring.copy_in.errors.update({"23": 24, "connect": 25})
+    wiring.warnings = ("a table warning",)
+    wiring.watch.seen = StreamLook(26, 27_000, 0.28)
+    storage = wiring.storage.state
+    storage.looked_at_ns, storage.steps, storage.default_rows, storage.warnings = NOW_NS, 29, 30, ["a storage warning"]
+
+
+def test_heartbeat_of_bound_worker_is_unchanged(worker: Worker, check_golden: CheckGolden) -> None:
+    """A worker that is bound to both servers reports all its fields."""
+    fill(worker)
+    worker.wiring.condition.become("waiting", "an outage")
+    worker.wiring.condition.become("running")
+    worker.wiring.link = SimpleNamespace(connected=True, reconnects=31)
+    worker.copy_in._conn, worker.copy_in.reconnects = SimpleNamespace(closed=False), 32
+    line = SimpleNamespace(
+        in_flight=[None, None, None], held_count=lambda: 133, held_bytes=lambda: 13_400,
+        oldest_ns=lambda: NOW_NS - 1_250_000_000,
+    )  # fmt: skip
+    bound = SimpleNamespace(
+        line=line,
+        pull=SimpleNamespace(received_last_ns=NOW_NS),
+        folding=SimpleNamespace(missing="a message is missing"),
+        ledger=SimpleNamespace(key=SimpleNamespace(origin=SimpleNamespace(epoch=2))),
+    )
+    consumer = ConsumerState("2026-01-01T00:00:00Z", 1, 2, 3, ack_pending=136, pending=1_037, start_seq=1)
+
+    heartbeat = with_fixed_usage(report(worker.wiring, bound, consumer))  # type: ignore[arg-type]
+
+    check_golden("heartbeat_bound.json", as_json(heartbeat))
+
+
+def test_heartbeat_of_new_worker_is_unchanged(worker: Worker, check_golden: CheckGolden) -> None:
+    """A worker whose PostgreSQL is unreachable from the start reports the circuit, and no field of a binding."""
+    worker.wiring.condition.become("waiting", "an outage")
+    worker.copy_in.circuit.failed(NOW_S - 3, "an outage", writing=False)
+    worker.copy_in.circuit.rests(NOW_S, 1.0)
+
+    heartbeat = with_fixed_usage(report(worker.wiring, None, None))
+
+    check_golden("heartbeat_unbound.json", as_json(heartbeat))
+
+
+def slots() -> Iterator[Slot]:
+    """Yield a slot in each state."""
+    full, new = stored("heartbeat_bound.json"), stored("heartbeat_unbound.json")
+    fine = full | {"dying": None, "missing": None}
+    retired = {name: value for name, value in full.items() if name.endswith("_total")}
+
+    yield slot("BUSY", State.STARTING, fine, retired)
+    yield slot("DEAD_LETTERS", State.STARTING, full | {"durable": "other"})
+    yield slot("PAUSED", State.STARTING, fine | {"state": "paused", "reason": "paused by an operator"})
+    yield slot("PARKED", State.STARTING, fine | {"state": "parked", "reason": "a table is missing"})
+    yield slot("UNREACHABLE", State.STARTING, new)
+    yield slot("DRAINING", State.DRAINING, fine)
+    yield slot("NEW", State.STARTING)
+    yield Slot(SlotName("STOPPED", 0), NOW_S - 100, State.STOPPED, held=True)
+    yield Slot(SlotName("BACKOFF", 0), NOW_S - 100, State.BACKOFF, retry_at_s=NOW_S + 3.25, last_exit="exit code 3")
+    yield Slot(SlotName("FAILED", 1), NOW_S - 100, State.FAILED, retry_at_s=NOW_S + 60, last_exit="signal 9", starts=6)
+
+
+def slot(
+    name: str, state: State, heartbeat: Mapping[str, Any] | None = None, retired: Mapping[str, Any] | None = None
+) -> Slot:
+    """Return a slot whose worker sent two heartbeats; `retired` is what an earlier worker had counted."""
+    worker = SlotWorker(7, -1, None, NOW_S - 90, "fingerprint")  # type: ignore[arg-type]
+    one = Slot(SlotName(name, 0), NOW_S - 10, state, worker, starts=2)
+    if heartbeat:
+        one.base |= {key: value for key, value in (retired or {}).items() if key in one.base}
+        earlier = {key: value for key, value in heartbeat.items() if key not in ("messages_total", "rows_total")}
+        one.hear(NOW_S - 4.5, {**earlier, "lag_messages": heartbeat.get("lag_messages", 0) + 90})
+        one.hear(NOW_S - 0.5, heartbeat)
+    return one
+
+
+def test_status_is_unchanged(check_golden: CheckGolden) -> None:
+    """The supervisor's snapshot of slots in each state, as `eventwriter-ctl status --json` prints it."""
+    daemon = Daemon("1.2.3", 42, NOW_NS, NOW_S - 60, stopping=False)
+    web = slot("WEB", State.STARTING, {"type": "heartbeat", "state": "running", "clients": 3, **USAGE})
+
+    drawn = {**snapshot(NOW_S, daemon, slots()), "web": web_picture(NOW_S, web), "supervisor": USAGE}
+
+    check_golden("status.json", as_json(drawn))
+
+
+def test_metrics_are_unchanged(check_golden: CheckGolden) -> None:
+    """The Prometheus text of some slots of the stored snapshot."""
+    status = stored("status.json")
+    status["slots"] = [one for one in status["slots"] if one["name"] in ("BUSY/0", "UNREACHABLE/0", "FAILED/1")]
+
+    body, media_type = text(Exposition(status, 0.5), "")
+
+    check_golden("metrics.txt", f"{media_type}\n{body.decode()}")
