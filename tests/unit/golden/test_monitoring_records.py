@@ -137,9 +137,8 @@ def slots() -> Iterator[Slot]:
     """Yield a slot in each state."""
     full, new = stored("heartbeat_bound.json"), stored("heartbeat_unbound.json")
     fine = full | {"dying": None, "missing": None}
-    retired = {name: value for name, value in full.items() if name.endswith("_total")}
 
-    yield slot("BUSY", State.STARTING, fine, retired)
+    yield slot("BUSY", State.STARTING, fine, retired=full)
     yield slot("DEAD_LETTERS", State.STARTING, full | {"durable": "other"})
     yield slot("PAUSED", State.STARTING, fine | {"state": "paused", "reason": "paused by an operator"})
     yield slot("PARKED", State.STARTING, fine | {"state": "parked", "reason": "a table is missing"})
@@ -154,11 +153,14 @@ def slots() -> Iterator[Slot]:
 def slot(
     name: str, state: State, heartbeat: Mapping[str, Any] | None = None, retired: Mapping[str, Any] | None = None
 ) -> Slot:
-    """Return a slot whose worker sent two heartbeats; `retired` is what an earlier worker had counted."""
+    """Return a slot whose worker sent two heartbeats; `retired` is the last heartbeat of an earlier worker."""
     worker = SlotWorker(7, -1, None, NOW_S - 90, "fingerprint")  # type: ignore[arg-type]
     one = Slot(SlotName(name, 0), NOW_S - 10, state, worker, starts=2)
+    if retired:
+        one.base |= {key: value for key, value in retired.items() if key in one.base}
+        one.base_maps |= {key: value for key, value in retired.items() if key in one.base_maps}
+        one.base_histograms = retired["histograms"]
     if heartbeat:
-        one.base |= {key: value for key, value in (retired or {}).items() if key in one.base}
         earlier = {key: value for key, value in heartbeat.items() if key not in ("messages_total", "rows_total")}
         one.hear(NOW_S - 4.5, {**earlier, "lag_messages": heartbeat.get("lag_messages", 0) + 90})
         one.hear(NOW_S - 0.5, heartbeat)
