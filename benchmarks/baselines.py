@@ -17,13 +17,13 @@ import psycopg
 from psycopg.types.json import Jsonb
 
 from benchmarks.bed import Bed
-from eventwriter.kinds import Kind
-from eventwriter.model import Message, Origin, Tally
-from eventwriter.postgres.adapt import elements
-from eventwriter.postgres.catalog import Binding
+from eventwriter.kinds.registry import Kind
+from eventwriter.model import Adjustments, Message, Origin
 from eventwriter.postgres.encode import SIGNATURE, TRAILER, encoder
+from eventwriter.postgres.schema.catalog import Binding
+from eventwriter.postgres.schema.conversions import elements
 from eventwriter.tables.table import Build, RowBuilder
-from eventwriter.worker.tables import find_tables
+from eventwriter.worker.table_binding import find_tables
 
 BATCH_ROWS = 5000
 """The daemon's `max_batch_size`."""
@@ -44,7 +44,7 @@ def bindings(bed: Bed, kind: Kind) -> list[Binding]:
 
 def _builder(bed: Bed, kind: Kind, binding: Binding) -> RowBuilder:
     options = {**bed.entry(kind.name, 0).options, "kind": kind.name}
-    return binding.table.builder(Build(Origin(bed.name, 1, 0), Tally(), binding.present, options=options))
+    return binding.table.builder(Build(Origin(bed.name, 1, 0), Adjustments(), binding.present, options=options))
 
 
 def _messages(bed: Bed, payloads: Sequence[bytes]) -> Iterator[Message]:

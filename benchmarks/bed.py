@@ -28,7 +28,7 @@ from eventwriter.config.load import load
 from eventwriter.config.settings import StreamSettings
 from eventwriter.demo.servers import EmbeddedServers
 from eventwriter.demo.traffic import TRAFFIC
-from eventwriter.kinds import KINDS
+from eventwriter.kinds.registry import KINDS
 
 WAIT_S_MAX = 300.0
 

@@ -18,14 +18,14 @@ import psycopg
 from benchmarks.stage_any_table import reading
 from eventwriter.config.settings import PostgresSettings
 from eventwriter.demo.servers import EmbeddedServers
-from eventwriter.model import Message, Origin, Tally
-from eventwriter.postgres.catalog import Binding, bind, read_columns
-from eventwriter.postgres.copy_in import CopyIn, Load, Rejected
+from eventwriter.model import Adjustments, Message, Origin
+from eventwriter.postgres.copy import BatchWrite, PostgresSession, Rejected
 from eventwriter.postgres.encode import encoder
-from eventwriter.postgres.ledger import LedgerKey, open_ledger
-from eventwriter.postgres.migration_files import shipped
-from eventwriter.postgres.ranges import Newest
-from eventwriter.tables.any_table import make
+from eventwriter.postgres.ledger.ranges import Newest
+from eventwriter.postgres.ledger.store import LedgerKey, open_ledger
+from eventwriter.postgres.migrate.files import shipped
+from eventwriter.postgres.schema.catalog import Binding, bind, read_columns
+from eventwriter.tables.generic.table import make
 from eventwriter.tables.table import Build
 
 ROWS = 5000
@@ -40,13 +40,13 @@ DDL = (
 class Bench:
     """A table, a connection, and batches for them."""
 
-    def __init__(self, copy_in: CopyIn, ledger: Any, binding: Binding) -> None:
+    def __init__(self, copy_in: PostgresSession, ledger: Any, binding: Binding) -> None:
         self.copy_in, self.ledger, self.binding = copy_in, ledger, binding
         self.seq = 0
 
     def rows(self, numbers: Sequence[int]) -> bytearray:
         """Return encoded rows; the same number is the same key."""
-        build = self.binding.table.builder(Build(Origin("s", 1, 0), Tally(), self.binding.present))
+        build = self.binding.table.builder(Build(Origin("s", 1, 0), Adjustments(), self.binding.present))
         encode, out = encoder(self.binding), bytearray()
         for n in numbers:
             record = {**reading(random.Random(n), n), "time": 1_767_225_600 + n}
@@ -59,7 +59,7 @@ class Bench:
         """Write one batch as the copy stage does; return its µs per row, and how many rows were left out."""
         self.seq += 1
         binding = replace(self.binding, table=replace(self.binding.table, conflict=rule))
-        load = Load([(binding, rows)], [(self.seq, self.seq + 1)], Newest(self.seq, self.seq))
+        load = BatchWrite([(binding, rows)], [(self.seq, self.seq + 1)], Newest(self.seq, self.seq))
         began = time.perf_counter()
         try:
             left_out = await self.copy_in.write(load, self.ledger)
@@ -86,7 +86,7 @@ async def measure(bench: Bench, share: float, rule: str) -> tuple[float, int]:
 
 async def main(dsn: str) -> None:
     """Measure and print."""
-    copy_in = CopyIn(PostgresSettings.model_validate({"dsn": dsn}))
+    copy_in = PostgresSession(PostgresSettings.model_validate({"dsn": dsn}))
     async with copy_in.borrowed() as conn:
         target, real = await read_columns(conn, None, "readings")
         ledger = await open_ledger(conn, '"public"."eventwriter_ledger"', LedgerKey(Origin("s", 1, 0), "c", "f"), 0)

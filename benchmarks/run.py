@@ -32,7 +32,7 @@ from benchmarks.chart import draw
 from benchmarks.drain import Drained, drain
 from benchmarks.freshness import Fresh, freshness
 from eventwriter.demo.traffic import TRAFFIC, well_formed
-from eventwriter.kinds import KINDS
+from eventwriter.kinds.registry import KINDS
 
 NAIVE_MESSAGES_MAX = 20_000
 """The plain script is slow; so many show its rate well enough."""

@@ -11,11 +11,11 @@ from typing import Any
 
 import orjson
 
-from eventwriter.kinds import KINDS
-from eventwriter.model import Message, Origin, Tally
-from eventwriter.postgres.catalog import bind
+from eventwriter.kinds.registry import KINDS
+from eventwriter.model import Adjustments, Message, Origin
 from eventwriter.postgres.encode import encoder
-from eventwriter.tables.any_table import make
+from eventwriter.postgres.schema.catalog import bind
+from eventwriter.tables.generic.table import make
 from eventwriter.tables.table import Build, RealColumn
 
 MESSAGES = 5000
@@ -76,7 +76,7 @@ def measure(columns: tuple[RealColumn, ...], options: Mapping[str, Any], extra: 
     bindings = [bind(table, columns, "readings") for table in made.tables]
     redact = frozenset({"community"})
     builders = [
-        table.builder(Build(Origin("events", 1, 0), Tally(), binding.present, redact=redact))
+        table.builder(Build(Origin("events", 1, 0), Adjustments(), binding.present, redact=redact))
         for table, binding in zip(made.tables, bindings, strict=True)
     ]
     encode = encoder(bindings[0])

@@ -14,10 +14,10 @@ import psycopg
 
 from eventwriter.config.settings import StorageSettings
 from eventwriter.demo.servers import EmbeddedServers
-from eventwriter.postgres.maintain import Task, maintain
-from eventwriter.postgres.maintain_run import run, time_columns
-from eventwriter.postgres.migrate import migrate
-from eventwriter.postgres.migration_plan import Wish
+from eventwriter.postgres.migrate.plan import Wish
+from eventwriter.postgres.migrate.runner import migrate
+from eventwriter.postgres.partitions.maintain import Task, maintain
+from eventwriter.postgres.partitions.run import run, time_columns
 
 Connection = psycopg.Connection[Any]
 

@@ -13,11 +13,11 @@ from collections.abc import Callable, Sequence
 from ipaddress import ip_address
 
 from eventwriter.demo.traffic import TRAFFIC, well_formed
-from eventwriter.formats.flow_pb2 import FlowMessage
-from eventwriter.kinds import KINDS, Kind
-from eventwriter.model import Message, Origin, Tally
-from eventwriter.postgres.catalog import RealColumn, bind
+from eventwriter.formats.flow.flow_pb2 import FlowMessage
+from eventwriter.kinds.registry import KINDS, Kind
+from eventwriter.model import Adjustments, Message, Origin
 from eventwriter.postgres.encode import encoder
+from eventwriter.postgres.schema.catalog import RealColumn, bind
 from eventwriter.tables.table import Build, Table
 
 MESSAGES = 5000
@@ -82,7 +82,9 @@ def best_us(act: Callable[[], object]) -> float:
 def measure(kind: Kind, table: Table, deliveries: Sequence[Message]) -> tuple[float, float, float]:
     """Return what decode, build and encode cost."""
     binding = bind(table, real_columns(table), table.name)
-    build = table.builder(Build(Origin("events", 1, 0), Tally(), binding.present, redact=frozenset({"community"})))
+    build = table.builder(
+        Build(Origin("events", 1, 0), Adjustments(), binding.present, redact=frozenset({"community"}))
+    )
     encode, decode = encoder(binding), kind.decode
     decoded = [(message, decode(message)) for message in deliveries]
     rows = [row for message, records in decoded for n, r in enumerate(records) if (row := build(r, message, n))]

@@ -100,7 +100,7 @@ class Origin(NamedTuple):
 
 
 @dataclass(slots=True)
-class Tally:
+class Adjustments:
     """
     What row builders adjusted, counted; written by one worker, read at its heartbeat.
 

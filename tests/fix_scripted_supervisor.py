@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from eventwriter.demo.launch import free_port
+from eventwriter.demo.process import free_port
 
 CHILD = """
 import json, socket, sys

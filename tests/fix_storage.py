@@ -9,12 +9,12 @@ import psycopg
 import pytest
 
 from eventwriter.config.settings import StorageSettings
-from eventwriter.postgres.maintain import Task, maintain
-from eventwriter.postgres.maintain_run import dry_run, run, time_columns
-from eventwriter.postgres.migrate import migrate
-from eventwriter.postgres.migration_files import shipped
-from eventwriter.postgres.migration_plan import Wish
-from eventwriter.postgres.steps import Note
+from eventwriter.postgres.migrate.files import shipped
+from eventwriter.postgres.migrate.plan import Wish
+from eventwriter.postgres.migrate.runner import migrate
+from eventwriter.postgres.partitions.maintain import Task, maintain
+from eventwriter.postgres.partitions.run import dry_run, run, time_columns
+from eventwriter.postgres.partitions.steps import Note
 
 HERE = "the test's server"
 

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 from fix_run import Run
 
-from eventwriter.demo.launch import free_port
+from eventwriter.demo.process import free_port
 
 WAIT_S = 30.0
 NO_SERVERS: Mapping[str, Any] = {

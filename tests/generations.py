@@ -16,9 +16,9 @@ from uuid import UUID
 from golden_rows import DATA, delivery
 
 from eventwriter.errors import Poison
-from eventwriter.kinds import KINDS
+from eventwriter.kinds.registry import KINDS
 from eventwriter.model import Message, Record
-from eventwriter.postgres.adapt import elements
+from eventwriter.postgres.schema.conversions import elements
 from eventwriter.tables.table import Column, Table
 
 GENERATIONS = ("go", "tenants", "platform")

@@ -7,8 +7,8 @@ from pathlib import Path
 from typing import Any
 from uuid import UUID
 
-from eventwriter.kinds import KINDS
-from eventwriter.model import Message, Origin, Tally
+from eventwriter.kinds.registry import KINDS
+from eventwriter.model import Adjustments, Message, Origin
 from eventwriter.tables.table import Build, Row, Table
 
 DATA = Path(__file__).parent / "data"
@@ -29,12 +29,12 @@ def delivery(payload: bytes, subject: str) -> Message:
 
 
 def rows_of(
-    kind: str, message: Message, tally: Tally | None = None, options: Mapping[str, Any] | None = None
+    kind: str, message: Message, tally: Adjustments | None = None, options: Mapping[str, Any] | None = None
 ) -> list[tuple[Table, Row]]:
     """Return the rows of a message, with the tables that they go to: the kind's default ones."""
     rows = []
     build = Build(
-        ORIGIN, tally or Tally(), frozenset(), redact=frozenset({"community"}), options=options or {}
+        ORIGIN, tally or Adjustments(), frozenset(), redact=frozenset({"community"}), options=options or {}
     )  # no derived columns
     builders = [(table, table.builder(build)) for table in KINDS[kind].tables]
     for index, record in enumerate(KINDS[kind].decode(message)):

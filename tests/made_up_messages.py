@@ -12,11 +12,12 @@ from made_up_logs import records as log_records
 from opentelemetry.proto.collector.metrics.v1.metrics_service_pb2 import ExportMetricsServiceRequest
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 
-from eventwriter.formats import otlp_metrics, otlp_traces
 from eventwriter.formats.fields import names
-from eventwriter.formats.flow_pb2 import FlowMessage
-from eventwriter.kinds import KINDS
-from eventwriter.tables.any_values import ELEMENT_OIDS, FORMS
+from eventwriter.formats.flow.flow_pb2 import FlowMessage
+from eventwriter.formats.otlp import metrics as otlp_metrics
+from eventwriter.formats.otlp import traces
+from eventwriter.kinds.registry import KINDS
+from eventwriter.tables.generic.values import ELEMENT_OIDS, FORMS
 from eventwriter.tables.table import MadeTable, RealColumn, Table
 
 Payloads = st.SearchStrategy[bytes]
@@ -171,7 +172,7 @@ MESSAGES: Mapping[str, Payloads] = {
     "sweep": as_json(besides({"ip": "10.0.0.1"}, fields(SWEEP_KEYS))),
     "netflow": as_json(flows) | flow_messages,
     "otel_metrics": _flat(otlp_metrics.FIELDS) | otlp("otel_metrics"),
-    "otel_traces": _flat(otlp_traces.FIELDS) | otlp("otel_traces"),
+    "otel_traces": _flat(traces.FIELDS) | otlp("otel_traces"),
     "logs": as_json(log_records) | otlp("logs"),
     "json": as_json(besides({"text": "x"}, fields((*COLUMN_TYPES, "made_at", "counted", "community", "zzz")))),
 }

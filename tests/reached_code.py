@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
-from eventwriter.kinds import Kind
+from eventwriter.kinds.registry import Kind
 
 Place = tuple[str, str]
 """(module, top-level name in it)."""

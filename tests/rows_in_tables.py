@@ -7,9 +7,9 @@ from typing import Any
 
 from golden_rows import ORIGIN, delivery, readable
 
-from eventwriter.kinds import KINDS
-from eventwriter.model import Tally
-from eventwriter.postgres.adapt import elements
+from eventwriter.kinds.registry import KINDS
+from eventwriter.model import Adjustments
+from eventwriter.postgres.schema.conversions import elements
 from eventwriter.tables.table import Build, Row, Table
 
 REDACT = frozenset({"community"})
@@ -23,10 +23,10 @@ def shapes(kind: str) -> Iterator[tuple[str, Table]]:
             yield f"{other.name} with {mark}", other
 
 
-def rows_in(table: Table, kind: str, payload: bytes, subject: str, tally: Tally | None = None) -> list[Row]:
+def rows_in(table: Table, kind: str, payload: bytes, subject: str, tally: Adjustments | None = None) -> list[Row]:
     """Return a message's rows in one table."""
     message = delivery(payload, subject)
-    make = table.builder(Build(ORIGIN, tally or Tally(), frozenset(c.name for c in table.columns), redact=REDACT))
+    make = table.builder(Build(ORIGIN, tally or Adjustments(), frozenset(c.name for c in table.columns), redact=REDACT))
     made = (make(record, message, index) for index, record in enumerate(KINDS[kind].decode(message)))
     return [row for row in made if row is not None]
 

@@ -6,9 +6,9 @@ from typing import Any
 
 from eventwriter.model import SlotName
 from eventwriter.observe.histogram import LATENCY_S, MESSAGES, STAGE_S, Histogram
-from eventwriter.postgres.circuit import Circuit
+from eventwriter.postgres.circuit_breaker import Circuit
 from eventwriter.supervisor.slot import Slot, State, Worker
-from eventwriter.supervisor.snapshot import Daemon, snapshot
+from eventwriter.supervisor.status import Daemon, snapshot
 from eventwriter.supervisor.web import WEB, picture
 
 STARTED_S = 1000.0

@@ -5,7 +5,7 @@ import os
 
 import click
 
-from eventwriter.cli.loading import load_to_run
+from eventwriter.cli.load_runtime import load_to_run
 from eventwriter.config.load import Loaded, load
 from eventwriter.errors import ConfigError
 

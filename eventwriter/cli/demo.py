@@ -14,20 +14,67 @@ import time
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from types import FrameType
+from types import FrameType, TracebackType
+from typing import Any
 
 import click
+from rich.console import Console
+from rich.live import Live
 
-from eventwriter.cli.demo_screen import Screen
+from eventwriter.cli.ctl.render import number, render
 from eventwriter.cli.main import EXIT_INTERRUPTED
-from eventwriter.demo import books, daemon
-from eventwriter.demo.launch import Server, free_port
-from eventwriter.demo.programs import postgres_bin
+from eventwriter.demo import audit, daemon
+from eventwriter.demo.binaries import postgres_bin
+from eventwriter.demo.process import Server, free_port
 from eventwriter.demo.publisher import Wishes, make_stream, stored
 from eventwriter.demo.servers import EmbeddedServers
 from eventwriter.demo.traffic import TRAFFIC
 from eventwriter.errors import Fatal
-from eventwriter.kinds import KINDS
+from eventwriter.kinds.registry import KINDS
+
+Picture = Mapping[str, Any]
+
+
+class Screen:
+    """Where snapshots are shown, as a context manager: at its end the terminal is as it was before."""
+
+    def __init__(self, console: Console | None = None) -> None:
+        self._console = console or Console(highlight=False)
+        self._live = Live(console=self._console, auto_refresh=False) if self._console.is_terminal else None
+
+    def __enter__(self) -> "Screen":
+        """Begin."""
+        if self._live is not None:
+            self._live.start()
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
+        """End; the cursor is shown again."""
+        if self._live is not None:
+            self._live.stop()
+
+    def show(self, picture: Picture) -> None:
+        """Show a snapshot as `eventwriter-ctl status` answers it."""
+        if self._live is not None:
+            self._live.update(render(picture, self._console.width), refresh=True)
+        else:
+            self._print("  ".join(brief(slot) for slot in picture["slots"]))
+
+    def say(self, sentence: str) -> None:
+        """Say something that stays, above the table."""
+        self._print(sentence)
+
+    def _print(self, text: str) -> None:
+        self._console.print(text, markup=False, soft_wrap=True)
+
+
+def brief(slot: Picture) -> str:
+    """Return a slot in a few words."""
+    return (
+        f"{slot['name']} {slot['state']:<8} {slot['rows_per_s'] or 0:8,.0f} rows/s  {slot['rows_total']:,} rows"
+        f"  {slot['dead_letters_total']} dead  lag {number(slot['lag_messages'])}"
+    )
+
 
 DEFAULT_KINDS = "telemetry,netflow"
 _STUCK_S_MAX = 90.0
@@ -176,7 +223,7 @@ def run(servers: EmbeddedServers, order: Order) -> bool:
         # The stream's own count, unless NATS has lost what it had acknowledged.
         published = {kind: max(there[kind], before[kind] + publisher.acked[kind]) for kind in order.kinds}
         settle(servers, socket, published, process)
-    return close_books(books.read(servers.postgres_dsn(), published), sum(before.values()))
+    return close_books(audit.read(servers.postgres_dsn(), published), sum(before.values()))
 
 
 def ways_to_look(servers: EmbeddedServers, socket: str) -> list[str]:
@@ -261,7 +308,7 @@ def settle(
         Fatal: The daemon ended before.
     """
     before, since_s = -1, time.monotonic()
-    while (left := books.total(books.read(servers.postgres_dsn(), published).values()).lost) > 0:
+    while (left := audit.total(audit.read(servers.postgres_dsn(), published).values()).lost) > 0:
         if process.poll() is not None:
             raise daemon.ended("daemon", process.returncode, servers.folder / "eventwriter.log")
         if before < 0:
@@ -274,12 +321,12 @@ def settle(
         time.sleep(0.2)
 
 
-def close_books(found: Mapping[str, books.Books], from_before: int) -> bool:
+def close_books(found: Mapping[str, audit.Audit], from_before: int) -> bool:
     """Print the books of each stream and of all; say whether each balances."""
     if from_before:
         click.echo(f"books of everything in this folder, with {from_before:,} messages of earlier runs")
     width = max(map(len, found))
     for kind, one in found.items():
         click.echo(f"{kind.upper():<{width}}  {one.line()}")
-    click.echo(f"books: {books.total(found.values()).line()}")
-    return books.all_balance(found.values())
+    click.echo(f"books: {audit.total(found.values()).line()}")
+    return audit.all_balance(found.values())

@@ -16,11 +16,11 @@ from rich.console import Console, Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from eventwriter.cli import same_daemon
+from eventwriter.admin.doctor import runner
+from eventwriter.admin.doctor.findings import Finding, Status, counts, exit_code
+from eventwriter.cli import daemon_mismatch
 from eventwriter.cli.main import hush
 from eventwriter.config.load import load
-from eventwriter.doctor import examination
-from eventwriter.doctor.findings import Finding, Status, counts, exit_code
 from eventwriter.errors import ConfigError
 
 _COLOURS = {Status.OK: "green", Status.WARN: "yellow", Status.FAIL: "bold red", Status.SKIP: "dim"}
@@ -40,8 +40,8 @@ def doctor(config_path: str | None, as_json: bool) -> int:
     """
     hush()  # what is logged on the way is in the findings
     with contextlib.suppress(ConfigError):  # the first finding says it
-        same_daemon.warn(load(config_path, os.environ).settings, config_path)
-    findings = examination.run(config_path, os.environ)
+        daemon_mismatch.warn(load(config_path, os.environ).settings, config_path)
+    findings = runner.run(config_path, os.environ)
     if as_json:
         whole = {"exit_code": exit_code(findings), "findings": [finding.as_json() for finding in findings]}
         click.echo(orjson.dumps(whole, option=orjson.OPT_INDENT_2).decode())

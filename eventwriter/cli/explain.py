@@ -14,18 +14,18 @@ import orjson
 from pydantic import SecretStr
 
 from eventwriter import clock
-from eventwriter.cli.ctl_common import lines
-from eventwriter.cli.explanation import Wish, as_json, as_text, explain, instant
+from eventwriter.admin.explain import Wish, as_json, as_text, explain, instant
+from eventwriter.cli.ctl.common import lines
 from eventwriter.cli.main import hush
 from eventwriter.config.load import load
 from eventwriter.config.settings import DEFAULT_SUBJECTS, KINDS, PostgresSettings, Settings, StreamSettings
 from eventwriter.errors import Fatal
-from eventwriter.kinds import Kind
-from eventwriter.kinds import kind as kind_named
+from eventwriter.kinds.registry import Kind
+from eventwriter.kinds.registry import kind as kind_named
 from eventwriter.model import Message
 from eventwriter.pipeline.decode import matches
 from eventwriter.tables.table import Table
-from eventwriter.worker.tables import find_tables, tables_of
+from eventwriter.worker.table_binding import find_tables, tables_of
 
 EXIT_DEAD = 1
 
@@ -137,9 +137,9 @@ def wish_of(settings: Settings, entry: StreamSettings, table_names: tuple[str, .
 
 
 async def _real(postgres: PostgresSettings, entry: StreamSettings, kind: Kind) -> list[Table]:
-    from eventwriter.postgres.copy_in import CopyIn
+    from eventwriter.postgres.copy import PostgresSession
 
-    copy_in = CopyIn(postgres)
+    copy_in = PostgresSession(postgres)
     try:
         async with copy_in.borrowed() as conn:
             return [found.table for found in await find_tables(conn, entry, kind)]

@@ -17,7 +17,7 @@ import click
 
 from eventwriter import __version__
 from eventwriter.control.client import Unreachable
-from eventwriter.control.listen import SocketTaken
+from eventwriter.control.socket_lock import SocketTaken
 from eventwriter.errors import ConfigError, EventwriterError, Retryable
 from eventwriter.observe.stderr import keep_standard_files
 

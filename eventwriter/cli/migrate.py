@@ -16,10 +16,10 @@ from click.core import ParameterSource
 from eventwriter.config.load import load
 from eventwriter.config.settings import StorageSettings
 from eventwriter.errors import Fatal, Retryable
-from eventwriter.postgres import maintain_run
-from eventwriter.postgres import migrate as server
-from eventwriter.postgres.maintain import maintain
-from eventwriter.postgres.migration_plan import Wish, first_schema, without_server
+from eventwriter.postgres.migrate import runner as server
+from eventwriter.postgres.migrate.plan import Wish, first_schema, without_server
+from eventwriter.postgres.partitions import run as maintain_run
+from eventwriter.postgres.partitions.maintain import maintain
 
 EXIT_UNDONE, EXIT_UNREACHABLE = 1, 3
 

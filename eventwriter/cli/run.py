@@ -20,16 +20,16 @@ from functools import partial
 
 import click
 
-from eventwriter.cli.loading import load_to_run
+from eventwriter.cli.load_runtime import load_to_run
 from eventwriter.config.settings import Settings
-from eventwriter.control.listen import claim
+from eventwriter.control.socket_lock import claim
 from eventwriter.errors import Fatal
 from eventwriter.model import SlotName
-from eventwriter.observe import logs
-from eventwriter.supervisor.fleet import Fleet, fleet_of
+from eventwriter.observe import logging as logs
+from eventwriter.supervisor.desired_state import DesiredState, fleet_of
 from eventwriter.supervisor.main import Supervisor
-from eventwriter.supervisor.notify import Notifier
 from eventwriter.supervisor.processes import signals_held
+from eventwriter.supervisor.systemd import Notifier
 from eventwriter.supervisor.web import web_fleet
 
 STDERR = 2
@@ -87,7 +87,7 @@ def prepared(config_path: str | None) -> Supervisor | None:
     return Supervisor(fleet, claimed, again, Notifier.from_environ(os.environ), jitter)
 
 
-def reread(path: str | None, control: str) -> Fleet:
+def reread(path: str | None, control: str) -> DesiredState:
     """
     Read the configuration again, for a reload.
 
@@ -104,7 +104,7 @@ def reread(path: str | None, control: str) -> Fleet:
     return replace(whole_fleet(loaded.settings, control), warnings=loaded.warnings)
 
 
-def whole_fleet(settings: Settings, control: str) -> Fleet:
+def whole_fleet(settings: Settings, control: str) -> DesiredState:
     """Return the workers to run, and the web child beside them, which asks at the control socket `control`."""
     web = web_fleet(settings, partial(web_child, settings, control))
     return replace(fleet_of(settings, partial(child, settings)), web=web, refit=partial(whole_fleet, control=control))

@@ -22,7 +22,7 @@ from pydantic_core import PydanticUndefined
 from eventwriter.config import settings
 from eventwriter.config.durations import FOREVER, shown
 from eventwriter.config.environment import GO_VARIABLES, OTHERS, VARIABLES
-from eventwriter.config.mistakes import record_in
+from eventwriter.config.errors import record_in
 from eventwriter.config.settings import DEFAULT_SUBJECTS, Settings, StreamSettings
 
 HIDDEN = "**********"

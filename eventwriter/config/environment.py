@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from eventwriter.config.durations import seconds
-from eventwriter.config.mistakes import Path, near
+from eventwriter.config.errors import Path, near
 
 TRUE = ("true", "1", "yes", "on")
 FALSE = ("false", "0", "no", "off")

@@ -17,8 +17,8 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from eventwriter.config.durations import seconds
-from eventwriter.config.mistakes import Path, near, shown
-from eventwriter.config.streams import name_of
+from eventwriter.config.errors import Path, near, shown
+from eventwriter.config.stream_entries import name_of
 from eventwriter.config.subjects import reduced
 
 MARKS = ("nats_url", "cnpg", "nats_security", "listen_addr", "nats_creds_file")

@@ -8,21 +8,101 @@ keys that hold secrets are never repeated.
 import json
 import os.path
 import re
+import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
 from pydantic import ValidationError
 
-from eventwriter.config import relations
+from eventwriter.config import cross_checks
 from eventwriter.config.environment import SPIFFE_CERT_DIR, FromEnvironment, certificates, read_environment
-from eventwriter.config.files import open_to_all, unreadable
+from eventwriter.config.errors import Path, sentences
+from eventwriter.config.file_checks import open_to_all, unreadable
 from eventwriter.config.go_format import Translated, is_go, joined, patched, translate, without_tls
-from eventwriter.config.mistakes import Path, sentences
-from eventwriter.config.read import read
 from eventwriter.config.settings import NATS_NAME, Settings
-from eventwriter.config.streams import EntryDefaults, entries
+from eventwriter.config.stream_entries import EntryDefaults, entries
 from eventwriter.errors import ConfigError
+
+FILE_BYTES_MAX = 4 * 1024 * 1024
+"""Far above any configuration; what is bigger is some other file."""
+
+
+def read(path: str) -> dict[str, Any]:
+    """
+    Read a file; TOML where its name ends in `.toml`, else JSON.
+
+    Raises:
+        ConfigError: It cannot be read, or is not of that language; with the line and the column.
+    """
+    text = _text(path)
+    try:
+        data = tomllib.loads(text) if path.endswith(".toml") else json.loads(text, object_pairs_hook=_object)
+    except json.JSONDecodeError as error:
+        raise ConfigError(
+            [f"{path}: line {error.lineno}, column {error.colno}: no JSON: {_hint(text, error)}"]
+        ) from None
+    except _Twice as error:
+        raise ConfigError([f"{path}: the key {error.key!r} is there twice in one object; remove one"]) from None
+    except tomllib.TOMLDecodeError as error:
+        raise ConfigError([f"{path}: no TOML: {error}"]) from None
+    except RecursionError:
+        raise ConfigError([f"{path}: nested too deeply to be a configuration"]) from None
+    if not isinstance(data, dict):
+        raise ConfigError([f"{path}: holds a {type(data).__name__}; an object with keys is wanted"])
+    return data
+
+
+def _text(path: str) -> str:
+    try:
+        with open(path, "rb") as file:
+            raw = file.read(FILE_BYTES_MAX + 1)
+    except IsADirectoryError:
+        raise ConfigError([f"{path}: is a folder; the path of a JSON or TOML file is wanted"]) from None
+    except OSError as error:
+        words = error.strerror or str(error)
+        raise ConfigError([f"{path}: cannot be read: {words}; check the path and its permissions"]) from None
+    except ValueError as error:  # a zero byte in the path
+        raise ConfigError([f"{path!r}: cannot be read: {error}; check the path"]) from None
+    if len(raw) > FILE_BYTES_MAX:
+        raise ConfigError([f"{path}: is above {FILE_BYTES_MAX // 1024**2} MiB, so it is no configuration"])
+    try:
+        return raw.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        line = raw.count(b"\n", 0, error.start) + 1
+        raise ConfigError([f"{path}: line {line}: is no text in UTF-8; save it as that"]) from None
+
+
+class _Twice(Exception):
+    """A key is there twice."""
+
+    def __init__(self, key: str) -> None:
+        self.key = key
+
+
+def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    # JSON lets the last one win in silence; which of the two was meant, nobody knows.
+    found: dict[str, Any] = {}
+    for key, value in pairs:
+        if key in found:
+            raise _Twice(key)
+        found[key] = value
+    return found
+
+
+def _hint(text: str, error: json.JSONDecodeError) -> str:
+    """Say what is wrong, with the two mistakes that people make named as such."""
+    rest = text[error.pos :].lstrip()
+    if not text.strip():
+        return "the file is empty"
+    if text[: error.pos].rstrip().endswith(",") and rest[:1] in ("}", "]"):
+        return f"a comma before the closing {rest[0]}; remove it"
+    if error.msg.startswith("Illegal trailing comma"):  # Python 3.13 and later stop at the comma itself
+        return f"a comma before the closing {rest[1:].lstrip()[:1]}; remove it"
+    if rest.startswith(("//", "#", "/*")):
+        return "JSON has no comments; remove it, or use TOML"
+    return f"{error.msg[:1].lower()}{error.msg[1:]}"
+
 
 _STREAMS_JSON = "DB_EVENT_WRITER_STREAMS_JSON"
 
@@ -82,13 +162,13 @@ def _build(
     streams = entries(data.pop("streams", None), defaults, mistakes)
     names = {**own.names, **above.names}
     built = _validated({**data, "streams": tuple(streams)}, names, mistakes)
-    mistakes += relations.mistakes(built, names)
+    mistakes += cross_checks.mistakes(built, names)
     mistakes += unreadable(built, names) if look else []
     if mistakes:
         raise ConfigError(mistakes)
     source = environ.get("CONFIG_SOURCE", "file")
     from_kv = [] if source == "file" else [f"CONFIG_SOURCE: {source!r} is not supported; only a file is read"]
-    return built, [*own.warnings, *above.warnings, *from_kv, *relations.warnings(built)], names
+    return built, [*own.warnings, *above.warnings, *from_kv, *cross_checks.warnings(built)], names
 
 
 def _validated(data: dict[str, Any], names: Mapping[Path, str], mistakes: list[str]) -> Settings:

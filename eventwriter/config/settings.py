@@ -23,8 +23,8 @@ from pydantic import (
 )
 
 from eventwriter.config import durations, libpq, subjects
+from eventwriter.config.address import Address, read_address
 from eventwriter.config.durations import seconds
-from eventwriter.config.listen import Address, read_address
 from eventwriter.errors import Fatal
 from eventwriter.model import SlotName
 
@@ -123,9 +123,9 @@ def _server(given: str, at: int) -> str:
 
 
 KINDS = ("telemetry", "events", "sweep", "netflow", "otel_metrics", "otel_traces", "logs", "json")
-"""The kinds that come with eventwriter; `eventwriter.kinds` says what each of them is."""
+"""The kinds that come with eventwriter; `eventwriter.kinds.registry` says what each of them is."""
 
-KINDS_GROUP = "eventwriter.kinds"
+KINDS_GROUP = "eventwriter.kinds.registry"
 """The entry-point group by which an installed package brings kinds of its own."""
 
 
@@ -175,7 +175,7 @@ DEFAULT_TABLES: dict[str, tuple[str, ...]] = {
     "otel_traces": ("otel_traces",),
     "logs": ("ocsf_events",),
 }
-"""Tables of an entry that names none, by kind: what `eventwriter.kinds` has; here only to see two entries meet."""
+"""Tables of an entry that names none, by kind; the same as in `kinds.registry`, used to find overlapping entries."""
 
 RAW_INPUTS = ("logs.syslog", "logs.snmp", "logs.otel")
 """Subjects below `logs.>` that another program reads and publishes again as `.processed`."""

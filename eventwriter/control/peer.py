@@ -31,14 +31,14 @@ class Peer:
 
 
 @dataclass(frozen=True, slots=True)
-class Keepers:
+class Operators:
     """Who may change things: root, the daemon's own user, the socket's owner, and the members of the socket's group."""
 
     uids: frozenset[int]
     group: int
 
     @classmethod
-    def of(cls, listener: socket.socket) -> "Keepers":
+    def of(cls, listener: socket.socket) -> "Operators":
         """Read them from a listening socket's file; one without a file has no group."""
         own = {0, os.geteuid()}
         path = listener.getsockname()

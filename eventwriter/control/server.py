@@ -12,7 +12,7 @@ import socket
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 
-from eventwriter.control.peer import Keepers, Peer, peer_of
+from eventwriter.control.peer import Operators, Peer, peer_of
 from eventwriter.control.protocol import REQUEST_BYTES_MAX, ProtocolError, Request, parse, refusal
 
 CLIENTS_MAX = 32  # operators, a dashboard, a few scripts; the one silent for longest makes room for another
@@ -22,7 +22,7 @@ CHUNK_BYTES = 64 * 1024
 
 
 @dataclass(slots=True, eq=False)
-class Parked:
+class DeferredAnswer:
     """
     An answer that is not there yet; its client waits, and nothing else does.
 
@@ -35,7 +35,7 @@ class Parked:
     """The client went away meanwhile."""
 
 
-Answer = Callable[[Request, str], bytes | Parked]
+Answer = Callable[[Request, str], bytes | DeferredAnswer]
 """(request, who asks) -> the answer's line, or the promise of one; must not raise."""
 
 
@@ -51,7 +51,7 @@ class Client:
     unsent: memoryview = field(default_factory=lambda: memoryview(b""))
     leaving: bool = False
     """Close once `unsent` is gone."""
-    parked: Parked | None = None
+    parked: DeferredAnswer | None = None
     """What it waits for; its further requests wait too."""
 
 
@@ -60,7 +60,7 @@ class Server:
 
     def __init__(self, listener: socket.socket) -> None:
         self._listener = listener
-        self._keepers = Keepers.of(listener)
+        self._keepers = Operators.of(listener)
         self._clients: set[Client] = set()
         self._selector = selectors.EpollSelector()
         self._selector.register(listener, selectors.EVENT_READ)
@@ -159,13 +159,13 @@ class Server:
         line, _, rest = client.received.partition(b"\n")
         client.received = rest
         client.active_s = now_s
-        reply: bytes | Parked
+        reply: bytes | DeferredAnswer
         try:
             request = replace(parse(bytes(line)), is_trusted=self._keepers.include(client.peer))
             reply = answer(request, str(client.peer))
         except ProtocolError as error:
             reply = refusal(error.ref, str(error))
-        if isinstance(reply, Parked):
+        if isinstance(reply, DeferredAnswer):
             client.parked = reply
         else:
             self._say(client, reply, now_s)

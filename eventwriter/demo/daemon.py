@@ -20,7 +20,7 @@ from typing import Any
 import psycopg
 
 from eventwriter.control.client import Client
-from eventwriter.demo.launch import die_with
+from eventwriter.demo.process import die_with
 from eventwriter.demo.publisher import STREAM, Wishes, pattern
 from eventwriter.demo.servers import EmbeddedServers
 from eventwriter.demo.traffic import TRAFFIC

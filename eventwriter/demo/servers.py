@@ -9,9 +9,9 @@ from collections.abc import Callable
 from pathlib import Path
 from types import TracebackType
 
-from eventwriter.demo import folders
-from eventwriter.demo.launch import Server, free_port, interrupts_deferred, interrupts_ignored, taken
-from eventwriter.demo.programs import closed_to_others, nats_binary, postgres_account, postgres_bin
+from eventwriter.demo import data_dirs
+from eventwriter.demo.binaries import closed_to_others, nats_binary, postgres_account, postgres_bin
+from eventwriter.demo.process import Server, free_port, interrupts_deferred, interrupts_ignored, taken
 from eventwriter.errors import Fatal
 
 _PORTS_TRIED_MAX = 5
@@ -48,10 +48,10 @@ class EmbeddedServers:
         self._ports = ports
         self._data_is_new = folder is None or not folder.exists()
         if folder is None:
-            self.folder, self._lock = folders.temporary()
+            self.folder, self._lock = data_dirs.temporary()
         else:
             self.folder = folder.absolute()
-            self._lock = folders.own(self.folder)
+            self._lock = data_dirs.own(self.folder)
         self._nats_port = self._postgres_port = 0
         try:
             self._open_to_account()
@@ -96,7 +96,7 @@ class EmbeddedServers:
         with interrupts_ignored():
             self.nats.stop()
             self.postgres.stop()
-            folders.end_servers(self.folder)
+            data_dirs.end_servers(self.folder)
             self._leave()
 
     def _leave(self) -> None:

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from eventwriter import clock
-from eventwriter.demo import made_up_json, made_up_otlp
+from eventwriter.demo import sample_json, sample_otlp
 
 GARBAGE_EVERY = 997
 
@@ -64,35 +64,35 @@ def _counted(number: str, table: str) -> str:
 
 TRAFFIC: Mapping[str, Traffic] = {
     "telemetry": Traffic(
-        _single(made_up_json.telemetry), _counted("metadata->>'n'", "timeseries_metrics"), "telemetry.demo"
+        _single(sample_json.telemetry), _counted("metadata->>'n'", "timeseries_metrics"), "telemetry.demo"
     ),
     "netflow": Traffic(
-        _single(made_up_json.netflow),
+        _single(sample_json.netflow),
         _counted("unmapped->>'n'", "ocsf_network_activity WHERE activity_id = 6"),
         "netflow.demo",
     ),
     "events": Traffic(
-        _single(made_up_json.events),
+        _single(sample_json.events),
         _counted("unmapped->>'n'", "ocsf_events WHERE log_name LIKE 'events.%'"),
         "events.demo",
     ),
     "sweep": Traffic(
-        _single(made_up_json.sweep),
+        _single(sample_json.sweep),
         _counted("unmapped->'metadata'->>'n'", "ocsf_network_activity WHERE activity_id = 99"),
         "sweep.demo",
     ),
     "otel_traces": Traffic(
-        made_up_otlp.traces, _counted("attributes::jsonb->>'n'", "otel_traces"), "otel.traces.demo", 5
+        sample_otlp.traces, _counted("attributes::jsonb->>'n'", "otel_traces"), "otel.traces.demo", 5
     ),
-    "otel_metrics": Traffic(made_up_otlp.metrics, _counted("attributes->>'n'", "otel_metrics"), "otel.metrics.demo", 5),
+    "otel_metrics": Traffic(sample_otlp.metrics, _counted("attributes->>'n'", "otel_metrics"), "otel.metrics.demo", 5),
     "logs": Traffic(
-        made_up_otlp.logs,
+        sample_otlp.logs,
         _counted("unmapped->'attributes'->>'n'", "ocsf_events WHERE log_name LIKE 'logs.%'"),
         "logs.demo",
         5,
     ),
     "json": Traffic(
-        _single(made_up_json.readings),
+        _single(sample_json.readings),
         _counted("number", "demo_readings"),
         "readings.demo",
         ddl=READINGS_DDL,

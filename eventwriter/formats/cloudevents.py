@@ -13,8 +13,8 @@ from typing import Any
 
 from eventwriter.formats.fields import INT4, find, instant_us, integer, json_value, names, number, text
 from eventwriter.formats.gelf import REMOTE_ADDR, SHORT_MESSAGE, Said, gelf
-from eventwriter.formats.plain_json import clean_text
-from eventwriter.model import Record, Tally
+from eventwriter.formats.json import clean_text
+from eventwriter.model import Adjustments, Record
 
 _GATEWAY = names("gateway_id", "poller_id", "pollerId")
 _PREVIOUS, _CURRENT = names("previous_state"), names("current_state")
@@ -94,7 +94,7 @@ def _lifecycle(data: Record) -> Said:
     return Said(
         remote_addr=find(data, _SOURCE_ADDR),
         host=device,
-        level=5 if integer(level, INT4, Tally()) is None else level,
+        level=5 if integer(level, INT4, Adjustments()) is None else level,
         severity=text(data.get("severity")) or "Medium",
         short_message=f"Device {device} {action}" + (f" by {actor}" if actor else ""),
         version=_GELF_VERSION,

@@ -10,8 +10,8 @@ from collections.abc import Sequence
 from typing import Any
 
 from eventwriter.errors import Poison
-from eventwriter.formats.plain_json import dumps, loads_clean
-from eventwriter.model import Record, Tally
+from eventwriter.formats.json import dumps, loads_clean
+from eventwriter.model import Adjustments, Record
 
 LATEST_US = 9_214_646_400_000_000
 """2262-01-01 UTC: microseconds since 1970; later instants are junk."""
@@ -69,7 +69,7 @@ def number(value: Any) -> float | None:
     return None
 
 
-def integer(value: Any, limits: tuple[int, int], tally: Tally) -> int | None:
+def integer(value: Any, limits: tuple[int, int], tally: Adjustments) -> int | None:
     """Return an integer within `limits`, clamped (and counted) where it is outside; None for junk."""
     if value.__class__ is not int:
         if value is None or value.__class__ is bool:

@@ -18,7 +18,7 @@ import nats.errors
 import orjson
 
 from eventwriter.errors import Fatal, Retryable
-from eventwriter.jetstream.client import ShortClient
+from eventwriter.jetstream.client import DirectClient
 from eventwriter.model import Message
 
 _REQUEST_S_MAX = 5.0
@@ -37,7 +37,7 @@ class ApiError:
 class JetStreamApi:
     """Requests to one account's JetStream, in a domain where one is set."""
 
-    def __init__(self, client: ShortClient, domain: str | None = None) -> None:
+    def __init__(self, client: DirectClient, domain: str | None = None) -> None:
         self._client = client
         self.prefix = f"$JS.{domain}.API" if domain else "$JS.API"
 

@@ -23,13 +23,13 @@ from nats.aio.msg import Msg
 from nats.aio.subscription import Subscription
 
 from eventwriter.errors import Fatal
-from eventwriter.jetstream.refusals import Denied, Refused, denial
+from eventwriter.jetstream.errors import Denied, Refused, denial
 
 Delivery = tuple[str, str, bytes, dict[str, str] | None]
 """Ack subject, subject, payload, headers: what a message is made of, as it came."""
 
 
-class ShortClient(Client):
+class DirectClient(Client):
     """
     A client of which one subscription at a time is served the short way.
 

@@ -19,9 +19,9 @@ import nats.errors
 
 from eventwriter.config.settings import NatsSettings
 from eventwriter.errors import Fatal, Retryable
-from eventwriter.jetstream.client import ShortClient
+from eventwriter.jetstream.client import DirectClient
+from eventwriter.jetstream.errors import decisive, denied, is_cut, sentence, shown, together
 from eventwriter.jetstream.login import login_options, tls_options
-from eventwriter.jetstream.refusals import decisive, denied, is_cut, sentence, shown, together
 
 log = logging.getLogger(__name__)
 
@@ -48,7 +48,7 @@ class NatsLink:
     def __init__(self, settings: NatsSettings, name: str) -> None:
         self._settings = settings
         self._name = name
-        self.client = ShortClient()
+        self.client = DirectClient()
         self.reconnects = 0
         self.last_error: str | None = None
         self.on_reconnect: Callable[[], None] | None = None
@@ -89,7 +89,7 @@ class NatsLink:
         self._where = (server,)
         self._begin_again()
         secure = self._settings.tls is not None or server.startswith("tls://")
-        self.client = client = ShortClient(secure, bool(self._settings.tls and self._settings.tls.cert_file))
+        self.client = client = DirectClient(secure, bool(self._settings.tls and self._settings.tls.cert_file))
         attempt = asyncio.ensure_future(client.connect(servers=[server], **options))
         attempt.add_done_callback(self._look)
         try:

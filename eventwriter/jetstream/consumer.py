@@ -28,7 +28,7 @@ DESCRIPTION = "eventwriter: rows to PostgreSQL"
 
 
 @dataclass(frozen=True, slots=True)
-class ConsumerWish:
+class ConsumerSpec:
     """What a slot wants its durable to be."""
 
     stream: str
@@ -133,7 +133,7 @@ async def consumer_info(api: JetStreamApi, stream: str, durable: str) -> dict[st
     raise Retryable(f"JetStream cannot describe consumer {durable!r} of {stream!r}: {answer.description}")
 
 
-async def ensure(api: JetStreamApi, wish: ConsumerWish, start_seq: int | None) -> ConsumerState:
+async def ensure(api: JetStreamApi, wish: ConsumerSpec, start_seq: int | None) -> ConsumerState:
     """
     Have the consumer exist as wished.
 
@@ -164,7 +164,7 @@ async def ensure(api: JetStreamApi, wish: ConsumerWish, start_seq: int | None) -
     return ConsumerState.of(info)
 
 
-def begin(wish: ConsumerWish, start_seq: int | None) -> dict[str, Any]:
+def begin(wish: ConsumerSpec, start_seq: int | None) -> dict[str, Any]:
     """
     Return where a missing consumer begins, as JetStream's settings; pure.
 
@@ -178,7 +178,7 @@ def begin(wish: ConsumerWish, start_seq: int | None) -> dict[str, Any]:
     return {}
 
 
-def _one_filter_only(api: JetStreamApi, wish: ConsumerWish) -> str:
+def _one_filter_only(api: JetStreamApi, wish: ConsumerSpec) -> str:
     return (
         f"consumer {wish.durable!r} of stream {wish.stream!r} needs {len(wish.filter_subjects)} filter subjects"
         f" ({', '.join(wish.filter_subjects)}), and this NATS is a {'.'.join(map(str, api.server_version))}: servers"
@@ -188,7 +188,7 @@ def _one_filter_only(api: JetStreamApi, wish: ConsumerWish) -> str:
 
 
 async def _update(
-    api: JetStreamApi, wish: ConsumerWish, found: dict[str, Any], different: dict[str, tuple[Any, Any]],
+    api: JetStreamApi, wish: ConsumerSpec, found: dict[str, Any], different: dict[str, tuple[Any, Any]],
     start_seq: int | None,
 ) -> dict[str, Any]:  # fmt: skip
     """
@@ -218,7 +218,7 @@ async def _update(
     return info
 
 
-async def _put(api: JetStreamApi, wish: ConsumerWish, config: dict[str, Any], action: str) -> dict[str, Any]:
+async def _put(api: JetStreamApi, wish: ConsumerSpec, config: dict[str, Any], action: str) -> dict[str, Any]:
     # `action` keeps two starters from overwriting each other; servers before 2.10 ignore it.
     body = {"stream_name": wish.stream, "config": config, "action": action}
     verb = f"CONSUMER.DURABLE.CREATE.{wish.stream}.{wish.durable}"
@@ -228,7 +228,7 @@ async def _put(api: JetStreamApi, wish: ConsumerWish, config: dict[str, Any], ac
     return answer
 
 
-def _refusal(wish: ConsumerWish, action: str, error: ApiError) -> Fatal | Retryable:
+def _refusal(wish: ConsumerSpec, action: str, error: ApiError) -> Fatal | Retryable:
     words = f"NATS will not {action} consumer {wish.durable!r} of stream {wish.stream!r}: {error.description}"
     if error.code in (500, 503) or error.err_code in (10148, 10149):
         # Unavailable, or another starter was first: look again.
@@ -236,7 +236,7 @@ def _refusal(wish: ConsumerWish, action: str, error: ApiError) -> Fatal | Retrya
     return Fatal(f"{words}; filter subjects are {', '.join(wish.filter_subjects)}")
 
 
-def _refuse(wish: ConsumerWish, different: dict[str, tuple[Any, Any]]) -> None:
+def _refuse(wish: ConsumerSpec, different: dict[str, tuple[Any, Any]]) -> None:
     if different:
         raise Fatal(
             f"consumer {wish.durable!r} of stream {wish.stream!r} differs in what cannot be changed or is not known"

@@ -16,7 +16,7 @@ import nkeys
 
 from eventwriter.config.settings import NatsSettings, NatsTls
 from eventwriter.errors import Fatal
-from eventwriter.jetstream.refusals import Refused
+from eventwriter.jetstream.errors import Refused
 
 T = TypeVar("T")
 

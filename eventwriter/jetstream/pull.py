@@ -19,9 +19,9 @@ from nats.aio.subscription import Subscription
 from eventwriter import clock
 from eventwriter.errors import EventwriterError, Fatal, Retryable
 from eventwriter.jetstream.ack_subject import message_from, pending_of
-from eventwriter.jetstream.client import Delivery, ShortClient
+from eventwriter.jetstream.client import Delivery, DirectClient
 from eventwriter.jetstream.credit import Credit, Ended, PullLimits, limit_in, meaning, next_slice, request
-from eventwriter.jetstream.gather import NOTHING, GivenBack, gather
+from eventwriter.jetstream.reorder import NOTHING, Redelivered, gather
 from eventwriter.model import Message
 
 log = logging.getLogger(__name__)
@@ -52,12 +52,12 @@ class Pull:
 
     def __init__(
         self,
-        client: ShortClient,
+        client: DirectClient,
         subject: str,
         limits: PullLimits,
         room: Callable[[], int],
         patience_s: Callable[[], float],
-        on_renew: Callable[[], Awaitable[GivenBack]],
+        on_renew: Callable[[], Awaitable[Redelivered]],
     ) -> None:
         self._client = client
         client.subjects.add(subject)
@@ -161,7 +161,7 @@ class Pull:
         self._awake.set()
 
     async def _receive_long(self, msg: Msg) -> None:
-        """Take a delivery the public way: where nats-py's inside is not what `ShortClient` expects."""
+        """Take a delivery the public way: where nats-py's inside is not what `DirectClient` expects."""
         self._receive((msg.reply, msg.subject, msg.data, msg.headers))
 
     async def _arrive(self) -> None:

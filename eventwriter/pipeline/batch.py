@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 
 from eventwriter.errors import Poison
 from eventwriter.model import Message, Outcome, Record, Trigger
-from eventwriter.postgres.ranges import Newest, Ranges, normal
+from eventwriter.postgres.ledger.ranges import Newest, Ranges, normal
 
 KNOWN: list[Record] = []
 """In a message's records' place: it was not decoded, because the ledger has it. Told by identity; never added to."""

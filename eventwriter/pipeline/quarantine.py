@@ -27,12 +27,12 @@ from eventwriter import clock
 from eventwriter.errors import EventwriterError, Poison, Retryable
 from eventwriter.model import Message, Record
 from eventwriter.pipeline.batch import KNOWN
-from eventwriter.pipeline.copy import pause_s
+from eventwriter.pipeline.copy_stage import pause_s
 from eventwriter.pipeline.counters import Counters
 from eventwriter.postgres.connect import Connection
-from eventwriter.postgres.copy_in import CopyIn, Rejected
-from eventwriter.postgres.ledger import Ledger
-from eventwriter.postgres.suspects import Note, Notes
+from eventwriter.postgres.copy import PostgresSession, Rejected
+from eventwriter.postgres.ledger.store import Ledger
+from eventwriter.postgres.quarantine_notes import Note, Notes
 
 log = logging.getLogger(__name__)
 
@@ -149,7 +149,13 @@ class Quarantine:
     """
 
     def __init__(
-        self, copy_in: CopyIn, notes: Notes, left: Sequence[Note], until_seq: int, ledger: Ledger, counters: Counters
+        self,
+        copy_in: PostgresSession,
+        notes: Notes,
+        left: Sequence[Note],
+        until_seq: int,
+        ledger: Ledger,
+        counters: Counters,
     ) -> None:
         self._copy_in, self._notes, self._ledger, self._counters = copy_in, notes, ledger, counters
         self._left = list(left)

@@ -20,7 +20,7 @@ from psycopg import adapt, pq
 from psycopg.types.string import BytesBinaryDumper
 
 from eventwriter.errors import Poison
-from eventwriter.postgres.catalog import Binding
+from eventwriter.postgres.schema.catalog import Binding
 
 SIGNATURE = b"PGCOPY\n\xff\r\n\0" + b"\0" * 8
 """What a binary COPY begins with: eleven bytes, no flags, no header extension."""

@@ -16,10 +16,10 @@ from collections.abc import Sequence
 import psycopg
 
 from eventwriter.errors import Fatal
-from eventwriter.postgres.catalog import Binding, quoted
 from eventwriter.postgres.connect import Connection
 from eventwriter.postgres.encode import SIGNATURE, TRAILER
-from eventwriter.postgres.keys import Key, no_temporary, read_keys, read_rights
+from eventwriter.postgres.schema.catalog import Binding, quoted
+from eventwriter.postgres.schema.unique_keys import Key, no_temporary, read_keys, read_rights
 
 _STAGING = "pg_temp.eventwriter_staging"
 _ORDER = "eventwriter_order"

@@ -21,7 +21,7 @@ class Limits:
 
 
 @dataclass(frozen=True, slots=True)
-class Rest:
+class RestartDelay:
     """What follows an exit that nobody asked for."""
 
     state: State
@@ -39,7 +39,7 @@ than they, and the crash-loop limit must slow down what would make a dead letter
 """
 
 
-def pardoned(suspects: int, pardons: int) -> bool:
+def is_quarantine_exit(suspects: int, pardons: int) -> bool:
     """
     Say whether an unasked exit is not to count towards the crash loop: quarantine narrows its cause down.
 
@@ -67,7 +67,7 @@ def delay_s(attempt: int, limits: Limits, random: Callable[[], float]) -> float:
     return max(limits.backoff_s_min, whole_s * (0.5 + 0.5 * random()))
 
 
-def rest_after(exits: int, looping: bool, limits: Limits, random: Callable[[], float]) -> Rest:
+def next_restart(exits: int, looping: bool, limits: Limits, random: Callable[[], float]) -> RestartDelay:
     """
     Decide what follows an unasked exit.
 
@@ -78,5 +78,5 @@ def rest_after(exits: int, looping: bool, limits: Limits, random: Callable[[], f
         random: Gives a number from 0 to below 1.
     """
     if looping or exits >= limits.crash_loop_exits_max:
-        return Rest(State.FAILED, limits.backoff_s_max)
-    return Rest(State.BACKOFF, delay_s(exits, limits, random))
+        return RestartDelay(State.FAILED, limits.backoff_s_max)
+    return RestartDelay(State.BACKOFF, delay_s(exits, limits, random))

@@ -17,26 +17,25 @@ from typing import Any
 from eventwriter import __version__, clock
 from eventwriter.config.settings import Settings
 from eventwriter.control import protocol
-from eventwriter.control.listen import Claim
 from eventwriter.control.protocol import Request
-from eventwriter.control.server import Parked, Server
+from eventwriter.control.server import DeferredAnswer, Server
+from eventwriter.control.socket_lock import BoundSocket
 from eventwriter.errors import ConfigError, EventwriterError, Fatal
 from eventwriter.model import SlotName
-from eventwriter.observe import logs
+from eventwriter.observe import logging as logs
 from eventwriter.observe.process import own_usage
 from eventwriter.supervisor import processes
-from eventwriter.supervisor.crew import Crew
-from eventwriter.supervisor.errands import Errands, Question
-from eventwriter.supervisor.fleet import Fleet, with_control_of
-from eventwriter.supervisor.notify import Notifier
-from eventwriter.supervisor.outlook import in_words, outlook
+from eventwriter.supervisor.desired_state import DesiredState, with_control_of
 from eventwriter.supervisor.plan import BUSY_TICK_S, Wanted, plan, wait_s
-from eventwriter.supervisor.scale import scaled
+from eventwriter.supervisor.reload import in_words, outlook, scaled
+from eventwriter.supervisor.requests import PendingRequests, WorkerRequest
+from eventwriter.supervisor.signals import Wakeup
 from eventwriter.supervisor.slot import Slot
-from eventwriter.supervisor.snapshot import Daemon, sentence, snapshot
+from eventwriter.supervisor.status import Daemon, sentence, snapshot
+from eventwriter.supervisor.systemd import Notifier
 from eventwriter.supervisor.verbs import READING, obey
-from eventwriter.supervisor.wakeup import Wakeup
 from eventwriter.supervisor.web import Web
+from eventwriter.supervisor.workers import WorkerPool
 
 SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGCHLD)
 EXIT_CLEAN, EXIT_UNCLEAN, EXIT_BROKEN = 0, 1, 70
@@ -58,7 +57,12 @@ class Supervisor:
     """
 
     def __init__(
-        self, fleet: Fleet, claim: Claim, reread: Callable[[], Fleet], notifier: Notifier, random: Callable[[], float]
+        self,
+        fleet: DesiredState,
+        claim: BoundSocket,
+        reread: Callable[[], DesiredState],
+        notifier: Notifier,
+        random: Callable[[], float],
     ) -> None:
         self._fleet, self._wanted = fleet, Wanted(fleet.fingerprints)
         self._claim, self._reread, self._notifier = claim, reread, notifier
@@ -70,9 +74,9 @@ class Supervisor:
         self._now_s = self._tell_at_s = clock.monotonic_s()
         self._daemon = Daemon(__version__, os.getpid(), clock.now_ns(), self._now_s, stopping=False)
         self._is_busy = True  # one action may call for another; only a turn without any is followed by sleep
-        self._crew = Crew(self._selector, self._close_in_child, random)
+        self._crew = WorkerPool(self._selector, self._close_in_child, random)
         self._crew.adopt(self._now_s, fleet)
-        self._errands = Errands()
+        self._errands = PendingRequests()
         self._crew.on_answer = self._errands.hear
         self._web = Web(self._selector, self._close_in_child, random)
         self._web.adopt(self._now_s, fleet.web)
@@ -232,7 +236,7 @@ class Supervisor:
         for crew in (self._crew, self._web.crew):
             crew.tell_all({"type": "log_level", "level": level, "format": form})
 
-    def _adopt(self, fleet: Fleet) -> None:
+    def _adopt(self, fleet: DesiredState) -> None:
         """Have this fleet from now on; `plan` finds whom to replace."""
         self._fleet, self._wanted = fleet, Wanted(fleet.fingerprints)
         self._crew.adopt(self._now_s, fleet)
@@ -259,13 +263,13 @@ class Supervisor:
         if was_ready:  # also of a reload that changes nothing: a unit of Type=notify-reload waits for the word
             self._notifier.ready()
 
-    def _answer(self, request: Request, who: str) -> bytes | Parked:
+    def _answer(self, request: Request, who: str) -> bytes | DeferredAnswer:
         if request.verb not in READING:
             of = request.fields.get("slot", "all")
             log.info("an operator asks", extra={"verb": request.verb, "who": who, "of": of})
         try:
             said = obey(self, dataclasses.replace(request, who=who))
-            if isinstance(said, Question):
+            if isinstance(said, WorkerRequest):
                 return self._errands.begin(self._now_s, request.ref, said)
             return protocol.answer(request.ref, said)
         except EventwriterError as error:

@@ -3,7 +3,7 @@ What an operator may ask over the control socket: one literal table, one functio
 
 A verb changes what is wanted of slots or reads the snapshot; `plan` then finds
 what has to be done. So most answers come at once, and what follows shows in `status`;
-what only workers know is a `Question`, which `errands` carries out.
+what only workers know is a `WorkerRequest`, which `errands` carries out.
 """
 
 import os
@@ -15,9 +15,9 @@ from eventwriter.config.describe import effective
 from eventwriter.config.settings import Settings
 from eventwriter.control.protocol import Request
 from eventwriter.model import SlotName
-from eventwriter.observe.logs import LEVELS
-from eventwriter.supervisor import inquiries, processes
-from eventwriter.supervisor.inquiries import TEXT_CHARS_MAX, Refusal
+from eventwriter.observe.logging import LEVELS
+from eventwriter.supervisor import processes, requests
+from eventwriter.supervisor.requests import TEXT_CHARS_MAX, Refusal
 from eventwriter.supervisor.slot import Slot, State
 
 ALL = "all"
@@ -161,17 +161,17 @@ def log_level(desk: Desk, request: Request) -> Any:
 
 def stacks(desk: Desk, request: Request) -> Any:
     """Return where workers are in their code."""
-    return inquiries.stacks(chosen(desk, request, default=None))
+    return requests.stacks(chosen(desk, request, default=None))
 
 
 def look(desk: Desk, request: Request) -> Any:
     """Return how far workers are on both servers."""
-    return inquiries.look(chosen(desk, request, default=ALL))
+    return requests.look(chosen(desk, request, default=ALL))
 
 
 def tap(desk: Desk, request: Request) -> Any:
     """Return what was sampled of the messages that pass."""
-    return inquiries.tap(chosen(desk, request, default=None), request)
+    return requests.tap(chosen(desk, request, default=None), request)
 
 
 VERBS: Mapping[str, Callable[[Desk, Request], Any]] = {
@@ -200,7 +200,7 @@ READING = ("status", "ping", "config", "look", "tap")
 
 def obey(desk: Desk, request: Request) -> Any:
     """
-    Answer one request; a `Question` where workers must be asked first.
+    Answer one request; a `WorkerRequest` where workers must be asked first.
 
     Raises:
         EventwriterError: It is refused, or cannot be done; the text is the answer.

@@ -13,12 +13,12 @@ from typing import Any
 from eventwriter.config.settings import MiB, Settings
 from eventwriter.model import SlotName
 from eventwriter.supervisor.backoff import Limits
-from eventwriter.supervisor.crew import Crew
-from eventwriter.supervisor.fleet import Fleet, fingerprint, limits_of
+from eventwriter.supervisor.desired_state import DesiredState, fingerprint, limits_of
 from eventwriter.supervisor.plan import Wanted, plan
 from eventwriter.supervisor.processes import Child
 from eventwriter.supervisor.slot import Slot
-from eventwriter.supervisor.snapshot import retry_in_s
+from eventwriter.supervisor.status import retry_in_s
+from eventwriter.supervisor.workers import WorkerPool
 
 DRAIN_S_MAX = 5.0  # to say good-bye to readers; nothing that it holds can be lost
 MEMORY_BYTES_MIN = 256 * MiB  # it shares the parent's pages and has its own libraries: 90 MiB are usual
@@ -38,7 +38,7 @@ class WebName(SlotName):
 WEB = WebName("web", 0)
 
 
-def web_fleet(settings: Settings, child: Child) -> Fleet:
+def web_fleet(settings: Settings, child: Child) -> DesiredState:
     """
     Return what is to run beside the workers: the web child, or nothing where `http.listen` is not set.
 
@@ -49,7 +49,7 @@ def web_fleet(settings: Settings, child: Child) -> Fleet:
     limits = limits_of(settings)
     http = settings.http
     fingerprints: Mapping[SlotName, str] = {WEB: fingerprint(http.model_dump())} if http.listen else {}
-    return Fleet(fingerprints, web_limits(limits), child, settings.log.level)
+    return DesiredState(fingerprints, web_limits(limits), child, settings.log.level)
 
 
 def web_limits(limits: Limits) -> Limits:
@@ -65,16 +65,16 @@ class Web:
     """
     The web child, or the place where none is wanted; owned by the supervisor's loop.
 
-    Args: as of `Crew`.
+    Args: as of `WorkerPool`.
     """
 
     def __init__(
         self, selector: selectors.BaseSelector, close_parents: Callable[[], None], random: Callable[[], float]
     ) -> None:
-        self.crew = Crew(selector, close_parents, random, "web child")
-        self._fleet: Fleet | None = None
+        self.crew = WorkerPool(selector, close_parents, random, "web child")
+        self._fleet: DesiredState | None = None
 
-    def adopt(self, now_s: float, fleet: Fleet | None) -> bool:
+    def adopt(self, now_s: float, fleet: DesiredState | None) -> bool:
         """Have this from now on; returns whether anything is different."""
         before, self._fleet = self._fleet, fleet
         if fleet is not None:

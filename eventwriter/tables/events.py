@@ -11,8 +11,8 @@ from eventwriter.formats.snmp_trap import COMMUNITY
 from eventwriter.model import Message, Record
 from eventwriter.tables.ids import id_maker
 from eventwriter.tables.raw_data import raw_data, secrets_sieve
-from eventwriter.tables.scalars import redacted_text, timestamp
 from eventwriter.tables.table import Build, Column, Row, RowBuilder, Table
+from eventwriter.tables.values import redacted_text, timestamp
 
 
 def builder(build: Build) -> RowBuilder:

@@ -3,9 +3,9 @@
 from collections.abc import Callable
 
 from eventwriter.formats.cloudevents import decoded
-from eventwriter.formats.plain_json import dumps
+from eventwriter.formats.json import dumps
 from eventwriter.model import Message, Record
-from eventwriter.tables.scalars import hides_key, secret_finder, without
+from eventwriter.tables.values import hides_key, secret_finder, without
 
 
 def secrets_sieve(redact: frozenset[str]) -> Callable[[Record, Message], Record]:

@@ -4,7 +4,7 @@ from collections.abc import Callable
 from typing import Any, NamedTuple
 
 from eventwriter.formats.fields import INT8, boolean, find, integer, json_value, names, number, required
-from eventwriter.model import Record, Tally
+from eventwriter.model import Adjustments, Record
 
 _HOST_IP = names("host_ip", "ip")
 _GATEWAY, _AGENT = names("gateway_id", "poller_id", "pollerId"), names("agent_id")
@@ -48,7 +48,7 @@ class Sweep(NamedTuple):
     """Keys that no column of either table has."""
 
 
-def sweep_reader(tally: Tally, readable: Callable[[Any], str | None]) -> Callable[[Record], Sweep]:
+def sweep_reader(tally: Adjustments, readable: Callable[[Any], str | None]) -> Callable[[Record], Sweep]:
     """
     Return the function that reads a record; it raises Poison `missing_field` where the host has no address.
 
@@ -110,5 +110,5 @@ def _port(value: Any) -> int | None:
     # Hot: once per port.
     if value.__class__ is not int:
         # A port out of range is left out, not cut, so nobody counts it.
-        value = None if value.__class__ is bool else integer(value, INT8, Tally())
+        value = None if value.__class__ is bool else integer(value, INT8, Adjustments())
     return value if value is not None and 0 <= value <= _PORT_MAX else None

@@ -3,9 +3,9 @@
 from typing import Any
 
 from eventwriter.model import Message, Record
-from eventwriter.tables.scalars import redacted_jsonb, redacted_text, timestamp
 from eventwriter.tables.sweep import sweep_reader
 from eventwriter.tables.table import Build, Column, Row, RowBuilder, Table
+from eventwriter.tables.values import redacted_jsonb, redacted_text, timestamp
 
 
 def builder(build: Build) -> RowBuilder:

@@ -24,7 +24,7 @@ bytea          `bytes`
 =============  ==================================================================
 
 Where the real table differs (`text` for `jsonb`, `poller_id` for `gateway_id`, a
-column that is not there), `postgres.catalog` adapts; row builders need not know.
+column that is not there), `postgres.schema.catalog` adapts; row builders need not know.
 """
 
 import re
@@ -32,7 +32,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from eventwriter.model import Message, Origin, Record, Tally
+from eventwriter.model import Adjustments, Message, Origin, Record
 
 Row = tuple[Any, ...]
 
@@ -86,7 +86,7 @@ class Build:
     """What a row builder is told once, when its worker binds to the stream and the table."""
 
     origin: Origin
-    tally: Tally
+    tally: Adjustments
     columns: frozenset[str]
     """The names (ours) of the columns that the real table has."""
     ocsf_version: str = "1.3.0"

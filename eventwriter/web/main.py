@@ -18,14 +18,14 @@ from typing import Any
 from aiohttp import web
 
 from eventwriter.config.settings import HttpSettings, Settings
-from eventwriter.control.link import beat, commands
-from eventwriter.observe import logs
+from eventwriter.control.worker_link import beat, commands
+from eventwriter.observe import logging as logs
 from eventwriter.observe.process import own_usage
-from eventwriter.web.access import Access, Unusable, signature
-from eventwriter.web.board import Board
-from eventwriter.web.door import Door, listen
-from eventwriter.web.feed import Feed
-from eventwriter.web.site import Site
+from eventwriter.web.app import Site
+from eventwriter.web.auth import Access, CannotServe, signature
+from eventwriter.web.broadcast import Board
+from eventwriter.web.connections import Door, listen
+from eventwriter.web.poller import Feed
 
 RETRY_S = 2.0  # what kept us from serving is looked at again
 KEEP_ALIVE_S = 20.0
@@ -114,7 +114,7 @@ class WebChild:
         while not self._stop.is_set():
             try:
                 await self._serve_once()
-            except Unusable as error:
+            except CannotServe as error:
                 self._say(str(error))
                 try:
                     async with asyncio.timeout(RETRY_S):
@@ -135,7 +135,7 @@ class WebChild:
         try:
             listeners = await listen(address.host, address.port)
         except OSError as error:
-            raise Unusable(f"http.listen {address}: {why(error)}") from None
+            raise CannotServe(f"http.listen {address}: {why(error)}") from None
         runner = web.AppRunner(
             self.site.app(), access_log=None, keepalive_timeout=KEEP_ALIVE_S, shutdown_timeout=SHUTDOWN_S_MAX
         )
@@ -178,7 +178,7 @@ class WebChild:
         self._tls = (self._tls[0], found)
         try:
             load_certificate(self._tls[0], self.http)
-        except Unusable as error:
+        except CannotServe as error:
             log.warning("the old certificate stays in force", extra={"error": str(error)})
         else:
             log.info("certificate read again", extra={"path": self.http.cert_file})
@@ -198,12 +198,12 @@ def load_certificate(context: ssl.SSLContext, http: HttpSettings) -> None:
                 with open(path, "rb"):
                     pass
         except OSError as error:
-            raise Unusable(f"http.{key}: cannot read {path}: {error.strerror}; check path and permissions") from None
+            raise CannotServe(f"http.{key}: cannot read {path}: {error.strerror}; check path and permissions") from None
     try:
         context.load_cert_chain(http.cert_file, http.key_file, password="")
     except (ssl.SSLError, ValueError) as error:
         reason = getattr(error, "reason", None) or str(error)
-        raise Unusable(
+        raise CannotServe(
             f"http.cert_file: {http.cert_file} and its key {http.key_file or 'in the same file'} cannot be used:"
             f" {reason}; give a PEM certificate and its own key, without a passphrase"
         ) from None

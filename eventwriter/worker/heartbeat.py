@@ -11,17 +11,17 @@ import orjson
 
 from eventwriter import clock
 from eventwriter.jetstream.consumer import ConsumerState
-from eventwriter.jetstream.refusals import shown
+from eventwriter.jetstream.errors import shown
 from eventwriter.observe.process import own_usage
 from eventwriter.pipeline.counters import Counters
-from eventwriter.pipeline.line import Line
-from eventwriter.worker.wiring import Bound, Wiring
+from eventwriter.pipeline.pipeline import Pipeline
+from eventwriter.worker.session import Bound, SessionBuilder
 
 _WARNINGS_MAX = 5
 """Warnings that a packet carries at most."""
 
 
-def lag_s(line: Line, consumer: ConsumerState | None, received_last_ns: int | None, now_ns: int) -> float | None:
+def lag_s(line: Pipeline, consumer: ConsumerState | None, received_last_ns: int | None, now_ns: int) -> float | None:
     """
     Return how old the oldest unanswered message is; seconds, 0.0 where there is none.
 
@@ -36,7 +36,9 @@ def lag_s(line: Line, consumer: ConsumerState | None, received_last_ns: int | No
     return 0.0 if oldest_ns is None else max(0.0, (now_ns - oldest_ns) / 1e9)
 
 
-def report(wiring: Wiring, bound: Bound | None, consumer: ConsumerState | None, kind: str = "heartbeat") -> bytes:
+def report(
+    wiring: SessionBuilder, bound: Bound | None, consumer: ConsumerState | None, kind: str = "heartbeat"
+) -> bytes:
     """Return one packet: the worker's state and counters."""
     counters, condition, tally = wiring.counters, wiring.condition, wiring.tally
     state, reason = condition.shown()
@@ -47,7 +49,7 @@ def report(wiring: Wiring, bound: Bound | None, consumer: ConsumerState | None, 
         "reason": reason,
         **_links(wiring),
         **_totals(counters),
-        "dying": counters.dead_share.sentence(now_s, wiring.stream.dead_letter_share_max, wiring.stream.name),
+        "dying": counters.dead_letter_ratio.sentence(now_s, wiring.stream.dead_letter_share_max, wiring.stream.name),
         "missing": bound.folding.missing if bound is not None else None,
         "warnings": wiring.warnings[:_WARNINGS_MAX],
         "suspects": counters.suspects,
@@ -107,7 +109,7 @@ def _totals(counters: Counters) -> dict[str, Any]:
     }
 
 
-def _links(wiring: Wiring) -> dict[str, Any]:
+def _links(wiring: SessionBuilder) -> dict[str, Any]:
     """Return how the worker stands with both servers."""
     return {
         "nats_connected": wiring.link.connected,

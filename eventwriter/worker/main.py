@@ -20,24 +20,23 @@ import uvloop
 
 from eventwriter import clock
 from eventwriter.config.settings import Settings
-from eventwriter.control.link import commands, send
+from eventwriter.control.worker_link import commands, send
 from eventwriter.errors import Fatal, Retryable
 from eventwriter.jetstream.connect import NatsLink
 from eventwriter.jetstream.consumer import ConsumerState
 from eventwriter.jetstream.pull import ConsumerLost
 from eventwriter.model import SlotName
-from eventwriter.observe import logs
-from eventwriter.pipeline.copy import Regressed
-from eventwriter.postgres.copy_in import CopyIn, Rejected
-from eventwriter.postgres.sqlstate import Verdict
+from eventwriter.observe import logging as logs
+from eventwriter.pipeline.copy_stage import StreamRegressed
+from eventwriter.postgres.copy import PostgresSession, Rejected
+from eventwriter.postgres.errors import Verdict
 from eventwriter.worker import heartbeat
-from eventwriter.worker.clerk import Clerk
-from eventwriter.worker.drift import next_pause_s
+from eventwriter.worker.commands import CommandHandler, Orders
+from eventwriter.worker.consumer_watch import next_pause_s
 from eventwriter.worker.fault_points import fault_points
-from eventwriter.worker.orders import Orders
 from eventwriter.worker.retention import retain
-from eventwriter.worker.tables import Rebind
-from eventwriter.worker.wiring import Bound, Wiring
+from eventwriter.worker.session import Bound, SessionBuilder
+from eventwriter.worker.table_binding import Rebind
 
 log = logging.getLogger(__name__)
 
@@ -60,13 +59,13 @@ class Worker:
         self.parent = link
         self.fault = fault_points(os.environ)
         self.nats = NatsLink(settings.nats, f"eventwriter {slot}")
-        self.copy_in = CopyIn(settings.postgres, self.fault)
-        self.wiring = Wiring(settings, slot, self.nats, self.copy_in)
+        self.copy_in = PostgresSession(settings.postgres, self.fault)
+        self.wiring = SessionBuilder(settings, slot, self.nats, self.copy_in)
         self.wiring.tell = self._tell
         self.bound: Bound | None = None
         self.consumer: ConsumerState | None = None
         self.draining = False
-        self.clerk = Clerk(self.wiring, partial(send, link), lambda: self.bound)
+        self.clerk = CommandHandler(self.wiring, partial(send, link), lambda: self.bound)
         self.orders = Orders(self.wiring, self.clerk, lambda: self.bound, self._tell, self.wiring.drift.look_away)
         self._woken = asyncio.Event()
         self._life: asyncio.Task[None] | None = None
@@ -108,7 +107,7 @@ class Worker:
                 await self._session()
             except Rebind as change:
                 log.warning("binding again", extra={"reason": str(change)})
-            except (ConsumerLost, Regressed) as change:
+            except (ConsumerLost, StreamRegressed) as change:
                 condition.become("waiting", str(change))
                 await self._sleep(0.2)
             except Retryable as error:

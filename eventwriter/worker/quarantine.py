@@ -11,11 +11,11 @@ from eventwriter.jetstream.consumer import ConsumerState
 from eventwriter.model import SlotName
 from eventwriter.pipeline.counters import Counters
 from eventwriter.pipeline.quarantine import Quarantine, suspicions
-from eventwriter.postgres.catalog import read_columns
 from eventwriter.postgres.connect import Connection
-from eventwriter.postgres.copy_in import CopyIn
-from eventwriter.postgres.ledger import Ledger
-from eventwriter.postgres.suspects import RIGHTS, SUSPECTS, Note, Notes, permitted
+from eventwriter.postgres.copy import PostgresSession
+from eventwriter.postgres.ledger.store import Ledger
+from eventwriter.postgres.quarantine_notes import RIGHTS, SUSPECTS, Note, Notes, permitted
+from eventwriter.postgres.schema.catalog import read_columns
 
 log = logging.getLogger(__name__)
 
@@ -63,7 +63,9 @@ class Case:
             extra = {"messages": len(known), "smallest_group": min(one.company for one in known.values())}
             log.warning("workers died decoding: quarantine narrows down which message it is", extra=extra)
 
-    def open(self, copy_in: CopyIn, ledger: Ledger, counters: Counters, consumer: ConsumerState) -> Quarantine | None:
+    def open(
+        self, copy_in: PostgresSession, ledger: Ledger, counters: Counters, consumer: ConsumerState
+    ) -> Quarantine | None:
         """Return the quarantine of a new binding, whose look is committed."""
         self._looked = True
         if self._notes is None:
@@ -71,7 +73,7 @@ class Case:
         until_seq = consumer.delivered_stream_seq if consumer.ack_pending else 0
         return Quarantine(copy_in, self._notes, self._left, until_seq, ledger, counters)
 
-    async def leave(self, copy_in: CopyIn) -> None:
+    async def leave(self, copy_in: PostgresSession) -> None:
         """Take an open note back at an orderly end: it would count as a death."""
         if self._notes is None:
             return

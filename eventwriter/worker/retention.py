@@ -10,12 +10,12 @@ import logging
 
 from eventwriter.config.settings import DeadLetterSettings
 from eventwriter.pipeline.counters import Counters
-from eventwriter.postgres import letters
-from eventwriter.postgres.catalog import read_columns
 from eventwriter.postgres.connect import Connection
-from eventwriter.postgres.copy_in import CopyIn
-from eventwriter.postgres.dead_letters import DEAD_LETTERS
-from eventwriter.worker.chores import at_intervals
+from eventwriter.postgres.copy import PostgresSession
+from eventwriter.postgres.dead_letters import store
+from eventwriter.postgres.dead_letters.record import DEAD_LETTERS
+from eventwriter.postgres.schema.catalog import read_columns
+from eventwriter.worker.periodic import at_intervals
 
 log = logging.getLogger(__name__)
 
@@ -28,7 +28,7 @@ _REST_S = 0.1
 _LOCK_SQL = "SELECT pg_try_advisory_xact_lock(hashtextextended('eventwriter retention ' || %s, 0))"
 
 
-async def retain(copy_in: CopyIn, schema: str | None, wish: DeadLetterSettings, counters: Counters) -> None:
+async def retain(copy_in: PostgresSession, schema: str | None, wish: DeadLetterSettings, counters: Counters) -> None:
     """Delete what is kept no longer, for ever; ends at once where everything is kept."""
     if wish.keep_s is None and wish.keep_max is None:
         return
@@ -39,7 +39,9 @@ async def retain(copy_in: CopyIn, schema: str | None, wish: DeadLetterSettings, 
     await at_intervals(once, lambda: INTERVAL_S, "dead letters not looked through")
 
 
-async def retain_once(copy_in: CopyIn, schema: str | None, wish: DeadLetterSettings, counters: Counters) -> int:
+async def retain_once(
+    copy_in: PostgresSession, schema: str | None, wish: DeadLetterSettings, counters: Counters
+) -> int:
     """
     Delete all that is kept no longer now; return how many.
 
@@ -67,5 +69,5 @@ async def _delete_some(conn: Connection, schema: str | None, wish: DeadLetterSet
     row = await (await conn.execute(_LOCK_SQL, (table,))).fetchone()
     if row is None or not row[0]:
         return 0
-    ids = await letters.expired(conn, table, wish.keep_s, wish.keep_max, _DELETE_MAX)
-    return await letters.delete(conn, table, ids) if ids else 0
+    ids = await store.expired(conn, table, wish.keep_s, wish.keep_max, _DELETE_MAX)
+    return await store.delete(conn, table, ids) if ids else 0

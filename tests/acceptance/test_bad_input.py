@@ -19,7 +19,7 @@ import pytest
 from fix_nats import StartNats
 from fix_run import Run, command
 
-from eventwriter.demo.launch import free_port
+from eventwriter.demo.process import free_port
 from eventwriter.demo.servers import EmbeddedServers
 
 GO = {

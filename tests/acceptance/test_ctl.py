@@ -259,7 +259,7 @@ def test_stacks_show_threads_and_tasks(site: Site) -> None:
     assert 0 == done.returncode, done.stderr
     assert f"TELEMETRY/0 (pid {slot['pid']})" == done.stdout.splitlines()[0]
     assert "most recent call first" in slot["threads"]
-    assert any("Line.fill" in task for task in slot["tasks"])
+    assert any("Pipeline.fill" in task for task in slot["tasks"])
 
 
 def test_stacks_of_a_stopped_worker_are_a_sentence(site: Site) -> None:

@@ -10,7 +10,7 @@ import pytest
 from faults.nats_versions import find, missing
 from fix_daemon import Daemon
 
-from eventwriter.demo.programs import nats_binary
+from eventwriter.demo.binaries import nats_binary
 
 VERSIONS = ("2.9", "2.10", "2.11", "2.12", "newest")
 

@@ -14,8 +14,8 @@ from fix_daemon import WAIT_S, Daemon
 from fix_storage import HERE
 
 from eventwriter.config.settings import StorageSettings
-from eventwriter.postgres.maintain import Task, maintain
-from eventwriter.postgres.maintain_run import run
+from eventwriter.postgres.partitions.maintain import Task, maintain
+from eventwriter.postgres.partitions.run import run
 
 
 def configure(daemon: Daemon, **section: Any) -> None:

@@ -47,7 +47,7 @@ from faults.audit import look
 from faults.bed import PLAIN, Bed, Setup, memory_bytes, open_files
 from fix_losses import looked
 
-from eventwriter.postgres.ranges import Ranges, parse
+from eventwriter.postgres.ledger.ranges import Ranges, parse
 
 SEED = int(os.environ.get("EVENTWRITER_TEST_SEED", random.randrange(10**6)))
 Act = Iterator[None]

@@ -13,7 +13,7 @@ from faults.bed import Bed
 from faults.book import SUBJECT, large, sample
 from faults.harness import Act, Fault
 
-from eventwriter.observe.repeats import BURST
+from eventwriter.observe.logging import BURST
 
 JetStream = nats.js.client.JetStreamContext
 DURABLE = "eventwriter-telemetry"

@@ -11,8 +11,8 @@ from pathlib import Path
 import psycopg
 from faults.bed import Bed, Setup
 
-from eventwriter.demo.launch import Server, free_port
-from eventwriter.demo.programs import postgres_account
+from eventwriter.demo.binaries import postgres_account
+from eventwriter.demo.process import Server, free_port
 
 FAKETIME = next(Path("/usr").glob("lib/*/faketime/libfaketime.so.1"), None)
 """The library that falsifies clocks, in its machine's folder; None where it is not installed."""

@@ -7,8 +7,8 @@ from typing import Any
 
 import psycopg
 
-from eventwriter.postgres.catalog import Binding
 from eventwriter.postgres.encode import SIGNATURE, TRAILER
+from eventwriter.postgres.schema.catalog import Binding
 
 SHAPES_MAX = 40_000
 """Shapes of one table's rows that are copied."""

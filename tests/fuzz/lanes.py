@@ -17,17 +17,17 @@ from golden_rows import ORIGIN
 
 from eventwriter.config.settings import StreamSettings
 from eventwriter.errors import Fatal
-from eventwriter.kinds import KINDS, Kind
-from eventwriter.model import Tally
-from eventwriter.postgres.adapt import FITS
-from eventwriter.postgres.catalog import Binding, bind, read_columns
-from eventwriter.postgres.dead_letters import DEAD_LETTERS
+from eventwriter.kinds.registry import KINDS, Kind
+from eventwriter.model import Adjustments
+from eventwriter.postgres.dead_letters.record import DEAD_LETTERS
 from eventwriter.postgres.encode import Encode, encoder
-from eventwriter.postgres.migrate import migrate
-from eventwriter.postgres.migration_plan import Wish
-from eventwriter.tables.any_values import ELEMENT_OIDS, FORMS
+from eventwriter.postgres.migrate.plan import Wish
+from eventwriter.postgres.migrate.runner import migrate
+from eventwriter.postgres.schema.catalog import Binding, bind, read_columns
+from eventwriter.postgres.schema.conversions import CONVERSIONS
+from eventwriter.tables.generic.values import ELEMENT_OIDS, FORMS
 from eventwriter.tables.table import Build, RowBuilder, Table
-from eventwriter.worker.tables import find_tables
+from eventwriter.worker.table_binding import find_tables
 
 OURS, ANY = "ours", "of_any_type"
 TWISTS = 2
@@ -71,7 +71,7 @@ class Lane:
 
         def one(binding: Binding) -> Made:
             build = Build(
-                ORIGIN, Tally(), binding.present, redact=frozenset({"community"}), options={**self.options}
+                ORIGIN, Adjustments(), binding.present, redact=frozenset({"community"}), options={**self.options}
             )  # fmt: skip
             return Made(binding, binding.table.builder(build), encoder(binding))
 
@@ -119,7 +119,7 @@ def _make_any(conn: psycopg.Connection[Any]) -> None:
 async def _make_twisted(dsn: str) -> None:
     """Make our tables with each column's type exchanged for another one that it fits."""
     alternatives: dict[str, list[str]] = {}
-    for ours, real in FITS:
+    for ours, real in CONVERSIONS:
         if real not in _NARROW:
             alternatives.setdefault(ours, []).append(real)
     tables = {t.name: t for kind in KINDS.values() for t in (*kind.tables, *kind.also)}

@@ -12,14 +12,14 @@ from typing import Any, NamedTuple
 from fuzz import json_mutations, protobuf_mutations
 from fuzz.seeds import ANY_SUBJECTS, Seed, seeds
 
-from eventwriter.formats import otlp_metrics, otlp_traces
 from eventwriter.formats.fields import names
-from eventwriter.formats.flow_pb2 import FlowMessage
-from eventwriter.kinds import KINDS
+from eventwriter.formats.flow.flow_pb2 import FlowMessage
+from eventwriter.formats.otlp import metrics, traces
+from eventwriter.kinds.registry import KINDS
 
 _FURTHER_KEYS = {
-    "otel_metrics": [key for field in otlp_metrics.FIELDS for key in names(field)],
-    "otel_traces": [key for field in otlp_traces.FIELDS for key in names(field)],
+    "otel_metrics": [key for field in metrics.FIELDS for key in names(field)],
+    "otel_traces": [key for field in traces.FIELDS for key in names(field)],
     "netflow": [field.name for field in FlowMessage.DESCRIPTOR.fields],
 }
 _FOR_ALL = ("community", "zzz", "id", "time", "metadata", "timestamp", "type", "name", "message", "partition")

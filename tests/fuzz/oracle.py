@@ -20,7 +20,7 @@ from fuzz.lanes import OURS, Lane, Made
 from fuzz.mutations import Thrown
 
 from eventwriter.errors import Poison
-from eventwriter.kinds import KINDS, Kind
+from eventwriter.kinds.registry import KINDS, Kind
 from eventwriter.model import Message, Record
 from eventwriter.postgres.encode import ENCODE_ERRORS
 from eventwriter.tables.table import Row

@@ -13,7 +13,7 @@ from generations import FOLDERS, SUBJECTS
 from golden_rows import DATA
 
 from eventwriter.demo.traffic import TRAFFIC, well_formed
-from eventwriter.kinds import KINDS
+from eventwriter.kinds.registry import KINDS
 
 MADE_UP_EACH = 12
 _NOW_NS = 1_767_225_600_000_000_000

@@ -16,7 +16,7 @@ from fuzz.run import bad_refusals, said, throw
 from fuzz.seeds import Seed, seeds
 
 from eventwriter.errors import Poison
-from eventwriter.kinds import KINDS, Kind
+from eventwriter.kinds.registry import KINDS, Kind
 from eventwriter.model import Message, Record
 from eventwriter.tables.table import Build, Column, RowBuilder
 

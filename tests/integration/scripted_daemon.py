@@ -19,14 +19,14 @@ from functools import partial
 from pathlib import Path
 
 from eventwriter.config.settings import LogSettings
-from eventwriter.control.listen import claim
+from eventwriter.control.socket_lock import claim
 from eventwriter.errors import ConfigError, EventwriterError
 from eventwriter.model import SlotName
-from eventwriter.observe import logs
+from eventwriter.observe import logging
 from eventwriter.supervisor.backoff import Limits
-from eventwriter.supervisor.fleet import Fleet
+from eventwriter.supervisor.desired_state import DesiredState
 from eventwriter.supervisor.main import Supervisor
-from eventwriter.supervisor.notify import Notifier
+from eventwriter.supervisor.systemd import Notifier
 
 BEAT_S = 0.05
 BASE = {"nats_connected": True, "postgres_connected": True, "lag_messages": 0, "rss_bytes": 1 << 20}
@@ -141,19 +141,19 @@ def child(folder: Path, slot: SlotName, link: socket.socket) -> int:
     return SCRIPTS[(folder / str(slot).replace("/", "_")).read_text()](link)
 
 
-def fleet(folder: Path) -> Fleet:
+def fleet(folder: Path) -> DesiredState:
     """Read `fleet.json`."""
     try:
         said = json.loads((folder / "fleet.json").read_text())
     except ValueError as error:
         raise ConfigError([f"fleet.json: {error}"]) from None
     fingerprints = {SlotName.parse(name): text for name, text in said["slots"].items()}
-    return Fleet(fingerprints, Limits(**{**LIMITS, **said.get("limits", {})}), partial(child, folder))
+    return DesiredState(fingerprints, Limits(**{**LIMITS, **said.get("limits", {})}), partial(child, folder))
 
 
 def main(folder: Path) -> int:
     """Run until told to stop."""
-    logs.configure(LogSettings(format="json"))
+    logging.configure(LogSettings(format="json"))
     faulthandler.register(signal.SIGUSR1, file=2)
     try:
         claimed = claim(str(folder / "ctl.sock"), 0o660, None)

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from made_up_messages import MESSAGES
 
 from eventwriter.errors import Poison
-from eventwriter.kinds import KINDS
+from eventwriter.kinds.registry import KINDS
 from eventwriter.postgres.encode import ENCODE_ERRORS
 
 EXAMPLES = 250

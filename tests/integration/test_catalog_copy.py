@@ -9,10 +9,10 @@ import psycopg
 import pytest
 
 from eventwriter.errors import Fatal
-from eventwriter.model import Tally
-from eventwriter.postgres.adapt import FITS
-from eventwriter.postgres.catalog import Binding, RealColumn, bind, read_columns
+from eventwriter.model import Adjustments
 from eventwriter.postgres.encode import SIGNATURE, TRAILER, encoder
+from eventwriter.postgres.schema.catalog import Binding, RealColumn, bind, read_columns
+from eventwriter.postgres.schema.conversions import CONVERSIONS
 from eventwriter.tables.table import Build, Column, RowBuilder, Table
 
 Connection = psycopg.AsyncConnection[Any]
@@ -97,7 +97,9 @@ async def conn(database: str) -> Any:
         yield connection
 
 
-async def copied(conn: Connection, table: Table, rows: Sequence[Sequence[Any]], tally: Tally | None = None) -> Binding:
+async def copied(
+    conn: Connection, table: Table, rows: Sequence[Sequence[Any]], tally: Adjustments | None = None
+) -> Binding:
     """Bind `table` to the real one of its name, and copy rows into it."""
     target, real = await read_columns(conn, None, table.name)
     binding = bind(table, real, target, tally)
@@ -117,7 +119,7 @@ async def read_back(conn: Connection, *columns: str) -> list[tuple[Any, ...]]:
     return await (await conn.execute(f"SELECT {shown} FROM things")).fetchall()
 
 
-PAIRS = sorted(pair for pair in FITS if pair[0] in SAMPLES and pair[1] not in ("citext", "inet", "cidr", "enum"))
+PAIRS = sorted(pair for pair in CONVERSIONS if pair[0] in SAMPLES and pair[1] not in ("citext", "inet", "cidr", "enum"))
 """All but those with tests of their own, here and in test_json_types.py."""
 
 
@@ -191,7 +193,7 @@ async def test_floats_at_their_ends(conn: Connection, value: float, real: str, s
 async def test_cut_integers_are_counted(conn: Connection) -> None:
     """What is too large for a narrower column arrives as its limit, and the tally knows how often."""
     await conn.execute("CREATE TABLE things (x smallint)")
-    tally = Tally()
+    tally = Adjustments()
 
     await copied(conn, table_of(Column("x", "int4")), [[32767], [32768], [-32769]], tally)
 

@@ -10,10 +10,10 @@ from pathlib import Path
 import pytest
 from fix_line import Bench, MakeBench
 
-from eventwriter import kinds
 from eventwriter.config import settings
 from eventwriter.config.load import load
 from eventwriter.errors import ConfigError, Fatal
+from eventwriter.kinds import registry
 
 DOCUMENT = Path(__file__).parents[2] / "docs" / "custom-kinds.md"
 Install = Callable[..., None]
@@ -113,9 +113,9 @@ async def test_mistake_in_a_kind_is_a_dead_letter(bench: MakeBench, install: Ins
                      " mend or uninstall it", id="no Python"),
         pytest.param("", "cannot be loaded: AttributeError: module 'eventwriter_doors' has no attribute 'DOORS';"
                      " mend or uninstall it", id="nothing there"),
-        pytest.param("DOORS = 'Kind'", "is a str; an eventwriter.kinds.Kind is wanted", id="something else"),
+        pytest.param("DOORS = 'Kind'", "is a str; an eventwriter.kinds.registry.Kind is wanted", id="something else"),
         pytest.param(
-            "from eventwriter.kinds import Kind\nDOORS = Kind('gates', list, ())",
+            "from eventwriter.kinds.registry import Kind\nDOORS = Kind('gates', list, ())",
             "calls itself 'gates' and has 0 tables; its name must be the entry point's, and it needs one table or more",
             id="another name, no table",
         ),
@@ -126,7 +126,7 @@ def test_broken_kind_is_a_sentence(install: Install, source: str, said: str) -> 
     install("eventwriter_doors", source, {"doors": "eventwriter_doors:DOORS"})
 
     with pytest.raises(Fatal) as caught:
-        kinds.kind("doors")
+        registry.kind("doors")
 
     assert f"kind 'doors' of package eventwriter-doors (eventwriter_doors:DOORS) {said}" == str(caught.value)
 
@@ -137,11 +137,11 @@ def test_two_packages_with_one_name(install: Install) -> None:
     install("other_doors", "", {"doors": "other_doors:DOORS"}, package="other-doors")
 
     with pytest.raises(Fatal, match=r"^kind 'doors' is brought by .+ and .+; uninstall all but one$"):
-        kinds.kind("doors")
+        registry.kind("doors")
 
 
 def test_package_cannot_take_the_name_of_ours(install: Install) -> None:
     """A package that calls its kind like one of ours changes nothing."""
     install("eventwriter_doors", "raise SystemError", {"telemetry": "eventwriter_doors:DOORS"})
 
-    assert kinds.KINDS["telemetry"] is kinds.kind("telemetry")
+    assert registry.KINDS["telemetry"] is registry.kind("telemetry")

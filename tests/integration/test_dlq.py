@@ -18,10 +18,10 @@ from fix_run import COMMANDS, clean, command
 from psycopg.types.json import Jsonb
 
 from eventwriter.config.settings import DeadLetterSettings, PostgresSettings
-from eventwriter.demo.launch import free_port
+from eventwriter.demo.process import free_port
 from eventwriter.model import Origin
 from eventwriter.pipeline.counters import Counters
-from eventwriter.postgres.copy_in import CopyIn
+from eventwriter.postgres.copy import PostgresSession
 from eventwriter.tables.ids import id_maker
 from eventwriter.worker.retention import retain_once
 
@@ -404,7 +404,7 @@ async def test_retention_deletes_the_oldest(office: Office, wish: dict[str, Any]
         office.conn.execute(
             f"UPDATE eventwriter_dead_letters SET created_at = now() - interval '{4 - n - 0.9} days' WHERE id = {n + 1}"
         )
-    copy_in, counters = CopyIn(PostgresSettings.model_validate({"dsn": office.dsn})), Counters()
+    copy_in, counters = PostgresSession(PostgresSettings.model_validate({"dsn": office.dsn})), Counters()
 
     deleted = await retain_once(copy_in, None, DeadLetterSettings.model_validate(wish), counters)
     await copy_in.close()
@@ -417,7 +417,7 @@ async def test_retention_gives_way_to_another_worker(office: Office) -> None:
     """While one worker looks through the letters, another one leaves them alone."""
     office.letter(b"x")
     office.letter(b"y")
-    copy_in = CopyIn(PostgresSettings.model_validate({"dsn": office.dsn}))
+    copy_in = PostgresSession(PostgresSettings.model_validate({"dsn": office.dsn}))
     lock = """hashtextextended('eventwriter retention "public"."eventwriter_dead_letters"', 0)"""
     wish = DeadLetterSettings(keep_max=1)
 

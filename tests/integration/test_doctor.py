@@ -19,8 +19,8 @@ from fix_run import clean, command
 from nats.js.api import ConsumerConfig, RetentionPolicy, StreamConfig, SubjectTransform
 
 from eventwriter import clock
-from eventwriter.doctor import examination, nats, postgres
-from eventwriter.doctor.findings import Finding, exit_code
+from eventwriter.admin.doctor import nats, postgres, runner
+from eventwriter.admin.doctor.findings import Finding, exit_code
 
 Examine = Callable[..., dict[tuple[str, str], list[Finding]]]
 
@@ -34,7 +34,7 @@ def examine(shared: Shared, monkeypatch: pytest.MonkeyPatch) -> Examine:
         if top:
             shared.run.config.write_text(json.dumps({**json.loads(shared.run.config.read_text()), **top}))
         found: dict[tuple[str, str], list[Finding]] = {}
-        for finding in examination.run(str(shared.run.config), clean(environ)):
+        for finding in runner.run(str(shared.run.config), clean(environ)):
             found.setdefault((finding.group, finding.check), []).append(finding)
         return found
 

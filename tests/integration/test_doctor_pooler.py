@@ -9,15 +9,15 @@ from urllib.parse import urlsplit
 
 import pytest
 
+from eventwriter.admin.doctor.context import case_of
+from eventwriter.admin.doctor.findings import Reporter
+from eventwriter.admin.doctor.postgres import pooler_finding
 from eventwriter.config.settings import PostgresSettings, Settings
-from eventwriter.demo.launch import Server, free_port
-from eventwriter.demo.programs import postgres_account
-from eventwriter.doctor.case import case_of
-from eventwriter.doctor.findings import Voice
-from eventwriter.doctor.postgres import pooler_finding
+from eventwriter.demo.binaries import postgres_account
+from eventwriter.demo.process import Server, free_port
 from eventwriter.postgres.connect import connect
-from eventwriter.postgres.reading import open_reader
-from eventwriter.postgres.server import pooler
+from eventwriter.postgres.read_only import open_reader
+from eventwriter.postgres.server_info import pooler
 
 Start = Callable[[str], str]
 
@@ -78,7 +78,7 @@ async def said_of(dsn: str) -> str:
     case = case_of(Settings.model_validate({"postgres": {"dsn": dsn}}))
     case.reader = await open_reader(case.settings.postgres)
     try:
-        found = await pooler_finding(Voice("PostgreSQL", "pooler"), case)
+        found = await pooler_finding(Reporter("PostgreSQL", "pooler"), case)
     finally:
         await case.close()
     assert "ok" == str(found.status)

@@ -12,8 +12,8 @@ from pathlib import Path
 import psycopg
 import pytest
 
-from eventwriter.demo import folders
-from eventwriter.demo.launch import Server, free_port
+from eventwriter.demo import data_dirs
+from eventwriter.demo.process import Server, free_port
 from eventwriter.demo.servers import EmbeddedServers
 from eventwriter.errors import Fatal
 
@@ -133,7 +133,7 @@ def test_killed_test_run_takes_the_servers_along(temporary: Path, tmp_path: Path
     with process.stdout as said:
         line = next((line for line in said if "at nats://" in line), None)
         assert line is not None
-        (folder,) = temporary.glob(folders.PREFIX + "*")
+        (folder,) = temporary.glob(data_dirs.PREFIX + "*")
         segment = segment_of(folder)
         assert len(running(folder)) >= 2
 
@@ -152,7 +152,7 @@ def test_folder_of_a_killed_owner_is_removed_at_the_next_start(temporary: Path) 
         assert folder.exists()
 
         with EmbeddedServers() as servers:
-            assert {living_folder, servers.folder} == set(temporary.glob(folders.PREFIX + "*"))
+            assert {living_folder, servers.folder} == set(temporary.glob(data_dirs.PREFIX + "*"))
 
         assert living.poll() is None
     assert [living_folder] == list(temporary.iterdir())
@@ -167,7 +167,7 @@ def test_servers_that_never_heard_of_their_owners_end_are_ended_at_the_next_star
         process.wait()
         assert running(folder)
 
-        folders.temporary()
+        data_dirs.temporary()
 
         assert [] == running(folder)
         assert segment not in segments()

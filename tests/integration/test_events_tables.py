@@ -11,11 +11,11 @@ import pytest
 from golden_rows import DATA, delivery, readable, rows_of
 
 from eventwriter.errors import Poison
-from eventwriter.postgres.catalog import bind, read_columns
 from eventwriter.postgres.encode import SIGNATURE, TRAILER, encoder
-from eventwriter.postgres.migration_files import shipped
+from eventwriter.postgres.migrate.files import shipped
+from eventwriter.postgres.schema.catalog import bind, read_columns
 from eventwriter.tables.events import EVENTS
-from eventwriter.tables.ocsf_events import OCSF_EVENTS
+from eventwriter.tables.ocsf.events import OCSF_EVENTS
 from eventwriter.tables.table import Row, Table
 
 Connection = psycopg.AsyncConnection[Any]

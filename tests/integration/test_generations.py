@@ -12,12 +12,12 @@ from generations import GENERATIONS, TENANT, Sample, as_stored, definitions, sam
 from golden_rows import ORIGIN
 
 from eventwriter.errors import Fatal, Poison
-from eventwriter.model import Tally
-from eventwriter.postgres.catalog import Binding, bind, read_columns
+from eventwriter.model import Adjustments
 from eventwriter.postgres.encode import SIGNATURE, TRAILER, encoder
-from eventwriter.postgres.migration_files import shipped
+from eventwriter.postgres.migrate.files import shipped
+from eventwriter.postgres.schema.catalog import Binding, bind, read_columns
 from eventwriter.tables.table import Build, Row
-from eventwriter.worker.tables import find_table
+from eventwriter.worker.table_binding import find_table
 
 DDL = {generation: statements(generation) for generation in GENERATIONS}
 TENANT_DEFAULTED = f"{TENANT} DEFAULT '00000000-0000-0000-0000-000000000001'"
@@ -124,7 +124,7 @@ async def made(conn: psycopg.AsyncConnection[Any], table: str, ddl: str, kind: s
 
 
 def rows_of(binding: Binding, sample: Sample) -> list[Row]:
-    build = Build(ORIGIN, Tally(), binding.present, redact=frozenset({"community"}))
+    build = Build(ORIGIN, Adjustments(), binding.present, redact=frozenset({"community"}))
     make = binding.table.builder(build)
     try:
         rows = [make(record, sample.message, index) for index, record in enumerate(sample.records)]

@@ -11,13 +11,13 @@ import pytest
 from golden_rows import DATA, ORIGIN, delivery, readable
 
 from eventwriter.errors import Poison
-from eventwriter.kinds import KINDS
-from eventwriter.model import Message, Tally
-from eventwriter.postgres.catalog import Binding, bind, read_columns
+from eventwriter.kinds.registry import KINDS
+from eventwriter.model import Adjustments, Message
 from eventwriter.postgres.encode import SIGNATURE, TRAILER, encoder
-from eventwriter.postgres.migration_files import shipped
-from eventwriter.tables.logs import LOGS
-from eventwriter.tables.ocsf_events_of_logs import OCSF_EVENTS_OF_LOGS
+from eventwriter.postgres.migrate.files import shipped
+from eventwriter.postgres.schema.catalog import Binding, bind, read_columns
+from eventwriter.tables.ocsf.events_from_logs import OCSF_EVENTS_OF_LOGS
+from eventwriter.tables.otel.logs import LOGS
 from eventwriter.tables.table import Build, Row, Table
 
 Connection = psycopg.AsyncConnection[Any]
@@ -42,7 +42,7 @@ OURS = {m.table: m.sql for m in shipped() if m.table in ("logs", "ocsf_events")}
 
 
 def rows_of(binding: Binding, message: Message) -> list[Row]:
-    make = binding.table.builder(Build(ORIGIN, Tally(), binding.present, redact=frozenset({"community"})))
+    make = binding.table.builder(Build(ORIGIN, Adjustments(), binding.present, redact=frozenset({"community"})))
     return [make(record, message, at) or () for at, record in enumerate(KINDS["logs"].decode(message))]
 
 

@@ -3,8 +3,8 @@
 import pytest
 
 from eventwriter.jetstream.api import JetStreamApi
-from eventwriter.jetstream.client import ShortClient
-from eventwriter.jetstream.lookup import Lookup
+from eventwriter.jetstream.client import DirectClient
+from eventwriter.jetstream.stream_reader import StreamReader
 
 
 @pytest.mark.parametrize(
@@ -24,7 +24,7 @@ async def test_first_wanted_message_is_found(
     nats_url: str, stream: str, ranges: list[tuple[int, int]], expected: int | None
 ) -> None:
     """Of messages that alternate between wanted and unwanted ones, the first wanted in the holes is found."""
-    client = ShortClient()
+    client = DirectClient()
     await client.connect(nats_url)
     jetstream = client.jetstream()
     try:
@@ -34,7 +34,7 @@ async def test_first_wanted_message_is_found(
         for seq in range(89, 96, 2):
             if seq != 93:
                 await jetstream.delete_msg(stream, seq)
-        lookup = Lookup(JetStreamApi(client), stream, (f"{stream}.wanted.>", f"{stream}.never"))
+        lookup = StreamReader(JetStreamApi(client), stream, (f"{stream}.wanted.>", f"{stream}.never"))
 
         found = await lookup.first(ranges)
 

@@ -11,8 +11,8 @@ import pytest
 from fix_storage import HERE, Storage
 
 from eventwriter.errors import Retryable
-from eventwriter.postgres.maintain import look, maintain
-from eventwriter.postgres.maintain_run import run
+from eventwriter.postgres.partitions.maintain import look, maintain
+from eventwriter.postgres.partitions.run import run
 
 MANUAL = Path(__file__).parents[2] / "docs" / "storage.md"
 
@@ -123,8 +123,8 @@ def test_old_rows_of_the_default_partition_go_in_small_deletes(
     storage: Storage, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Each delete is bounded, and all of them together are all of it."""
-    monkeypatch.setattr("eventwriter.postgres.partition_sql.DELETE_MAX", 4)
-    monkeypatch.setattr("eventwriter.postgres.maintain.DELETE_MAX", 4)
+    monkeypatch.setattr("eventwriter.postgres.partitions.sql.DELETE_MAX", 4)
+    monkeypatch.setattr("eventwriter.postgres.partitions.maintain.DELETE_MAX", 4)
     storage.migrate("logs")
     storage.log(-90, 10)
 
@@ -269,7 +269,7 @@ def test_rows_that_move_are_never_out_of_sight(storage: Storage) -> None:
 
 def test_step_that_somebody_is_in_the_way_of_is_put_off(storage: Storage, monkeypatch: pytest.MonkeyPatch) -> None:
     """A reader's long transaction makes the step wait a second, not the writers behind it for longer; it is said."""
-    monkeypatch.setattr("eventwriter.postgres.maintain_run._TRIES", 1)
+    monkeypatch.setattr("eventwriter.postgres.partitions.run._TRIES", 1)
     storage.migrate("logs")
     with psycopg.connect(storage.dsn) as reader:
         reader.execute("SELECT count(*) FROM logs")
@@ -284,7 +284,7 @@ def test_step_that_somebody_is_in_the_way_of_is_put_off(storage: Storage, monkey
 
 def test_partition_is_not_made_under_a_writer_that_has_begun(storage: Storage, monkeypatch: pytest.MonkeyPatch) -> None:
     """A COPY that knows nothing of a new partition would be refused its rows; so the step waits for its end."""
-    monkeypatch.setattr("eventwriter.postgres.maintain_run._TRIES", 1)
+    monkeypatch.setattr("eventwriter.postgres.partitions.run._TRIES", 1)
     storage.migrate("logs")
     storage.log(-1)
     with psycopg.connect(storage.dsn) as writer:

@@ -15,17 +15,17 @@ from psycopg.conninfo import conninfo_to_dict, make_conninfo
 
 from eventwriter.cli.main import cli, obey
 from eventwriter.errors import Fatal
-from eventwriter.kinds import KINDS
+from eventwriter.kinds.registry import KINDS
 from eventwriter.model import Origin
-from eventwriter.postgres.catalog import bind, read_columns
-from eventwriter.postgres.dead_letters import DEAD_LETTERS
-from eventwriter.postgres.epochs import StreamEnd, open_ledger
-from eventwriter.postgres.ledger import LedgerKey
-from eventwriter.postgres.maintain_run import now
-from eventwriter.postgres.migrate import dry_run, migrate
-from eventwriter.postgres.migration_files import parsed, shipped
-from eventwriter.postgres.migration_plan import Wish, without_server
-from eventwriter.postgres.ranges import Newest
+from eventwriter.postgres.dead_letters.record import DEAD_LETTERS
+from eventwriter.postgres.ledger.epochs import StreamEnd, open_ledger
+from eventwriter.postgres.ledger.ranges import Newest
+from eventwriter.postgres.ledger.store import LedgerKey
+from eventwriter.postgres.migrate.files import parsed, shipped
+from eventwriter.postgres.migrate.plan import Wish, without_server
+from eventwriter.postgres.migrate.runner import dry_run, migrate
+from eventwriter.postgres.partitions.run import now
+from eventwriter.postgres.schema.catalog import bind, read_columns
 from eventwriter.tables.table import Table
 
 Connection = psycopg.Connection[Any]

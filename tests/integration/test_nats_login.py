@@ -13,7 +13,7 @@ from eventwriter.config.settings import NatsSettings, NatsTls
 from eventwriter.errors import Fatal, Retryable
 from eventwriter.jetstream.api import JetStreamApi, stream_state
 from eventwriter.jetstream.connect import NatsLink
-from eventwriter.jetstream.consumer import ConsumerWish, ensure
+from eventwriter.jetstream.consumer import ConsumerSpec, ensure
 
 
 async def carried(settings: NatsSettings) -> list[bytes]:
@@ -25,7 +25,7 @@ async def carried(settings: NatsSettings) -> list[bytes]:
             await jetstream.publish("login.x", b"%d" % n)
         api = JetStreamApi(link.client)
         assert 3 == (await stream_state(api, "login")).last_seq
-        await ensure(api, ConsumerWish("login", "d", ("login.>",), 60.0, 100), None)
+        await ensure(api, ConsumerSpec("login", "d", ("login.>",), 60.0, 100), None)
 
         pull = pulling(link)
         payloads: list[bytes] = []
@@ -205,7 +205,7 @@ async def test_user_is_removed_while_connected(start_nats: StartNats) -> None:
     settings = NatsSettings(servers=(server.url,), user="writer", password="s3cret", reconnect_wait=0.02)
     async with linked(settings) as link:
         await link.client.jetstream().add_stream(name="login", subjects=["login.>"])
-        await ensure(JetStreamApi(link.client), ConsumerWish("login", "d", ("login.>",), 60.0, 100), None)
+        await ensure(JetStreamApi(link.client), ConsumerSpec("login", "d", ("login.>",), 60.0, 100), None)
         pull = pulling(link)
 
         server.configure({"authorization": {"users": [{"user": "other", "password": "x"}]}})

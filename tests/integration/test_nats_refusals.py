@@ -13,7 +13,7 @@ from eventwriter.errors import EventwriterError, Fatal, Retryable
 from eventwriter.jetstream.acks import ACK, publish_answers
 from eventwriter.jetstream.api import JetStreamApi, stream_state
 from eventwriter.jetstream.connect import NatsLink
-from eventwriter.jetstream.consumer import ConsumerWish, ensure
+from eventwriter.jetstream.consumer import ConsumerSpec, ensure
 from eventwriter.jetstream.login import tls_context
 
 
@@ -167,7 +167,7 @@ async def test_permission_is_missing(start_nats: StartNats, permissions: dict[st
     server = start_nats({"authorization": {"users": users}})
     async with linked(NatsSettings(servers=(server.url,), user="maker", password="m")) as maker:
         await maker.client.jetstream().add_stream(name="Login", subjects=["login.>"])
-        await ensure(JetStreamApi(maker.client), ConsumerWish("Login", "d", ("login.>",), 60.0, 100), None)
+        await ensure(JetStreamApi(maker.client), ConsumerSpec("Login", "d", ("login.>",), 60.0, 100), None)
 
     async def work(link: NatsLink) -> None:
         await stream_state(JetStreamApi(link.client), "Login")

@@ -13,12 +13,12 @@ from golden_rows import DATA, ORIGIN, delivery
 from psycopg import sql
 from rows_in_tables import REDACT
 
-from eventwriter.kinds import KINDS
-from eventwriter.model import Tally
-from eventwriter.postgres.catalog import RealColumn, bind
+from eventwriter.kinds.registry import KINDS
+from eventwriter.model import Adjustments
 from eventwriter.postgres.encode import SIGNATURE, TRAILER, encoder
-from eventwriter.postgres.migrate import migrate
-from eventwriter.postgres.migration_plan import Wish
+from eventwriter.postgres.migrate.plan import Wish
+from eventwriter.postgres.migrate.runner import migrate
+from eventwriter.postgres.schema.catalog import RealColumn, bind
 from eventwriter.tables.table import Build
 
 Connection = psycopg.Connection[Any]
@@ -54,7 +54,7 @@ def copied(conn: Connection, kind: str, payload: bytes) -> None:
     [table] = KINDS[kind].tables
     real = [RealColumn(*column) for column in conn.execute(COLUMNS_SQL, (table.name,)).fetchall()]
     binding = bind(table, real, table.name)
-    build = table.builder(Build(ORIGIN, Tally(), binding.present, redact=REDACT))
+    build = table.builder(Build(ORIGIN, Adjustments(), binding.present, redact=REDACT))
     encode, out, message = encoder(binding), bytearray(), delivery(payload, kind)
     for index, record in enumerate(KINDS[kind].decode(message)):
         row = build(record, message, index)

@@ -10,9 +10,9 @@ from fuzz.seeds import Seed, seeds
 
 from eventwriter.demo.traffic import READINGS_DDL, TRAFFIC
 from eventwriter.errors import Poison
-from eventwriter.kinds import KINDS
+from eventwriter.kinds.registry import KINDS
 from eventwriter.model import Message, Outcome
-from eventwriter.postgres.migration_files import shipped
+from eventwriter.postgres.migrate.files import shipped
 
 BATCH = 60
 GARBAGE = (b"", b"\0", b"{", b"null", b"[7]", b'{"a":', b"\xff\xfe", b'"text"', b"[" * 3000, b'[{"value":1},7]')

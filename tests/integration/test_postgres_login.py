@@ -10,7 +10,7 @@ from fix_nats import Certificates
 from fix_postgres import Secured
 
 from eventwriter.config.settings import PostgresSettings
-from eventwriter.demo.launch import free_port
+from eventwriter.demo.process import free_port
 from eventwriter.errors import EventwriterError, Fatal, Retryable
 from eventwriter.postgres.connect import connect
 

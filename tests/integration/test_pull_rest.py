@@ -6,10 +6,10 @@ from urllib.parse import urlsplit
 import pytest
 from fix_proxy import Proxy
 
-from eventwriter.jetstream.client import ShortClient
+from eventwriter.jetstream.client import DirectClient
 from eventwriter.jetstream.credit import PullLimits
-from eventwriter.jetstream.gather import NOTHING, GivenBack
 from eventwriter.jetstream.pull import Pull
+from eventwriter.jetstream.reorder import NOTHING, Redelivered
 
 LATE_S = 0.15
 COUNT = 400
@@ -25,7 +25,7 @@ def proxy(nats_url: str) -> Iterator[Proxy]:
     made.close()
 
 
-async def nothing() -> GivenBack:
+async def nothing() -> Redelivered:
     """Reclaim nothing: what was left out must show."""
     return NOTHING
 
@@ -33,7 +33,7 @@ async def nothing() -> GivenBack:
 @pytest.mark.parametrize("how", ["drain", "pause"])
 async def test_what_was_delivered_is_received(proxy: Proxy, stream: str, how: str) -> None:
     """After a drain or a pause in the middle of a backlog, every delivery that the consumer counts has been yielded."""
-    client = ShortClient()
+    client = DirectClient()
     await client.connect(f"nats://127.0.0.1:{proxy.port}")
     try:
         jetstream = client.jetstream()
@@ -70,7 +70,7 @@ async def test_what_was_delivered_is_received(proxy: Proxy, stream: str, how: st
 
 async def test_pull_goes_on_after_a_pause(nats_url: str, stream: str) -> None:
     """A pause yields clock ticks only; afterwards the rest comes, in order."""
-    client = ShortClient()
+    client = DirectClient()
     await client.connect(nats_url)
     try:
         jetstream = client.jetstream()

@@ -18,12 +18,12 @@ from fix_servers import Addresses
 
 from eventwriter.config.settings import PostgresSettings
 from eventwriter.errors import Fatal
-from eventwriter.kinds import kind
+from eventwriter.kinds.registry import kind
 from eventwriter.model import Outcome
-from eventwriter.pipeline import patience
-from eventwriter.postgres.copy_in import CopyIn
-from eventwriter.postgres.sqlstate import VERDICTS, Verdict
-from eventwriter.worker.tables import Rebind, find_tables, recheck
+from eventwriter.pipeline import retry
+from eventwriter.postgres.copy import PostgresSession
+from eventwriter.postgres.errors import VERDICTS, Verdict
+from eventwriter.worker.table_binding import Rebind, find_tables, recheck
 
 THINGS = "CREATE TABLE things (n int, v text)"
 ALL = "SELECT n FROM things ORDER BY n"
@@ -66,14 +66,14 @@ MakeLine = Callable[..., Bench]
 @pytest.fixture
 async def line(ground: str, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[MakeLine]:
     """The maker of a bench over an empty schema, which rests for a moment only between attempts."""
-    monkeypatch.setattr(patience, "pause_s", lambda attempt, share: SHORT_S)
+    monkeypatch.setattr(retry, "pause_s", lambda attempt, share: SHORT_S)
     made: list[Bench] = []
 
     def make(*sql: str, postgres: dict[str, Any] | None = None, **entry: Any) -> Bench:
         with psycopg.connect(ground, autocommit=True) as conn:
             conn.execute("DROP SCHEMA IF EXISTS public CASCADE; CREATE SCHEMA public")
         one = Bench(ground, **{"tables": ("things",), **entry}).make(*sql)
-        one.copy_in = CopyIn(PostgresSettings.model_validate({"dsn": ground, **(postgres or {})}))
+        one.copy_in = PostgresSession(PostgresSettings.model_validate({"dsn": ground, **(postgres or {})}))
         made.append(one)
         return one
 

@@ -14,7 +14,7 @@ import pytest
 from fix_scripted_daemon import CTL, DEADLINE_S, SCRIPT, Daemon, until
 
 from eventwriter.control.client import Refused
-from eventwriter.observe.repeats import BURST
+from eventwriter.observe.logging import BURST
 from eventwriter.supervisor.backoff import PARDONS_MAX
 
 

@@ -15,9 +15,9 @@ import trustme
 from fix_daemon import Daemon
 from fix_web import Site, until
 
-from eventwriter.observe.host import Process
-from eventwriter.web.door import CONNECTIONS_MAX
-from eventwriter.web.site import READERS_MAX
+from eventwriter.observe.process import Process
+from eventwriter.web.app import READERS_MAX
+from eventwriter.web.connections import CONNECTIONS_MAX
 
 TOKEN = "0123456789abcdef0123456789abcdef"
 BEARER = {"Authorization": f"Bearer {TOKEN}"}

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from eventwriter.web import feed
-from eventwriter.web.feed import Feed
+from eventwriter.web import poller
+from eventwriter.web.poller import Feed
 
 GOOD = json.dumps({"v": 1, "id": 1, "ok": True, "result": {"status": "healthy"}}).encode() + b"\n"
 
@@ -21,8 +21,8 @@ async def test_bad_answer_is_no_snapshot_and_the_next_is_asked_for(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, bad: bytes | None
 ) -> None:
     """What is no answer changes nothing; the supervisor is asked again, and a good answer is taken."""
-    monkeypatch.setattr(feed, "ASK_S", 0.05)
-    monkeypatch.setattr(feed, "ANSWER_S_MAX", 0.3)
+    monkeypatch.setattr(poller, "ASK_S", 0.05)
+    monkeypatch.setattr(poller, "ANSWER_S_MAX", 0.3)
     answers = [bad, GOOD]
 
     async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -61,7 +61,7 @@ async def test_supervisor_that_is_gone_leaves_the_snapshot_to_age(
     monkeypatch.setattr("eventwriter.clock.monotonic_s", lambda: now_s)
     asked.snapshot, asked._heard_s = {"status": "healthy"}, now_s
 
-    now_s += feed.STALE_S
+    now_s += poller.STALE_S
     assert asked.fresh() is not None
     now_s += 0.1
     assert asked.fresh() is None

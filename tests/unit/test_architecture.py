@@ -18,7 +18,7 @@ PACKAGE = sorted(path for path in (ROOT / "eventwriter").rglob("*.py") if not pa
 OURS = [*PACKAGE, *sorted((ROOT / "benchmarks").rglob("*.py"))]
 TESTS = sorted((ROOT / "tests").rglob("*.py"))
 
-FILE_LINES_MAX = 300
+FILE_LINES_MAX = 500
 FUNCTION_LINES_MAX = 60
 PARAMETERS_MAX = 6
 
@@ -26,18 +26,18 @@ LONG_FILES = {
     "eventwriter/config/settings.py": "each key with its meaning, unit, default and reason: it is the manual",
 }
 LONG_FUNCTIONS = {
-    "eventwriter/tables/ocsf_network_activity.py:builder": "each value once, in the order of the columns",
-    "eventwriter/tables/ocsf_network_activity_given.py:builder": "each value once, in the order of the columns",
-    "eventwriter/tables/otel_metrics.py:builder": "each value once, in the order of the columns",
+    "eventwriter/tables/ocsf/network_activity.py:builder": "each value once, in the order of the columns",
+    "eventwriter/tables/ocsf/network_activity_from_ocsf.py:builder": "each value once, in the order of the columns",
+    "eventwriter/tables/otel/metrics.py:builder": "each value once, in the order of the columns",
 }
 BROAD_HANDLERS = {
     "eventwriter/worker/main.py:run": "the worker's entry: the end of a worker is told before it ends",
     "eventwriter/supervisor/main.py:run": "the supervisor's entry: the same",
     "eventwriter/supervisor/main.py:_answer": "a mistake in a verb does not end the supervisor and all workers",
-    "eventwriter/supervisor/errands.py:_line": "what a worker answers does not end the supervisor either",
-    "eventwriter/kinds.py:custom_kind": "another package's code, which may raise anything",
-    "eventwriter/kinds.py:decode": "another package's code, which may raise anything",
-    "eventwriter/kinds.py:row": "another package's code, which may raise anything",
+    "eventwriter/supervisor/requests.py:_line": "what a worker answers does not end the supervisor either",
+    "eventwriter/kinds/registry.py:custom_kind": "another package's code, which may raise anything",
+    "eventwriter/kinds/registry.py:decode": "another package's code, which may raise anything",
+    "eventwriter/kinds/registry.py:row": "another package's code, which may raise anything",
 }
 
 Function = ast.FunctionDef | ast.AsyncFunctionDef

@@ -10,17 +10,17 @@ MOVING = ("control", "jetstream", "pipeline", "postgres", "supervisor", "tables"
 
 SHOWN = {
     "supervisor/main.py": "when the daemon began",
-    "supervisor/crew.py": "when a worker's last error was",
+    "supervisor/workers.py": "when a worker's last error was",
     "supervisor/verbs.py": "when a slot was paused",
-    "pipeline/copy.py": "when the last commit was",
-    "worker/condition.py": "when the last error was",
+    "pipeline/copy_stage.py": "when the last commit was",
+    "worker/status.py": "when the last error was",
     "worker/heartbeat.py": "how old the oldest message is: its timestamp is JetStream's wall clock",
-    "worker/storage.py": "when tables were last looked at",
-    "jetstream/stream_look.py": "the time of a look, where the server does not tell its own",
+    "worker/partitions.py": "when tables were last looked at",
+    "jetstream/stream_stats.py": "the time of a look, where the server does not tell its own",
 }
 """Who reads it, to show it to people."""
 DECIDES = {
-    "postgres/maintain_run.py": "which time partitions are to be made, or are over: they are cut by wall-clock days",
+    "postgres/partitions/run.py": "which time partitions are to be made, or are over: they are cut by wall-clock days",
 }
 """Who decides by it, and must."""
 

@@ -9,10 +9,10 @@ import click
 import pytest
 from reached_code import of_kind, options, reasons
 
-from eventwriter.cli.ctl import cli as ctl
+from eventwriter.cli.ctl.main import cli as ctl
 from eventwriter.cli.main import cli
 from eventwriter.config.settings import StreamSettings
-from eventwriter.kinds import KINDS
+from eventwriter.kinds.registry import KINDS
 from eventwriter.tables.table import Table
 
 ROOT = Path(__file__).parents[2]

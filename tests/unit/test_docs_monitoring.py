@@ -8,8 +8,9 @@ from snapshots import heartbeat, made
 
 from eventwriter.observe import metrics
 from eventwriter.observe.histogram import BOUNDS
-from eventwriter.web import access, door, feed, site
-from eventwriter.web.health import CODES, health
+from eventwriter.web import app as site
+from eventwriter.web import auth, connections, poller
+from eventwriter.web.app import CODES, health
 from eventwriter.web.history import SPAN_S
 
 PAGE = (Path(__file__).parents[2] / "docs" / "monitoring.md").read_text()
@@ -44,11 +45,11 @@ def test_limits_are_the_codes() -> None:
     """Numbers in the text are the constants'."""
     for text in (
         f"{site.READERS_MAX} dashboards",
-        f"{door.CONNECTIONS_MAX} connections",
+        f"{connections.CONNECTIONS_MAX} connections",
         f"{site.TAKE_S_MAX:g} s",
-        f"older than {feed.STALE_S:g} s",
-        f"{access.TOKEN_CHARACTERS_MIN} characters",
-        f"{access.SESSION_S / 86400:g} days",
+        f"older than {poller.STALE_S:g} s",
+        f"{auth.TOKEN_CHARACTERS_MIN} characters",
+        f"{auth.SESSION_S / 86400:g} days",
         f"{SPAN_S // 60} minutes",
     ):
         assert text in re.sub(r"\s+", " ", PAGE), text

@@ -9,9 +9,9 @@ from pathlib import Path
 import pytest
 
 from benchmarks.page import DOCS, PAGES, written
-from eventwriter.postgres.sqlstate import VERDICTS, Verdict
+from eventwriter.postgres.errors import VERDICTS, Verdict
 from eventwriter.supervisor.slot import State
-from eventwriter.supervisor.snapshot import Health
+from eventwriter.supervisor.status import Health
 
 ROOT = Path(__file__).parents[2]
 HANDBOOK = (DOCS / "operations.md").read_text()
@@ -35,7 +35,7 @@ def told_states() -> set[str]:
     said = {"stopped", "paused"}
     for path in sorted((ROOT / "eventwriter" / "worker").glob("*.py")):
         said |= set(re.findall(r'become\("(\w+)"', path.read_text()))
-    return said | set(re.findall(r'state: str = "(\w+)"', (ROOT / "eventwriter/worker/condition.py").read_text()))
+    return said | set(re.findall(r'state: str = "(\w+)"', (ROOT / "eventwriter/worker/status.py").read_text()))
 
 
 def constants() -> Iterator[str]:

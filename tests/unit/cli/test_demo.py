@@ -8,10 +8,9 @@ from typing import Any
 import pytest
 from rich.console import Console
 
-from eventwriter.cli.demo import DEFAULT_KINDS, chosen, end_publisher, program, read_duration
-from eventwriter.cli.demo_screen import Screen, brief
+from eventwriter.cli.demo import DEFAULT_KINDS, Screen, brief, chosen, end_publisher, program, read_duration
 from eventwriter.errors import Fatal
-from eventwriter.kinds import KINDS
+from eventwriter.kinds.registry import KINDS
 
 SLOT: dict[str, Any] = {
     "name": "TELEMETRY/0", "state": "running", "rows_per_s": 1234.5, "rows_total": 9876, "dead_letters_total": 3,

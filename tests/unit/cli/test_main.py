@@ -10,7 +10,7 @@ import pytest
 from eventwriter.cli import main as module
 from eventwriter.cli.main import cli, config_path, obey
 from eventwriter.control.client import Unreachable
-from eventwriter.control.listen import SocketTaken
+from eventwriter.control.socket_lock import SocketTaken
 from eventwriter.errors import ConfigError, Fatal, Retryable
 
 

@@ -8,7 +8,7 @@ import pytest
 
 from eventwriter.cli.main import cli, obey
 from eventwriter.cli.run import share_memory
-from eventwriter.control.listen import claim
+from eventwriter.control.socket_lock import claim
 from eventwriter.errors import Fatal
 
 

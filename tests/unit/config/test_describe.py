@@ -10,8 +10,8 @@ import pytest
 
 import eventwriter.config
 from eventwriter.config.describe import docstrings, effective, reference, schema
+from eventwriter.config.errors import keys, record_in
 from eventwriter.config.load import load
-from eventwriter.config.mistakes import keys, record_in
 from eventwriter.config.settings import Settings
 
 EXAMPLE = Path(eventwriter.config.__file__).with_name("example.toml")

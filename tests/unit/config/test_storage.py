@@ -11,7 +11,7 @@ import pytest
 from eventwriter.config.load import load
 from eventwriter.config.settings import KIND_OF_TABLE, StorageSettings
 from eventwriter.errors import ConfigError
-from eventwriter.postgres.migration_files import shipped
+from eventwriter.postgres.migrate.files import shipped
 
 
 def read(folder: Path, section: Mapping[str, Any]) -> StorageSettings:

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from eventwriter.control.listen import claim
-from eventwriter.control.peer import NOBODY, Keepers, Peer, peer_of
+from eventwriter.control.peer import NOBODY, Operators, Peer, peer_of
+from eventwriter.control.socket_lock import claim
 
 STRANGER, OPERATORS = 64321, 64322
 """A user and a group that nobody is in."""
@@ -57,7 +57,7 @@ def test_own_user_is_a_keeper(listener: socket.socket) -> None:
 
     assert (os.getpid(), os.getuid(), "this process") == (peer.pid, peer.uid, str(peer))
     assert set(os.getgroups()) | {os.getgid()} == peer.groups
-    assert Keepers.of(listener).include(peer)
+    assert Operators.of(listener).include(peer)
 
 
 @needs_root
@@ -67,7 +67,7 @@ def test_stranger_is_a_keeper_by_group_only(listener: socket.socket, groups: lis
     peer = as_user(listener, groups)
 
     assert (STRANGER, frozenset({STRANGER, *groups})) == (peer.uid, peer.groups)
-    assert included == Keepers.of(listener).include(peer)
+    assert included == Operators.of(listener).include(peer)
 
 
 @needs_root
@@ -75,7 +75,7 @@ def test_owner_of_the_socket_is_a_keeper(tmp_path: Path) -> None:
     """A socket that was given to a user is for that user."""
     claimed = claim(str(tmp_path / "s"), 0o660, "nogroup", "nobody")
     found = os.stat(claimed.path)
-    keepers = Keepers.of(claimed.listener)
+    keepers = Operators.of(claimed.listener)
     claimed.leave()
 
     assert keepers.include(Peer(1, found.st_uid, frozenset()))
@@ -87,7 +87,7 @@ def test_socket_without_a_file_has_no_group() -> None:
     """A listener that has no file, as one that was handed over, is for root and the daemon's user only."""
     ours, theirs = socket.socketpair()
     with ours, theirs:
-        keepers = Keepers.of(ours)
+        keepers = Operators.of(ours)
 
     assert NOBODY == keepers.group
     assert not keepers.include(Peer(1, STRANGER, frozenset({0})))

@@ -13,7 +13,7 @@ import pytest
 
 from eventwriter.control import protocol
 from eventwriter.control.protocol import Request
-from eventwriter.control.server import CLIENTS_MAX, IDLE_S_MAX, Parked, Server
+from eventwriter.control.server import CLIENTS_MAX, IDLE_S_MAX, DeferredAnswer, Server
 
 BIG = 3_000_000  # bytes: more than any socket buffer takes
 STATUS = b'{"v":1,"id":1,"verb":"status"}\n'
@@ -29,15 +29,15 @@ class Daemon:
         listener.listen(64)
         self.server = Server(listener)
         self.asked: list[str] = []
-        self.parked: dict[str, Parked] = {}
+        self.parked: dict[str, DeferredAnswer] = {}
         self.now_s = 0.0
 
-    def park(self, verb: str) -> Parked:
+    def park(self, verb: str) -> DeferredAnswer:
         """Have a verb's answer waited for."""
-        self.parked[verb] = Parked()
+        self.parked[verb] = DeferredAnswer()
         return self.parked[verb]
 
-    def answer(self, request: Request, who: str) -> bytes | Parked:
+    def answer(self, request: Request, who: str) -> bytes | DeferredAnswer:
         """Answer `big` with much, what is parked later, anything else with its verb."""
         self.asked.append(request.verb)
         if request.verb in self.parked:

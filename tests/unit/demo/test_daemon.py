@@ -9,7 +9,7 @@ import pytest
 from eventwriter.config.load import load
 from eventwriter.demo.daemon import control_socket, ended, entries, kill_one, own_environment
 from eventwriter.demo.traffic import TRAFFIC
-from eventwriter.kinds import KINDS
+from eventwriter.kinds.registry import KINDS
 
 
 def test_environment_of_other_installations_is_left_out() -> None:

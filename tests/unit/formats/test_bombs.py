@@ -9,8 +9,8 @@ from opentelemetry.proto.collector.metrics.v1.metrics_service_pb2 import ExportM
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 
 from eventwriter.errors import Poison
-from eventwriter.formats.plain_json import RECORDS_MAX
-from eventwriter.kinds import kind
+from eventwriter.formats.json import RECORDS_MAX
+from eventwriter.kinds.registry import kind
 from eventwriter.model import Message
 from eventwriter.pipeline.decode import Decode
 

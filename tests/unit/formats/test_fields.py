@@ -3,8 +3,8 @@
 import pytest
 
 from eventwriter.errors import Poison
-from eventwriter.formats import fields, plain_json
-from eventwriter.model import Tally
+from eventwriter.formats import fields, json
+from eventwriter.model import Adjustments
 
 JAN_2024_US = 1_704_067_200_000_000
 
@@ -53,7 +53,7 @@ def test_instant(value: object, expected: int | None) -> None:
 )
 def test_integer(value: object, expected: int | None, clamped: int) -> None:
     """Integral values are taken, those out of range clamped and counted, junk is none."""
-    tally = Tally()
+    tally = Adjustments()
 
     assert expected == fields.integer(value, fields.INT4, tally)
     assert clamped == tally.clamped
@@ -71,7 +71,7 @@ def test_lookup_is_by_presence() -> None:
 def test_what_is_no_object_is_malformed(payload: bytes) -> None:
     """Whatever is neither an object nor an array of objects is poison, never another error."""
     with pytest.raises(Poison, match="malformed"):
-        plain_json.decode(payload)
+        json.decode(payload)
 
 
 @pytest.mark.parametrize(
@@ -86,7 +86,7 @@ def test_what_is_no_object_is_malformed(payload: bytes) -> None:
 )
 def test_decoded(payload: bytes, expected: list[dict[str, object]]) -> None:
     """Objects and arrays of them are records; what PostgreSQL cannot store is replaced."""
-    assert expected == plain_json.decode(payload)
+    assert expected == json.decode(payload)
 
 
 def test_json_nested_beyond_what_can_be_cleaned_is_malformed() -> None:
@@ -94,11 +94,11 @@ def test_json_nested_beyond_what_can_be_cleaned_is_malformed() -> None:
     deep = '{"a":' * 900 + '"\\u0000"' + "}" * 900
 
     with pytest.raises(Poison, match="malformed"):
-        plain_json.decode(deep.encode())
+        json.decode(deep.encode())
     with pytest.raises(Poison, match="malformed"):
         fields.json_value(deep)
 
 
 def test_infinity_is_read_leniently() -> None:
     """NaN and Infinity do not cost the message; in JSON they become null."""
-    assert b'{"a":null}' == plain_json.dumps(plain_json.decode(b'{"a":Infinity}')[0])
+    assert b'{"a":null}' == json.dumps(json.decode(b'{"a":Infinity}')[0])

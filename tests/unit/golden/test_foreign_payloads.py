@@ -6,8 +6,8 @@ import pytest
 from golden_rows import DATA, ORIGIN, delivery
 
 from eventwriter.errors import Poison
-from eventwriter.kinds import KINDS, Kind
-from eventwriter.model import Message, Tally
+from eventwriter.kinds.registry import KINDS, Kind
+from eventwriter.model import Adjustments, Message
 from eventwriter.tables.table import Build, Row, Table
 
 PAYLOADS = sorted(p for folder in ("falco", "trivy", "causal_bmp_arancini_siem") for p in (DATA / folder).iterdir())
@@ -18,7 +18,7 @@ REASONS = {"malformed", "missing_field", "bad_value", "unknown_shape"}
 def outcome(kind: Kind, table: Table, message: Message) -> list[Row | None] | str:
     """Return the rows of a message in one table, or the reason for its being poison."""
     columns = frozenset(column.name for column in table.columns)
-    row = table.builder(Build(ORIGIN, Tally(), columns, redact=frozenset({"community"})))
+    row = table.builder(Build(ORIGIN, Adjustments(), columns, redact=frozenset({"community"})))
     try:
         return [row(record, message, index) for index, record in enumerate(kind.decode(message))]
     except Poison as poison:

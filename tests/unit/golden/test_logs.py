@@ -26,8 +26,8 @@ import pytest
 from golden_rows import DATA, ORIGIN, delivery, readable
 
 from eventwriter.errors import Poison
-from eventwriter.kinds import KINDS
-from eventwriter.model import Message, Tally
+from eventwriter.kinds.registry import KINDS
+from eventwriter.model import Adjustments, Message
 from eventwriter.tables.table import Build
 
 LOGS = KINDS["logs"]
@@ -53,7 +53,12 @@ def payload_of(path: Path) -> bytes:
 def rows_of(message: Message) -> list[dict[str, Any]]:
     rows = []
     builders = [
-        (t, t.builder(Build(ORIGIN, Tally(), frozenset(c.name for c in t.columns), redact=frozenset({"community"}))))
+        (
+            t,
+            t.builder(
+                Build(ORIGIN, Adjustments(), frozenset(c.name for c in t.columns), redact=frozenset({"community"}))
+            ),
+        )
         for t in TABLES
     ]
     for index, record in enumerate(LOGS.decode(message)):

@@ -24,7 +24,7 @@ from golden_rows import DATA
 from rows_in_tables import filled, rows_in
 
 from eventwriter.errors import Poison
-from eventwriter.kinds import KINDS
+from eventwriter.kinds.registry import KINDS
 
 PAYLOADS = [
     p for kind in ("otel_metrics", "otel_traces") for p in sorted((DATA / kind).iterdir()) if ".row." not in p.name

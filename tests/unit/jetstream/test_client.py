@@ -6,11 +6,11 @@ from typing import Any
 import pytest
 
 from eventwriter.errors import Fatal
-from eventwriter.jetstream.client import ShortClient
-from eventwriter.jetstream.refusals import Denied
+from eventwriter.jetstream.client import DirectClient
+from eventwriter.jetstream.errors import Denied
 
 
-class Unanswered(ShortClient):
+class Unanswered(DirectClient):
     """A client whose requests nobody answers."""
 
     async def request(self, *_: Any, **__: Any) -> Any:
@@ -18,7 +18,7 @@ class Unanswered(ShortClient):
         await asyncio.Event().wait()
 
 
-async def asked(client: ShortClient) -> "asyncio.Task[Any]":
+async def asked(client: DirectClient) -> "asyncio.Task[Any]":
     """Return a request that is under way."""
     asking = asyncio.ensure_future(client.ask("$JS.API.INFO", b"", 60.0))
     await asyncio.sleep(0)

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from eventwriter.errors import Fatal
-from eventwriter.jetstream.consumer import ConsumerWish, begin, differences, ensure
+from eventwriter.jetstream.consumer import ConsumerSpec, begin, differences, ensure
 
 
 class Api:
@@ -32,7 +32,7 @@ class Api:
         }  # fmt: skip
 
 
-WISH = ConsumerWish("s", "d", ("a.>",), 60.0, 1000)
+WISH = ConsumerSpec("s", "d", ("a.>",), 60.0, 1000)
 NOON = "2026-11-25T12:00:00Z"
 
 
@@ -85,7 +85,7 @@ async def test_several_filters_on_a_server_that_knows_one() -> None:
     api = Api((2, 9), found())
 
     with pytest.raises(Fatal, match=r"needs 2 filter subjects \(a, b\), and this NATS is a 2\.9"):
-        await ensure(api, ConsumerWish("s", "d", ("a", "b"), 60.0, 1000), None)
+        await ensure(api, ConsumerSpec("s", "d", ("a", "b"), 60.0, 1000), None)
 
     assert [] == api.asked
 

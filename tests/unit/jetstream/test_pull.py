@@ -7,10 +7,10 @@ from typing import Any
 
 import pytest
 
-from eventwriter.jetstream.client import ShortClient
+from eventwriter.jetstream.client import DirectClient
 from eventwriter.jetstream.credit import PullLimits
-from eventwriter.jetstream.gather import NOTHING, GivenBack
 from eventwriter.jetstream.pull import ConsumerLost, Pull
+from eventwriter.jetstream.reorder import NOTHING, Redelivered
 
 FULL = {"Status": "409", "Description": "Message Size Exceeds MaxBytes", "Nats-Pending-Messages": "10"}
 MIB = 2**20
@@ -45,7 +45,7 @@ class Script:
 
 
 def pulling(client: Any) -> Pull:
-    async def nothing() -> GivenBack:
+    async def nothing() -> Redelivered:
         return NOTHING
 
     limits = PullLimits(10, 10, MIB)
@@ -111,4 +111,4 @@ def test_script_is_what_a_client_is() -> None:
     """The script has nothing that the real client has not."""
     names = {name for name in vars(Script) if not name.startswith("_")}
 
-    assert set() == {name for name in names if not hasattr(ShortClient, name)}
+    assert set() == {name for name in names if not hasattr(DirectClient, name)}

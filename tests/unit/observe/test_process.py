@@ -2,8 +2,7 @@
 
 import os
 
-from eventwriter.observe.host import Process
-from eventwriter.observe.process import own_usage
+from eventwriter.observe.process import Process, own_usage
 
 
 def test_figures_are_the_kernels() -> None:

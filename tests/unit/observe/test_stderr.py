@@ -11,7 +11,7 @@ from typing import cast
 
 import pytest
 
-from eventwriter.observe import logs
+from eventwriter.observe import logging as logs
 from eventwriter.observe.stderr import Lines, lines_to
 
 

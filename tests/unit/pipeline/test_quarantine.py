@@ -11,7 +11,7 @@ from eventwriter.errors import EventwriterError, Fatal
 from eventwriter.model import Message
 from eventwriter.pipeline.counters import Counters
 from eventwriter.pipeline.quarantine import DEATHS_ALONE_MAX, SIZES, Group, Quarantine, groups, suspicions
-from eventwriter.postgres.suspects import Note
+from eventwriter.postgres.quarantine_notes import Note
 
 AT = dt.datetime(2026, 1, 1, tzinfo=dt.UTC)
 

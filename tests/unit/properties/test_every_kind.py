@@ -8,8 +8,8 @@ from hypothesis import strategies as st
 from made_up_messages import MESSAGES, definitions
 
 from eventwriter.errors import Poison
-from eventwriter.kinds import KINDS
-from eventwriter.model import Tally
+from eventwriter.kinds.registry import KINDS
+from eventwriter.model import Adjustments
 from eventwriter.tables.table import Build, Row, RowBuilder, Table
 
 REASONS = {"malformed", "missing_field", "bad_value", "unknown_shape"}
@@ -18,7 +18,7 @@ REASONS = {"malformed", "missing_field", "bad_value", "unknown_shape"}
 def builder(table: Table) -> RowBuilder:
     columns = frozenset(column.name for column in table.columns)
     options = {"keep_raw": True}
-    return table.builder(Build(ORIGIN, Tally(), columns, redact=frozenset({"community"}), options=options))
+    return table.builder(Build(ORIGIN, Adjustments(), columns, redact=frozenset({"community"}), options=options))
 
 
 def outcome(kind: str, payload: bytes, builders: list[RowBuilder]) -> list[tuple[int, Row]] | str:

@@ -6,13 +6,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from eventwriter.errors import Poison
-from eventwriter.formats import plain_json
-from eventwriter.formats.plain_json import dumps
-from eventwriter.model import Message, Origin, Tally
-from eventwriter.postgres.catalog import bind
+from eventwriter.formats import json
+from eventwriter.formats.json import dumps
+from eventwriter.model import Adjustments, Message, Origin
 from eventwriter.postgres.encode import ENCODE_ERRORS, encoder
-from eventwriter.tables.any_table import make
-from eventwriter.tables.any_values import ELEMENT_OIDS, FORMS
+from eventwriter.postgres.schema.catalog import bind
+from eventwriter.tables.generic.table import make
+from eventwriter.tables.generic.values import ELEMENT_OIDS, FORMS
 from eventwriter.tables.table import Build, RealColumn
 
 TYPES = [*FORMS, *(f"{element}[]" for element in ELEMENT_OIDS)]
@@ -36,9 +36,9 @@ def outcome(record: dict[str, Any]) -> list[Any]:
     """What a record becomes: encoded rows, or the poison's words."""
     made = make("things", COLUMNS, {}, {"map": PATHS})
     message = Message("", "s", dumps(record), {"X": "h\0"}, 7, 7, 1, 1_767_225_600_000_000_000)
-    build = Build(Origin("s", 1, 0), Tally(), frozenset(), redact=frozenset({"b"}))
+    build = Build(Origin("s", 1, 0), Adjustments(), frozenset(), redact=frozenset({"b"}))
     try:
-        (clean,) = plain_json.decode(message.payload)
+        (clean,) = json.decode(message.payload)
         outs = []
         for table in made.tables:
             row = table.builder(build)(clean, message, 0)
@@ -68,10 +68,10 @@ def test_any_record_is_a_row_or_poison(record: dict[str, Any]) -> None:
 def test_any_value_in_a_column(column: RealColumn, value: Any) -> None:
     """Any JSON value in a column of one type makes a row or a dead letter."""
     made = make("things", [RealColumn("c", column.type, False, False, False, column.labels)], {}, {})
-    build = Build(Origin("s", 1, 0), Tally(), frozenset(), redact=frozenset({"community"}))
+    build = Build(Origin("s", 1, 0), Adjustments(), frozenset(), redact=frozenset({"community"}))
     message = Message("", "s", b"", None, 7, 7, 1, 0)
     try:
-        (record,) = plain_json.decode(dumps({"c": value}))
+        (record,) = json.decode(dumps({"c": value}))
         row = made.tables[0].builder(build)(record, message, 0)
     except Poison as poison:
         row, reason = None, poison.reason

@@ -10,10 +10,9 @@ from made_up_logs import FIELDS, anything, words
 from opentelemetry.proto.collector.logs.v1.logs_service_pb2 import ExportLogsServiceRequest
 
 from eventwriter.errors import Poison
-from eventwriter.kinds import KINDS
-from eventwriter.model import Message, Tally
-from eventwriter.tables.log_fields import search
-from eventwriter.tables.log_reader import log_reader
+from eventwriter.kinds.registry import KINDS
+from eventwriter.model import Adjustments, Message
+from eventwriter.tables.otel.log_record import log_reader, search
 from eventwriter.tables.table import Build, Row, Table
 
 LOGS = KINDS["logs"]
@@ -21,7 +20,10 @@ TABLES = (*LOGS.tables, *LOGS.also)
 TYPES = {"text": str, "int4": int, "timestamptz": int, "uuid": bytes, "json": bytes, "jsonb": bytes}
 REASONS = {"malformed", "missing_field", "bad_value"}
 BUILDERS = [
-    (t, t.builder(Build(ORIGIN, Tally(), frozenset(c.name for c in t.columns), redact=frozenset({"community"}))))
+    (
+        t,
+        t.builder(Build(ORIGIN, Adjustments(), frozenset(c.name for c in t.columns), redact=frozenset({"community"}))),
+    )
     for t in TABLES
 ]
 

@@ -2,7 +2,7 @@
 
 import pytest
 
-from eventwriter.supervisor.backoff import PARDONS_MAX, Limits, Rest, delay_s, pardoned, rest_after
+from eventwriter.supervisor.backoff import PARDONS_MAX, Limits, RestartDelay, delay_s, is_quarantine_exit, next_restart
 from eventwriter.supervisor.slot import State
 
 LIMITS = Limits(
@@ -39,15 +39,15 @@ def test_rest_doubles_between_its_bounds(attempt: int, jitter: float, expected_s
 @pytest.mark.parametrize(
     ("exits", "looping", "expected"),
     [
-        pytest.param(1, False, Rest(State.BACKOFF, 0.2), id="first exit"),
-        pytest.param(4, False, Rest(State.BACKOFF, 1.6), id="below the limit"),
-        pytest.param(5, False, Rest(State.FAILED, 30.0), id="at the limit"),
-        pytest.param(1, True, Rest(State.FAILED, 30.0), id="again after having failed"),
+        pytest.param(1, False, RestartDelay(State.BACKOFF, 0.2), id="first exit"),
+        pytest.param(4, False, RestartDelay(State.BACKOFF, 1.6), id="below the limit"),
+        pytest.param(5, False, RestartDelay(State.FAILED, 30.0), id="at the limit"),
+        pytest.param(1, True, RestartDelay(State.FAILED, 30.0), id="again after having failed"),
     ],
 )
-def test_crash_loop_limit_turns_rest_into_failure(exits: int, looping: bool, expected: Rest) -> None:
+def test_crash_loop_limit_turns_rest_into_failure(exits: int, looping: bool, expected: RestartDelay) -> None:
     """At the limit a slot fails and is tried again at the longest rest only."""
-    assert expected == rest_after(exits, looping, LIMITS, lambda: 1.0)
+    assert expected == next_restart(exits, looping, LIMITS, lambda: 1.0)
 
 
 @pytest.mark.parametrize(
@@ -61,4 +61,4 @@ def test_crash_loop_limit_turns_rest_into_failure(exits: int, looping: bool, exp
 )
 def test_deaths_of_suspects_are_pardoned(suspects: int, pardons: int, expected: bool) -> None:
     """An exit that quarantine expected does not count towards the crash loop, while messages are written in between."""
-    assert expected is pardoned(suspects, pardons)
+    assert expected is is_quarantine_exit(suspects, pardons)

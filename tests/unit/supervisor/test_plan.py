@@ -7,18 +7,7 @@ import pytest
 
 from eventwriter.model import SlotName
 from eventwriter.supervisor.backoff import Limits
-from eventwriter.supervisor.plan import (
-    Action,
-    Drain,
-    Dump,
-    Forget,
-    Kill,
-    Start,
-    Stop,
-    Wanted,
-    plan,
-    wait_s,
-)
+from eventwriter.supervisor.plan import Action, Drain, Dump, Forget, Kill, Start, Stop, Wanted, plan, wait_s
 from eventwriter.supervisor.slot import Slot, State, Worker
 
 A = SlotName("A", 0)

@@ -8,8 +8,7 @@ import pytest
 from eventwriter.config.settings import Settings
 from eventwriter.control.protocol import Request
 from eventwriter.model import SlotName
-from eventwriter.supervisor.errands import Question
-from eventwriter.supervisor.inquiries import tap_fields
+from eventwriter.supervisor.requests import WorkerRequest, tap_fields
 from eventwriter.supervisor.slot import Slot, State
 from eventwriter.supervisor.verbs import OPEN, VERBS, Refusal, obey
 
@@ -132,7 +131,7 @@ def test_look_is_a_question_to_workers() -> None:
     """What only workers know is not answered at once."""
     question = ask(ScriptedDesk(), "look", slot="NETFLOW")
 
-    assert isinstance(question, Question)
+    assert isinstance(question, WorkerRequest)
     assert ["NETFLOW/0", "NETFLOW/1"] == [str(slot.name) for slot in question.slots]
 
 

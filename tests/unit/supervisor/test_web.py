@@ -7,12 +7,12 @@ from snapshots import STARTED_S, heartbeat, slot
 
 from eventwriter.config.settings import MiB, Settings
 from eventwriter.model import SlotName
-from eventwriter.supervisor.fleet import Fleet, fleet_of
+from eventwriter.supervisor.desired_state import DesiredState, fleet_of
 from eventwriter.supervisor.processes import process_name
 from eventwriter.supervisor.web import WEB, picture, web_fleet
 
 
-def fleet(**settings: Any) -> Fleet:
+def fleet(**settings: Any) -> DesiredState:
     """Return what is to run beside the workers."""
     return web_fleet(Settings.model_validate(settings), lambda name, link: 0)
 

@@ -8,14 +8,14 @@ import pytest
 from golden_rows import delivery, readable, rows_of
 
 from eventwriter.errors import Poison
-from eventwriter.model import Tally
+from eventwriter.model import Adjustments
 from eventwriter.tables.events import EVENTS
 
 ENVELOPE = {"specversion": "1.0", "id": "e1", "source": "core", "type": "x", "time": "2024-01-01T00:00:00Z"}
 GELF = {"version": "1.1", "host": "h", "short_message": "m", "timestamp": 1704067200.25, "level": 3}
 
 
-def event(record: Any, tally: Tally | None = None, options: dict[str, Any] | None = None) -> dict[str, Any]:
+def event(record: Any, tally: Adjustments | None = None, options: dict[str, Any] | None = None) -> dict[str, Any]:
     [(table, row)] = rows_of("events", delivery(json.dumps(record).encode(), "events.x"), tally, options)
     assert table is EVENTS
     return readable(table, row)
@@ -54,7 +54,7 @@ def test_base64_data_is_the_same_data() -> None:
 )
 def test_time_is_the_first_that_can_be_read(record: dict[str, Any], expected: str, defaulted: int) -> None:
     """The data's time, else the envelope's, else the message's JetStream timestamp, counted."""
-    tally = Tally()
+    tally = Adjustments()
 
     assert expected == event(record, tally)["event_timestamp"]
     assert defaulted == tally.timestamp_defaulted
@@ -93,7 +93,7 @@ def test_envelope_says_its_subject() -> None:
 
 def test_level_is_an_integer_or_null() -> None:
     """A level that is no integer is NULL, 0 is one, one out of range is cut and counted."""
-    tally = Tally()
+    tally = Adjustments()
     levels = [event({**GELF, "level": level}, tally)["level"] for level in ("junk", 0, "3", 2**40)]
 
     assert [None, 0, 3, 2**31 - 1] == levels

@@ -8,8 +8,8 @@ from uuid import UUID
 import pytest
 
 from eventwriter.errors import Poison
-from eventwriter.kinds import KINDS
-from eventwriter.model import Message, Origin, Tally
+from eventwriter.kinds.registry import KINDS
+from eventwriter.model import Adjustments, Message, Origin
 from eventwriter.tables.ids import id_maker
 from eventwriter.tables.table import Build, Table
 
@@ -24,7 +24,7 @@ def message(payload: bytes) -> Message:
 
 
 def row_of(table: Table, payload: bytes, kind: str) -> dict[str, Any]:
-    build = Build(ORIGIN, Tally(), frozenset(c.name for c in table.columns), redact=frozenset({"community"}))
+    build = Build(ORIGIN, Adjustments(), frozenset(c.name for c in table.columns), redact=frozenset({"community"}))
     delivery = message(payload)
     row = table.builder(build)(KINDS[kind].decode(delivery)[0], delivery, 0)
     assert row is not None

@@ -7,14 +7,14 @@ from golden_rows import ORIGIN, delivery
 from rows_in_tables import shapes
 
 from eventwriter.errors import Poison
-from eventwriter.formats import plain_json
-from eventwriter.formats.plain_json import loads_clean
-from eventwriter.kinds import KINDS
-from eventwriter.model import Tally
-from eventwriter.tables.any_table import make
+from eventwriter.formats import json
+from eventwriter.formats.json import loads_clean
+from eventwriter.kinds.registry import KINDS
+from eventwriter.model import Adjustments
+from eventwriter.tables.generic.table import make
 from eventwriter.tables.raw_data import raw_data
-from eventwriter.tables.scalars import hides_key, redacted_text, without
 from eventwriter.tables.table import Build, RealColumn, Table
+from eventwriter.tables.values import hides_key, redacted_text, without
 
 REDACT = frozenset({"community"})
 OCSF = b'"id":"x","class_uid":1008,"category_uid":1'
@@ -23,7 +23,7 @@ OCSF = b'"id":"x","class_uid":1008,"category_uid":1'
 def words(kind: str, table: Table, payload: bytes) -> str:
     """Return all that is stored or said of a payload in one table."""
     columns = frozenset(column.name for column in table.columns)
-    build = table.builder(Build(ORIGIN, Tally(), columns, redact=REDACT, options={"keep_raw": True}))
+    build = table.builder(Build(ORIGIN, Adjustments(), columns, redact=REDACT, options={"keep_raw": True}))
     message = delivery(payload, "events.x")
     try:
         return repr([build(record, message, at) for at, record in enumerate(KINDS[kind].decode(message))])
@@ -123,7 +123,7 @@ def test_key_that_no_parser_gives_out_is_found(text: str, expected: bool) -> Non
 def test_payload_with_a_hidden_secret_is_kept_as_parsed() -> None:
     """A payload whose text holds a secret that its record does not is kept as the record's JSON."""
     message = delivery(b'{"a":{"community":"s3cret"},"a":1}', "events.x")
-    [record] = plain_json.decode(message.payload)
+    [record] = json.decode(message.payload)
 
     assert '{"a":1}' == raw_data(record, record, message, REDACT)
 
@@ -132,7 +132,7 @@ def test_payload_with_a_hidden_secret_is_kept_as_parsed() -> None:
 def test_refusal_of_a_value_says_no_secret(column: str) -> None:
     """What a dead letter says of a value that its column cannot take is without secrets."""
     made = make("things", [RealColumn("c", column, False, False, False)], {}, {})
-    build = made.tables[0].builder(Build(ORIGIN, Tally(), frozenset(), redact=REDACT))
+    build = made.tables[0].builder(Build(ORIGIN, Adjustments(), frozenset(), redact=REDACT))
     record: dict[str, Any] = {"c": {"community": "s3cret"}}
 
     with pytest.raises(Poison) as caught:

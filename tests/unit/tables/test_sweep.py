@@ -5,11 +5,11 @@ from typing import Any
 import pytest
 
 from eventwriter.errors import Poison
-from eventwriter.model import Tally
-from eventwriter.tables.scalars import redacted_text
+from eventwriter.model import Adjustments
 from eventwriter.tables.sweep import available_ports, ports, sweep_reader
+from eventwriter.tables.values import redacted_text
 
-read = sweep_reader(Tally(), redacted_text(frozenset({"community"})))
+read = sweep_reader(Adjustments(), redacted_text(frozenset({"community"})))
 
 
 @pytest.mark.parametrize(

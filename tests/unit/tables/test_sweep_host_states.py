@@ -5,18 +5,18 @@ from typing import Any
 
 from rows_in_tables import filled, rows_in
 
-from eventwriter.model import Tally
+from eventwriter.model import Adjustments
 from eventwriter.tables.sweep_host_states import SWEEP_HOST_STATES
 
 
-def row_of(record: dict[str, Any], tally: Tally | None = None) -> dict[str, Any]:
+def row_of(record: dict[str, Any], tally: Adjustments | None = None) -> dict[str, Any]:
     (row,) = rows_in(SWEEP_HOST_STATES, "sweep", json.dumps(record).encode(), "sweep.x", tally)
     return filled(SWEEP_HOST_STATES, row)
 
 
 def test_host_alone_gets_the_defaults() -> None:
     """Who looked is unknown, the partition the default one, both times are JetStream's, and counted."""
-    tally = Tally()
+    tally = Adjustments()
 
     assert {
         "host_ip": "10.0.0.1",

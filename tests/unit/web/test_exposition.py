@@ -12,7 +12,7 @@ from snapshots import heartbeat, made
 from eventwriter.observe import metrics
 from eventwriter.observe.histogram import BOUNDS
 from eventwriter.observe.metrics import Kind
-from eventwriter.postgres.circuit import Circuit
+from eventwriter.postgres.circuit_breaker import Circuit
 from eventwriter.web.exposition import Exposition, slot_figures, text
 
 SNAPSHOT = made(
@@ -88,7 +88,7 @@ def test_every_counter_of_a_slot_is_exposed() -> None:
 def test_words_of_states_are_the_supervisors() -> None:
     """A state that the supervisor can be in has its place in the table."""
     from eventwriter.supervisor.slot import State
-    from eventwriter.supervisor.snapshot import Health
+    from eventwriter.supervisor.status import Health
 
     assert [str(one) for one in State] == list(metrics.STATES)
     assert [str(one) for one in Health] == list(metrics.HEALTHS)

@@ -1,0 +1,1 @@
+"""One-shot tools for operators: doctor, verify, dead-letter replay, explain."""

@@ -1,0 +1,1 @@
+"""`eventwriter doctor`: ordered read-only checks of everything that the daemon needs."""

@@ -1,0 +1,1 @@
+"""`eventwriter-ctl verify`: read-only proof that every message is accounted for."""

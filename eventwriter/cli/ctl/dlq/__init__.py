@@ -1,0 +1,1 @@
+"""`eventwriter-ctl dlq`: list, show, replay, export and purge dead letters."""

@@ -1,0 +1,148 @@
+"""Dead letters as text for a terminal, and as plain JSON; pure."""
+
+import base64
+import datetime as dt
+from collections import Counter
+from collections.abc import Mapping
+from typing import Any
+
+from rich.table import Table
+from rich.text import Text
+
+from eventwriter.admin.dlq.replay import DEAD, KILLER, REFUSED, WRITTEN
+from eventwriter.errors import Poison
+from eventwriter.formats.json import dumps, loads_clean
+from eventwriter.postgres.dead_letters.store import Letter
+from eventwriter.tables.values import without
+
+HEX_LINE_BYTES = 16
+
+
+def table(found: list[Letter]) -> Table:
+    """Draw letters on one line each, within 80 columns."""
+    drawn = Table(box=None, padding=(0, 1, 0, 0), pad_edge=False, expand=True)
+    for title, width in (("id", 12), ("written (UTC)", 14), ("from", 20), ("reason", 13), ("state", 8)):
+        drawn.add_column(title, no_wrap=True, max_width=width)
+    drawn.add_column("detail", no_wrap=True, overflow="ellipsis", ratio=1)
+    for letter in found:
+        drawn.add_row(
+            str(letter.id), letter.created_at.astimezone(dt.UTC).strftime("%m-%d %H:%M:%S"),
+            Text(f"{letter.stream} {letter.stream_seq}"), Text(letter.reason or ""), letter.state,
+            Text(_one_line(letter.detail or "")),
+        )  # fmt: skip
+    return drawn
+
+
+def counted(shown: int, total: int) -> str:
+    """Say how many letters there are beyond those that are shown."""
+    if total <= shown:
+        return f"{total:,} letter{'' if total == 1 else 's'}" if total else "no letters"
+    return f"the newest {shown:,} of {total:,} letters; --limit shows more, filters fewer"
+
+
+def replayed(counts: Counter[str], rows: int, left_out: int, dry: bool) -> str:
+    """Sum a replay up."""
+    done = counts[WRITTEN]
+    if not sum(counts.values()):
+        return "no new letters"
+    parts = [f"{done:,} {'would be written' if dry else 'written'} ({rows:,} row{'' if rows == 1 else 's'})"]
+    parts += [f"{counts[outcome]:,} {outcome}" for outcome in (DEAD, REFUSED, KILLER) if counts[outcome]]
+    parts += [f"{counts['elsewhere']:,} in another replay's hands"] * bool(counts["elsewhere"])
+    if left_out:
+        parts.append(f"{left_out:,} of the rows were there already (by the table's conflict rule)")
+    return "; ".join(parts) + ("; nothing was changed" if dry else "")
+
+
+def plain(letter: Letter) -> dict[str, Any]:
+    """Return a letter as plain JSON, but for its payload."""
+    found = {name: getattr(letter, name) for name in Letter.__slots__ if name != "payload"}
+    return {name: instant(value) if isinstance(value, dt.datetime) else value for name, value in found.items()}
+
+
+def instant(at: dt.datetime) -> str:
+    """Write a time in UTC, to the microsecond where it has them."""
+    return at.astimezone(dt.UTC).isoformat().replace("+00:00", "Z")
+
+
+def payload(letter: Letter, redact: frozenset[str]) -> Mapping[str, str]:
+    """Return the payload under `text`, without secrets, or under `base64` where it is no text."""
+    text = text_of(letter.payload or b"")
+    if text is None:
+        return {"base64": base64.b64encode(letter.payload or b"").decode()}
+    return {"text": redacted(text, redact)}
+
+
+def text_of(payload: bytes) -> str | None:
+    """Return a payload as text; None where it is none."""
+    try:
+        text = payload.decode()
+    except UnicodeDecodeError:
+        return None
+    return text if all(c.isprintable() or c in "\r\n\t" for c in text) else None
+
+
+def redacted(text: str, redact: frozenset[str]) -> str:
+    """
+    Return a payload's text without the secrets in it.
+
+    What is no JSON is shown up to the first key that may be one: where its value ends cannot be known.
+    """
+    try:
+        value = loads_clean(text)
+        kept = without(value, redact)
+    except (ValueError, Poison):
+        places = [place for key in redact if (place := text.lower().find(key)) >= 0]
+        return f"{text[: min(places)]}… (the rest may hold a secret: settings.redact)" if places else text
+    return text if kept == value else dumps(kept).decode()
+
+
+def whole(letter: Letter, redact: frozenset[str]) -> list[str]:
+    """Return a letter in lines."""
+    facts = {
+        "letter": f"{letter.id}, {letter.state}" + (f" {instant(letter.replayed_at)}" if letter.replayed_at else ""),
+        "reason": letter.reason,
+        "detail": letter.detail,
+        "SQLSTATE": letter.sqlstate,
+        "written": instant(letter.created_at),
+        "last replay": letter.replay_tried_at
+        and f"{instant(letter.replay_tried_at)}{f', {letter.replay_error}' if letter.replay_error else ''}",
+        "stream": f"{letter.stream}, made {instant(letter.incarnation)}, epoch {letter.epoch}",
+        "sequence": letter.stream_seq,
+        "subject": letter.subject,
+        "stored": letter.message_timestamp and instant(letter.message_timestamp),
+        "deliveries": letter.num_deliveries,
+        "consumer": letter.consumer,
+        "kind": letter.kind,
+    }
+    lines = [f"{name:<12}{value}" for name, value in facts.items() if value is not None]
+    lines += [f"{'header':<12}{name}: {value}" for name, value in headers(letter, redact).items()]
+    return [*lines, "", *payload_lines(letter.payload or b"", redact)]
+
+
+def headers(letter: Letter, redact: frozenset[str]) -> dict[str, str]:
+    """Return a letter's headers, those that are secrets as an ellipsis."""
+    return {name: "…" if name.lower() in redact else value for name, value in (letter.headers or {}).items()}
+
+
+def payload_lines(payload: bytes, redact: frozenset[str]) -> list[str]:
+    """Return a payload in lines: its text, or hexadecimal."""
+    text = text_of(payload)
+    size = f"{len(payload):,} byte{'' if len(payload) == 1 else 's'}"
+    if not payload:
+        return ["payload: empty"]
+    if text is not None:
+        return [f"payload, {size}:", *(f"  {line}" for line in redacted(text, redact).splitlines())]
+    return [
+        f"payload, {size}, no text:",
+        *(_dumped(at, payload[at : at + HEX_LINE_BYTES]) for at in range(0, len(payload), HEX_LINE_BYTES)),
+    ]
+
+
+def _dumped(at: int, part: bytes) -> str:
+    """Return one line of a hexadecimal dump: place, bytes in pairs, and those that are ASCII."""
+    printable = "".join(chr(byte) if 32 <= byte < 127 else "." for byte in part)
+    return f"  {at:08x}  {part.hex(' ', -2):<39}  {printable}"
+
+
+def _one_line(text: str) -> str:
+    return " ".join(text.split())

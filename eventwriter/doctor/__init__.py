@@ -1,1 +1,0 @@
-"""Ordered checks of everything that the daemon needs, with a hint for each failure; nothing is changed anywhere."""

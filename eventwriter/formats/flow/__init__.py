@@ -1,0 +1,1 @@
+"""Decoders for network flows: FlowMessage protobuf and OCSF objects."""

@@ -1,0 +1,187 @@
+"""
+FlowMessage: a flow in protobuf, as ServiceRadar's flow collector publishes it.
+
+What comes out is a record with the keys of a flow in JSON (`tables.netflow.flow` reads both):
+addresses as text, zero as absence, MAC addresses as text, and every field that has
+no column under its own name. `flow.proto` has the field numbers.
+"""
+
+import datetime as dt
+import ipaddress
+import struct
+from collections.abc import Callable
+from typing import Any
+
+from google.protobuf.message import DecodeError
+from google.protobuf.unknown_fields import UnknownFieldSet
+
+from eventwriter.errors import Poison
+from eventwriter.formats.bounded_cache import BoundedCache
+from eventwriter.formats.fields import LATEST_US
+from eventwriter.formats.flow.flow_pb2 import FlowMessage
+from eventwriter.formats.json import clean_text
+from eventwriter.model import Record
+
+_SOURCES: dict[int, str] = {1: "sFlow v5", 2: "NetFlow v5", 3: "NetFlow v9", 4: "IPFIX"}
+_UNAMBIGUOUS_NS = 100_000_000_000_000_000
+"""1973-03-03: instants from here on are known to be nanoseconds by their magnitude."""
+_LATEST_NS = LATEST_US * 1000
+_BIG_ENDIAN_LENGTH = struct.Struct("!I").unpack_from
+_EPOCH = dt.datetime(1970, 1, 1, tzinfo=dt.UTC)
+_V4_MAPPED = bytes(10) + b"\xff\xff"
+
+
+def decode(payload: bytes) -> list[Record]:
+    """
+    Read the one flow of a payload.
+
+    A payload that is no flow as it stands, but is a length (varint, or 4 bytes with the
+    high one first) and just so many bytes that are one, is read without the length:
+    collectors that frame their messages so are about.
+
+    Raises:
+        Poison: `malformed`; `bad_value`, where the address of an endpoint or of the sampler is neither 4 nor 16 bytes.
+    """
+    # Hot: once per message.
+    message: FlowMessage | None
+    try:
+        message = FlowMessage.FromString(payload)
+    except DecodeError as error:
+        if (message := _framed(payload)) is None:
+            raise Poison("malformed", f"the payload is neither JSON nor a FlowMessage: {error}") from error
+    else:
+        if not (message.src_addr or message.dst_addr):
+            message = _framed(payload) or message
+            if not message.ListFields():
+                what = "has no field that it knows" if payload else "is empty"
+                raise Poison("malformed", f"as a FlowMessage the payload {what}")
+    return [record_of(message)]
+
+
+def record_of(message: FlowMessage) -> Record:
+    """
+    Return what a message says; fields that are zero or empty are not in it.
+
+    Raises:
+        Poison: As in `decode`.
+    """
+    # Hot: once per message.
+    record: Record = {}
+    for field, value in message.ListFields():
+        name, convert = _FIELDS[field]
+        record[name] = value if convert is None else convert(value)
+    end = record.get("time_flow_end_ns")
+    if end.__class__ is int and end < _LATEST_NS:
+        # What the time would be found to be, found at once.
+        record["timestamp"] = end
+    unknown = UnknownFieldSet(message)
+    if len(unknown):
+        record["unknown_fields"] = _unknown(unknown)
+    return record
+
+
+def _framed(payload: bytes) -> FlowMessage | None:
+    """Return the flow behind a length that is just right; None where there is none."""
+    for head in range(1, min(5, len(payload))):
+        rest = len(payload) - head
+        if _varint(payload[:head]) == rest or (head == 4 and _BIG_ENDIAN_LENGTH(payload)[0] == rest):
+            try:
+                message = FlowMessage.FromString(payload[head:])
+            except DecodeError:
+                continue
+            if message.src_addr or message.dst_addr:
+                return message
+    return None
+
+
+def _varint(head: bytes) -> int | None:
+    """Return the number that these bytes are as a whole varint; None where they are none."""
+    if head[-1] & 0x80 or any(not byte & 0x80 for byte in head[:-1]):
+        return None
+    return sum((byte & 0x7F) << 7 * at for at, byte in enumerate(head))
+
+
+def _address_v6(packed: bytes) -> str:
+    """Write an IPv6 address as RFC 5952 says; one of IPv4 within it keeps its dots."""
+    if packed.startswith(_V4_MAPPED):
+        return f"::ffff:{_endpoint(packed[12:])}"
+    return ipaddress.IPv6Address(packed).compressed
+
+
+def _endpoint(packed: bytes) -> str:
+    if len(packed) == 4:
+        a, b, c, d = packed
+        return f"{a}.{b}.{c}.{d}"
+    if len(packed) == 16:
+        return _address_v6(packed)
+    raise Poison("bad_value", f"an address is {len(packed)} bytes ({packed.hex()[:64]}); 4 or 16 are wanted")
+
+
+def _address(packed: bytes) -> str:
+    """Return an address that no row depends on; one of an odd length as its hexadecimal digits."""
+    return _endpoint(packed) if len(packed) in (4, 16) else packed.hex()
+
+
+def _addresses(packed: Any) -> list[str]:
+    return [_address(one) for one in packed]
+
+
+def _mac(number: int) -> str | int:
+    """Return six bytes as text; a number beyond 48 bits is no MAC address and stays."""
+    return number.to_bytes(6, "big").hex(":") if number >> 48 == 0 else number
+
+
+def _source(number: int) -> str | int:
+    return _SOURCES.get(number, number)
+
+
+def _instant(ns: int) -> int | str:
+    """Return nanoseconds as they are; those of the first three years, read by magnitude for a coarser unit, as text."""
+    if ns >= _UNAMBIGUOUS_NS:
+        return ns
+    moment = _EPOCH + dt.timedelta(microseconds=ns // 1000)
+    return f"{moment:%Y-%m-%dT%H:%M:%S}.{ns % 1_000_000_000:09d}Z"
+
+
+def _unknown(fields: UnknownFieldSet) -> list[dict[str, Any]]:
+    """Return fields that `flow.proto` does not have: numbers as they are, bytes as hexadecimal digits."""
+    found = [fields[at] for at in range(len(fields))]
+    return [
+        {"number": field.field_number, "wire_type": field.wire_type, "value": _unknown_value(field.data)}
+        for field in found
+    ]
+
+
+def _unknown_value(data: Any) -> Any:
+    if isinstance(data, bytes):
+        return data.hex()
+    return data if isinstance(data, int) else _unknown(data)
+
+
+# Hot: four addresses in a message, and the same ones again and again; looked up, one costs 0.05 µs, made 0.3 (IPv6: 4).
+_endpoints = BoundedCache(_endpoint).__getitem__
+_addresses_seen = BoundedCache(_address).__getitem__
+
+_RENAMED = {
+    "type": "flow_source",
+    "bytes": "octets",
+    "proto": "protocol",
+    "in_if": "input_snmp",
+    "out_if": "output_snmp",
+}
+_CONVERTERS: dict[str, Callable[[Any], Any]] = {
+    "type": _source,
+    "src_addr": _endpoints, "dst_addr": _endpoints, "sampler_address": _endpoints,
+    "next_hop": _addresses_seen, "bgp_next_hop": _addresses_seen,
+    "mpls_ip": _addresses, "ipv6_routing_header_addresses": _addresses,
+    "src_mac": _mac, "dst_mac": _mac,
+    "mpls_ttl": list, "mpls_label": list, "bgp_communities": list, "as_path": list,
+    "layer_stack": list, "layer_size": list,
+    "protocol_name": clean_text,
+    "time_received_ns": _instant, "time_flow_start_ns": _instant, "time_flow_end_ns": _instant,
+}  # fmt: skip
+_FIELDS = {
+    field: (_RENAMED.get(field.name, field.name), _CONVERTERS.get(field.name))
+    for field in FlowMessage.DESCRIPTOR.fields
+}
+"""Field → its key in the record, and what makes its value; None takes it as it is."""

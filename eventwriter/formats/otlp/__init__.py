@@ -1,0 +1,1 @@
+"""Decoders for OpenTelemetry payloads, in protobuf and JSON."""

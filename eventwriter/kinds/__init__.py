@@ -1,0 +1,1 @@
+"""Kinds of messages: their names, decoders and tables."""

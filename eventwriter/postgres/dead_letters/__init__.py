@@ -1,0 +1,1 @@
+"""Dead letters in PostgreSQL: the record and its store."""

@@ -1,0 +1,1 @@
+"""The ledger of committed stream sequences, and queries that verify it."""

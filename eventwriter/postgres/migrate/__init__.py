@@ -1,0 +1,1 @@
+"""`eventwriter migrate`: versioned SQL files, the plan and its runner."""

@@ -1,0 +1,1 @@
+"""Time partitions, retention and compression of the tables that `migrate` created."""

@@ -1,0 +1,1 @@
+"""Real tables compared with our definitions: columns, types, unique keys."""

@@ -1,0 +1,1 @@
+"""Row builders for network flows."""

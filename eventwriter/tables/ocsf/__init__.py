@@ -1,0 +1,1 @@
+"""Row builders for the OCSF tables `ocsf_events` and `ocsf_network_activity`."""

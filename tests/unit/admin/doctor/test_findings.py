@@ -1,0 +1,49 @@
+"""In which order checks run, and what they come to."""
+
+from collections.abc import Iterable
+
+import pytest
+
+from eventwriter.admin.doctor.findings import Check, Finding, Reporter, Status, counts, examine, exit_code
+
+VOICE = Reporter("g", "c")
+
+
+def check(name: str, status: str, *needs: str) -> Check:
+    """Return a check that ends so."""
+
+    async def look(voice: Reporter) -> Iterable[Finding]:
+        return [voice.ok("well")] if status == "ok" else [getattr(voice, status)("not well", "mend it")]
+
+    return Check("g", name, look, needs)
+
+
+async def test_failure_skips_what_needs_it_and_what_needs_that() -> None:
+    """A check whose need has failed is skipped with the reason; so is what needs the skipped one; others run."""
+    checks = [
+        check("one", "fail"), check("two", "ok", "g: one"), check("three", "ok", "g: two"), check("four", "ok"),
+    ]  # fmt: skip
+
+    found = await examine(checks, set())
+
+    assert ["fail", "skip", "skip", "ok"] == [str(finding.status) for finding in found]
+    assert "not looked at, because of g: one" == found[1].sentence
+    assert "not looked at, because of g: two" == found[2].sentence
+
+
+async def test_warning_skips_nothing() -> None:
+    """What works goes on."""
+    found = await examine([check("one", "warn"), check("two", "ok", "g: one")], set())
+
+    assert ["warn", "ok"] == [str(finding.status) for finding in found]
+
+
+@pytest.mark.parametrize(
+    ("statuses", "expected"), [([], 0), (["ok", "skip"], 0), (["ok", "warn", "skip"], 1), (["fail", "warn"], 2)]
+)
+def test_exit_code_is_the_worst(statuses: list[str], expected: int) -> None:
+    """0 where all is well or skipped, 1 for warnings, 2 for failures."""
+    found = [Finding("g", "c", Status(status), "") for status in statuses]
+
+    assert expected == exit_code(found)
+    assert len(statuses) == sum(counts(found).values())

@@ -1,0 +1,27 @@
+"""How values are written into columns of another type."""
+
+import json
+
+import pytest
+
+from eventwriter.postgres.schema.conversions import json_of_text
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ('{"a": 1}', b'{"a": 1}'),
+        ("[1e-300]", b"[1e-300]"),
+        ('{"a":1e-400000}', b'{"a":0.0}'),
+        ("[1E-0000016384]", b"[0.0]"),
+        ("[0." + "3" * 20_000 + "]", b"[0.3333333333333333]"),
+        ('{"a":1e400000}', b'"{\\"a\\":1e400000}"'),
+        ('["\\u0000"]', b'"[\\"\\\\u0000\\"]"'),
+        ("[1", b'"[1"'),
+        ("a", b'"a"'),
+    ],
+)
+def test_text_in_a_column_of_json(text: str, expected: bytes) -> None:
+    """Text that is JSON is written as it is, as far as jsonb can hold it; anything else as a JSON string."""
+    assert expected == json_of_text(text)
+    assert json.loads(expected) is not None

@@ -1,0 +1,121 @@
+"""Rows of logs."""
+
+import json
+from typing import Any
+
+import pytest
+from golden_rows import ORIGIN, STORED_NS, delivery, readable
+
+from eventwriter.kinds.registry import KINDS
+from eventwriter.model import Adjustments
+from eventwriter.tables.otel.logs import LOGS
+from eventwriter.tables.table import Build
+
+NS = 1_705_315_800_123_456_789
+ALL = frozenset(column.name for column in LOGS.columns)
+
+
+def rows(
+    *records: dict[str, Any],
+    tally: Adjustments | None = None,
+    columns: frozenset[str] = ALL,
+    redact: str = "community",
+) -> list[dict[str, Any]]:
+    message = delivery(json.dumps(records).encode(), "logs.app")
+    make = LOGS.builder(Build(ORIGIN, tally or Adjustments(), columns, redact=frozenset({redact})))
+    return [readable(LOGS, make(r, message, at) or ()) for at, r in enumerate(KINDS["logs"].decode(message))]
+
+
+def test_missing_times_are_the_messages() -> None:
+    """A record without times has the message's for both; only the missing time of the event is counted."""
+    tally = Adjustments()
+
+    [row] = rows({"message": "x"}, tally=tally)
+
+    assert ["2025-01-01T02:53:20.123456Z"] * 2 == [row["timestamp"], row["observed_timestamp"]]
+    assert STORED_NS // 1000 % 1_000_000 == 123456
+    assert 1 == tally.timestamp_defaulted
+
+
+def test_nanoseconds_are_cut_to_microseconds() -> None:
+    """Times in nanoseconds, as OTLP has them, keep their microseconds."""
+    [row] = rows({"message": "x", "timestamp": NS, "observed_time_unix_nano": NS + 1000})
+
+    assert ["2024-01-15T10:50:00.123456Z", "2024-01-15T10:50:00.123457Z"] == [
+        row["timestamp"], row["observed_timestamp"],
+    ]  # fmt: skip
+
+
+def test_trace_flags_are_clamped() -> None:
+    """Flags beyond the column's range are cut, and counted."""
+    tally = Adjustments()
+
+    assert [2**31 - 1, 0, None] == [
+        row["trace_flags"] for row in rows({"flags": 2**40}, {"flags": 0}, {"flags": "x"}, tally=tally)
+    ]
+    assert 1 == tally.clamped
+
+
+def test_ids_differ_within_a_message() -> None:
+    """Records of one message have ids of their own, the same each time; a UUID of the payload is the id."""
+    given = "7b1f3f0e-5d0a-4a53-9a0e-0f4f2a9f6f11"
+    records = ({"message": "a"}, {"message": "a"}, {"message": "a", "id": given})
+
+    ids = [row["id"] for row in rows(*records)]
+
+    assert 3 == len(set(ids))
+    assert given == ids[2]
+    assert ids == [row["id"] for row in rows(*records)]
+
+
+def test_table_without_ids_gets_no_null_in_its_key() -> None:
+    """The oldest tables, whose key has the trace's identifiers, get '' where there is no trace."""
+    [old], [new] = rows({"message": "x"}, columns=ALL - {"id"}), rows({"message": "x"})
+
+    assert ("", "", None) == (old["trace_id"], old["span_id"], new["trace_id"])
+
+
+def test_shared_resource_is_written_for_each_record() -> None:
+    """Records of several groups each have their own group's resource."""
+    groups = [
+        {
+            "resource": {"attributes": [{"key": "host.name", "value": {"stringValue": name}}]},
+            "scopeLogs": [{"logRecords": [{"body": {"stringValue": "x"}}] * 2}],
+        }
+        for name in ("a", "b", "a")
+    ]
+
+    assert ["a", "a", "b", "b", "a", "a"] == [
+        row["resource_attributes"]["host.name"] for row in rows({"resourceLogs": groups})
+    ]
+
+
+@pytest.mark.parametrize("key", ["password", "café"])
+def test_redacted_keys_are_left_out(key: str) -> None:
+    """Keys that are to be redacted are left out, of attributes and of a body that is JSON."""
+    record = {key.upper(): "s3cret", "attributes": {"a": {key: "s3cret"}}, "body": json.dumps({key: "s3cret", "b": 1})}
+
+    [row] = rows(record, redact=key)
+
+    assert '{"b":1}' == row["body"]
+    assert "s3cret" not in repr(row)
+
+
+def test_redacted_keys_are_left_out_of_pairs() -> None:
+    """Attributes that are given as pairs in text have keys, too."""
+    pairs = "community=s3cret,a=b"
+
+    [row] = rows({"message": "x", "attributes": pairs, "resource": pairs, "scope_attributes": pairs})
+
+    assert [{"a": "b"}] * 3 == [row["attributes"], row["resource_attributes"], row["scope_attributes"]]
+
+
+def test_each_message_is_looked_through_for_secrets() -> None:
+    """A harmless message before one with secrets does not hide them."""
+    make = LOGS.builder(Build(ORIGIN, Adjustments(), ALL, redact=frozenset({"community"})))
+    rows = []
+    for payload in (b'{"message":"x"}', b'{"message":"y","community":"s3cret"}'):
+        message = delivery(payload, "logs.app")
+        rows += [make(record, message, 0) for record in KINDS["logs"].decode(message)]
+
+    assert "s3cret" not in repr(rows)
