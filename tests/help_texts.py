@@ -10,7 +10,7 @@ from collections.abc import Iterator
 import click
 from click.testing import CliRunner
 
-from eventwriter.cli.ctl import cli as eventwriter_ctl
+from eventwriter.cli.ctl.main import cli as eventwriter_ctl
 from eventwriter.cli.main import cli as eventwriter
 
 PROGRAMS = {"eventwriter": eventwriter, "eventwriter-ctl": eventwriter_ctl}

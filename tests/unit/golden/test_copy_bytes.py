@@ -18,11 +18,11 @@ from orjson import dumps
 from rows_in_tables import REDACT, shapes
 
 from eventwriter.errors import Poison
-from eventwriter.kinds import KINDS
-from eventwriter.model import Message, Tally
-from eventwriter.postgres.catalog import Binding, bind
-from eventwriter.postgres.dead_letters import DEAD_LETTERS
+from eventwriter.kinds.registry import KINDS
+from eventwriter.model import Adjustments, Message
+from eventwriter.postgres.dead_letters.record import DEAD_LETTERS
 from eventwriter.postgres.encode import encoder
+from eventwriter.postgres.schema.catalog import Binding, bind
 from eventwriter.tables.table import Build, RealColumn, Table
 
 REAL_TYPES = {
@@ -65,7 +65,7 @@ def copied(kind: str, message: Message, bindings: Sequence[Binding]) -> Iterator
     """Yield the lines of a message's rows, or the reason why it has none."""
     options = {"consumer": "c", "kind": kind}
     build = [
-        (b, b.table.builder(Build(ORIGIN, Tally(), b.present, redact=REDACT, options=options)), encoder(b))
+        (b, b.table.builder(Build(ORIGIN, Adjustments(), b.present, redact=REDACT, options=options)), encoder(b))
         for b in bindings
     ]
     try:
@@ -130,7 +130,7 @@ def test_copy_bytes_of_dead_letter_are_unchanged(check_golden: CheckGolden) -> N
     """A dead letter with headers, and one whose payload holds a redacted key, are written as the stored bytes."""
     binding = as_migrated(DEAD_LETTERS)
     make = DEAD_LETTERS.builder(
-        Build(ORIGIN, Tally(), binding.present, redact=REDACT, options={"consumer": "c", "kind": "logs"})
+        Build(ORIGIN, Adjustments(), binding.present, redact=REDACT, options={"consumer": "c", "kind": "logs"})
     )
     plain = delivery(b"\x00\xff", "logs.x")._replace(headers={"Nats-Msg-Id": "7"})
     redacted = delivery(b'{"community":"s3cret","a":1}', "logs.y")

@@ -5,7 +5,7 @@ import datetime as dt
 import pytest
 from fix_golden import CheckGolden
 
-from eventwriter.postgres.migration_plan import Wish, without_server
+from eventwriter.postgres.migrate.plan import Wish, without_server
 
 NOW = dt.datetime(2026, 1, 15, 12, 30, tzinfo=dt.UTC)
 

@@ -17,11 +17,11 @@ from fix_golden import GOLDEN, CheckGolden
 
 from eventwriter.config.settings import Settings
 from eventwriter.jetstream.consumer import ConsumerState
-from eventwriter.jetstream.stream_look import StreamLook
+from eventwriter.jetstream.stream_stats import StreamStats
 from eventwriter.model import SlotName, Trigger
 from eventwriter.supervisor.slot import Slot, State
 from eventwriter.supervisor.slot import Worker as SlotWorker
-from eventwriter.supervisor.snapshot import Daemon, snapshot
+from eventwriter.supervisor.status import Daemon, snapshot
 from eventwriter.supervisor.web import picture as web_picture
 from eventwriter.web.exposition import Exposition, text
 from eventwriter.worker.heartbeat import report
@@ -82,7 +82,7 @@ def fill(worker: Worker) -> None:
     counters.dead_by_reason = Counter({"malformed": 400, "bad_value": 5})
     counters.by_trigger = Counter({trigger: at for at, trigger in enumerate(Trigger, 1)})
     counters.commits_s.extend([0.004, 0.005, 0.3])
-    counters.dead_share.add(NOW_S - 1, 1000, 300)
+    counters.dead_letter_ratio.add(NOW_S - 1, 1000, 300)
     times = counters.times
     for at, histogram in enumerate(times.stages.values(), 1):
         histogram.observe(0.001 * at, at)
@@ -93,7 +93,7 @@ def fill(worker: Worker) -> None:
     wiring.tally.timestamp_defaulted, wiring.tally.clamped, wiring.tally.fields_ignored = 21, 22, 23
     wiring.copy_in.errors.update({"23": 24, "connect": 25})
     wiring.warnings = ("a table warning",)
-    wiring.watch.seen = StreamLook(26, 27_000, 0.28)
+    wiring.watch.seen = StreamStats(26, 27_000, 0.28)
     storage = wiring.storage.state
     storage.looked_at_ns, storage.steps, storage.default_rows, storage.warnings = NOW_NS, 29, 30, ["a storage warning"]
 
