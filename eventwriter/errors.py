@@ -1,29 +1,51 @@
 """
 The three error families, which decide what happens to a message or a slot.
 
-`Retryable`: the world is not ready (a server is away, a disk is full); the same
-work is tried again. `Poison`: this message can never become rows; it becomes a
-dead letter. `Fatal`: nobody but an operator can mend it (a missing table, a
-refused login); the slot is parked with the sentence that says what to do.
+`Retryable`: a dependency is not available (a server is unreachable, a disk is full); the
+same work is retried. `Poison`: the message can never become rows; it becomes a dead letter.
+`Fatal`: only an operator can fix it (a missing table, a refused login); the slot is parked
+with a message that says what to do.
 
-Foreign exceptions (nats-py's, psycopg's, the operating system's) are mapped to
-these at the package's boundaries, once, and travel no further.
+Foreign exceptions (from nats-py, psycopg and the operating system) are mapped to these
+families once, at the boundary of the package that calls them.
 """
 
 DETAIL_CHARACTERS_MAX = 500
-"""Of a sentence about a message: it goes into logs and onto screens, and the payload is kept elsewhere."""
+"""Longest detail of a dead letter, which is logged and shown; the payload is stored separately."""
 
 
 class EventwriterError(Exception):
-    """Anything that eventwriter raises on purpose; the text is meant to be read by an operator."""
+    """
+    Base class of all errors that eventwriter raises deliberately.
+
+    The text of the exception is the message, followed by the hint where there is one, and is
+    meant for an operator.
+
+    Args:
+        message: What failed, where and why.
+        code: Stable identifier for programs and tests, in snake case.
+        hint: What the operator should do.
+    """
+
+    default_code = "error"
+
+    def __init__(self, message: str, *, code: str = "", hint: str | None = None) -> None:
+        super().__init__(f"{message}; {hint}" if hint else message)
+        self.message = message
+        self.code = code or self.default_code
+        self.hint = hint
 
 
 class Retryable(EventwriterError):
     """The same work may succeed later; nothing is lost by waiting."""
 
+    default_code = "retryable"
+
 
 class Fatal(EventwriterError):
-    """An operator must act: the sentence says what is wrong, where, and what to do."""
+    """The work cannot succeed until an operator changes something."""
+
+    default_code = "fatal"
 
 
 class Poison(EventwriterError):
@@ -31,18 +53,18 @@ class Poison(EventwriterError):
     A message that can never become rows.
 
     Args:
-        reason: A bounded word that metrics are labelled with: `malformed`,
+        reason: The dead letter's reason, one of a closed set that labels metrics: `malformed`,
             `missing_field`, `bad_value`, `unknown_shape`, `too_large`, `no_table` (no table of the slot stores
-            records of this shape), `rejected` (PostgreSQL refused its rows), `crash_loop` (workers died
-            decoding it).
-        detail: One sentence for the dead letter; cut where a payload's value makes it long.
-        sqlstate: PostgreSQL's code, where PostgreSQL was the one to refuse.
+            records of this shape), `rejected` (PostgreSQL rejected its rows), `crash_loop` (workers died
+            while decoding it). It is also the error's code.
+        detail: One sentence for the dead letter, truncated to `DETAIL_CHARACTERS_MAX`.
+        sqlstate: PostgreSQL's error code, if PostgreSQL rejected the rows.
     """
 
     def __init__(self, reason: str, detail: str, sqlstate: str | None = None) -> None:
         if len(detail) > DETAIL_CHARACTERS_MAX:
             detail = detail[: DETAIL_CHARACTERS_MAX - 3] + "..."
-        super().__init__(f"{reason}: {detail}")
+        super().__init__(f"{reason}: {detail}", code=reason)
         self.reason = reason
         self.detail = detail
         self.sqlstate = sqlstate
@@ -50,13 +72,14 @@ class Poison(EventwriterError):
 
 class ConfigError(EventwriterError):
     """
-    The configuration cannot be used.
+    The configuration is invalid.
 
     Args:
-        mistakes: One sentence each, with key path, value, and what is allowed.
-            All of them, not the first.
-        source: The file, where there is one.
+        mistakes: Every mistake found, one sentence each: key path, value, allowed values.
+        source: The configuration file, if any.
     """
+
+    default_code = "invalid_configuration"
 
     def __init__(self, mistakes: list[str], source: str | None = None) -> None:
         super().__init__("\n".join(mistakes))
