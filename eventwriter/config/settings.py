@@ -125,7 +125,7 @@ def _server(given: str, at: int) -> str:
 KINDS = ("telemetry", "events", "sweep", "netflow", "otel_metrics", "otel_traces", "logs", "json")
 """The kinds that come with eventwriter; `eventwriter.kinds.registry` says what each of them is."""
 
-KINDS_GROUP = "eventwriter.kinds.registry"
+KINDS_GROUP = "eventwriter.kinds"
 """The entry-point group by which an installed package brings kinds of its own."""
 
 

@@ -1,1 +1,1 @@
-"""Bytes to plain Python, and the readings of single fields. Pure: no asyncio, sockets, clock, NATS or psycopg."""
+"""Decoders for payloads and readers for single fields. Pure: no asyncio, sockets, clock, NATS or psycopg."""

@@ -1,8 +1,8 @@
 """
-CloudEvents in structured JSON: the envelope's `data`, and what it says, by its type.
+CloudEvents in structured JSON: the `data` of the envelope, and the summary of an event by its type.
 
-Health and lifecycle events are ServiceRadar's; `data` with a `short_message` is GELF,
-whatever the envelope's type; of anything else the usual names are read.
+Health and lifecycle events are ServiceRadar's. `data` with a `short_message` is GELF, whatever the
+type of the envelope. Any other `data` is searched for the usual field names.
 
 Source: CloudEvents 1.0.2, "JSON Event Format", section 3.1 "Handling of data".
 """
@@ -12,7 +12,7 @@ import binascii
 from typing import Any
 
 from eventwriter.formats.fields import INT4, find, instant_us, integer, json_value, names, number, text
-from eventwriter.formats.gelf import REMOTE_ADDR, SHORT_MESSAGE, Said, gelf
+from eventwriter.formats.gelf import REMOTE_ADDR, SHORT_MESSAGE, EventSummary, gelf
 from eventwriter.formats.json import clean_text
 from eventwriter.model import Adjustments, Record
 
@@ -23,23 +23,24 @@ _DEVICE = names("device_id")
 _HOST = ("host", "hostname", *_DEVICE, *_GATEWAY)
 _MESSAGE = (*SHORT_MESSAGE, "message", "msg", "body", "summary", "description")
 _GELF_VERSION = "1.1"
-"""Of events that are told in GELF's terms though their data is not GELF."""
+"""Version of summaries that use GELF's fields although their data is not GELF."""
 
 _HEALTH = {"unhealthy": (3, "error"), "unknown": (5, "notice")}
-"""State to syslog level and its word; every other state is (6, info)."""
+"""State → (syslog level, its name); every other state is (6, info)."""
 
 
 def data_of(envelope: Record) -> Any:
     """
-    Return an envelope's data: JSON in text or in base64 is parsed, other text in base64 is text; None where
-    there is none, or none that can be read.
+    Return the data of an envelope: JSON in text or in base64 is parsed, other base64 becomes text.
+
+    The result is None if there is no data or if it is unreadable.
     """
     data = envelope.get("data")
-    return decoded(envelope.get("data_base64")) if data is None else json_value(data)
+    return decode_base64(envelope.get("data_base64")) if data is None else json_value(data)
 
 
-def decoded(encoded: Any) -> Any:
-    """Return what text in base64 holds: JSON, parsed, or text; None for anything else."""
+def decode_base64(encoded: Any) -> Any:
+    """Return the JSON value or the text that base64 text contains; None for anything else."""
     if encoded.__class__ is not str:
         return None
     try:
@@ -48,16 +49,16 @@ def decoded(encoded: Any) -> Any:
         return None
 
 
-def said(envelope: Record) -> Said:
+def summarize(envelope: Record) -> EventSummary:
     """
-    Return what an event says.
+    Return the summary of an event.
 
-    Its timestamp wins over the envelope's `time`; it is None where the data has none, or is of no known
-    type and the envelope has one.
+    Its timestamp takes precedence over the envelope's `time`. It is None if the data has no
+    timestamp, or if the type of the data is unknown and the envelope has a `time`.
     """
     data = data_of(envelope)
     if data.__class__ is not dict:
-        return Said(short_message=data)
+        return EventSummary(short_message=data)
     kind = text(envelope.get("type")) or ""
     if kind.endswith((".poller.health", ".gateway.health")):
         return _health(data)
@@ -68,30 +69,30 @@ def said(envelope: Record) -> Said:
     return _generic(data, envelope)
 
 
-def _health(data: Record) -> Said:
-    """Tell a change of a gateway's (formerly: poller's) state."""
+def _health(data: Record) -> EventSummary:
+    """Describe a state change of a gateway (formerly called poller)."""
     name = text(find(data, _GATEWAY)) or "unknown"
-    before, now = text(find(data, _PREVIOUS)) or "unknown", text(find(data, _CURRENT)) or "unknown"
-    level, severity = _HEALTH.get(now.lower(), (6, "info"))
+    before, after = text(find(data, _PREVIOUS)) or "unknown", text(find(data, _CURRENT)) or "unknown"
+    level, severity = _HEALTH.get(after.lower(), (6, "info"))
     what = "Gateway" if find(data, names("gateway_id")) is not None else "Poller"
-    return Said(
+    return EventSummary(
         remote_addr=find(data, _SOURCE_ADDR),
         host=text(data.get("host")) or name,
         level=level,
         severity=severity,
-        short_message=f"{what} {name} state changed from {before} to {now}",
+        short_message=f"{what} {name} state changed from {before} to {after}",
         version=_GELF_VERSION,
         timestamp=data.get("timestamp"),
     )
 
 
-def _lifecycle(data: Record) -> Said:
-    """Tell what was done to a device."""
+def _lifecycle(data: Record) -> EventSummary:
+    """Describe an action on a device."""
     device = text(find(data, _DEVICE)) or "unknown"
     action = (text(data.get("action")) or "changed").lower().replace("_", " ")
     actor = text(data.get("actor"))
     level = data.get("level")
-    return Said(
+    return EventSummary(
         remote_addr=find(data, _SOURCE_ADDR),
         host=device,
         level=5 if integer(level, INT4, Adjustments()) is None else level,
@@ -102,11 +103,11 @@ def _lifecycle(data: Record) -> Said:
     )
 
 
-def _generic(data: Record, envelope: Record) -> Said:
+def _generic(data: Record, envelope: Record) -> EventSummary:
     level, severity = data.get("level"), data.get("severity")
     if severity is None and level.__class__ is str and number(level) is None:
         severity = level
-    return Said(
+    return EventSummary(
         remote_addr=find(data, REMOTE_ADDR),
         host=find(data, _HOST),
         level=level,

@@ -1,5 +1,5 @@
 """
-Which of the event shapes a record has: decided here, once, for every table that stores events.
+Recognition of the shape of an event, shared by all tables that store events.
 
 Sources: OCSF schema 1.3.0, "Base Event"; CloudEvents 1.0.2, "JSON Event Format"; GELF 1.1.
 """
@@ -11,7 +11,7 @@ from eventwriter.model import Record
 
 
 class Shape(Enum):
-    """What an event is, by the fields that tell."""
+    """The shape of an event, recognized by the fields named below."""
 
     OCSF = auto()
     """`class_uid`."""
@@ -25,7 +25,7 @@ class Shape(Enum):
 
 def shape_of(record: Record) -> Shape:
     """
-    Return a record's shape; the first that fits, in the order of `Shape`. Null is absence.
+    Return the first shape, in the order of `Shape`, whose fields the record has. A null field counts as absent.
 
     Raises:
         Poison: `unknown_shape`.
@@ -42,8 +42,8 @@ def shape_of(record: Record) -> Shape:
         return Shape.SNMP_TRAP
     raise Poison(
         "unknown_shape",
-        "the record is no event that eventwriter knows: it has no class_uid (OCSF), no specversion (CloudEvents),"
-        " not version, host and short_message together (GELF), and no varbinds (an SNMP trap)",
+        "the record is not a known kind of event: it has no class_uid (OCSF), no specversion (CloudEvents),"
+        " no version, host and short_message together (GELF), and no varbinds (SNMP trap)",
     )
 
 

@@ -1,5 +1,5 @@
 """
-How single fields are read, the same way for every kind.
+Lookup and conversion of single fields, the same for every kind.
 
 Lookup is by presence, not truth: `false`, `0` and `""` are values, null is absence.
 """
@@ -14,7 +14,7 @@ from eventwriter.formats.json import dumps, loads_clean
 from eventwriter.model import Adjustments, Record
 
 LATEST_US = 9_214_646_400_000_000
-"""2262-01-01 UTC: microseconds since 1970; later instants are junk."""
+"""2262-01-01 UTC in microseconds since 1970. Later instants are treated as invalid."""
 _EPOCH = dt.datetime(1970, 1, 1, tzinfo=dt.UTC)
 _DAY_US = 86_400_000_000
 
@@ -23,14 +23,14 @@ INT8 = (-(2**63), 2**63 - 1)
 
 
 def names(snake: str, *aliases: str) -> tuple[str, ...]:
-    """Return the keys under which a field is looked up: snake_case, camelCase, then the aliases."""
+    """Return the keys that may hold a field, in lookup order: snake_case, camelCase, then the aliases."""
     head, *rest = snake.split("_")
     camel = head + "".join(part.capitalize() for part in rest)
     return tuple(dict.fromkeys((snake, camel, *aliases)))
 
 
 def find(record: Record, keys: Sequence[str]) -> Any:
-    """Return the first value that is there and is not null; None where there is none."""
+    """Return the first value that is not null, or None."""
     for key in keys:
         value = record.get(key)
         if value is not None:
@@ -39,14 +39,14 @@ def find(record: Record, keys: Sequence[str]) -> Any:
 
 
 def text(value: Any) -> str | None:
-    """Return text; numbers and booleans as their JSON text, objects and arrays as compact JSON."""
+    """Return text as it is and any other value as compact JSON; None stays None."""
     if value is None or value.__class__ is str:
         return value
     return dumps(value).decode()
 
 
 def text_of(record: Record, keys: Sequence[str]) -> str | None:
-    """Return the text of the first value that is there and is not null; None where there is none."""
+    """Return the first value that is not null as text, or None."""
     for key in keys:
         value = record.get(key)
         if value is not None:
@@ -55,7 +55,7 @@ def text_of(record: Record, keys: Sequence[str]) -> str | None:
 
 
 def number(value: Any) -> float | None:
-    """Return a number for a float column: of numbers, booleans (1, 0) and wholly numeric text; None for junk."""
+    """Convert a number, a boolean (1 or 0) or entirely numeric text to a float; return None for anything else."""
     if value.__class__ is float or value.__class__ is int or value.__class__ is bool:
         try:
             return float(value)
@@ -69,8 +69,8 @@ def number(value: Any) -> float | None:
     return None
 
 
-def integer(value: Any, limits: tuple[int, int], tally: Adjustments) -> int | None:
-    """Return an integer within `limits`, clamped (and counted) where it is outside; None for junk."""
+def integer(value: Any, limits: tuple[int, int], adjustments: Adjustments) -> int | None:
+    """Convert a value to an integer, clamped to `limits` and then counted; return None if it is not integral."""
     if value.__class__ is not int:
         if value is None or value.__class__ is bool:
             return None if value is None else int(value)
@@ -80,7 +80,7 @@ def integer(value: Any, limits: tuple[int, int], tally: Adjustments) -> int | No
     low, high = limits
     if low <= value <= high:
         return value  # type: ignore[no-any-return]
-    tally.clamped += 1
+    adjustments.clamped += 1
     return low if value < low else high
 
 
@@ -97,7 +97,7 @@ def _integral(value: Any) -> int | None:
 
 
 def boolean(value: Any, default: bool | None) -> bool | None:
-    """Return a boolean: of booleans, 0 and 1, and the words true/false/yes/no; `default` for anything else."""
+    """Convert a boolean, 0, 1 or the words true, false, yes and no; return `default` for anything else."""
     if value.__class__ is bool:
         return value
     if value.__class__ in (int, float) and value in (0, 1):
@@ -111,12 +111,15 @@ def boolean(value: Any, default: bool | None) -> bool | None:
 
 def instant_us(value: Any) -> int | None:
     """
-    Read an instant: ISO 8601 text (no offset means UTC; digits beyond microseconds are cut),
-    or a number, also as text, in seconds, milliseconds, microseconds or nanoseconds by its magnitude.
+    Parse an instant.
+
+    ISO 8601 text without an offset is UTC; fraction digits beyond microseconds are truncated.
+    A number, or numeric text, is in seconds, milliseconds, microseconds or nanoseconds
+    depending on its magnitude.
 
     Returns:
-        Microseconds since 1970 UTC; None where it is missing, zero, negative,
-        unreadable, or in 2262 or later.
+        Microseconds since 1970 UTC. None if the value is missing, zero, negative,
+        unparsable, or in 2262 or later.
     """
     kind = value.__class__
     if kind is str:
@@ -158,7 +161,7 @@ def _magnitude_us(exact: Any, value: float) -> int | None:
 
 
 def json_value(value: Any) -> Any:
-    """Return what a JSON column stores: text that is itself a JSON object or array is parsed first."""
+    """Return the value that a JSON column stores: text that contains a JSON object or array is parsed."""
     if value.__class__ is str and value[:1] in ("{", "["):
         try:
             return loads_clean(value)
@@ -167,8 +170,13 @@ def json_value(value: Any) -> Any:
     return value
 
 
-def required(value: str | None, what: str) -> str:
-    """Return `value`; Poison `missing_field` where it is absent or empty."""
+def required(value: str | None, name: str) -> str:
+    """
+    Return `value` if it is neither None nor empty.
+
+    Raises:
+        Poison: `missing_field`.
+    """
     if not value:
-        raise Poison("missing_field", f"{what} is missing or empty")
+        raise Poison("missing_field", f"{name} is missing or empty")
     return value

@@ -1,5 +1,5 @@
 """
-GELF messages, and what the `events` table wants to know of any event, of whichever form.
+GELF messages, and the summary that the `events` table stores of an event of any form.
 
 Source: Graylog, "GELF Payload Specification", version 1.1.
 """
@@ -12,23 +12,23 @@ from eventwriter.model import Record
 SHORT_MESSAGE, REMOTE_ADDR = names("short_message"), ("_remote_addr", *names("remote_addr"))
 
 
-class Said(NamedTuple):
-    """What an event says of itself; values as the payload has them, not yet of any column's type."""
+class EventSummary(NamedTuple):
+    """The stored fields of an event, as the payload has them: not yet converted to the types of the columns."""
 
     remote_addr: Any = None
     host: Any = None
     level: Any = None
-    """A syslog severity, 0 to 7."""
+    """Syslog severity, 0 to 7."""
     severity: Any = None
     short_message: Any = None
     version: Any = None
     timestamp: Any = None
 
 
-def gelf(message: Record) -> Said:
-    """Return what a GELF message says."""
+def gelf(message: Record) -> EventSummary:
+    """Return the summary of a GELF message."""
     get = message.get
-    return Said(
+    return EventSummary(
         remote_addr=find(message, REMOTE_ADDR),
         host=get("host"),
         level=get("level"),

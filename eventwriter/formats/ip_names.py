@@ -1,5 +1,5 @@
 """
-Names for the numbers in IP, TCP and UDP headers.
+Names of the numbers in IP, TCP and UDP headers.
 
 Source: IANA "Assigned Internet Protocol Numbers" and "Service Name and Transport
 Protocol Port Number Registry"; RFC 9293, section 3.1, and RFC 3168 (TCP flags).
@@ -13,11 +13,11 @@ PROTOCOLS: Mapping[int | None, str] = {
 """Names of IP protocols by number."""
 
 PROTOCOL_NUMBERS: Mapping[str, int] = {name.lower(): number for number, name in PROTOCOLS.items() if number is not None}
-"""Numbers of IP protocols by name, lower case."""
+"""Numbers of IP protocols by lower-case name."""
 
 _TCP, _UDP = 6, 17
 _FLAGS = ("CWR", "ECE", "URG", "ACK", "PSH", "RST", "SYN", "FIN")
-"""From the high bit, 128, to the low one."""
+"""Names of the flag bits from the highest, 128, to the lowest."""
 
 _BOTH: Mapping[int, str] = {53: "DNS", 88: "Kerberos", 111: "RPC", 123: "NTP", 389: "LDAP", 443: "HTTPS", 5060: "SIP"}
 _SERVICES: Mapping[int, Mapping[int, str]] = {
@@ -40,12 +40,12 @@ _SERVICES: Mapping[int, Mapping[int, str]] = {
 
 
 def tcp_flag_labels(flags: int) -> list[str]:
-    """Return the names of the TCP flags that are set, the high bit first; bits beyond the eighth have none."""
-    return [name for at, name in enumerate(_FLAGS) if flags & (0x80 >> at)]
+    """Return the names of the TCP flags that are set, from the highest bit down; bits above the eighth are unnamed."""
+    return [name for position, name in enumerate(_FLAGS) if flags & (0x80 >> position)]
 
 
 def service(protocol: int | None, port: int | None) -> str | None:
-    """Return what usually answers at a TCP or UDP port; None for other protocols and unregistered habits."""
+    """Return the service that usually listens on a TCP or UDP port; None for other protocols and ports."""
     if protocol is None or port is None:
         return None
     return _SERVICES.get(protocol, {}).get(port)

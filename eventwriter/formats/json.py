@@ -1,9 +1,9 @@
 """
-JSON payloads: an object is one record, an array each of its objects in turn.
+JSON payloads: an object is one record, an array is one record for each of its objects.
 
-What a strict parser refuses only for lone surrogates, NaN, Infinity or numbers out
-of range is parsed again leniently and then cleaned; everything else that is not an
-object or an array of objects (text that is not UTF-8 included) is poison.
+A payload that the strict parser rejects is parsed leniently, which accepts lone surrogates, NaN,
+Infinity and numbers out of range, and is then cleaned. Anything else that is not an object or an
+array of objects, including text that is not UTF-8, is poison.
 """
 
 import json
@@ -19,15 +19,17 @@ from eventwriter.model import Record
 _REPLACEMENT = "\ufffd"
 
 RECORDS_MAX = 100_000
-"""Records of one message, in any format. A message is never split over two transactions, and two bytes can make a
-record: a payload of two megabytes took half a gigabyte and four seconds before this was looked at."""
+"""Largest number of records in one message of any format.
+
+A message is never split over two transactions, and two bytes can make a record: without the limit a
+payload of 2 MB took 4 s and 500 MB of memory."""
 
 
 def decode(payload: bytes) -> list[Record]:
     """
-    Read the records of a payload.
+    Return the records of a payload.
 
-    Text in them holds neither U+0000 nor lone surrogates: both become U+FFFD.
+    U+0000 and lone surrogates in text become U+FFFD.
 
     Raises:
         Poison: `malformed`; `too_large` for more records than `RECORDS_MAX`.
@@ -45,17 +47,21 @@ def decode(payload: bytes) -> list[Record]:
     if value.__class__ is dict:
         return [value]
     if value.__class__ is not list:
-        raise Poison("malformed", f"the payload is a JSON {_name(value)}; an object or an array of objects is wanted")
+        raise Poison("malformed", f"the payload is a JSON {_name(value)}, not an object or an array of objects")
     check_count(0, value)
     for index, element in enumerate(value):
         if element.__class__ is not dict:
-            raise Poison("malformed", f"element {index} of the array is a JSON {_name(element)}; objects are wanted")
+            raise Poison("malformed", f"element {index} of the array is a JSON {_name(element)}, not an object")
     return value
 
 
 def check_count(count: int, more: Sized) -> None:
     """
-    Refuse a message that makes too many records, before they are made.
+    Check, before more records are built, that a message stays within `RECORDS_MAX`.
+
+    Args:
+        count: Number of records built so far.
+        more: The encoded records to be built next.
 
     Raises:
         Poison: `too_large`.
@@ -69,23 +75,23 @@ def within_depth(act: Callable[[Any], Any], value: Any) -> Any:
     Return `act(value)`.
 
     Raises:
-        Poison: `malformed`, where the value has more levels than Python descends.
+        Poison: `malformed`, if the value is nested more deeply than Python can recurse.
     """
     try:
         return act(value)
     except RecursionError:
-        raise Poison("malformed", "the JSON is nested too deeply to be stored") from None
+        raise Poison("malformed", "the JSON is nested too deeply") from None
 
 
 def _lenient(payload: bytes, error: ValueError) -> Any:
     try:
         return _clean(json.loads(payload.decode("utf-8-sig")))
     except (ValueError, RecursionError):
-        raise Poison("malformed", f"the payload is no JSON: {error}") from error
+        raise Poison("malformed", f"the payload is not valid JSON: {error}") from error
 
 
 def _clean(value: Any) -> Any:
-    """Replace what PostgreSQL cannot store, all the way down."""
+    """Clean all text in a value, keys included."""
     if isinstance(value, str):
         return clean_text(value)
     if isinstance(value, dict):
@@ -108,16 +114,16 @@ def clean_text(text: str) -> str:
 
 def loads_clean(text: str) -> Any:
     """
-    Parse JSON text within a payload and clean it; as with payloads, leniently where a strict parser refuses it.
+    Parse and clean JSON text that is a value within a payload, with the same leniency as for payloads.
 
     Raises:
-        ValueError: It is none, or has more levels than a parser descends (`TooDeep`).
-        Poison: `malformed`, nested too deeply.
+        ValueError: The text is not JSON, or is nested more deeply than the parser can recurse (`TooDeep`).
+        Poison: `malformed`, nested too deeply to be cleaned.
     """
     try:
         value = orjson.loads(text)
     except orjson.JSONDecodeError:
-        # Text that merely begins like JSON ("[INFO] started") is common, and not worth a second look.
+        # Text that only begins like JSON ("[INFO] started") is common; do not parse it a second time.
         if text.rstrip()[-1:] not in ("}", "]"):
             raise
         value = _loads_lenient(text)
@@ -125,7 +131,7 @@ def loads_clean(text: str) -> Any:
 
 
 class TooDeep(ValueError):
-    """Text that may be JSON, of so many levels that no parser says so."""
+    """Text that may be JSON but is nested too deeply to be parsed."""
 
 
 def _loads_lenient(text: str) -> Any:
@@ -137,7 +143,7 @@ def _loads_lenient(text: str) -> Any:
 
 def dumps(value: Any) -> bytes:
     """
-    Write JSON text; NaN and the infinities become null.
+    Encode a value as JSON text; NaN and the infinities become null.
 
     Raises:
         Poison: `malformed`, nested too deeply.
@@ -145,12 +151,12 @@ def dumps(value: Any) -> bytes:
     try:
         return orjson.dumps(value)
     except TypeError:
-        # Integers beyond 64 bits, or more levels than orjson writes.
+        # Integers beyond 64 bits, or more nesting than orjson encodes.
         return within_depth(_dumps_any, value)  # type: ignore[no-any-return]
 
 
 def dumps_sorted(value: Any) -> bytes:
-    """As `dumps`, with the keys of every object in order: equal values give equal text."""
+    """Encode like `dumps`, with the keys of every object sorted, so that equal values give equal text."""
     try:
         return orjson.dumps(value, option=orjson.OPT_SORT_KEYS)
     except TypeError:
@@ -177,7 +183,7 @@ def _name(value: object) -> str:
 
 _JSON_BEGINS = (b"{", b"[")
 _BYTE_ORDER_MARK = b"\xef\xbb\xbf"
-"""No protobuf message begins with it: it would be a tag of wire type 7, which there is not."""
+"""Cannot begin a protobuf message: its first byte would be a tag of wire type 7, which does not exist."""
 
 
 Decoder = Callable[[bytes], list[Record]]
@@ -185,19 +191,19 @@ Decoder = Callable[[bytes], list[Record]]
 
 def decode_json_or_protobuf(payload: bytes, protobuf: Decoder, json: Decoder = decode) -> list[Record]:
     """
-    Read a payload as JSON where its first byte after white space is `{` or `[`, else as protobuf.
+    Decode a payload as JSON if its first byte after white space is `{` or `[`, else as protobuf.
 
-    White space and a brace can begin a protobuf message too (a line feed is the tag of its first
-    field, the brace a length), so what looks like JSON and is none gets its second try.
+    White space and a brace can begin a protobuf message too: a line feed is the tag of field 1, the
+    brace is its length. A payload that looks like that and is not JSON is decoded as protobuf.
 
     Args:
-        protobuf: Reads the one form; raises only `Poison`.
-        json: Reads the other; the same.
+        protobuf: Decodes protobuf; raises only `Poison`.
+        json: Decodes JSON; raises only `Poison`.
 
     Raises:
-        Poison: What the one that applies says.
+        Poison: The error of the form that the payload appears to have.
     """
-    # Hot: once per message; nothing is copied but where the payload begins with white space.
+    # Hot: once per message. Only a payload that begins with white space is copied.
     if payload[:1] in _JSON_BEGINS or payload[:3] == _BYTE_ORDER_MARK:
         begins_blank = False
     elif payload[:1].isspace() and payload.lstrip()[:1] in _JSON_BEGINS:
@@ -206,10 +212,10 @@ def decode_json_or_protobuf(payload: bytes, protobuf: Decoder, json: Decoder = d
         return protobuf(payload)
     try:
         return json(payload)
-    except Poison as no_json:
+    except Poison as json_error:
         if not begins_blank:
             raise
         try:
             return protobuf(payload)
         except Poison:
-            raise no_json from None
+            raise json_error from None

@@ -1,5 +1,5 @@
 """
-Words of the Open Cybersecurity Schema Framework.
+Severity names and numbers of the Open Cybersecurity Schema Framework.
 
 Source: OCSF schema 1.3.0, "Base Event", attribute `severity_id`.
 """
@@ -17,16 +17,16 @@ SEVERITY_IDS: Mapping[str, int] = {
     "major": 4, "crit": 5, "very high": 5, "very_high": 5,
     "alert": 5, "emerg": 6, "emergency": 6, "panic": 6,
 }  # fmt: skip
-"""`severity_id` by the words, lower case, that publishers use: OCSF's own, syslog's, and those of rule engines."""
+"""`severity_id` by lower-case severity name: the names of OCSF, of syslog, and of rule engines."""
 
 
 def severity_id_of(word: str | None) -> int | None:
-    """Return the `severity_id` that a word means; None where it is none of the known ones."""
+    """Return the `severity_id` of a severity name, or None if the name is unknown."""
     return SEVERITY_IDS.get(word.strip().lower()) if word else None
 
 
 def severity_name(severity_id: int) -> str:
-    """Return the name of a `severity_id`; 99 is OCSF's Other, and what OCSF does not know is Unknown."""
+    """Return the name of a `severity_id`: 99 is "Other", a number that OCSF does not define is "Unknown"."""
     if 0 <= severity_id < len(SEVERITIES):
         return SEVERITIES[severity_id]
     return "Other" if severity_id == _OTHER else SEVERITIES[0]

@@ -1,9 +1,9 @@
 """
-SNMP traps as ServiceRadar's trap receiver publishes them, told as an OCSF event.
+SNMP traps as ServiceRadar's trap receiver publishes them, converted to OCSF events.
 
-A trap is `{"source": "ip:port", "version": …, "community": …, "varbinds": [{"oid": …, "value": "TYPE: text"}]}`,
-without a time. The rule engine adds a `severity`. The community is a credential: it is never stored, whatever
-is configured.
+A trap is `{"source": "ip:port", "version": …, "community": …, "varbinds": [{"oid": …, "value": "TYPE: text"}]}`
+and has no time. The rule engine adds a `severity`. The community is a credential and is never stored,
+regardless of the configuration.
 
 Source: OCSF schema 1.3.0, "Event Log Activity [1008]".
 """
@@ -17,26 +17,26 @@ from eventwriter.formats.ocsf import severity_id_of, severity_name
 from eventwriter.model import Record
 
 COMMUNITY = frozenset({"community"})
-"""What is left out of everything that is made of a trap."""
+"""Lower-case keys that are removed from everything built from a trap."""
 _SERVICE, _TIME = names("service_name"), ("time", "timestamp")
-_SAID_ELSEWHERE = frozenset({*_TIME, *_SERVICE, "id", "severity"})
+_MAPPED = frozenset({*_TIME, *_SERVICE, "id", "severity"})
 
 _WITH_PORT = re.compile(r"(\[[^\]]*\]|[^:]*):([0-9]{1,5})")
 
 
 def ocsf_record(trap: Record, subject: str) -> Record:
     """
-    Return a trap as a record of class 1008, activity Create; without an `id` where the trap has none.
+    Return a trap as an OCSF record of class 1008, activity Create. Its `id` is None if the trap has no id.
 
-    All that has no field of its own is in `unmapped`, the varbinds among it. Secrets within the trap are the
-    caller's to leave out, before.
+    Fields without an OCSF counterpart, the varbinds among them, are in `unmapped`. The caller has
+    removed secrets from the trap.
     """
-    address = _address(trap.get("source"))
+    endpoint = _endpoint(trap.get("source"))
     severity = text(trap.get("severity"))
     severity_id = severity_id_of(severity)
     if severity_id is None:
         severity_id = 0 if severity else 1
-    rest = {key: json_value(value) for key, value in trap.items() if key not in _SAID_ELSEWHERE and value is not None}
+    unmapped = {key: json_value(value) for key, value in trap.items() if key not in _MAPPED and value is not None}
     return {
         "id": trap.get("id"),
         "time": find(trap, _TIME),
@@ -48,17 +48,17 @@ def ocsf_record(trap: Record, subject: str) -> Record:
         "severity_id": severity_id,
         "severity": severity or severity_name(severity_id),
         "message": message_of(trap.get("varbinds")) or text_of(trap, ("body", "message")),
-        "observables": [{"name": address["ip"], "type": "IP Address", "type_id": 2}] if address else [],
-        "device": {"ip": address["ip"]} if address else None,
-        "src_endpoint": address,
+        "observables": [{"name": endpoint["ip"], "type": "IP Address", "type_id": 2}] if endpoint else [],
+        "device": {"ip": endpoint["ip"]} if endpoint else None,
+        "src_endpoint": endpoint,
         "log_name": subject,
         "log_provider": text_of(trap, _SERVICE) or "snmp",
-        "unmapped": rest,
+        "unmapped": unmapped,
     }
 
 
 def message_of(varbinds: Any) -> str | None:
-    """Return the text of the first varbind that has any: what follows the type's name, or all where nothing does."""
+    """Return the text of the first varbind with a text value, without the leading type name if text follows it."""
     varbinds = json_value(varbinds)
     for varbind in varbinds if varbinds.__class__ is list else ():
         value = varbind.get("value") if varbind.__class__ is dict else None
@@ -67,8 +67,8 @@ def message_of(varbinds: Any) -> str | None:
     return None
 
 
-def _address(source: Any) -> dict[str, Any] | None:
-    """Read `ip`, `ip:port` or `[ip]:port`; None for what holds no address (the rule engine's word `snmp`)."""
+def _endpoint(source: Any) -> dict[str, Any] | None:
+    """Parse `ip`, `ip:port` or `[ip]:port`; return None for other text, such as the rule engine's `snmp`."""
     if source.__class__ is not str:
         return None
     with_port = _WITH_PORT.fullmatch(source)

@@ -1,8 +1,8 @@
 """
-What comes in and where it lands: one literal table.
+Kinds: the decoder and the tables of each kind of message.
 
-To add a kind: a file in `formats/` if its encoding is new, a file in `tables/`, and
-one line here.
+To add a kind, add a decoder to `formats/` if its encoding is new, a table to `tables/`, and an
+entry to `KINDS`.
 """
 
 from collections.abc import Callable, Mapping
@@ -37,11 +37,11 @@ class Kind:
     One kind of message.
 
     Attributes:
-        decode: Bytes to records; raises only `Poison`.
-        tables: Where its records go unless the configuration names tables. Where there are
-            several, each record goes into those whose shape it has.
-        also: Tables that it can fill instead or besides, when they are named.
-        any_table: Makes the definition of whatever table the configuration names; the kind has none of its own then.
+        decode: Decodes a message to records; raises only `Poison`.
+        tables: Tables that are filled unless the configuration names tables. If there are
+            several, each record goes to those that accept its shape.
+        also: Further tables that the configuration may name.
+        any_table: Defines the table that the configuration names, for a kind without tables of its own.
     """
 
     name: str
@@ -73,59 +73,68 @@ KINDS: Mapping[str, Kind] = {
 
 def kind(name: str) -> Kind:
     """
-    Look a kind up: ours, or one that an installed package brings.
+    Return a kind by its name: a built-in one, or one from an installed package.
 
     Raises:
-        Fatal: There is none of that name, or the package's is broken.
+        Fatal: No kind has that name, or the package's kind is unusable.
     """
     found = KINDS.get(name) or custom_kind(name)
     if found is None:
-        raise Fatal(f"kind {name!r} is not in this version of eventwriter; it has {', '.join(KINDS)}")
+        raise Fatal(
+            f"kind {name!r} does not exist in this version of eventwriter",
+            code="unknown_kind",
+            hint=f"use one of {', '.join(KINDS)}, or install the package that provides it",
+        )
     return found
 
 
 def custom_kind(name: str) -> Kind | None:
     """
-    Load a kind from the entry-point group `eventwriter.kinds.registry`; None where no package brings it.
+    Load a kind from the entry points of installed packages; return None if no package provides it.
 
-    Whatever its code raises instead of `Poison` makes a dead letter, not a crash.
+    Exceptions other than `Poison` from the code of such a kind become `Poison`.
 
     Raises:
-        Fatal: It cannot be loaded, or is no `Kind` of that name with tables.
+        Fatal: The kind cannot be loaded, or is not a `Kind` of that name with tables.
     """
     points = list(entry_points(group=KINDS_GROUP, name=name))
     if not points:
         return None
     where = " and ".join(f"{point.dist.name if point.dist else '?'} ({point.value})" for point in points)
     if len(points) > 1:
-        raise Fatal(f"kind {name!r} is brought by {where}; uninstall all but one")
+        raise Fatal(f"kind {name!r} is provided by {where}", code="invalid_kind", hint="uninstall all but one")
     try:
         found = points[0].load()
-    except Exception as error:  # somebody else's code
-        told = f"{type(error).__name__}: {error}"
-        raise Fatal(f"kind {name!r} of package {where} cannot be loaded: {told}; mend or uninstall it") from error
+    except Exception as error:  # code of another package
+        raise Fatal(
+            f"kind {name!r} of package {where} failed to load: {type(error).__name__}: {error}",
+            code="invalid_kind",
+            hint="fix or uninstall the package",
+        ) from error
     if not isinstance(found, Kind):
         raise Fatal(
-            f"kind {name!r} of package {where} is a {type(found).__name__}, not an eventwriter.kinds.registry.Kind"
+            f"kind {name!r} of package {where} is a {type(found).__name__}, not an eventwriter.kinds.registry.Kind",
+            code="invalid_kind",
         )
     if found.name != name or not (found.tables or found.any_table):
         raise Fatal(
-            f"kind {name!r} of package {where} calls itself {found.name!r} and has {len(found.tables)} tables;"
-            " its name must be the entry point's, and it needs one table or more"
+            f"kind {name!r} of package {where} is named {found.name!r} and has {len(found.tables)} tables",
+            code="invalid_kind",
+            hint="its name must equal the name of the entry point, and it needs at least one table",
         )
     return _guarded(found)
 
 
 def _guarded(custom: Kind) -> Kind:
-    """Return the kind with its mistakes made into poison."""
+    """Return the kind with its unexpected exceptions converted to `Poison`."""
 
     def decode(message: Message) -> list[Record]:
         try:
             return custom.decode(message)
         except Poison:
             raise
-        except Exception as error:  # somebody else's code
-            raise _mistake(custom.name, "malformed", "decoder", error) from error
+        except Exception as error:  # code of another package
+            raise _poison(custom.name, "malformed", "decoder", error) from error
 
     def guarded(table: Table) -> Table:
         def builder(build: Build) -> RowBuilder:
@@ -136,8 +145,8 @@ def _guarded(custom: Kind) -> Kind:
                     return make(record, message, index)
                 except Poison:
                     raise
-                except Exception as error:  # somebody else's code
-                    raise _mistake(custom.name, "bad_value", f"row builder of table {table.name}", error) from error
+                except Exception as error:  # code of another package
+                    raise _poison(custom.name, "bad_value", f"row builder of table {table.name}", error) from error
 
             return row
 
@@ -148,5 +157,5 @@ def _guarded(custom: Kind) -> Kind:
     )
 
 
-def _mistake(name: str, reason: str, what: str, error: Exception) -> Poison:
-    return Poison(reason, f"the {what} of kind {name} raised {type(error).__name__}: {error}")
+def _poison(name: str, reason: str, source: str, error: Exception) -> Poison:
+    return Poison(reason, f"the {source} of kind {name} raised {type(error).__name__}: {error}")

@@ -1,8 +1,8 @@
 """
-Payloads to records; the first stage after the pull.
+Decode stage: converts payloads to records, after the pull.
 
-Each message comes out with its records, or with the poison that makes it a dead
-letter, or with None where the configuration says to ignore its subject.
+Each message is returned with its records, with the poison that makes it a dead letter, or with
+None if it is ignored.
 """
 
 from collections.abc import Callable
@@ -12,33 +12,33 @@ from eventwriter.model import Message, Record
 
 Decoded = tuple[Message, list[Record] | Poison | None]
 
-_SUBJECTS_REMEMBERED_MAX = 10_000
-"""Verdicts on subjects kept; subjects may carry device names, so their number is not bounded by us."""
+_CACHED_SUBJECTS_MAX = 10_000
+"""Size limit of the cache of ignored subjects; subjects may carry device names, so their number is unbounded."""
 
 
 def matches(pattern: str, subject: str) -> bool:
     """
-    Say whether a subject matches a NATS pattern (`*` one token, `>` one or more at the end).
+    Return whether a subject matches a NATS pattern (`*` one token, `>` one or more at the end).
 
     Source: NATS documentation, "Subject-Based Messaging", "Wildcards".
     """
-    wanted, tokens = pattern.split("."), subject.split(".")
-    for at, want in enumerate(wanted):
-        if want == ">":
-            return len(tokens) > at
-        if at >= len(tokens) or want not in ("*", tokens[at]):
+    pattern_tokens, tokens = pattern.split("."), subject.split(".")
+    for index, expected in enumerate(pattern_tokens):
+        if expected == ">":
+            return len(tokens) > index
+        if index >= len(tokens) or expected not in ("*", tokens[index]):
             return False
-    return len(tokens) == len(wanted)
+    return len(tokens) == len(pattern_tokens)
 
 
 class Decode:
     """
-    The stage: messages in, decoded messages out, in order, none left out.
+    Decodes lists of messages, preserving their number and order.
 
     Args:
         decode: The kind's decoder; raises only `Poison`.
-        ignore_subjects: Patterns of subjects to drop, counted.
-        payload_bytes_max: A larger payload is not decoded, it is poison.
+        ignore_subjects: Subject patterns of messages to ignore.
+        payload_bytes_max: Larger payloads are poison and are not decoded.
     """
 
     def __init__(
@@ -50,7 +50,7 @@ class Decode:
         self._decode = decode
         self._bytes_max = payload_bytes_max
         self._ignore = ignore_subjects
-        self._verdicts: dict[str, bool] = {}
+        self._ignored_subjects: dict[str, bool] = {}
 
     def __call__(self, messages: list[Message]) -> list[Decoded]:
         """Decode a list of messages."""
@@ -78,9 +78,9 @@ class Decode:
         )
 
     def _ignored(self, subject: str) -> bool:
-        known = self._verdicts.get(subject)
-        if known is None:
-            known = any(matches(pattern, subject) for pattern in self._ignore)
-            if len(self._verdicts) < _SUBJECTS_REMEMBERED_MAX:
-                self._verdicts[subject] = known
-        return known
+        ignored = self._ignored_subjects.get(subject)
+        if ignored is None:
+            ignored = any(matches(pattern, subject) for pattern in self._ignore)
+            if len(self._ignored_subjects) < _CACHED_SUBJECTS_MAX:
+                self._ignored_subjects[subject] = ignored
+        return ignored

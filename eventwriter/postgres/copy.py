@@ -225,7 +225,7 @@ class PostgresSession:
         self._step = Step(blames_rows=False)
         with deadline(conn, self._limit_s):
             if not await ledger.record(conn, load.covered, load.newest):
-                raise AlreadyCommitted
+                raise AlreadyCommitted("part of the batch is already in the ledger", code="already_committed")
         self._fault("before_commit")
         self._step = Step(blames_rows=True)  # deferred constraints are checked now
         began_s = clock.monotonic_s()

@@ -3,10 +3,10 @@
 from typing import Any
 from uuid import UUID
 
-from eventwriter.formats.cloudevents import said
+from eventwriter.formats.cloudevents import summarize
 from eventwriter.formats.event_shape import Shape, shape_of
 from eventwriter.formats.fields import INT4, boolean, instant_us, integer
-from eventwriter.formats.gelf import Said, gelf
+from eventwriter.formats.gelf import EventSummary, gelf
 from eventwriter.formats.snmp_trap import COMMUNITY
 from eventwriter.model import Message, Record
 from eventwriter.tables.ids import id_maker
@@ -33,7 +33,7 @@ def builder(build: Build) -> RowBuilder:
         kept = sieve(record, message)
         enveloped = shape is Shape.CLOUDEVENT
         envelope = kept if enveloped else _envelope(kept)
-        event = said(kept) if enveloped else gelf(kept)
+        event = summarize(kept) if enveloped else gelf(kept)
         get = envelope.get
         event_id = get("id")
         subject = get("subject")
@@ -62,7 +62,7 @@ def _envelope(message: Record) -> Record:
     return {"id": message.get("id"), "source": message.get("host")}
 
 
-def _time(event: Said, envelope_time: Any) -> Any:
+def _time(event: EventSummary, envelope_time: Any) -> Any:
     """Return the data's own time where it can be read, else the envelope's."""
     given = event.timestamp
     return envelope_time if given is None or instant_us(given) is None else given

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 
-from eventwriter.formats.cloudevents import decoded
+from eventwriter.formats.cloudevents import decode_base64
 from eventwriter.formats.json import dumps
 from eventwriter.model import Message, Record
 from eventwriter.tables.values import hides_key, secret_finder, without
@@ -29,7 +29,7 @@ def secrets_sieve(redact: frozenset[str]) -> Callable[[Record, Message], Record]
 
 def _without_secrets(record: Record, redact: frozenset[str]) -> Record:
     kept: Record = without(record, redact)
-    data = decoded(kept.get("data_base64"))
+    data = decode_base64(kept.get("data_base64"))
     if data is not None and (clean := without(data, redact)) != data:
         # What was in base64 is told in JSON, without what must not be kept.
         given = kept.get("data")

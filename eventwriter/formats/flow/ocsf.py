@@ -1,8 +1,8 @@
 """
-A flow that comes as an OCSF Network Activity object: read as a flow like any other.
+Flows that are published as OCSF Network Activity objects, converted to the keys of other flows.
 
-ServiceRadar's rule engine published such objects for some time: endpoints, traffic and
-connection are objects, the time is in milliseconds.
+ServiceRadar's rule engine published such objects from February to March 2026: endpoints, traffic
+and connection are objects, the time is in milliseconds.
 """
 
 from typing import Any
@@ -24,14 +24,14 @@ _CAMEL = {
 
 
 def is_ocsf(record: Record) -> bool:
-    """Say whether a record names an OCSF class or has an endpoint that is an object."""
+    """Return whether a record names an OCSF class or has an endpoint that is an object."""
     if find(record, _CLASS) is not None:
         return True
     return any(as_object(record.get(key)) for key in _ENDPOINTS)
 
 
 def snake_cased(record: Record) -> Record:
-    """Return an OCSF object whose own keys are in snake_case; a key that is there in both keeps what it has so."""
+    """Return an OCSF object with top-level keys in snake_case; a key in snake_case wins over its camelCase form."""
     if _CAMEL.keys().isdisjoint(record):
         return record
     renamed = {_CAMEL.get(key, key): value for key, value in record.items() if value is not None}
@@ -39,34 +39,34 @@ def snake_cased(record: Record) -> Record:
 
 
 def as_object(value: Any) -> Record:
-    """Return an object, also of its JSON text; an empty one for anything else."""
+    """Return an object, parsing JSON text; return an empty object for anything else."""
     value = json_value(value)
     return value if isinstance(value, dict) else {}
 
 
 def sampler(record: Record) -> Any:
-    """Return the exporter's address: of the connection, else of the observable of that name, whose value it is."""
-    given = find(as_object(record.get("connection_info")), names(_SAMPLER))
-    if given is not None:
-        return given
+    """Return the exporter's address: the connection's, else the value of the observable named `sampler_address`."""
+    address = find(as_object(record.get("connection_info")), names(_SAMPLER))
+    if address is not None:
+        return address
     observables = json_value(record.get("observables"))
-    for one in observables if isinstance(observables, list) else ():
-        if isinstance(one, dict) and one.get("name") == _SAMPLER and one.get("value") is not None:
-            return one["value"]
+    for item in observables if isinstance(observables, list) else ():
+        if isinstance(item, dict) and item.get("name") == _SAMPLER and item.get("value") is not None:
+            return item["value"]
     return None
 
 
 def as_flow(record: Record) -> Record:
     """
-    Return the object's facts under the keys of a flow, those that are there.
+    Return the fields of an OCSF object under the keys of a flow, without absent ones.
 
-    The object itself is under `ocsf`, so that nothing of it is lost where there are
-    columns for a flow's facts only.
+    The object itself is under `ocsf`, so that nothing is lost in tables that only have
+    columns for the fields of a flow.
     """
-    given, record = record, snake_cased(record)
+    original, record = record, snake_cased(record)
     connection, traffic = as_object(record.get("connection_info")), as_object(record.get("traffic"))
     device = as_object(record.get("device"))
-    found: Record = {
+    flow: Record = {
         "timestamp": record.get("time"),
         "gateway_id": record.get("gateway_id"),
         "agent_id": record.get("agent_id"),
@@ -83,9 +83,9 @@ def as_flow(record: Record) -> Record:
         **{key: find(traffic, names(key)) for key in ("packets", "bytes_in", "bytes_out", "packets_in", "packets_out")},
         **_endpoint("src", as_object(record.get("src_endpoint"))),
         **_endpoint("dst", as_object(record.get("dst_endpoint"))),
-        "ocsf": given,
+        "ocsf": original,
     }
-    return {key: value for key, value in found.items() if value is not None}
+    return {key: value for key, value in flow.items() if value is not None}
 
 
 def _endpoint(side: str, endpoint: Record) -> Record:

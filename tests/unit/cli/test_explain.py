@@ -51,7 +51,7 @@ def test_dead_letter_exits_with_one(sample: str, capsys: pytest.CaptureFixture[s
         (("{sample}",), "no entry of streams takes the payload; give --kind, or a --subject of one of: TELEMETRY"),
         (("{sample}", "--kind", "json"), 'kind json needs to be told where to; set "table" or "tables"'),
         (("{sample}", "--subject", "x.y"), "no entry of streams takes subject 'x.y'"),
-        (("{sample}", "--kind", "nope"), "kind 'nope' is not in this version of eventwriter"),
+        (("{sample}", "--kind", "nope"), "kind 'nope' does not exist in this version of eventwriter"),
         (("{sample}", "--kind", "telemetry", "--table", "logs"), "kind telemetry cannot fill table logs"),
     ],
 )

@@ -1,4 +1,4 @@
-"""Payloads made to cost much: small ones that would become huge, and deep ones. Each ends as poison, or soon."""
+"""Tests of payloads that expand or nest excessively."""
 
 import time
 from collections.abc import Callable
@@ -19,7 +19,7 @@ CPU_S_MAX = 4.0
 
 
 def message(payload: bytes) -> Message:
-    """Return a delivery of it."""
+    """Return a delivery of a payload."""
     return Message("reply", "subject", payload, None, 1, 1, 1, 1_704_067_200_000_000_000)
 
 
@@ -45,8 +45,8 @@ def spans(count: int) -> bytes:
     return request.SerializeToString()
 
 
-def listed(before: bytes, after: bytes) -> Callable[[int], bytes]:
-    """Return what makes JSON with so many empty objects."""
+def json_array(before: bytes, after: bytes) -> Callable[[int], bytes]:
+    """Return a function that builds JSON with a given number of empty objects."""
     return lambda count: before + b",".join([b"{}"] * count) + after
 
 
@@ -54,22 +54,25 @@ MANY = [
     ("logs", logs),
     ("otel_metrics", points),
     ("otel_traces", spans),
-    ("telemetry", listed(b"[", b"]")),
-    ("logs", listed(b'{"resourceLogs":[{"scopeLogs":[{"logRecords":[', b"]}]}]}")),
-    ("otel_traces", listed(b'{"resourceSpans":[{"scopeSpans":[{"spans":[', b"]}]}]}")),
-    ("otel_metrics", listed(b'{"resourceMetrics":[{"scopeMetrics":[{"metrics":[{"sum":{"dataPoints":[', b"]}}]}]}]}")),
+    ("telemetry", json_array(b"[", b"]")),
+    ("logs", json_array(b'{"resourceLogs":[{"scopeLogs":[{"logRecords":[', b"]}]}]}")),
+    ("otel_traces", json_array(b'{"resourceSpans":[{"scopeSpans":[{"spans":[', b"]}]}]}")),
+    (
+        "otel_metrics",
+        json_array(b'{"resourceMetrics":[{"scopeMetrics":[{"metrics":[{"sum":{"dataPoints":[', b"]}}]}]}]}"),
+    ),
 ]  # fmt: skip
 
 
 @pytest.mark.parametrize(("name", "make"), MANY)
-def test_too_many_records_are_poison_before_they_cost(name: str, make: Callable[[int], bytes]) -> None:
-    """A payload of a million records of next to nothing is refused in little time; as many as are allowed are read."""
-    began_s = time.process_time()
-    with pytest.raises(Poison, match="more than 100,000 records") as caught:
+def test_too_many_records_are_rejected_quickly(name: str, make: Callable[[int], bytes]) -> None:
+    """A payload of a million tiny records is rejected quickly; the largest allowed number is decoded."""
+    start_s = time.process_time()
+    with pytest.raises(Poison) as caught:
         kind(name).decode(message(make(1_000_000)))
 
     assert "too_large" == caught.value.reason
-    assert time.process_time() - began_s < CPU_S_MAX
+    assert time.process_time() - start_s < CPU_S_MAX
     assert RECORDS_MAX == len(kind(name).decode(message(make(RECORDS_MAX))))
 
 
@@ -79,29 +82,28 @@ def test_too_many_records_are_poison_before_they_cost(name: str, make: Callable[
     ids=["deep objects", "deep arrays", "digits"],
 )
 @pytest.mark.parametrize("name", ["telemetry", "logs", "otel_traces", "netflow", "events", "json", "sweep"])
-def test_bomb_of_depth_or_digits_is_poison_at_once(name: str, payload: bytes) -> None:
-    """What is deeper than parsers descend, or a number of millions of digits, is poison, not a crash and no wait."""
-    began_s = time.process_time()
+def test_excessive_nesting_or_digits_are_poison(name: str, payload: bytes) -> None:
+    """Excessive nesting and numbers of millions of digits are rejected quickly and without a crash."""
+    start_s = time.process_time()
     with pytest.raises(Poison):
         kind(name).decode(message(payload))
 
-    assert time.process_time() - began_s < CPU_S_MAX
+    assert time.process_time() - start_s < CPU_S_MAX
 
 
-def test_payload_that_is_too_large_is_not_decoded() -> None:
-    """A payload beyond the stream's limit is poison unread; one at the limit is decoded."""
-    seen: list[Message] = []
+def test_too_large_payload_is_not_decoded() -> None:
+    """A payload above the limit of the stream is rejected without decoding; one at the limit is decoded."""
+    decoded: list[Message] = []
 
-    def decode(one: Message) -> list[dict[str, object]]:
-        seen.append(one)
+    def decode(message: Message) -> list[dict[str, object]]:
+        decoded.append(message)
         return [{}]
 
     stage = Decode(decode, (), 1024)
-    large, fitting = message(b"x" * 1025), message(b"x" * 1024)
-    (_, refused), (_, taken) = stage([large, fitting])
+    large, allowed = message(b"x" * 1025), message(b"x" * 1024)
+    (_, rejected), (_, accepted) = stage([large, allowed])
 
-    assert isinstance(refused, Poison)
-    wanted = "too_large: the payload has 1,025 bytes, more than max_payload_bytes 1,024 of the stream"
-    assert wanted == str(refused)
-    assert [{}] == taken
-    assert [fitting] == seen
+    assert isinstance(rejected, Poison)
+    assert "too_large" == rejected.reason
+    assert [{}] == accepted
+    assert [allowed] == decoded

@@ -1,11 +1,11 @@
-"""What CloudEvents say, by their type."""
+"""Summaries of CloudEvents by their type."""
 
 import base64
 from typing import Any
 
 import pytest
 
-from eventwriter.formats.cloudevents import data_of, said
+from eventwriter.formats.cloudevents import data_of, summarize
 
 HEALTH, LIFECYCLE = "com.carverauto.serviceradar.gateway.health", "com.carverauto.serviceradar.device.lifecycle"
 
@@ -30,8 +30,8 @@ def encoded(text: str | bytes) -> str:
         ({}, None),
     ],
 )
-def test_data_is_read_in_every_form(envelope: dict[str, Any], expected: object) -> None:
-    """Data is an object, JSON in text, text, or either of them in base64; what cannot be read is absent."""
+def test_data_in_every_form_is_read(envelope: dict[str, Any], expected: object) -> None:
+    """Data may be an object, JSON text, other text, or base64 of either; unreadable data is None."""
     assert expected == data_of(envelope)
 
 
@@ -39,10 +39,10 @@ def test_data_is_read_in_every_form(envelope: dict[str, Any], expected: object) 
     ("state", "level", "severity"),
     [("unhealthy", 3, "error"), ("Healthy", 6, "info"), ("unknown", 5, "notice"), ("draining", 6, "info")],
 )
-def test_health_is_told_by_its_state(state: str, level: int, severity: str) -> None:
-    """A change of state has the level and the word of the state that it leads to."""
+def test_health_event_has_level_of_its_state(state: str, level: int, severity: str) -> None:
+    """A state change has the level and the severity of the new state."""
     data = {"gateway_id": "gw-1", "previous_state": "healthy", "current_state": state, "source_ip": "10.0.0.9"}
-    event = said({"type": HEALTH, "data": data})
+    event = summarize({"type": HEALTH, "data": data})
 
     assert f"Gateway gw-1 state changed from healthy to {state}" == event.short_message
     assert ("gw-1", "10.0.0.9", level, severity, "1.1") == (
@@ -50,10 +50,10 @@ def test_health_is_told_by_its_state(state: str, level: int, severity: str) -> N
     )  # fmt: skip
 
 
-def test_poller_is_called_a_poller() -> None:
-    """A gateway by its former name is told by that name; its own host is its host."""
+def test_poller_event_names_a_poller() -> None:
+    """An event with a poller id names a poller, and its `host` field is the host."""
     data = {"pollerId": "p1", "currentState": "unhealthy", "host": "box", "timestamp": 5}
-    event = said({"type": "com.carverauto.serviceradar.poller.health", "data": data})
+    event = summarize({"type": "com.carverauto.serviceradar.poller.health", "data": data})
 
     assert "Poller p1 state changed from unknown to unhealthy" == event.short_message
     assert ("box", 5) == (event.host, event.timestamp)
@@ -68,35 +68,39 @@ def test_poller_is_called_a_poller() -> None:
         ({"action": "restored", "level": 0}, "Device d1 restored", 0, "Medium"),
     ],
 )
-def test_lifecycle_is_told_by_its_action(data: dict[str, Any], message: str, level: int, severity: str) -> None:
-    """What was done to a device is told with its actor; level and severity have defaults, and 0 is a level."""
-    event = said({"type": LIFECYCLE, "data": {"device_id": "d1", **data}})
+def test_lifecycle_event_describes_its_action(data: dict[str, Any], message: str, level: int, severity: str) -> None:
+    """The message contains the action and the actor; level and severity have defaults, and level 0 is kept."""
+    event = summarize({"type": LIFECYCLE, "data": {"device_id": "d1", **data}})
 
     assert ("d1", message, level, severity, "1.1") == (
         event.host, event.short_message, event.level, event.severity, event.version
     )  # fmt: skip
 
 
-def test_gelf_data_is_gelf_whatever_the_type() -> None:
-    """Data with a short message is read as GELF, and its own time is told."""
+def test_data_with_short_message_is_gelf() -> None:
+    """Data with a short message is read as GELF with its own timestamp, whatever the type of the event."""
     data = {"_remote_addr": "a:1", "host": "h", "level": 0, "short_message": "m", "timestamp": 1.5, "version": "1.1"}
 
-    assert ("a:1", "h", 0, None, "m", "1.1", 1.5) == said({"type": "cef_severity", "time": "2024-01-01", "data": data})
+    assert ("a:1", "h", 0, None, "m", "1.1", 1.5) == summarize(
+        {"type": "cef_severity", "time": "2024-01-01", "data": data}
+    )
 
 
-def test_other_data_is_read_by_its_usual_names() -> None:
-    """Of data of no known type the usual names are read; a level that is a word is a severity."""
-    event = said({"type": "x", "time": 5, "data": {"hostname": "h", "message": "m", "level": "warn", "timestamp": 9}})
+def test_data_of_unknown_type_is_read_by_usual_names() -> None:
+    """Data of an unknown type is read by the usual field names; a level name is also the severity."""
+    event = summarize(
+        {"type": "x", "time": 5, "data": {"hostname": "h", "message": "m", "level": "warn", "timestamp": 9}}
+    )
 
     assert (None, "h", "warn", "warn", "m", None, None) == event
 
 
 @pytest.mark.parametrize("time", [None, "junk"])
-def test_time_of_other_data_counts_where_the_envelope_has_none(time: str | None) -> None:
-    """The time of data of no known type is taken only where the envelope's cannot be read."""
-    assert 9 == said({"type": "x", "time": time, "data": {"timestamp": 9}}).timestamp
+def test_unreadable_envelope_time_is_replaced_by_time_of_data(time: str | None) -> None:
+    """The timestamp of data of an unknown type is used if the envelope's time is missing or unreadable."""
+    assert 9 == summarize({"type": "x", "time": time, "data": {"timestamp": 9}}).timestamp
 
 
 def test_text_data_is_the_message() -> None:
-    """Data that is text is the message."""
-    assert "hello" == said({"type": HEALTH, "data": "hello"}).short_message
+    """Text data becomes the short message."""
+    assert "hello" == summarize({"type": HEALTH, "data": "hello"}).short_message

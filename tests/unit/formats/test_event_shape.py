@@ -1,4 +1,4 @@
-"""Which shape an event has."""
+"""Tests of the recognition of event shapes."""
 
 from typing import Any
 
@@ -24,13 +24,15 @@ GELF = {"version": "1.1", "host": "h", "short_message": "m"}
         pytest.param({"version": "V2C", "varbinds": []}, Shape.SNMP_TRAP, id="trap"),
     ],
 )
-def test_shape_is_told_by_its_fields(record: dict[str, Any], expected: Shape) -> None:
-    """The first shape whose fields are there is the record's."""
+def test_record_has_first_matching_shape(record: dict[str, Any], expected: Shape) -> None:
+    """A record has the first shape whose fields are present."""
     assert expected is shape_of(record)
 
 
 @pytest.mark.parametrize("record", [{}, {"message": "x"}, {"varbinds": None}, *({**GELF, k: None} for k in GELF)])
-def test_other_records_are_of_unknown_shape(record: dict[str, Any]) -> None:
-    """A record with none of the shapes' fields, or a part of GELF's, is poison."""
-    with pytest.raises(Poison, match="unknown_shape"):
+def test_record_without_shape_is_poison(record: dict[str, Any]) -> None:
+    """A record with none of the fields, or only some of GELF's, is an unknown shape."""
+    with pytest.raises(Poison) as caught:
         shape_of(record)
+
+    assert "unknown_shape" == caught.value.reason

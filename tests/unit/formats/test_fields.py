@@ -1,4 +1,4 @@
-"""How single fields are read."""
+"""Tests of the readers of single fields."""
 
 import pytest
 
@@ -33,8 +33,8 @@ JAN_2024_US = 1_704_067_200_000_000
         ([], None),
     ],
 )
-def test_instant(value: object, expected: int | None) -> None:
-    """An instant is read in any of the usual forms, to the microsecond; junk is none."""
+def test_instant_is_parsed(value: object, expected: int | None) -> None:
+    """An instant in any usual form is parsed to the microsecond; an invalid one is None."""
     assert expected == fields.instant_us(value)
 
 
@@ -51,12 +51,12 @@ def test_instant(value: object, expected: int | None) -> None:
         ("1_0", None, 0),
     ],
 )
-def test_integer(value: object, expected: int | None, clamped: int) -> None:
-    """Integral values are taken, those out of range clamped and counted, junk is none."""
-    tally = Adjustments()
+def test_integer_is_converted(value: object, expected: int | None, clamped: int) -> None:
+    """Integral values are converted, values out of range are clamped and counted, other values are None."""
+    adjustments = Adjustments()
 
-    assert expected == fields.integer(value, fields.INT4, tally)
-    assert clamped == tally.clamped
+    assert expected == fields.integer(value, fields.INT4, adjustments)
+    assert clamped == adjustments.clamped
 
 
 def test_lookup_is_by_presence() -> None:
@@ -68,8 +68,8 @@ def test_lookup_is_by_presence() -> None:
 
 
 @pytest.mark.parametrize("payload", [b"", b"nope", b"1", b'"x"', b"null", b"[1]", b'{"a":', b"\xff\xfe", b"[" * 5000])
-def test_what_is_no_object_is_malformed(payload: bytes) -> None:
-    """Whatever is neither an object nor an array of objects is poison, never another error."""
+def test_payload_without_objects_is_malformed(payload: bytes) -> None:
+    """A payload that is neither an object nor an array of objects is poison, never another error."""
     with pytest.raises(Poison, match="malformed"):
         json.decode(payload)
 
@@ -84,13 +84,13 @@ def test_what_is_no_object_is_malformed(payload: bytes) -> None:
         (b'{"a":12345678901234567890123}', [{"a": 1.2345678901234568e22}]),
     ],
 )
-def test_decoded(payload: bytes, expected: list[dict[str, object]]) -> None:
-    """Objects and arrays of them are records; what PostgreSQL cannot store is replaced."""
+def test_payload_is_decoded(payload: bytes, expected: list[dict[str, object]]) -> None:
+    """Objects become records, and text that PostgreSQL cannot store is cleaned."""
     assert expected == json.decode(payload)
 
 
-def test_json_nested_beyond_what_can_be_cleaned_is_malformed() -> None:
-    """More levels than Python descends are poison, in the payload and in JSON text within it, never another error."""
+def test_too_deeply_nested_json_is_malformed() -> None:
+    """JSON nested too deeply is poison, as a payload and as JSON text within a payload, never another error."""
     deep = '{"a":' * 900 + '"\\u0000"' + "}" * 900
 
     with pytest.raises(Poison, match="malformed"):
@@ -99,6 +99,6 @@ def test_json_nested_beyond_what_can_be_cleaned_is_malformed() -> None:
         fields.json_value(deep)
 
 
-def test_infinity_is_read_leniently() -> None:
-    """NaN and Infinity do not cost the message; in JSON they become null."""
+def test_infinity_in_payload_is_accepted() -> None:
+    """NaN and Infinity are accepted in a payload and become null in stored JSON."""
     assert b'{"a":null}' == json.dumps(json.decode(b'{"a":Infinity}')[0])

@@ -1,4 +1,4 @@
-"""Names for numbers in headers."""
+"""Tests of the names of header numbers."""
 
 import pytest
 
@@ -17,7 +17,7 @@ from eventwriter.formats.ip_names import service, tcp_flag_labels
     ],
 )
 def test_tcp_flags_are_named_from_the_high_bit(flags: int, labels: list[str]) -> None:
-    """Each of the eight bits has its name, the high one first; further bits have none."""
+    """Each of the eight flag bits has a name, listed from the highest bit; further bits have none."""
     assert labels == tcp_flag_labels(flags)
 
 
@@ -34,5 +34,5 @@ def test_tcp_flags_are_named_from_the_high_bit(flags: int, labels: list[str]) ->
     ],
 )
 def test_service_depends_on_protocol_and_port(protocol: int | None, port: int | None, name: str | None) -> None:
-    """A port has a service over TCP or UDP only, and not always over both."""
+    """A service is named by the combination of protocol and port."""
     assert name == service(protocol, port)

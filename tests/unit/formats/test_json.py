@@ -1,4 +1,4 @@
-"""Which of the two encodings a payload has."""
+"""Tests of the choice between JSON and protobuf."""
 
 import pytest
 
@@ -6,37 +6,37 @@ from eventwriter.errors import Poison
 from eventwriter.formats.json import decode_json_or_protobuf
 
 
-def taken(payload: bytes) -> list[dict[str, object]]:
-    """Stands for a protobuf decoder that takes everything."""
+def accept(payload: bytes) -> list[dict[str, object]]:
+    """Stand for a protobuf decoder that accepts any payload."""
     return [{"protobuf": payload}]
 
 
-def refused(payload: bytes) -> list[dict[str, object]]:
-    """Stands for a protobuf decoder that takes nothing."""
+def reject(payload: bytes) -> list[dict[str, object]]:
+    """Stand for a protobuf decoder that rejects any payload."""
     raise Poison("malformed", "no protobuf")
 
 
 @pytest.mark.parametrize("payload", [b'{"a":1}', b' \r\n\t{"a":1}', b'[{"a":1}]', b'\xef\xbb\xbf{"a":1}'])
-def test_what_begins_like_json_is_json(payload: bytes) -> None:
-    """A brace or a bracket first, after white space or a byte order mark, makes JSON."""
-    assert [{"a": 1}] == decode_json_or_protobuf(payload, taken)
+def test_payload_beginning_with_bracket_is_json(payload: bytes) -> None:
+    """A payload that begins with a brace or a bracket, after white space or a byte order mark, is JSON."""
+    assert [{"a": 1}] == decode_json_or_protobuf(payload, accept)
 
 
 @pytest.mark.parametrize("payload", [b"", b"\x08\x01", b"123", b'"text"', b"\n\x01{"[:2]])
-def test_anything_else_is_protobuf(payload: bytes) -> None:
-    """What begins otherwise is read as protobuf, the empty payload too."""
-    assert [{"protobuf": payload}] == decode_json_or_protobuf(payload, taken)
+def test_other_payload_is_protobuf(payload: bytes) -> None:
+    """Any other payload is decoded as protobuf, the empty one too."""
+    assert [{"protobuf": payload}] == decode_json_or_protobuf(payload, accept)
 
 
-def test_blank_and_brace_that_is_no_json_is_protobuf() -> None:
-    """A field's tag and length may look like white space and a brace: what is no JSON gets its second try."""
+def test_invalid_json_after_white_space_is_protobuf() -> None:
+    """A tag and a length that look like white space and a brace are decoded as protobuf if JSON fails."""
     payload = b"\x20\x7b\x08\x01"
 
-    assert [{"protobuf": payload}] == decode_json_or_protobuf(payload, taken)
+    assert [{"protobuf": payload}] == decode_json_or_protobuf(payload, accept)
 
 
 @pytest.mark.parametrize("payload", [b'{"a":', b" {"])
-def test_broken_json_is_told_as_json(payload: bytes) -> None:
-    """Where both decoders refuse, the dead letter speaks of JSON, which the payload looks like."""
-    with pytest.raises(Poison, match="no JSON"):
-        decode_json_or_protobuf(payload, refused)
+def test_invalid_in_both_forms_reports_json_error(payload: bytes) -> None:
+    """If both decoders fail, the error is that of JSON, which the payload resembles."""
+    with pytest.raises(Poison, match="not valid JSON"):
+        decode_json_or_protobuf(payload, reject)

@@ -1,4 +1,4 @@
-"""Words of OCSF."""
+"""Tests of the severities of OCSF."""
 
 import pytest
 
@@ -8,8 +8,8 @@ from eventwriter.formats.ocsf import SEVERITIES, severity_id_of, severity_name
 @pytest.mark.parametrize(
     ("severity_id", "expected"), [*enumerate(SEVERITIES), (99, "Other"), (7, "Unknown"), (-1, "Unknown")]
 )
-def test_every_number_has_a_name(severity_id: int, expected: str) -> None:
-    """A severity's number has OCSF's name; numbers that OCSF does not know are Unknown."""
+def test_severity_id_has_a_name(severity_id: int, expected: str) -> None:
+    """A severity id has the name of OCSF; an id that OCSF does not define is "Unknown"."""
     assert expected == severity_name(severity_id)
 
 
@@ -26,6 +26,6 @@ def test_every_number_has_a_name(severity_id: int, expected: str) -> None:
         (None, None),
     ],
 )
-def test_words_mean_numbers(word: str | None, expected: int | None) -> None:
-    """OCSF's and syslog's words mean a severity's number, in any case."""
+def test_severity_name_has_an_id(word: str | None, expected: int | None) -> None:
+    """The names of OCSF and of syslog have a severity id, in any case."""
     assert expected == severity_id_of(word)

@@ -1,4 +1,4 @@
-"""How severe a log record is, of words and numbers."""
+"""Tests of severity numbers."""
 
 import pytest
 
@@ -17,8 +17,8 @@ from eventwriter.formats import severity
         ("٣", None), (float("nan"), None), (float("inf"), None), ("9" * 5000, None),
     ],
 )  # fmt: skip
-def test_level(level: object, number: int | None) -> None:
-    """Words in any case and syslog's numeric levels have OpenTelemetry's number for them; others have none."""
+def test_level_has_severity_number(level: object, number: int | None) -> None:
+    """Level names in any case and syslog levels have a severity number; other values have none."""
     assert number == severity.level_number(level)
 
 
@@ -26,13 +26,13 @@ def test_level(level: object, number: int | None) -> None:
     ("given", "number"),
     [(1, 1), (24, 24), (9.0, 9), ("17", 17), (0, None), (25, None), (10**20, None), ("x", None), (True, None)],
 )
-def test_number(given: object, number: int | None) -> None:
-    """A number from 1 to 24 is kept, as text too; another is none."""
+def test_severity_number_is_converted(given: object, number: int | None) -> None:
+    """A number from 1 to 24 is accepted, also as text; any other value is None."""
     assert number == severity.known_number(given)
 
 
-def test_names() -> None:
-    """Each range of four numbers has its name."""
+def test_severity_number_has_a_name() -> None:
+    """Each range of four numbers has a name."""
     assert ["TRACE", "TRACE", "DEBUG", "INFO", "INFO", "WARN", "ERROR", "FATAL", "FATAL"] == [
         severity.name(number) for number in (1, 4, 5, 9, 12, 13, 20, 21, 24)
     ]

@@ -1,4 +1,4 @@
-"""SNMP traps, told as OCSF events."""
+"""Tests of the conversion of SNMP traps to OCSF events."""
 
 from typing import Any
 
@@ -21,7 +21,7 @@ from eventwriter.formats.snmp_trap import message_of, ocsf_record
     ],
 )
 def test_message_is_the_first_varbind_with_text(varbinds: object, expected: str | None) -> None:
-    """The message is what follows the type's name in the first varbind that is not blank, or all of it."""
+    """The message is the first varbind value that is not blank, without the name of its type."""
     assert expected == message_of(varbinds)
 
 
@@ -41,7 +41,7 @@ def test_message_is_the_first_varbind_with_text(varbinds: object, expected: str 
     ],
 )
 def test_source_is_an_endpoint(source: object, endpoint: dict[str, Any] | None) -> None:
-    """The sender's address is endpoint, device and observable, with its port where it has one."""
+    """The address of the sender becomes the source endpoint, the device and an observable."""
     event = ocsf_record({"source": source, "varbinds": []}, "s")
 
     assert endpoint == event["src_endpoint"]
@@ -54,15 +54,15 @@ def test_source_is_an_endpoint(source: object, endpoint: dict[str, Any] | None) 
     [(None, 1, "Informational"), ("Unknown", 0, "Unknown"), ("High", 4, "High"), ("very high", 5, "very high"),
      ("odd", 0, "odd")],
 )  # fmt: skip
-def test_severity_is_the_rule_engines_word(severity: str | None, number: int, name: str) -> None:
-    """The word that the rule engine gave is kept, with its number; a word that nobody knows is Unknown."""
+def test_severity_name_is_kept_with_its_id(severity: str | None, number: int, name: str) -> None:
+    """The severity name of the rule engine is kept with its id; an unknown name has id 0."""
     event = ocsf_record({"severity": severity, "varbinds": []}, "s")
 
     assert (number, name) == (event["severity_id"], event["severity"])
 
 
-def test_nothing_of_a_trap_is_lost() -> None:
-    """What has no field of its own is unmapped."""
+def test_unmapped_fields_are_kept() -> None:
+    """Fields without an OCSF counterpart are kept in `unmapped`."""
     trap = {"source": "snmp", "version": "V1", "varbinds": [{"oid": "1"}], "body": "b", "extra": 0, "gone": None}
     event = ocsf_record(trap, "logs.snmp")
 

@@ -1,4 +1,4 @@
-"""FlowMessage in protobuf: field numbers, forms of values, frames, and what is poison."""
+"""Tests of the FlowMessage decoder: field numbers, values, framing and errors."""
 
 import re
 from pathlib import Path
@@ -23,8 +23,8 @@ TYPES = {
 }
 
 
-def test_generated_module_is_that_of_the_proto() -> None:
-    """flow_pb2.py has just the fields, types and numbers of flow.proto."""
+def test_generated_module_matches_the_proto_file() -> None:
+    """flow_pb2.py has exactly the fields, types and numbers of flow.proto."""
     written = re.findall(r"^  (repeated )?(\w+) (\w+) = (\d+);", SOURCE.read_text(), re.MULTILINE)
 
     assert {(bool(r), kind, name, int(number)) for r, kind, name, number in written} == {
@@ -32,15 +32,15 @@ def test_generated_module_is_that_of_the_proto() -> None:
     }
 
 
-def test_field_numbers_are_the_collectors() -> None:
-    """The numbers on the wire are those that ServiceRadar's flow collector writes."""
+def test_field_numbers_match_the_collector() -> None:
+    """The field numbers are those that ServiceRadar's flow collector writes."""
     numbers = [1, 3, 4, 6, 7, *range(9, 39), 70, 71, 80, 81, 82, *range(100, 108), *range(110, 117)]
 
     assert numbers == [f.number for f in FlowMessage.DESCRIPTOR.fields]
 
 
-def test_numbers_of_the_wire_are_read() -> None:
-    """Bytes written by hand are the fields that their numbers say."""
+def test_encoded_field_numbers_are_decoded() -> None:
+    """Hand-written bytes are decoded by their field numbers."""
     payload = bytes.fromhex(
         "32 04 0a000001   3a 04 0a000002"  # src_addr, dst_addr
         "48 05   50 02   a001 11   a801 35   b001 8001"  # bytes, packets, proto, src_port, dst_port
@@ -62,7 +62,7 @@ def test_numbers_of_the_wire_are_read() -> None:
     ] == decode(payload)
 
 
-def test_zero_is_absence() -> None:
+def test_zero_fields_are_absent() -> None:
     """Fields that are zero or empty are not in the record."""
     assert [RECORD] == decode(FLOW.SerializeToString())
 
@@ -77,42 +77,45 @@ def test_zero_is_absence() -> None:
         (bytes(10) + b"\xff\xff\x0a\x01\x00\x01", "::ffff:10.1.0.1"),
     ],
 )
-def test_addresses_are_text(packed: bytes, text: str) -> None:
-    """Four and sixteen bytes become the usual text, on every version of Python the same."""
+def test_address_is_formatted(packed: bytes, text: str) -> None:
+    """Addresses of 4 and 16 bytes have the same text on every version of Python."""
     assert text == decode(FlowMessage(src_addr=packed).SerializeToString())[0]["src_addr"]
 
 
 @pytest.mark.parametrize("field", ["src_addr", "dst_addr", "sampler_address"])
-def test_endpoint_of_odd_length_is_poison(field: str) -> None:
-    """An address of five bytes is none, and the flow a dead letter that shows it."""
+def test_endpoint_of_invalid_length_is_poison(field: str) -> None:
+    """An endpoint address of five bytes is poison, and the detail shows its bytes."""
     message = FlowMessage(src_addr=bytes(4))
     setattr(message, field, b"\x01\x02\x03\x04\x05")
 
-    with pytest.raises(Poison, match=r"bad_value: an address is 5 bytes \(0102030405\)"):
+    with pytest.raises(Poison) as caught:
         decode(message.SerializeToString())
 
+    assert "bad_value" == caught.value.reason
+    assert "0102030405" in caught.value.detail
 
-def test_side_address_of_odd_length_is_kept() -> None:
-    """A next hop that is no address is kept as its digits; the flow does not depend on it."""
+
+def test_next_hop_of_invalid_length_is_kept() -> None:
+    """A next hop of an invalid length is kept as hexadecimal digits."""
     assert "0102" == decode(FlowMessage(src_addr=bytes(4), next_hop=b"\x01\x02").SerializeToString())[0]["next_hop"]
 
 
 def test_mac_beyond_48_bits_stays_a_number() -> None:
-    """What is too large for a MAC address is kept as it is."""
+    """A number that is too large for a MAC address stays a number."""
     record = decode(FlowMessage(src_addr=bytes(4), src_mac=0xAB, dst_mac=1 << 48).SerializeToString())[0]
 
     assert ("00:00:00:00:00:ab", 1 << 48) == (record["src_mac"], record["dst_mac"])
 
 
-def test_nanoseconds_of_the_seventies_are_text() -> None:
-    """An exporter's clock that began at zero is not taken for a coarser unit."""
+def test_nanoseconds_before_1973_are_text() -> None:
+    """Instants of an exporter whose clock starts at 0 are not read in a coarser unit."""
     record = decode(FlowMessage(src_addr=bytes(4), time_flow_end_ns=5_000_000_007).SerializeToString())[0]
 
     assert "1970-01-01T00:00:05.000000007Z" == record["time_flow_end_ns"]
 
 
 def test_usable_end_is_the_timestamp() -> None:
-    """The end is the flow's timestamp, but one beyond 2262 leaves the choice to who makes the row."""
+    """The end of a flow is its timestamp unless it is after 2262."""
     ends = (1_705_363_200_000_000_000, 10_000_000_000_000_000_000)
     records = [decode(FlowMessage(src_addr=bytes(4), time_flow_end_ns=end).SerializeToString())[0] for end in ends]
 
@@ -120,31 +123,26 @@ def test_usable_end_is_the_timestamp() -> None:
 
 
 @pytest.mark.parametrize("head", [b"\x11", b"\x91\x00", b"\x00\x00\x00\x11"], ids=["varint", "long varint", "4 bytes"])
-def test_length_in_front_is_skipped(head: bytes) -> None:
-    """A flow in a frame, its length before it, is read."""
+def test_length_prefix_is_skipped(head: bytes) -> None:
+    """A flow with its length as a prefix is decoded."""
     assert [RECORD] == decode(head + FLOW.SerializeToString())
 
 
 @pytest.mark.parametrize("head", [b"\x07", b"\x00", b"\x00\x00\x00\x00", b"\xff\xff"])
-def test_other_bytes_in_front_are_not(head: bytes) -> None:
-    """Bytes that are no length are not skipped: what follows might be anything."""
+def test_other_prefix_is_malformed(head: bytes) -> None:
+    """Leading bytes that are not the length are not skipped."""
     with pytest.raises(Poison, match="malformed"):
         decode(head + FLOW.SerializeToString())
 
 
 @pytest.mark.parametrize(
-    ("payload", "sentence"),
-    [
-        (b"", "as a FlowMessage the payload is empty"),
-        (b"\xff\xff", "the payload is neither JSON nor a FlowMessage"),
-        (FLOW.SerializeToString()[:-1], "the payload is neither JSON nor a FlowMessage"),
-        (b"\xc0\x0c\x01", "as a FlowMessage the payload has no field that it knows"),
-    ],
-    ids=["empty", "garbage", "cut", "other fields"],
+    "payload",
+    [b"", b"\xff\xff", FLOW.SerializeToString()[:-1], b"\xc0\x0c\x01"],
+    ids=["empty", "garbage", "truncated", "other fields"],
 )
-def test_no_flow_is_malformed(payload: bytes, sentence: str) -> None:
-    """What is no FlowMessage is a dead letter that says so."""
+def test_payload_without_flow_is_malformed(payload: bytes) -> None:
+    """A payload that is not a FlowMessage is malformed."""
     with pytest.raises(Poison) as caught:
         decode(payload)
 
-    assert ("malformed", True) == (caught.value.reason, caught.value.detail.startswith(sentence))
+    assert "malformed" == caught.value.reason

@@ -1,4 +1,4 @@
-"""Flows that come as OCSF objects."""
+"""Tests of flows published as OCSF objects."""
 
 from typing import Any
 
@@ -8,7 +8,7 @@ from eventwriter.formats.flow.ocsf import as_flow, is_ocsf, sampler
 
 
 @pytest.mark.parametrize(
-    ("record", "is_one"),
+    ("record", "expected"),
     [
         ({"class_uid": 4001}, True),
         ({"src_endpoint": {"ip": "10.0.0.1"}}, True),
@@ -19,9 +19,9 @@ from eventwriter.formats.flow.ocsf import as_flow, is_ocsf, sampler
         ({}, False),
     ],
 )
-def test_ocsf_is_known_by_class_or_endpoint(record: dict[str, Any], is_one: bool) -> None:
-    """A class or an endpoint that is an object makes an OCSF object."""
-    assert is_one is is_ocsf(record)
+def test_ocsf_is_recognized_by_class_or_endpoint(record: dict[str, Any], expected: bool) -> None:
+    """A record with an OCSF class or an endpoint object is an OCSF object."""
+    assert expected is is_ocsf(record)
 
 
 @pytest.mark.parametrize(
@@ -36,13 +36,13 @@ def test_ocsf_is_known_by_class_or_endpoint(record: dict[str, Any], is_one: bool
         ({}, None),
     ],
 )
-def test_sampler_is_of_the_connection_or_an_observable(record: dict[str, Any], address: str | None) -> None:
-    """The exporter's address is the connection's, else that of the observable with its name."""
+def test_sampler_is_found_in_connection_or_observables(record: dict[str, Any], address: str | None) -> None:
+    """The exporter's address is read from the connection, else from the observable with that name."""
     assert address == sampler(record)
 
 
-def test_camel_case_is_read() -> None:
-    """Names in camelCase, also within, are the same names."""
+def test_camel_case_keys_are_read() -> None:
+    """Keys in camelCase are read, also in nested objects."""
     record = {
         "classUid": 4001,
         "srcEndpoint": {"ip": "10.0.0.1", "autonomousSystem": {"number": 7}},
@@ -52,8 +52,8 @@ def test_camel_case_is_read() -> None:
     assert {"src_addr": "10.0.0.1", "src_as": 7, "bytes_in": 3, "ocsf": record} == as_flow(record)
 
 
-def test_facts_are_under_the_keys_of_a_flow() -> None:
-    """What an OCSF object says of a flow is found where a flow has it, and the object is kept."""
+def test_ocsf_fields_have_the_keys_of_a_flow() -> None:
+    """The fields of an OCSF object are returned under the keys of a flow, together with the object."""
     record = {
         "time": 1,
         "src_endpoint": {"ip": "10.0.0.1", "port": 5, "mac": "m", "autonomous_system": {"number": 64512}},
