@@ -46,7 +46,7 @@ def heartbeat(**fields: Any) -> dict[str, Any]:
         "batches_by_trigger": {"rows": 1, "age": 1},
         "pull_wait_us_total": 3_000_000,
         "queue_wait_us_total": 500_000,
-        "careful_us_total": 0,
+        "quarantine_us_total": 0,
         "lag_messages": 5,
         "lag_s": 0.25,
         "stream_first_seq": 1,

@@ -30,14 +30,6 @@ class StreamStats:
     """How much of the stream's nearest limit the oldest unread message has used up: 1 is where it is dropped. None
     without a limit."""
 
-    def facts(self) -> dict[str, Any]:
-        """Return it for the heartbeat."""
-        return {
-            "stream_first_seq": self.first_seq,
-            "stream_last_seq": self.last_seq,
-            "retention_used": None if self.retention_used is None else round(self.retention_used, 4),
-        }
-
 
 def read(answer: Mapping[str, Any], consumer: ConsumerState, now_ns: int) -> StreamStats:
     """

@@ -7,7 +7,7 @@ Bounds are fixed, or what was counted before and after an upgrade could not be a
 """
 
 from bisect import bisect_left
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 STAGE_S = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0)
@@ -16,9 +16,6 @@ LATENCY_S = (0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0,
 """Seconds from JetStream to a committed row: dense below `batch_timeout`, and up to a backlog of hours."""
 MESSAGES = (1, 2, 5, 10, 25, 50, 100, 250, 500, 1000, 2500, 5000, 10_000, 25_000, 100_000)
 """Messages in one batch, up to the most that any may have."""
-
-BOUNDS: Mapping[str, Sequence[float]] = {"stage_s": STAGE_S, "latency_s": LATENCY_S, "batch_messages": MESSAGES}
-"""The histograms of a slot, by the name that heartbeat and snapshot have for them; each is split by a word."""
 
 Plain = dict[str, Any]
 """`{"sum": 1.5, "counts": [0, 3, …]}`: one count for each bound, then one for what lies above; not cumulative."""
@@ -71,13 +68,3 @@ def total(plain: object) -> float:
     """Return the sum of a plain histogram, 0 where it is none."""
     found = plain.get("sum") if isinstance(plain, dict) else None
     return float(found) if isinstance(found, int | float) else 0.0
-
-
-def families_added(one: object, other: object) -> dict[str, dict[str, Plain]]:
-    """Return two sets of histograms, as `BOUNDS` names them and split by words, as one; unknown names are left out."""
-    sides = [side if isinstance(side, dict) else {} for side in (one, other)]
-    together: dict[str, dict[str, Plain]] = {}
-    for name in BOUNDS:
-        first, second = (side[name] if isinstance(side.get(name), dict) else {} for side in sides)
-        together[name] = {word: added(first.get(word), second.get(word)) for word in {**first, **second}}
-    return together

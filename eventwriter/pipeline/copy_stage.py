@@ -157,7 +157,7 @@ class Copy:
         pieces.written(piece)
         self._counters.commits_s.append(clock.monotonic_s() - started_s)
         self._counters.last_commit_at_ns = clock.now_ns()
-        self._counters.times.stages["commit"].observe(self._copy_in.commit_s)
+        self._counters.times.stage_s["commit"].observe(self._copy_in.commit_s)
         self._patience.over()
         return left_out
 
@@ -195,7 +195,7 @@ class Copy:
             except Rejected as rejected:
                 if (at := _detour(load, rejected, detours)) is not None:
                     detours[at] = rejected.constraint
-                    self._counters.detours += 1
+                    self._counters.staged_merges_total += 1
                     log.info("duplicate key; the batch goes through a staging table", extra={"error": str(rejected)})
                     continue
                 if not _passes(rejected, failures):

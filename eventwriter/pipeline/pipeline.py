@@ -122,10 +122,10 @@ class Pipeline:
             if self.tap is not None:
                 self.tap.arrived(messages)
             began_s = clock.monotonic_s()
-            self.counters.times.pull_wait_s += began_s - done_s
+            self.counters.times.pull_wait_us_total += round((began_s - done_s) * 1e6)
             if self.quarantine is not None and self.quarantine.concerns(messages):
                 await self.fill_quarantined(self.quarantine, messages)
-                self.counters.times.careful_s += clock.monotonic_s() - began_s
+                self.counters.times.quarantine_us_total += round((clock.monotonic_s() - began_s) * 1e6)
             else:
                 await self.fill_with(messages, began_s)
             self.at_hand = []
@@ -146,7 +146,7 @@ class Pipeline:
         for batch in batches:
             await self.hand_over(batch)
         if batches:
-            self.counters.times.queue_wait_s += clock.monotonic_s() - built_s
+            self.counters.times.queue_wait_us_total += round((clock.monotonic_s() - built_s) * 1e6)
 
     async def fill_quarantined(self, quarantine: Quarantine, messages: list[Message]) -> None:
         """Add messages of which one may kill the worker; see `quarantine`."""
@@ -193,9 +193,9 @@ class Pipeline:
             self.fault("after_ack")
             self.in_flight.popleft()
             self.count(settled)
-            self.counters.times.settled(batch, copied_s - began_s, clock.monotonic_s() - copied_s)
+            self.counters.times.observe_settled(batch, copied_s - began_s, clock.monotonic_s() - copied_s)
             if settled.already < len(batch) and self.counters.last_commit_at_ns is not None:
-                self.counters.times.committed(batch, self.counters.last_commit_at_ns)
+                self.counters.times.observe_latency(batch, self.counters.last_commit_at_ns)
             if self.tap is not None:
                 self.tap.settled(settled)
             tell(settled)
@@ -215,9 +215,9 @@ class Pipeline:
         """Answer for every message of a settled batch, and for its repeats."""
         replies = [m.reply for m in settled.batch.messages] + settled.batch.repeats
         if await self.ack(replies):
-            self.counters.acks += len(replies)
+            self.counters.acks_total += len(replies)
         else:
-            self.counters.acks_lost += len(replies)
+            self.counters.acks_lost_total += len(replies)
 
     def held(self) -> list[Message]:
         """Return every message that was received and is not settled; oldest first."""
@@ -241,21 +241,21 @@ class Pipeline:
     def count(self, settled: Settled) -> None:
         """Add a settled batch to the counters."""
         batch, counters = settled.batch, self.counters
-        counters.batches += 1
-        counters.messages += len(batch)
-        counters.rows += sum(batch.rows) - settled.duplicates - settled.rows_before
-        counters.duplicates += settled.duplicates
+        counters.batches_total += 1
+        counters.messages_total += len(batch)
+        counters.rows_total += sum(batch.rows) - settled.duplicates - settled.rows_before
+        counters.duplicates_total += settled.duplicates
         buried = settled.buried()
-        counters.dead_letters += len(buried)
+        counters.dead_letters_total += len(buried)
         counters.dead_letter_ratio.add(clock.monotonic_s(), len(batch), len(buried))
-        counters.dead_by_reason.update(poison.reason for poison in buried)
-        counters.ignored += len(batch.ignored)
-        counters.already_written += settled.already
-        counters.redelivered += len(batch.repeats) + sum(1 for m in batch.messages if m.num_delivered > 1)
-        counters.payload_bytes += batch.payload_bytes
+        counters.dead_letters_by_reason.update(poison.reason for poison in buried)
+        counters.ignored_total += len(batch.ignored)
+        counters.already_written_total += settled.already
+        counters.redelivered_total += len(batch.repeats) + sum(1 for m in batch.messages if m.num_delivered > 1)
+        counters.bytes_total += batch.payload_bytes
         counters.batch_messages_last, counters.batch_trigger_last = len(batch), batch.trigger
         if batch.trigger:
-            counters.by_trigger[batch.trigger] += 1
+            counters.batches_by_trigger[batch.trigger.value] += 1
 
 
 async def ended(*tasks: asyncio.Future[None], again_s: float = _CANCEL_S) -> None:

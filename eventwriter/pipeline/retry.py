@@ -64,7 +64,7 @@ class DatabaseRetry:
         if not isinstance(error, Retryable):
             self._circuit.failed(now_s, str(error), writing=True)
         self._report(str(error))
-        self._counters.retries += 1
+        self._counters.retries_total += 1
         wait_s = pause_s(attempt, random.random())  # noqa: S311
         self._circuit.rests(now_s, wait_s)
         await asyncio.sleep(wait_s)

@@ -14,7 +14,8 @@ from enum import StrEnum
 from typing import Any
 
 from eventwriter.model import SlotName
-from eventwriter.observe.histogram import Plain, families_added
+from eventwriter.observe.heartbeat import COUNTERS, SPLIT_COUNTERS, add_histograms
+from eventwriter.observe.histogram import Plain
 
 WINDOW_S = 3600.0
 STEP_S = 60.0
@@ -45,33 +46,6 @@ class Recent:
         """Return by how much it rose within the hour before it was last seen, to a minute exactly."""
         return self._total - self._marks[0][1]
 
-
-COUNTERS = (
-    "messages_total",
-    "rows_total",
-    "duplicates_total",
-    "detours_total",
-    "dead_letters_total",
-    "dead_letters_expired_total",
-    "ignored_total",
-    "already_written_total",
-    "redelivered_total",
-    "batches_total",
-    "bytes_total",
-    "retries_total",
-    "timestamp_defaulted_total",
-    "clamped_total",
-    "fields_ignored_total",
-    "acks_total",
-    "acks_lost_total",
-    "pull_wait_us_total",
-    "queue_wait_us_total",
-    "careful_us_total",
-)
-"""The counters of a heartbeat; a worker counts from its own start, a slot over all its workers."""
-
-COUNTED_MAPS = ("batches_by_trigger", "dead_letters_by_reason", "errors_by_sqlstate_class")
-"""Counters that a heartbeat splits by a word."""
 
 SETTLED = ("rows_total", "duplicates_total", "dead_letters_total", "ignored_total", "already_written_total")
 """The counters that move only when messages were settled; their sum is what "progress" means."""
@@ -178,7 +152,7 @@ class Slot:
     """When messages were last seen settled, or nothing was left to do."""
     base: dict[str, int] = field(default_factory=lambda: dict.fromkeys(COUNTERS, 0))
     """Counters of the workers that are gone."""
-    base_maps: dict[str, dict[str, int]] = field(default_factory=lambda: {name: {} for name in COUNTED_MAPS})
+    base_maps: dict[str, dict[str, int]] = field(default_factory=lambda: {name: {} for name in SPLIT_COUNTERS})
     base_histograms: dict[str, dict[str, Plain]] = field(default_factory=dict)
     last_error: str | None = None
     last_error_at_ns: int | None = None
@@ -200,12 +174,12 @@ class Slot:
     def counted_maps(self) -> dict[str, dict[str, int]]:
         """Return the counters that are split by a word, over all workers of this slot."""
         current = self.worker.heartbeat if self.worker else {}
-        return {name: added(self.base_maps[name], current.get(name)) for name in COUNTED_MAPS}
+        return {name: added(self.base_maps[name], current.get(name)) for name in SPLIT_COUNTERS}
 
     def histograms(self) -> dict[str, dict[str, Plain]]:
         """Return the histograms over all workers of this slot."""
         current = self.worker.heartbeat if self.worker else {}
-        return families_added(self.base_histograms, current.get("histograms"))
+        return add_histograms(self.base_histograms, current.get("histograms"))
 
     def hear(self, now_s: float, packet: Mapping[str, Any]) -> None:
         """Take in one heartbeat (or the last packet before an exit) of the living worker."""

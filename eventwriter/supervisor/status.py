@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from enum import IntEnum
 from typing import Any
 
-from eventwriter.observe.histogram import BOUNDS
+from eventwriter.observe.heartbeat import BOUNDS, LIVE_FIELDS
 from eventwriter.supervisor.slot import ALIVE, Slot, State, Worker
 
 
@@ -56,40 +56,6 @@ def catch_up_s(slot: Slot) -> float | None:
 VERSION = 1
 PROGRESS_S_MAX = 30.0  # a batch that PostgreSQL takes longer for is worth an operator's look
 START_S_MAX = 30.0  # a first start takes a second; after this "starting" is no excuse
-
-PASSED_ON = (
-    "num_pending",
-    "ack_pending",
-    "lag_messages",
-    "lag_s",
-    "stream_first_seq",
-    "stream_last_seq",
-    "retention_used",
-    "batches_in_flight",
-    "held_messages",
-    "held_bytes",
-    "rss_bytes",
-    "cpu_s",
-    "open_fds",
-    "batch_messages_last",
-    "batch_trigger_last",
-    "commit_p50_ms",
-    "commit_p99_ms",
-    "nats_connected",
-    "nats_url",
-    "nats_reconnects",
-    "postgres_connected",
-    "postgres_target",
-    "postgres_reconnects",
-    "postgres_circuit",
-    "last_commit_at_ns",
-    "epoch",
-    "stream",
-    "durable",
-    "warnings",
-    "storage",
-)
-"""Figures of the living worker's heartbeat that a slot shows as they came; null without a worker."""
 
 
 class Health(IntEnum):
@@ -173,7 +139,7 @@ def slot_picture(now_s: float, slot: Slot) -> dict[str, Any]:
         "lag_per_s": lag_per_s(slot),
         "catch_up_s": catch_up_s(slot),
         "stalled_s": stalled_s(now_s, slot),
-        **{name: heartbeat.get(name) for name in PASSED_ON},
+        **{name: heartbeat.get(name) for name in LIVE_FIELDS},
         "restarts": slot.restarts,
         "retry_in_s": retry_in_s(now_s, slot),
         "last_error": slot.last_error,

@@ -13,11 +13,11 @@ from eventwriter.web.history import by_stream, lag_messages
 
 Picture = Mapping[str, Any]
 
-WAITS = {"pull": "pull_wait_us_total", "batch": "queue_wait_us_total", "careful": "careful_us_total"}
+WAITS = {"pull": "pull_wait_us_total", "batch": "queue_wait_us_total", "quarantine": "quarantine_us_total"}
 """What else a worker's time goes into, and the counters of it."""
 BUSY = 0.6
 """A stage that is busy for more than this share of the time sets the pace."""
-CAREFUL = 0.2
+QUARANTINE_SHARE = 0.2
 """Decoding message by message for more than this share of the time is what holds a worker up."""
 BEHIND_S = 5.0
 """A message that waits for longer than any batch is kept open is a backlog."""
@@ -121,7 +121,7 @@ def pace(share: Mapping[str, float | None], behind: str | None) -> str | None:
     if not known:
         return behind
     own = known["decode"] + known["rows"]
-    if known["careful"] > CAREFUL:
+    if known["quarantine"] > QUARANTINE_SHARE:
         reason = "decodes message by message after a worker's death"
     elif known["copy"] > BUSY and known["copy"] >= own:
         reason = "PostgreSQL sets the pace"

@@ -1,34 +1,34 @@
 """
-What a worker tells its parent once a second: its state, its counters, and where its time goes.
+Builds the heartbeat of a worker: its state, counters and gauges, as declared in `observe.heartbeat`.
 
-Sent from the worker's own event loop, so that a blocked loop shows as silence.
-One JSON object a packet, on a SOCK_SEQPACKET pair.
+The event loop that runs the pipeline sends it, so a blocked loop shows as missing heartbeats.
+Each is one JSON object in one packet of a SOCK_SEQPACKET pair.
 """
-
-from typing import Any
 
 import orjson
 
 from eventwriter import clock
 from eventwriter.jetstream.consumer import ConsumerState
 from eventwriter.jetstream.errors import shown
+from eventwriter.observe.heartbeat import Connections, Details, Gauges, Heartbeat, Reconnects, heartbeat_fields
 from eventwriter.observe.process import own_usage
-from eventwriter.pipeline.counters import Counters
 from eventwriter.pipeline.pipeline import Pipeline
 from eventwriter.worker.session import Bound, SessionBuilder
 
 _WARNINGS_MAX = 5
-"""Warnings that a packet carries at most."""
+"""Most warnings in one heartbeat; a packet has a size limit."""
 
 
-def lag_s(line: Pipeline, consumer: ConsumerState | None, received_last_ns: int | None, now_ns: int) -> float | None:
+def lag_s(
+    pipeline: Pipeline, consumer: ConsumerState | None, received_last_ns: int | None, now_ns: int
+) -> float | None:
     """
-    Return how old the oldest unanswered message is; seconds, 0.0 where there is none.
+    Return the age of the oldest unsettled message in seconds, 0.0 if there is none, None if it is unknown.
 
-    Of messages that are not delivered yet only their number is known; the newest one
-    received is then the best lower bound of their age.
+    JetStream reveals only the number of messages that it has not delivered yet. Their age is
+    then at least that of the newest message received.
     """
-    oldest_ns = line.oldest_ns()
+    oldest_ns = pipeline.oldest_ns()
     if oldest_ns is None and consumer is not None and consumer.pending:
         oldest_ns = received_last_ns
         if oldest_ns is None:
@@ -39,96 +39,77 @@ def lag_s(line: Pipeline, consumer: ConsumerState | None, received_last_ns: int 
 def report(
     wiring: SessionBuilder, bound: Bound | None, consumer: ConsumerState | None, kind: str = "heartbeat"
 ) -> bytes:
-    """Return one packet: the worker's state and counters."""
-    counters, condition, tally = wiring.counters, wiring.condition, wiring.tally
-    state, reason = condition.shown()
-    now_s = clock.monotonic_s()
-    facts: dict[str, Any] = {
+    """Return one heartbeat packet."""
+    counters, status = wiring.counters, wiring.condition
+    state, reason = status.shown()
+    stream = wiring.stream
+    counters.errors_by_sqlstate_class = wiring.copy_in.errors
+    heartbeat: Heartbeat = {
         "type": kind,
         "state": state,
         "reason": reason,
-        **_links(wiring),
-        **_totals(counters),
-        "dying": counters.dead_letter_ratio.sentence(now_s, wiring.stream.dead_letter_share_max, wiring.stream.name),
+        "dying": counters.dead_letter_ratio.warning(clock.monotonic_s(), stream.dead_letter_share_max, stream.name),
         "missing": bound.folding.missing if bound is not None else None,
-        "warnings": wiring.warnings[:_WARNINGS_MAX],
         "suspects": counters.suspects,
-        "storage": wiring.storage.state.picture(),
-        "timestamp_defaulted_total": tally.timestamp_defaulted,
-        "clamped_total": tally.clamped,
-        "fields_ignored_total": tally.fields_ignored,
-        "batches_by_trigger": {str(trigger): n for trigger, n in counters.by_trigger.items()},
+        "last_error": status.last_error,
+        "last_error_at_ns": status.last_error_at_ns,
+    }
+    packet = {
+        **heartbeat,
+        **heartbeat_fields(counters, wiring.tally, counters.times),
+        **_connections(wiring),
+        **_details(wiring),
+        **_gauges(wiring, bound, consumer),
+    }
+    return orjson.dumps(packet)
+
+
+def _connections(wiring: SessionBuilder) -> dict[str, object]:
+    """Return the state of both connections, and how often each was lost and re-established."""
+    connections: Connections = {
+        "nats_connected": wiring.link.connected,
+        "postgres_connected": wiring.copy_in.connected,
+    }
+    reconnects: Reconnects = {
+        "nats_reconnects": wiring.link.reconnects,
+        "postgres_reconnects": max(0, wiring.copy_in.reconnects),
+    }
+    return {**connections, **reconnects}
+
+
+def _details(wiring: SessionBuilder) -> Details:
+    counters = wiring.counters
+    return {
+        "nats_url": shown(wiring.settings.nats.servers),
+        "postgres_target": wiring.copy_in.target,
+        "postgres_circuit": wiring.copy_in.circuit.picture(clock.monotonic_s()),
+        **own_usage(),
         "batch_messages_last": counters.batch_messages_last,
         "batch_trigger_last": counters.batch_trigger_last,
-        **_times(counters),
-        "errors_by_sqlstate_class": dict(wiring.copy_in.errors),
-        **own_usage(),
-        "last_error": condition.last_error,
-        "last_error_at_ns": condition.last_error_at_ns,
-        "last_commit_at_ns": counters.last_commit_at_ns,
-        "stream": wiring.stream.stream_name,
-        "durable": wiring.durable,
-    }
-    if consumer is not None:
-        facts |= {
-            "num_pending": consumer.pending,
-            "ack_pending": consumer.ack_pending,
-            "lag_messages": consumer.pending + consumer.ack_pending,
-        }
-    if wiring.watch.seen is not None:
-        facts |= wiring.watch.seen.facts()
-    if bound is not None:
-        facts |= {
-            "lag_s": lag_s(bound.line, consumer, bound.pull.received_last_ns, clock.now_ns()),
-            "batches_in_flight": len(bound.line.in_flight),
-            "held_messages": bound.line.held_count(),
-            "held_bytes": bound.line.held_bytes(),
-            "epoch": bound.ledger.key.origin.epoch,
-        }
-    return orjson.dumps(facts)
-
-
-def _totals(counters: Counters) -> dict[str, Any]:
-    """Return what only rises."""
-    return {
-        "messages_total": counters.messages,
-        "rows_total": counters.rows,
-        "duplicates_total": counters.duplicates,
-        "detours_total": counters.detours,
-        "dead_letters_total": counters.dead_letters,
-        "dead_letters_by_reason": dict(counters.dead_by_reason),
-        "dead_letters_expired_total": counters.expired,
-        "ignored_total": counters.ignored,
-        "already_written_total": counters.already_written,
-        "redelivered_total": counters.redelivered,
-        "batches_total": counters.batches,
-        "bytes_total": counters.payload_bytes,
-        "retries_total": counters.retries,
-        "acks_total": counters.acks,
-        "acks_lost_total": counters.acks_lost,
-    }
-
-
-def _links(wiring: SessionBuilder) -> dict[str, Any]:
-    """Return how the worker stands with both servers."""
-    return {
-        "nats_connected": wiring.link.connected,
-        "nats_url": shown(wiring.settings.nats.servers),
-        "nats_reconnects": wiring.link.reconnects,
-        "postgres_connected": wiring.copy_in.connected,
-        "postgres_target": wiring.copy_in.target,
-        "postgres_reconnects": max(0, wiring.copy_in.reconnects),
-        "postgres_circuit": wiring.copy_in.circuit.picture(clock.monotonic_s()),
-    }
-
-
-def _times(counters: Counters) -> dict[str, Any]:
-    """Return where a batch's time went."""
-    return {
-        "histograms": counters.times.plain(),
-        "pull_wait_us_total": round(counters.times.pull_wait_s * 1e6),
-        "queue_wait_us_total": round(counters.times.queue_wait_s * 1e6),
-        "careful_us_total": round(counters.times.careful_s * 1e6),
         "commit_p50_ms": counters.commit_ms(0.5),
         "commit_p99_ms": counters.commit_ms(0.99),
+        "stream": wiring.stream.stream_name,
+        "durable": wiring.durable,
+        "warnings": list(wiring.warnings[:_WARNINGS_MAX]),
+        "storage": wiring.storage.state.picture(),
     }
+
+
+def _gauges(wiring: SessionBuilder, bound: Bound | None, consumer: ConsumerState | None) -> Gauges:
+    """Return the gauges that are known; those of the binding, of the consumer and of the stream may be missing."""
+    gauges: Gauges = {"last_commit_at_ns": wiring.counters.last_commit_at_ns}
+    if consumer is not None:
+        gauges["num_pending"] = consumer.pending
+        gauges["ack_pending"] = consumer.ack_pending
+        gauges["lag_messages"] = consumer.pending + consumer.ack_pending
+    if (seen := wiring.watch.seen) is not None:
+        gauges["stream_first_seq"] = seen.first_seq
+        gauges["stream_last_seq"] = seen.last_seq
+        gauges["retention_used"] = None if seen.retention_used is None else round(seen.retention_used, 4)
+    if bound is not None:
+        gauges["lag_s"] = lag_s(bound.line, consumer, bound.pull.received_last_ns, clock.now_ns())
+        gauges["batches_in_flight"] = len(bound.line.in_flight)
+        gauges["held_messages"] = bound.line.held_count()
+        gauges["held_bytes"] = bound.line.held_bytes()
+        gauges["epoch"] = bound.ledger.key.origin.epoch
+    return gauges

@@ -53,7 +53,7 @@ async def retain_once(
         async with copy_in.borrowed() as conn:
             some = await _delete_some(conn, schema, wish)
         deleted += some
-        counters.expired += some
+        counters.dead_letters_expired_total += some
         if some < _DELETE_MAX:
             break
         await asyncio.sleep(_REST_S)

@@ -55,7 +55,7 @@ def with_a_key(bed: Bed) -> None:
 
 def some_left_out(_bed: Bed, status: Status) -> object:
     """Say whether batches went through the staging table, and left rows out because their key was there."""
-    return status["slots"][0]["duplicates_total"] and status["slots"][0]["detours_total"]
+    return status["slots"][0]["duplicates_total"] and status["slots"][0]["staged_merges_total"]
 
 
 def repeats(bed: Bed) -> Callable[[int], bytes]:

@@ -21,7 +21,7 @@ async def test_nothing_keeps_what_is_there_first(bench: MakeBench) -> None:
     settled = await one.settle({"id": 1, "v": "new"}, {"id": 2, "v": "first"}, {"id": 2, "v": "second"}, {"id": 3})
 
     assert [(1, "old"), (2, "first"), (3, None)] == one.read(THINGS)
-    assert ([Outcome.WRITTEN] * 4, 2, 1) == (settled.outcomes, settled.duplicates, one.counters.detours)
+    assert ([Outcome.WRITTEN] * 4, 2, 1) == (settled.outcomes, settled.duplicates, one.counters.staged_merges_total)
 
 
 async def test_replace_takes_the_last_one(bench: MakeBench) -> None:
@@ -56,7 +56,7 @@ async def test_append_makes_dead_letters_of_duplicates(bench: MakeBench) -> None
 
     assert [(n, "old" if n == 5 else "new") for n in range(10)] == one.read(THINGS)
     assert [(6, "rejected", "23505"), (11, "rejected", "23505")] == one.letters()
-    assert (0, 0) == (settled.duplicates, one.counters.detours)
+    assert (0, 0) == (settled.duplicates, one.counters.staged_merges_total)
 
 
 async def test_next_batch_is_copied_plainly_again(bench: MakeBench) -> None:
@@ -67,7 +67,7 @@ async def test_next_batch_is_copied_plainly_again(bench: MakeBench) -> None:
     await one.settle({"id": 1}, {"id": 2})
     await one.settle({"id": 3})
 
-    assert 1 == one.counters.detours
+    assert 1 == one.counters.staged_merges_total
     assert [(1,), (2,), (3,)] == one.read("SELECT id FROM things ORDER BY id")
 
 
@@ -106,7 +106,7 @@ async def test_only_the_table_that_conflicts_takes_the_detour(bench: MakeBench) 
 
     assert [(1, "old"), (2, "new")] == one.read(THINGS)
     assert [(1, "new"), (2, "new")] == one.read("SELECT id, v FROM others ORDER BY id")
-    assert (1, 1) == (settled.duplicates, one.counters.detours)
+    assert (1, 1) == (settled.duplicates, one.counters.staged_merges_total)
 
 
 async def test_both_tables_conflict(bench: MakeBench) -> None:

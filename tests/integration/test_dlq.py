@@ -410,7 +410,7 @@ async def test_retention_deletes_the_oldest(office: Office, wish: dict[str, Any]
     await copy_in.close()
 
     assert left == [row[0] for row in office.states()]
-    assert (4 - len(left), 4 - len(left)) == (deleted, counters.expired)
+    assert (4 - len(left), 4 - len(left)) == (deleted, counters.dead_letters_expired_total)
 
 
 async def test_retention_gives_way_to_another_worker(office: Office) -> None:

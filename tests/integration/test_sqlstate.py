@@ -115,7 +115,7 @@ async def test_state_of_the_server_is_waited_for(line: MakeLine, code: str) -> N
     settled = await one.settle(*rows(3))
 
     assert [(0,), (1,), (2,)] == one.read(ALL)
-    assert ([Outcome.WRITTEN] * 3, 8, []) == (settled.outcomes, one.counters.retries, one.letters())
+    assert ([Outcome.WRITTEN] * 3, 8, []) == (settled.outcomes, one.counters.retries_total, one.letters())
     assert ("no such luck" in str(one.said[0]), None) == (True, one.said[-1])
     assert not one.copy_in.circuit.is_open
 
@@ -173,11 +173,11 @@ async def test_what_nobody_knows_is_tried_a_few_times(line: MakeLine, code: str)
     one = line(THINGS, *raising(code, "nextval('times') <= 5 OR NEW.v = 'bad'"))
 
     await one.settle(*rows(3))
-    assert ([(0,), (1,), (2,)], 5) == (one.read(ALL), one.counters.retries)
+    assert ([(0,), (1,), (2,)], 5) == (one.read(ALL), one.counters.retries_total)
     with pytest.raises(Fatal, match=f"no such luck.*{code}"):
         await one.settle(*rows(3, n1="bad"))
 
-    assert (3, 10, []) == (len(one.read(ALL)), one.counters.retries, one.letters())
+    assert (3, 10, []) == (len(one.read(ALL)), one.counters.retries_total, one.letters())
 
 
 def test_every_class_of_the_manual_is_in_the_table() -> None:

@@ -7,7 +7,7 @@ from pathlib import Path
 from snapshots import heartbeat, made
 
 from eventwriter.observe import metrics
-from eventwriter.observe.histogram import BOUNDS
+from eventwriter.observe.heartbeat import BOUNDS
 from eventwriter.web import app as site
 from eventwriter.web import auth, connections, poller
 from eventwriter.web.app import CODES, health

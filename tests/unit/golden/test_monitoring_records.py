@@ -73,23 +73,24 @@ def with_fixed_usage(packet: bytes) -> dict[str, Any]:
 def fill(worker: Worker) -> None:
     """Give each number that a heartbeat carries a value of its own."""
     wiring, counters = worker.wiring, worker.wiring.counters
-    counters.messages, counters.rows, counters.duplicates, counters.detours = 10_001, 9_002, 103, 4
-    counters.dead_letters, counters.ignored, counters.already_written, counters.redelivered = 405, 106, 107, 108
-    counters.batches, counters.payload_bytes, counters.retries = 9, 1_000_010, 11
-    counters.acks, counters.acks_lost, counters.suspects, counters.expired = 10_012, 13, 14, 15
+    counters.messages_total, counters.rows_total, counters.duplicates_total = 10_001, 9_002, 103
+    counters.staged_merges_total, counters.dead_letters_total, counters.ignored_total = 4, 405, 106
+    counters.already_written_total, counters.redelivered_total, counters.batches_total = 107, 108, 9
+    counters.bytes_total, counters.retries_total, counters.dead_letters_expired_total = 1_000_010, 11, 15
+    counters.acks_total, counters.acks_lost_total, counters.suspects = 10_012, 13, 14
     counters.batch_messages_last, counters.batch_trigger_last = 116, Trigger.AGE
     counters.last_commit_at_ns = NOW_NS - 170_000_000
-    counters.dead_by_reason = Counter({"malformed": 400, "bad_value": 5})
-    counters.by_trigger = Counter({trigger: at for at, trigger in enumerate(Trigger, 1)})
+    counters.dead_letters_by_reason = Counter({"malformed": 400, "bad_value": 5})
+    counters.batches_by_trigger = Counter({trigger.value: at for at, trigger in enumerate(Trigger, 1)})
     counters.commits_s.extend([0.004, 0.005, 0.3])
     counters.dead_letter_ratio.add(NOW_S - 1, 1000, 300)
     times = counters.times
-    for at, histogram in enumerate(times.stages.values(), 1):
+    for at, histogram in enumerate(times.stage_s.values(), 1):
         histogram.observe(0.001 * at, at)
-    times.latency.observe(0.2, 10_001)
-    for at, histogram in enumerate(times.sizes.values(), 1):
+    times.latency_s.observe(0.2, 10_001)
+    for at, histogram in enumerate(times.batch_messages.values(), 1):
         histogram.observe(10**at, at)
-    times.pull_wait_s, times.queue_wait_s, times.careful_s = 18.5, 19.5, 20.5
+    times.pull_wait_us_total, times.queue_wait_us_total, times.quarantine_us_total = 18_500_000, 19_500_000, 20_500_000
     wiring.tally.timestamp_defaulted, wiring.tally.clamped, wiring.tally.fields_ignored = 21, 22, 23
     wiring.copy_in.errors.update({"23": 24, "connect": 25})
     wiring.warnings = ("a table warning",)

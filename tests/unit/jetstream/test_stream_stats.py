@@ -61,4 +61,4 @@ def test_empty_stream_is_read() -> None:
              "first_ts": "0001-01-01T00:00:00Z", "last_ts": "0001-01-01T00:00:00Z"}  # fmt: skip
     look = read({"config": {"max_age": 10**9}, "state": state}, consumer(0, 0), NOW_NS)
 
-    assert {"stream_first_seq": 0, "stream_last_seq": 0, "retention_used": 0.0} == look.facts()
+    assert (0, 0, 0.0) == (look.first_seq, look.last_seq, look.retention_used)

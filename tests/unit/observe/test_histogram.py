@@ -5,7 +5,8 @@ from typing import Any
 
 import pytest
 
-from eventwriter.observe.histogram import BOUNDS, Histogram, added, families_added
+from eventwriter.observe.heartbeat import BOUNDS, add_histograms
+from eventwriter.observe.histogram import Histogram, added
 
 
 def test_bound_counts_what_is_equal_to_it() -> None:
@@ -52,8 +53,8 @@ def test_families_are_added_word_by_word() -> None:
         "stage_s": {"copy": {"sum": 3.0, "counts": [3]}, "ack": {"sum": 4.0, "counts": [4]}},
         "latency_s": {},
         "batch_messages": {},
-    } == families_added(one, two)
-    assert BOUNDS.keys() == families_added(None, 7).keys()
+    } == add_histograms(one, two)
+    assert BOUNDS.keys() == add_histograms(None, 7).keys()
 
 
 @pytest.mark.parametrize("name", BOUNDS)

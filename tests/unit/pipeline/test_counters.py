@@ -9,7 +9,7 @@ def test_share_beyond_its_limit_is_said_with_figures() -> None:
     share.add(100.0, 900, 0)
     share.add(130.0, 300, 90)
 
-    said = share.sentence(131.0, 0.05, "LOGS")
+    said = share.warning(131.0, 0.05, "LOGS")
 
     assert (
         "7.5% of the messages of the last 60 s (90 of 1,200) became dead letters, more than dead_letter_share_max"
@@ -22,7 +22,7 @@ def test_share_within_its_limit_is_nothing() -> None:
     share = DeadLetterRatio()
     share.add(100.0, 1000, 50)
 
-    assert share.sentence(101.0, 0.05, "LOGS") is None
+    assert share.warning(101.0, 0.05, "LOGS") is None
 
 
 def test_few_messages_are_no_share() -> None:
@@ -30,7 +30,7 @@ def test_few_messages_are_no_share() -> None:
     share = DeadLetterRatio()
     share.add(100.0, 99, 99)
 
-    assert share.sentence(101.0, 0.05, "LOGS") is None
+    assert share.warning(101.0, 0.05, "LOGS") is None
 
 
 def test_what_is_over_is_forgotten() -> None:
@@ -41,7 +41,7 @@ def test_what_is_over_is_forgotten() -> None:
 
     assert (2000, 1000) == share.counts(159.0)
     assert (1000, 0) == share.counts(161.0)
-    assert share.sentence(161.0, 0.05, "LOGS") is None
+    assert share.warning(161.0, 0.05, "LOGS") is None
 
 
 def test_memory_does_not_grow_with_batches() -> None:

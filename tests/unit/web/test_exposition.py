@@ -10,7 +10,7 @@ from prometheus_client.parser import text_string_to_metric_families
 from snapshots import heartbeat, made
 
 from eventwriter.observe import metrics
-from eventwriter.observe.histogram import BOUNDS
+from eventwriter.observe.heartbeat import BOUNDS
 from eventwriter.observe.metrics import Kind
 from eventwriter.postgres.circuit_breaker import Circuit
 from eventwriter.web.exposition import Exposition, slot_figures, text

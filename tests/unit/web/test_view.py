@@ -28,7 +28,7 @@ def test_share_of_time_is_what_was_spent_in_between() -> None:
 
     share = drawn(before, now)["streams"][0]["stages"]["share"]
 
-    none = dict.fromkeys(("batch", "rows", "ack", "commit", "careful"), 0.0)
+    none = dict.fromkeys(("batch", "rows", "ack", "commit", "quarantine"), 0.0)
     assert {**none, "copy": 0.6, "decode": 0.1, "pull": 0.2} == share
 
 
@@ -109,7 +109,7 @@ def test_latency_is_of_the_last_minutes() -> None:
             "the worker's processor sets the pace; more partitions would help",
         ),
         ({"ack": 0.7}, None, "NATS's acknowledgements set the pace"),
-        ({"careful": 0.3, "copy": 0.9}, "behind", "behind: decodes message by message after a worker's death"),
+        ({"quarantine": 0.3, "copy": 0.9}, "behind", "behind: decodes message by message after a worker's death"),
         ({"pull": 0.9, "copy": 0.2}, None, "waits for messages most of the time"),
         ({"pull": 0.5, "copy": 0.5}, None, "keeps up"),
         ({"pull": 0.5, "copy": 0.5}, "falling behind", "falling behind"),
@@ -117,7 +117,7 @@ def test_latency_is_of_the_last_minutes() -> None:
 )
 def test_pace_is_said_in_words(share: dict[str, float], behind: str | None, words: str) -> None:
     """What is busy for most of the time is named; where nothing is, that is said; a backlog comes first."""
-    none = dict.fromkeys(("pull", "decode", "rows", "batch", "copy", "commit", "ack", "careful"), 0.0)
+    none = dict.fromkeys(("pull", "decode", "rows", "batch", "copy", "commit", "ack", "quarantine"), 0.0)
 
     assert words == pace({**none, **share}, behind)
 

@@ -1,0 +1,327 @@
+"""
+The heartbeat: one declared record that worker, supervisor and web child share.
+
+A worker sends it to the supervisor about once a second, as one JSON object. The supervisor
+adds up the counters over all workers that a slot has had and shows them, with the gauges of
+the living worker, in the snapshot. The web child exports the fields whose type carries an
+`Exported` annotation. A new counter therefore needs one field here, the statement that
+increments it, and its row in `docs/monitoring.md`.
+"""
+
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import dataclass, field, fields
+from inspect import get_annotations
+from typing import Annotated, Any, TypedDict, get_origin, get_type_hints
+
+from eventwriter.model import Adjustments, Exported, Trigger
+from eventwriter.observe.histogram import LATENCY_S, MESSAGES, STAGE_S, Histogram, Plain, added
+
+STAGES = ("decode", "rows", "copy", "commit", "ack")
+"""Stages whose seconds are observed for each batch. `copy` is the whole transaction, including retries, waiting
+for the server, and the commit; `commit` is the last part of it."""
+
+
+@dataclass(slots=True)
+class MessageCounters:
+    """Counters of messages, rows and acknowledgements since the worker started; updated once per batch."""
+
+    messages_total: Annotated[
+        int, Exported("eventwriter_messages_total", "Messages settled: written, dead or ignored.")
+    ] = 0
+    rows_total: Annotated[int, Exported("eventwriter_rows_total", "Rows inserted or replaced.")] = 0
+    bytes_total: Annotated[
+        int, Exported("eventwriter_payload_bytes_total", "Bytes of the settled messages' payloads.")
+    ] = 0
+    duplicates_total: Annotated[
+        int, Exported("eventwriter_duplicate_rows_total", "Rows that a table's conflict rule left out.")
+    ] = 0
+    staged_merges_total: Annotated[
+        int, Exported("eventwriter_staged_merges_total", "Batches that went through a staging table.")
+    ] = 0
+    dead_letters_total: int = 0
+    """Sum of `dead_letters_by_reason`."""
+    dead_letters_by_reason: Annotated[
+        Counter[str], Exported("eventwriter_dead_letters_total", "Messages that became dead letters.", "reason")
+    ] = field(default_factory=Counter)
+    dead_letters_expired_total: Annotated[
+        int, Exported("eventwriter_dead_letters_expired_total", "Dead letters that retention deleted.")
+    ] = 0
+    ignored_total: Annotated[
+        int, Exported("eventwriter_ignored_messages_total", "Messages dropped as `ignore_subjects` says.")
+    ] = 0
+    already_written_total: Annotated[
+        int, Exported("eventwriter_already_written_messages_total", "Messages that the ledger had already.")
+    ] = 0
+    redelivered_total: Annotated[
+        int, Exported("eventwriter_redelivered_messages_total", "Deliveries of a message after its first.")
+    ] = 0
+    batches_total: int = 0
+    """Batches settled; Prometheus has it as the count of `eventwriter_batch_messages`."""
+    batches_by_trigger: Counter[str] = field(default_factory=Counter)
+    """Batches by what sealed them; Prometheus has it as the count of `eventwriter_batch_messages`."""
+    acks_total: Annotated[int, Exported("eventwriter_acks_total", "Acknowledgements sent.")] = 0
+    acks_lost_total: Annotated[
+        int, Exported("eventwriter_acks_lost_total", "Acknowledgements that found no connection.")
+    ] = 0
+
+
+@dataclass(slots=True)
+class WorkerCounters(MessageCounters):
+    """All counters that a worker increments, except `Adjustments` and `StageTimes`."""
+
+    retries_total: Annotated[
+        int, Exported("eventwriter_retries_total", "Attempts repeated because PostgreSQL was away.")
+    ] = 0
+    errors_by_sqlstate_class: Annotated[
+        Counter[str],
+        Exported(
+            "eventwriter_postgres_errors_total",
+            "Errors by SQLSTATE class; `connect`: no connection came up, `none`: one broke.",
+            "sqlstate_class",
+        ),
+    ] = field(default_factory=Counter)
+
+
+@dataclass(slots=True)
+class StageTimes:
+    """
+    Time that batches spend in each stage: a few observations per batch, none per message.
+
+    The two tasks of a pipeline are each in one stage, or waiting, at any time. The stages and
+    the waits together account for all of their time.
+    """
+
+    stage_s: Annotated[
+        dict[str, Histogram],
+        Exported(
+            "eventwriter_stage_seconds",
+            "Seconds of one batch in a stage; copy is the whole transaction, commit the last part of it.",
+            "stage",
+            bounds=STAGE_S,
+        ),
+    ] = field(default_factory=lambda: {stage: Histogram(STAGE_S) for stage in STAGES})
+    latency_s: Annotated[
+        Histogram,
+        Exported(
+            "eventwriter_latency_seconds",
+            "Seconds from JetStream's timestamp to the commit, each message as old as the oldest of its batch.",
+            bounds=LATENCY_S,
+        ),
+    ] = field(default_factory=lambda: Histogram(LATENCY_S))
+    batch_messages: Annotated[
+        dict[Trigger, Histogram],
+        Exported("eventwriter_batch_messages", "Messages of a batch, by what sealed it.", "trigger", bounds=MESSAGES),
+    ] = field(default_factory=lambda: {trigger: Histogram(MESSAGES) for trigger in Trigger})
+    pull_wait_us_total: Annotated[
+        int,
+        Exported("eventwriter_pull_wait_seconds_total", "Seconds in which there was nothing to decode.", scale=1e-6),
+    ] = 0
+    queue_wait_us_total: Annotated[
+        int,
+        Exported(
+            "eventwriter_queue_wait_seconds_total",
+            "Seconds in which a sealed batch waited for the copy stage.",
+            scale=1e-6,
+        ),
+    ] = 0
+    quarantine_us_total: Annotated[
+        int,
+        Exported(
+            "eventwriter_quarantine_seconds_total",
+            "Seconds of decoding message by message, as one of them may have killed a worker.",
+            scale=1e-6,
+        ),
+    ] = 0
+
+    def histograms(self) -> dict[str, dict[str, Plain]]:
+        """Return the histograms as the heartbeat carries them, without empty stages and triggers."""
+        return {
+            "stage_s": {stage: one.plain() for stage, one in self.stage_s.items() if one.total},
+            "latency_s": {"": self.latency_s.plain()},
+            "batch_messages": {str(trigger): one.plain() for trigger, one in self.batch_messages.items() if one.total},
+        }
+
+
+class Reconnects(TypedDict, total=False):
+    """Counters of the living worker only; they begin at 0 with each worker."""
+
+    nats_reconnects: Annotated[
+        int, Exported("eventwriter_nats_reconnects_total", "Reconnects to NATS of the living worker.")
+    ]
+    postgres_reconnects: Annotated[
+        int, Exported("eventwriter_postgres_reconnects_total", "Reconnects to PostgreSQL of the living worker.")
+    ]
+
+
+class Gauges(TypedDict, total=False):
+    """Current values of the living worker; a missing one is unknown."""
+
+    lag_messages: Annotated[
+        int, Exported("eventwriter_lag_messages", "Messages neither settled nor dead: pending and ack pending.")
+    ]
+    lag_s: Annotated[
+        float | None, Exported("eventwriter_lag_seconds", "Age of the oldest message that is not settled.")
+    ]
+    stream_first_seq: Annotated[
+        int, Exported("eventwriter_stream_first_sequence", "First sequence in the stream, as of some seconds ago.")
+    ]
+    stream_last_seq: Annotated[
+        int,
+        Exported(
+            "eventwriter_stream_last_sequence",
+            "Last sequence in the stream, whatever its subject, as of some seconds ago.",
+        ),
+    ]
+    retention_used: Annotated[
+        float | None,
+        Exported(
+            "eventwriter_retention_used_ratio",
+            "Share of the stream's nearest limit that the oldest unsettled message has used up; 1: dropped.",
+        ),
+    ]
+    num_pending: Annotated[
+        int, Exported("eventwriter_pending_messages", "Messages that JetStream has not delivered yet.")
+    ]
+    ack_pending: Annotated[int, Exported("eventwriter_ack_pending_messages", "Messages delivered and not answered.")]
+    held_messages: Annotated[int, Exported("eventwriter_held_messages", "Messages in the worker's memory.")]
+    held_bytes: Annotated[int, Exported("eventwriter_held_bytes", "Bytes of payloads and rows in the worker's memory.")]
+    batches_in_flight: Annotated[
+        int,
+        Exported("eventwriter_batches_in_flight", "Batches sealed and not settled: the queue and the copy stage."),
+    ]
+    last_commit_at_ns: Annotated[
+        int | None,
+        Exported("eventwriter_last_commit_timestamp_seconds", "When the last batch was committed.", scale=1e-9),
+    ]
+    epoch: Annotated[int, Exported("eventwriter_ledger_epoch", "Grows when the stream went backwards.")]
+
+
+class Connections(TypedDict, total=False):
+    """State of the worker's connections."""
+
+    nats_connected: Annotated[
+        bool, Exported("eventwriter_nats_connected", "Whether the worker has its connection to NATS.")
+    ]
+    postgres_connected: Annotated[
+        bool, Exported("eventwriter_postgres_connected", "Whether the worker has its connection to PostgreSQL.")
+    ]
+
+
+class Details(TypedDict, total=False):
+    """Values that the snapshot shows and Prometheus does not."""
+
+    nats_url: str
+    postgres_target: str
+    postgres_circuit: Mapping[str, Any]
+    """State of the circuit breaker; see `postgres.circuit_breaker`."""
+    rss_bytes: int
+    cpu_s: float
+    open_fds: int
+    batch_messages_last: int
+    batch_trigger_last: str | None
+    commit_p50_ms: float | None
+    commit_p99_ms: float | None
+    stream: str
+    """Name of the JetStream stream."""
+    durable: str
+    warnings: list[str]
+    storage: Mapping[str, Any]
+    """State of partition maintenance; see `worker.partitions`."""
+
+
+class LiveValues(Reconnects, Gauges, Connections, Details, total=False):
+    """Everything that the snapshot shows as the living worker reported it; null without a worker."""
+
+
+class Heartbeat(LiveValues, total=False):
+    """
+    One packet from a worker, without its counters.
+
+    `heartbeat_packet` adds the fields of `WorkerCounters`, `Adjustments` and `StageTimes`.
+    """
+
+    type: str
+    """`heartbeat`, or `stopped` for the last packet before the process exits."""
+    state: str
+    reason: str | None
+    dying: str | None
+    """Message about too many dead letters, if there are too many."""
+    missing: str | None
+    """Message about messages that are missing in the ledger, if there are any."""
+    suspects: int
+    """Messages being decoded now of which one may kill the worker."""
+    last_error: str | None
+    last_error_at_ns: int | None
+
+
+LIVE_FIELDS = tuple(LiveValues.__annotations__)
+"""Heartbeat fields that the snapshot shows unchanged."""
+
+
+def declared(record: type) -> dict[str, Any]:
+    """Return the types of a record's own fields by name, without inherited fields; dataclass or TypedDict."""
+    hints = get_type_hints(record, include_extras=True)
+    return {name: hints[name] for name in get_annotations(record)}
+
+
+def exports(record: type, suffix: str = "") -> dict[str, Exported]:
+    """
+    Return the `Exported` annotations of a record's own fields by heartbeat field name.
+
+    Args:
+        suffix: Appended to each field name in the heartbeat.
+    """
+    found = {}
+    for name, hint in declared(record).items():
+        for extra in getattr(hint, "__metadata__", ()):
+            if isinstance(extra, Exported):
+                found[f"{name}{suffix}"] = extra
+    return found
+
+
+def _is_plain(hint: Any, kind: type) -> bool:
+    """Return whether a declared type is `kind`, with or without annotation and type arguments."""
+    inner = hint.__origin__ if get_origin(hint) is Annotated else hint
+    return inner is kind or get_origin(inner) is kind
+
+
+_COUNTER_TYPES = {**declared(MessageCounters), **declared(WorkerCounters), **declared(StageTimes)}
+
+COUNTERS = (
+    *(name for name, hint in _COUNTER_TYPES.items() if _is_plain(hint, int)),
+    *(f"{one.name}_total" for one in fields(Adjustments)),
+)
+"""Counters of a heartbeat; a worker counts from its start, a slot over all its workers."""
+
+SPLIT_COUNTERS = tuple(name for name, hint in _COUNTER_TYPES.items() if _is_plain(hint, Counter))
+"""Counters of a heartbeat that are mappings: a count for each label value."""
+
+BOUNDS: Mapping[str, Any] = {name: one.bounds for name, one in exports(StageTimes).items() if one.bounds is not None}
+"""Bucket bounds of the histograms of a slot; each histogram is split by label values."""
+
+
+def heartbeat_fields(counters: WorkerCounters, adjustments: Adjustments, times: StageTimes) -> dict[str, Any]:
+    """Return the counters and histograms as a heartbeat carries them."""
+    sources: tuple[tuple[Any, type, str], ...] = (
+        (counters, WorkerCounters, ""),
+        (times, StageTimes, ""),
+        (adjustments, Adjustments, "_total"),
+    )
+    values = {
+        f"{one.name}{suffix}": getattr(record, one.name)
+        for record, declaration, suffix in sources
+        for one in fields(declaration)
+        if one.name not in BOUNDS
+    }
+    return {**values, "histograms": times.histograms()}
+
+
+def add_histograms(one: object, other: object) -> dict[str, dict[str, Plain]]:
+    """Return the sum of two heartbeats' `histograms`; undeclared names and malformed values are dropped."""
+    sides = [side if isinstance(side, dict) else {} for side in (one, other)]
+    total: dict[str, dict[str, Plain]] = {}
+    for name in BOUNDS:
+        first, second = (side[name] if isinstance(side.get(name), dict) else {} for side in sides)
+        total[name] = {key: added(first.get(key), second.get(key)) for key in {**first, **second}}
+    return total
