@@ -29,7 +29,7 @@ class EventwriterError(Exception):
 
     default_code = "error"
 
-    def __init__(self, message: str, *, code: str = "", hint: str | None = None) -> None:
+    def __init__(self, message: str = "", *, code: str = "", hint: str | None = None) -> None:
         super().__init__(f"{message}; {hint}" if hint else message)
         self.message = message
         self.code = code or self.default_code

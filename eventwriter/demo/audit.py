@@ -1,4 +1,4 @@
-"""The demo's books: what was published against what is in the database, for each kind."""
+"""Audit of the demo: published messages compared with the database, for each kind."""
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
@@ -17,14 +17,14 @@ _DEAD = (
 @dataclass(frozen=True, slots=True)
 class Audit:
     """
-    What became of the messages of one kind, or of several.
+    Counts of published and stored messages, for one kind or several.
 
     Attributes:
         published: Messages that NATS stored.
-        rows: Rows in the kind's table.
-        written: Different messages among the rows.
-        dead_letters: Dead letters.
-        duplicated: Rows and dead letters that are there once too often.
+        rows: Rows in the table of the kind.
+        written: Distinct messages that the rows come from.
+        dead_letters: Distinct messages that became dead letters.
+        duplicated: Surplus rows and dead letters.
     """
 
     published: int = 0
@@ -34,7 +34,7 @@ class Audit:
     duplicated: int = 0
 
     def __add__(self, other: "Audit") -> "Audit":
-        """Return the books of both."""
+        """Return the sum of both audits."""
         return Audit(
             self.published + other.published,
             self.rows + other.rows,
@@ -45,68 +45,70 @@ class Audit:
 
     @property
     def settled(self) -> int:
-        """Messages that became rows or dead letters."""
+        """Number of messages that became rows or dead letters."""
         return self.written + self.dead_letters
 
     @property
     def lost(self) -> int:
-        """Messages that became neither; negative where there are more than were published."""
+        """Number of messages that became neither; negative if more were stored than published."""
         return self.published - self.settled
 
     @property
-    def balance(self) -> bool:
-        """Whether each message became its rows or a dead letter, once."""
+    def balanced(self) -> bool:
+        """Whether each message became its rows or a dead letter exactly once."""
         return self.lost == 0 and self.duplicated == 0
 
     def line(self) -> str:
-        """Return them as one line of text."""
+        """Return the counts as one line of text."""
         return (
             f"published={self.published} rows={self.rows} dead_letters={self.dead_letters} "
             f"lost={self.lost} duplicated={self.duplicated}"
         )
 
 
-def total(books: Iterable[Audit]) -> Audit:
-    """Return the books of all."""
-    return sum(books, Audit())
+def total(audits: Iterable[Audit]) -> Audit:
+    """Return the sum of all audits."""
+    return sum(audits, Audit())
 
 
-def all_balance(books: Iterable[Audit]) -> bool:
-    """Whether each balances by itself: one's loss is not made good by another's excess."""
-    return all(one.balance for one in books)
+def all_balanced(audits: Iterable[Audit]) -> bool:
+    """Return whether every audit balances; a loss in one is not offset by a surplus in another."""
+    return all(audit.balanced for audit in audits)
 
 
-def compared(published: int, rows: tuple[int, int], dead: tuple[int, int], records: int) -> Audit:
+def compare(published: int, rows: tuple[int, int], dead: tuple[int, int], records: int) -> Audit:
     """
-    Make the books of one kind.
+    Return the audit of one kind.
 
     Args:
-        rows: Rows, and the different messages that they come from.
-        dead: Dead letters, and the different messages among them.
-        records: Rows that one message makes.
+        published: Messages that NATS stored.
+        rows: Number of rows and of distinct messages that they come from.
+        dead: Number of dead letters and of distinct messages among them.
+        records: Rows that one message becomes.
     """
-    doubled = rows[0] - rows[1] * records + dead[0] - dead[1]
-    return Audit(published, rows[0], rows[1], dead[1], doubled)
+    duplicated = rows[0] - rows[1] * records + dead[0] - dead[1]
+    return Audit(published, rows[0], rows[1], dead[1], duplicated)
 
 
 def read(dsn: str, published: Mapping[str, int]) -> dict[str, Audit]:
     """
-    Count what is in the database, for each kind.
+    Count the rows and dead letters in the database for each kind.
 
     Args:
-        published: For each kind, how many messages NATS stored.
+        dsn: Connection string of the demo's database.
+        published: Number of messages that NATS stored, by kind.
 
     Raises:
-        Retryable: The database does not answer.
+        Retryable: The database cannot be queried.
     """
-    found = {}
+    audits = {}
     try:
         with psycopg.connect(dsn, autocommit=True) as conn:
             for kind, messages in published.items():
                 traffic = TRAFFIC[kind]
-                rows = conn.execute(traffic.books.encode()).fetchone() or (0, 0)
+                rows = conn.execute(traffic.count_query.encode()).fetchone() or (0, 0)
                 dead = conn.execute(_DEAD, (traffic.subject,)).fetchone() or (0, 0)
-                found[kind] = compared(messages, (rows[0], rows[1]), (dead[0], dead[1]), traffic.records)
+                audits[kind] = compare(messages, (rows[0], rows[1]), (dead[0], dead[1]), traffic.records)
     except psycopg.Error as error:
-        raise Retryable(f"the books cannot be read, so nothing is proven: {one_line(error)}") from error
-    return found
+        raise Retryable(f"the audit failed because the database cannot be queried: {one_line(error)}") from error
+    return audits

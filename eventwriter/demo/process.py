@@ -1,9 +1,9 @@
 """
-Starting a server that dies with us, whatever happens to us.
+Server processes that exit with this process, even if it is killed.
 
-The kernel is asked (PR_SET_PDEATHSIG) to signal the child when the thread that made
-it ends: start servers from the main thread. Standard input and output are closed to
-the child, because an inherited pipe would keep whoever reads it waiting for ever.
+With PR_SET_PDEATHSIG the kernel signals the child when the thread that created it ends,
+so servers must be started from the main thread. The child does not inherit standard
+input and output: an inherited pipe would keep its reader waiting.
 
 Source: prctl(2), PR_SET_PDEATHSIG.
 """
@@ -27,19 +27,19 @@ _LIBC = ctypes.CDLL(None, use_errno=True)
 _START_S_MAX = 30.0
 _STOP_S_MAX = 15.0
 _COMPLAINTS = ("FATAL", "[FTL]", "[ERR]", "nats-server:")
-"""What a server's line begins with that says why it ended."""
+"""Markers of log lines that say why a server exited."""
 
 
 def free_port() -> int:
-    """Return a TCP port of 127.0.0.1 that nobody listens on at this moment."""
+    """Return a TCP port of 127.0.0.1 that is currently free."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port: int = probe.getsockname()[1]
         return port
 
 
-def taken(port: int) -> bool:
-    """Say whether somebody has this TCP port of 127.0.0.1."""
+def is_taken(port: int) -> bool:
+    """Return whether this TCP port of 127.0.0.1 is in use."""
     with socket.socket() as probe:
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
@@ -51,11 +51,11 @@ def taken(port: int) -> bool:
 
 def die_with(parent: int, number: int) -> None:
     """
-    Ask the kernel to signal this process when its parent ends; for the child, right after the fork.
+    Ask the kernel to signal this process when its parent exits. Call it in the child right after the fork.
 
     Args:
-        parent: The parent's process id; where it is gone already, this process ends at once.
-        number: Of the signal.
+        parent: Process id of the parent; if it has exited already, this process exits at once.
+        number: Signal number.
     """
     _LIBC.prctl(_PR_SET_PDEATHSIG, number, 0, 0, 0)
     if os.getppid() != parent:
@@ -64,25 +64,25 @@ def die_with(parent: int, number: int) -> None:
 
 @contextlib.contextmanager
 def interrupts_deferred() -> Iterator[None]:
-    """Let ^C and SIGTERM wait until this is done: for what must not be left half done, and is quick."""
+    """Defer SIGINT and SIGTERM until the block ends; for short steps that must not be interrupted."""
     if threading.current_thread() is not threading.main_thread():
         yield
         return
-    waiting: list[int] = []
+    pending: list[int] = []
     numbers = (signal.SIGINT, signal.SIGTERM)
-    before = {number: signal.signal(number, lambda number, _frame: waiting.append(number)) for number in numbers}
+    before = {number: signal.signal(number, lambda number, _frame: pending.append(number)) for number in numbers}
     try:
         yield
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)
-        for arrived in waiting[:1]:
+        for arrived in pending[:1]:
             os.kill(os.getpid(), arrived)
 
 
 @contextlib.contextmanager
 def interrupts_ignored() -> Iterator[None]:
-    """Let ^C and SIGTERM pass unheard: for the end, which would come anyway."""
+    """Ignore SIGINT and SIGTERM during the block; for shutdown, which follows anyway."""
     if threading.current_thread() is not threading.main_thread():
         yield
         return
@@ -97,15 +97,16 @@ def interrupts_ignored() -> Iterator[None]:
 @dataclass(slots=True)
 class Server:
     """
-    One server process, started from the same command each time.
+    One server process, which can be stopped and restarted with the same command.
 
     Attributes:
-        name: For people.
+        name: Name in messages and of the log file.
         command: Program and arguments.
-        ready: Says whether the process of this id answers yet.
-        folder: Where what it says is kept, in `<name>.out`.
-        stop_signal: Asks for a clean and prompt end; also what the kernel sends when we die.
-        uid: The user and group to run as; None for ours.
+        ready: Returns whether the process with this id accepts connections.
+        folder: Folder of the log file `<name>.out`.
+        stop_signal: Signal for a clean and prompt shutdown, also sent by the kernel when this process exits.
+        uid: User and group to run as; None for those of this process.
+        process: The running process; None while stopped.
     """
 
     name: str
@@ -118,36 +119,40 @@ class Server:
 
     @property
     def pid(self) -> int:
-        """The process id; 0 where it does not run."""
+        """Process id; 0 while the server is stopped."""
         return self.process.pid if self.process else 0
 
     @property
-    def words(self) -> Path:
-        """The file with what it says."""
+    def log_file(self) -> Path:
+        """File with the output of the server."""
         return self.folder / f"{self.name}.out"
 
     def start(self) -> None:
         """
-        Start and wait until it answers.
+        Start the server and wait until it accepts connections.
 
         Raises:
-            Fatal: It ended, or does not answer within 30 s.
+            Fatal: The server exited, or does not accept connections within 30 s.
         """
         if threading.current_thread() is not threading.main_thread():
-            raise Fatal(f"{self.name} is to be started from the main thread: it ends with the thread that starts it")
-        said = self.words.stat().st_size if self.words.exists() else 0
-        with interrupts_deferred():  # between its birth and our knowing of it
+            raise Fatal(
+                f"{self.name} must be started from the main thread, because it exits with the thread that started it"
+            )
+        log_bytes = self.log_file.stat().st_size if self.log_file.exists() else 0
+        with interrupts_deferred():  # so that the process is always recorded
             self.process = self._spawn()
         until = time.monotonic() + _START_S_MAX
         while not self.ready(self.process.pid):
             if self.process.poll() is not None or time.monotonic() > until:
                 self.kill()
-                raise Fatal(f"{self.name} did not start: {self._complaint(said)} (all of it is in {self.words})")
+                raise Fatal(
+                    f"{self.name} did not start: {self._complaint(log_bytes)} (the whole log is in {self.log_file})"
+                )
             time.sleep(0.01)
 
     def _spawn(self) -> "subprocess.Popen[bytes]":
         parent, on_death = os.getpid(), self.stop_signal
-        with open(self.words, "ab") as log:
+        with open(self.log_file, "ab") as log:
             return subprocess.Popen(
                 list(self.command),
                 stdin=subprocess.DEVNULL,
@@ -155,7 +160,7 @@ class Server:
                 stderr=log,
                 cwd="/",
                 start_new_session=True,
-                # It runs after the change of user, which would undo it.
+                # Runs after the change of user, which would reset PDEATHSIG.
                 preexec_fn=lambda: die_with(parent, on_death),
                 user=self.uid[0] if self.uid else None,
                 group=self.uid[1] if self.uid else None,
@@ -164,15 +169,15 @@ class Server:
             )
 
     def _complaint(self, since_bytes: int) -> str:
-        """Return the line that says why it ended: the first complaint of this start, else the last line."""
-        with open(self.words, "rb") as file:
+        """Return the log line that says why the server exited: the first error since the start, else the last line."""
+        with open(self.log_file, "rb") as file:
             file.seek(since_bytes)
             lines = [line for line in file.read().decode(errors="replace").splitlines() if line.strip()]
         complaints = [line for line in lines if any(word in line for word in _COMPLAINTS)]
-        return (complaints[:1] or lines[-1:] or ["it said nothing"])[0].strip()
+        return (complaints[:1] or lines[-1:] or ["its log is empty"])[0].strip()
 
     def stop(self) -> None:
-        """End it cleanly; kill it if it takes more than 15 s."""
+        """Stop the server cleanly; kill it after 15 s."""
         if self.process is None:
             return
         self.process.send_signal(signal.SIGCONT)
@@ -184,23 +189,23 @@ class Server:
         self.process = None
 
     def kill(self) -> None:
-        """End it at once, as a power cut would."""
+        """Kill the server, as a power failure would."""
         if self.process is not None:
             self.process.kill()
             self.process.wait()
             self.process = None
 
     def pause(self) -> None:
-        """Stop it without closing its connections."""
+        """Suspend the server with SIGSTOP; its connections stay open."""
         if self.process is not None:
             self.process.send_signal(signal.SIGSTOP)
 
     def resume(self) -> None:
-        """Let it go on."""
+        """Resume the server after `pause`."""
         if self.process is not None:
             self.process.send_signal(signal.SIGCONT)
 
     def restart(self) -> None:
-        """Stop and start again: same port, same data."""
+        """Stop the server and start it again with the same port and data."""
         self.stop()
         self.start()

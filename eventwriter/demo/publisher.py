@@ -1,7 +1,7 @@
 """
-The demo's publisher: a program of its own, so that it cannot slow the writer's books down.
+Publisher of the demo, a separate process so that it does not take time from the writer.
 
-Started as `python -m eventwriter.demo.publisher` with its wishes as one JSON argument.
+Started as `python -m eventwriter.demo.publisher` with its `PublishPlan` as one JSON argument.
 """
 
 import asyncio
@@ -24,17 +24,20 @@ from eventwriter.demo.traffic import TRAFFIC, payload
 STREAM = "events"
 _TICK_S = 0.02
 _TICK_MESSAGES_MAX = 2000
-"""A publisher that falls behind its rate catches up in steps of this size."""
+"""Largest number of messages that a publisher behind its rate sends at once."""
 
 
 @dataclass(frozen=True, slots=True)
-class Wishes:
+class PublishPlan:
     """
-    What is to be published.
+    Messages to publish.
 
     Attributes:
-        rate: Messages a second, all kinds together.
-        first: For each kind, the number of its first message.
+        url: URL of the NATS server.
+        kinds: Kinds to publish, in turn.
+        rate: Messages per second, all kinds together.
+        seed: Seed of the random generator.
+        first: Number of the first message, for each kind.
     """
 
     url: str
@@ -45,17 +48,19 @@ class Wishes:
 
 
 def pattern(kind: str) -> str:
-    """Return the subjects of a kind's messages."""
+    """Return the subject pattern of a kind's messages."""
     return f"{TRAFFIC[kind].subject.rpartition('.')[0]}.>"
 
 
 def payloads(kind: str, seed: int, first: int, now_ns: int | None = None) -> Iterator[bytes]:
     """
-    Yield a kind's messages: for the same seed the same ones, but for the times in them.
+    Yield the messages of a kind. The same seed gives the same messages, apart from their times.
 
     Args:
-        first: The number of the first.
-        now_ns: The time in all of them, nanoseconds since 1970; the clock's where it is None.
+        kind: Kind of the messages.
+        seed: Seed of the random generator.
+        first: Number of the first message.
+        now_ns: Time in all messages, nanoseconds since 1970; default: now.
     """
     rng = random.Random(f"{seed}/{kind}/{first}")  # noqa: S311  # repeatable traffic
     n = first
@@ -66,10 +71,10 @@ def payloads(kind: str, seed: int, first: int, now_ns: int | None = None) -> Ite
 
 async def make_stream(url: str, kinds: Sequence[str]) -> dict[str, int]:
     """
-    Create the JetStream stream of the demo, or add the subjects that it lacks.
+    Create the JetStream stream of the demo, or add its missing subjects.
 
     Returns:
-        For each kind, how many messages it holds.
+        Number of messages in the stream, by kind.
     """
     client = await nats.connect(url)
     try:
@@ -86,7 +91,7 @@ async def make_stream(url: str, kinds: Sequence[str]) -> dict[str, int]:
 
 
 async def stored(url: str, kinds: Sequence[str]) -> dict[str, int]:
-    """Return how many messages of each kind the stream holds: what was published, by the server's own count."""
+    """Return the number of messages in the stream by kind, as counted by the server."""
     client = await nats.connect(url)
     try:
         return await _stored(client, kinds)
@@ -99,23 +104,23 @@ async def _stored(client: Client, kinds: Sequence[str]) -> dict[str, int]:
     return {kind: (state.subjects or {}).get(TRAFFIC[kind].subject, 0) for kind in kinds}
 
 
-async def publish(wishes: Wishes, stop: asyncio.Event) -> dict[str, int]:
+async def publish(plan: PublishPlan, stop: asyncio.Event) -> dict[str, int]:
     """
-    Publish until `stop` is set; every message is stored (its PubAck awaited) before it is counted.
+    Publish until `stop` is set. A message is counted once its PubAck has arrived.
 
     Returns:
-        For each kind, how many are stored.
+        Number of stored messages, by kind.
     """
-    client = await nats.connect(wishes.url)
+    client = await nats.connect(plan.url)
     jetstream = client.jetstream()
     sources = [
-        (kind, TRAFFIC[kind].subject, payloads(kind, wishes.seed, first))
-        for kind, first in zip(wishes.kinds, wishes.first, strict=True)
+        (kind, TRAFFIC[kind].subject, payloads(kind, plan.seed, first))
+        for kind, first in zip(plan.kinds, plan.first, strict=True)
     ]
-    counts = dict.fromkeys(wishes.kinds, 0)
+    counts = dict.fromkeys(plan.kinds, 0)
     began_s, sent = clock.monotonic_s(), 0
     while not stop.is_set():
-        due = int((clock.monotonic_s() - began_s) * wishes.rate) - sent
+        due = int((clock.monotonic_s() - began_s) * plan.rate) - sent
         waiting = []
         for _ in range(min(due, _TICK_MESSAGES_MAX)):
             kind, subject, bodies = sources[sent % len(sources)]
@@ -130,20 +135,20 @@ async def publish(wishes: Wishes, stop: asyncio.Event) -> dict[str, int]:
     return counts
 
 
-async def _until_told(wishes: Wishes) -> dict[str, int]:
+async def _publish_until_sigterm(plan: PublishPlan) -> dict[str, int]:
     stop = asyncio.Event()
     asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, stop.set)
-    # It may wait already: the demo starts us with it blocked, and ^C may come before Python has started.
+    # The demo starts this process with SIGTERM blocked, so that a signal before this point is not lost.
     signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGTERM})
-    return await publish(wishes, stop)
+    return await publish(plan, stop)
 
 
 def main() -> None:
-    """Publish until SIGTERM; then say, as JSON on standard output, how many of each kind are stored."""
+    """Publish until SIGTERM, then print the number of stored messages by kind as JSON."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
-    wishes = json.loads(sys.argv[1])
-    wishes.update(kinds=tuple(wishes["kinds"]), first=tuple(wishes["first"]))
-    sys.stdout.write(json.dumps(asyncio.run(_until_told(Wishes(**wishes)))) + "\n")
+    plan = json.loads(sys.argv[1])
+    plan.update(kinds=tuple(plan["kinds"]), first=tuple(plan["first"]))
+    sys.stdout.write(json.dumps(asyncio.run(_publish_until_sigterm(PublishPlan(**plan)))) + "\n")
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""Made-up messages in JSON, one function for each kind; number `n` is in each."""
+"""Sample JSON messages, one function for each kind; each message carries its number `n`."""
 
 import json
 import random
@@ -13,7 +13,7 @@ def _json(record: dict[str, object]) -> bytes:
 
 
 def telemetry(rng: random.Random, n: int, now_ns: int) -> bytes:
-    """Return a sample of a gauge."""
+    """Return a gauge sample."""
     name, unit = rng.choice(_METRICS)
     record = {
         "timestamp": now_ns // 1000,
@@ -32,7 +32,7 @@ def telemetry(rng: random.Random, n: int, now_ns: int) -> bytes:
 
 
 def netflow(rng: random.Random, n: int, now_ns: int) -> bytes:
-    """Return a flow."""
+    """Return a flow record."""
     record = {
         "timestamp": now_ns // 1_000_000,
         "gateway_id": "gateway-0",
@@ -55,7 +55,7 @@ def netflow(rng: random.Random, n: int, now_ns: int) -> bytes:
 
 
 def events(rng: random.Random, n: int, now_ns: int) -> bytes:
-    """Return an event of the Open Cybersecurity Schema Framework, as a gateway's change of state is published."""
+    """Return an OCSF event that reports a state change of a gateway."""
     gateway, severity = f"gateway-{rng.randrange(40)}", rng.choice((1, 3, 5))
     before, after = rng.sample(("healthy", "degraded", "offline"), 2)
     record = {
@@ -82,7 +82,7 @@ def events(rng: random.Random, n: int, now_ns: int) -> bytes:
 
 
 def sweep(rng: random.Random, n: int, now_ns: int) -> bytes:
-    """Return what a sweep found of a host."""
+    """Return the result of a sweep for one host."""
     open_ports = sorted(rng.sample(_PORTS, rng.randrange(4)))
     record = {
         "host_ip": f"10.{rng.randrange(256)}.{rng.randrange(256)}.{rng.randrange(1, 255)}",
@@ -105,7 +105,7 @@ def sweep(rng: random.Random, n: int, now_ns: int) -> bytes:
 
 
 def readings(rng: random.Random, n: int, now_ns: int) -> bytes:
-    """Return a record of somebody's own, for a table of somebody's own (kind `json`)."""
+    """Return a record for a user's own table (kind `json`)."""
     record = {
         "sensorId": f"sensor-{rng.randrange(200)}",
         "takenAt": now_ns // 1_000_000,

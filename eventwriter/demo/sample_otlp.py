@@ -1,4 +1,4 @@
-"""Made-up OTLP exports in protobuf, as a collector sends them; number `n` is in each of their records."""
+"""Sample OTLP exports in protobuf, as a collector sends them; each record carries the message number `n`."""
 
 import random
 
@@ -16,14 +16,14 @@ _LEVELS = ((9, "INFO"), (9, "INFO"), (9, "INFO"), (13, "WARN"), (17, "ERROR"))
 
 
 def _attributes(**values: str | int | bool) -> list[KeyValue]:
-    found = []
+    attributes = []
     for key, value in values.items():
         if isinstance(value, bool):
-            one = AnyValue(bool_value=value)
+            any_value = AnyValue(bool_value=value)
         else:
-            one = AnyValue(int_value=value) if isinstance(value, int) else AnyValue(string_value=value)
-        found.append(KeyValue(key=key.replace("__", "."), value=one))
-    return found
+            any_value = AnyValue(int_value=value) if isinstance(value, int) else AnyValue(string_value=value)
+        attributes.append(KeyValue(key=key.replace("__", "."), value=any_value))
+    return attributes
 
 
 def _resource(rng: random.Random) -> Resource:
@@ -71,7 +71,7 @@ def traces(rng: random.Random, n: int, now_ns: int, records: int) -> bytes:
 
 
 def metrics(rng: random.Random, n: int, now_ns: int, records: int) -> bytes:
-    """Return an export of `records` data points: a gauge's, a counter's and a histogram's in turn."""
+    """Return an export of `records` data points, which belong to a gauge, a counter and a histogram in turn."""
     export = ExportMetricsServiceRequest()
     group = export.resource_metrics.add(resource=_resource(rng))
     scope = group.scope_metrics.add()

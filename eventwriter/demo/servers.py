@@ -1,4 +1,4 @@
-"""A NATS server and a PostgreSQL server in one folder."""
+"""A NATS server and a PostgreSQL server with their data in one folder."""
 
 import json
 import os
@@ -10,8 +10,8 @@ from pathlib import Path
 from types import TracebackType
 
 from eventwriter.demo import data_dirs
-from eventwriter.demo.binaries import closed_to_others, nats_binary, postgres_account, postgres_bin
-from eventwriter.demo.process import Server, free_port, interrupts_deferred, interrupts_ignored, taken
+from eventwriter.demo.binaries import first_closed_to_others, nats_binary, postgres_account, postgres_bin
+from eventwriter.demo.process import Server, free_port, interrupts_deferred, interrupts_ignored, is_taken
 from eventwriter.errors import Fatal
 
 _PORTS_TRIED_MAX = 5
@@ -19,25 +19,25 @@ _SETTINGS = {
     "listen_addresses": "127.0.0.1",
     "unix_socket_directories": "",
     "max_connections": "200",
-    # Shared memory between its processes is files in its folder: none is left in /dev/shm, whoever is killed.
+    # Shared memory is kept in files of the data folder, so that nothing remains in /dev/shm after a kill.
     "dynamic_shared_memory_type": "mmap",
 }
-_INITDB = ("-U", "postgres", "-A", "trust", "-E", "UTF8", "--locale=C", "-N")
+_INITDB_OPTIONS = ("-U", "postgres", "-A", "trust", "-E", "UTF8", "--locale=C", "-N")
 _VOLATILE = {"fsync": "off", "full_page_writes": "off", "synchronous_commit": "off"}
 
 
 class EmbeddedServers:
     """
-    Both servers, as a context manager; from the main thread only.
+    Both servers as a context manager; only for use in the main thread.
 
     Args:
-        folder: Where their data goes, and stays; a temporary folder, removed afterwards, where absent.
-        durable: PostgreSQL with its own settings for fsync; without, a crash of the
-            machine (not of the server) may lose data: for tests.
-        ports: Gives a port that is free at this moment; one that is taken meanwhile is given up for the next.
+        folder: Permanent data folder; default: a temporary folder that is removed at the end.
+        durable: Keep PostgreSQL's default fsync settings. Without it, a crash of the host
+            (not of the server) may lose data, which is acceptable in tests.
+        ports: Returns a free port; if it is taken in the meantime, the next one is tried.
 
     Raises:
-        Fatal: The programs are not there, or the folder cannot be used.
+        Fatal: The server binaries are missing, or the folder cannot be used.
     """
 
     def __init__(self, folder: Path | None = None, durable: bool = False, ports: Callable[[], int] = free_port) -> None:
@@ -48,38 +48,38 @@ class EmbeddedServers:
         self._ports = ports
         self._data_is_new = folder is None or not folder.exists()
         if folder is None:
-            self.folder, self._lock = data_dirs.temporary()
+            self.folder, self._lock = data_dirs.create_temporary()
         else:
             self.folder = folder.absolute()
-            self._lock = data_dirs.own(self.folder)
+            self._lock = data_dirs.lock_permanent(self.folder)
         self._nats_port = self._postgres_port = 0
         try:
             self._open_to_account()
-            self._bin = self._reachable(programs)
+            self._bin = self._accessible(programs)
             self.nats, self.postgres = self._nats(), self._postgres()
         except BaseException:
-            self._leave()
+            self._release()
             raise
 
     @property
     def nats_url(self) -> str:
-        """NATS's address."""
+        """URL of the NATS server."""
         return f"nats://127.0.0.1:{self._nats_port}"
 
     def postgres_dsn(self, database: str = "postgres") -> str:
-        """Return a connection URL for `database`."""
+        """Return a connection URL for a database of the PostgreSQL server."""
         return f"postgresql://postgres@127.0.0.1:{self._postgres_port}/{database}"
 
     def __enter__(self) -> "EmbeddedServers":
         """
-        Start both.
+        Start both servers.
 
         Raises:
-            Fatal: One does not start.
+            Fatal: A server did not start.
         """
         try:
             self._start(self._nats)
-            with interrupts_deferred():  # a PostgreSQL of initdb's that is interrupted leaves its shared memory
+            with interrupts_deferred():  # an interrupted initdb leaves shared memory behind
                 self._initdb()
             self._start(self._postgres)
         except BaseException:
@@ -88,18 +88,18 @@ class EmbeddedServers:
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
-        """Stop both."""
+        """Stop both servers."""
         self.stop()
 
     def stop(self) -> None:
-        """Stop both and remove a temporary folder; neither ^C nor SIGTERM interrupts that."""
+        """Stop both servers and remove a temporary folder, ignoring SIGINT and SIGTERM."""
         with interrupts_ignored():
             self.nats.stop()
             self.postgres.stop()
-            data_dirs.end_servers(self.folder)
-            self._leave()
+            data_dirs.stop_servers(self.folder)
+            self._release()
 
-    def _leave(self) -> None:
+    def _release(self) -> None:
         if not self._keep:
             shutil.rmtree(self.folder, ignore_errors=True)
         if self._lock >= 0:
@@ -107,19 +107,21 @@ class EmbeddedServers:
             self._lock = -1
 
     def _start(self, make: Callable[[], Server]) -> None:
-        """Start what `make` makes, at another port where somebody was quicker to take it."""
+        """Start a server, on another port if its port was taken in the meantime."""
         for _ in range(_PORTS_TRIED_MAX):
             server = make()
-            if server.name == "nats":  # known before it is started: an interrupted start is stopped like any other
+            if server.name == "nats":  # recorded first, so that an interrupted start is stopped too
                 self.nats, port = server, self._nats_port
             else:
                 self.postgres, port = server, self._postgres_port
             try:
                 return server.start()
             except Fatal:
-                if not taken(port):
+                if not is_taken(port):
                     raise
-        raise Fatal(f"{_PORTS_TRIED_MAX} ports of 127.0.0.1 in a row were taken before {server.name} could listen")
+        raise Fatal(
+            f"{server.name} could not listen: other programs took {_PORTS_TRIED_MAX} ports of 127.0.0.1 in a row"
+        )
 
     def _nats(self) -> Server:
         self._nats_port = self._ports()
@@ -135,7 +137,7 @@ class EmbeddedServers:
         path.write_text(json.dumps(config))
 
         def ready(pid: int) -> bool:
-            # Written when it listens. To ask the port would be to ask whoever has it.
+            # The server writes this file once it listens; a connection test could reach another program.
             return bool(list(folder.glob(f"*_{pid}.ports")))
 
         return Server("nats", [str(self._nats_program), "-c", str(path)], ready, self.folder, signal.SIGTERM)
@@ -159,20 +161,20 @@ class EmbeddedServers:
         return Server("postgres", command, ready, self.folder, signal.SIGINT, uid)
 
     def _open_to_account(self) -> None:
-        """Let PostgreSQL's unprivileged user pass to its data, through our own folder only."""
+        """Let PostgreSQL's unprivileged account enter the data folder; no other folder is changed."""
         if self._account is None:
             return
         if self._data_is_new:
             self.folder.chmod(0o755)
-        if closed := closed_to_others(self.folder):
+        if closed := first_closed_to_others(self.folder):
             raise Fatal(
-                f"PostgreSQL runs as user {self._account.name}, who may not enter {closed}: choose a folder elsewhere "
+                f"PostgreSQL runs as user {self._account.name}, which cannot enter {closed}; choose another folder "
                 f"(TMPDIR for temporary data), or run as an ordinary user"
             )
 
-    def _reachable(self, programs: Path) -> Path:
-        """Copy the programs beside the data where the unprivileged user could not reach them."""
-        if self._account is None or closed_to_others(programs) is None:
+    def _accessible(self, programs: Path) -> Path:
+        """Return a folder of binaries that PostgreSQL's account can read, copying them to the data folder if needed."""
+        if self._account is None or first_closed_to_others(programs) is None:
             return programs
         copy = self.folder / "pginstall"
         shutil.copytree(programs.parent, copy, symlinks=True, dirs_exist_ok=True)
@@ -187,24 +189,24 @@ class EmbeddedServers:
         account = self._account
         if account is not None:
             os.chown(unfinished, account.uid, account.gid)
-        made = subprocess.run(
+        result = subprocess.run(
             [
                 str(self._bin / "initdb"),
                 "-D",
                 str(unfinished),
-                *["-U", "postgres", "-A", "trust", "-E", "UTF8", "--locale=C", "-N"],
+                *_INITDB_OPTIONS,
             ],
             stdin=subprocess.DEVNULL,
             capture_output=True,
             cwd="/",
-            start_new_session=True,  # ^C is ours to hear
+            start_new_session=True,  # SIGINT must reach this process only
             user=account.uid if account else None,
             group=account.gid if account else None,
             extra_groups=[] if account else None,
             env={"LC_ALL": "C", "TZ": "UTC", "PATH": "/usr/bin:/bin"},
             check=False,
         )
-        if made.returncode:
-            words = made.stderr.decode(errors="replace").strip() or f"exit code {made.returncode}"
-            raise Fatal(f"initdb failed in {unfinished}: {' '.join(words.split())}")
-        unfinished.rename(data)  # whoever is killed before this leaves nothing that looks like a database
+        if result.returncode:
+            reason = result.stderr.decode(errors="replace").strip() or f"exit code {result.returncode}"
+            raise Fatal(f"initdb failed in {unfinished}: {' '.join(reason.split())}")
+        unfinished.rename(data)  # an interrupted initdb leaves no folder that looks like a database

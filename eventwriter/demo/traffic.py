@@ -1,8 +1,8 @@
 """
-Made-up but realistic messages, numbered, so that the books can be proven: one literal table.
+Table of realistic sample messages, numbered so that an audit can match them with rows.
 
-Each well-formed message carries its number; one in `GARBAGE_EVERY` is garbage,
-because real subjects carry some, and must become a dead letter.
+Each well-formed message carries its number. One in `GARBAGE_EVERY` is not decodable, as
+happens on real subjects, and must become a dead letter.
 """
 
 import random
@@ -29,25 +29,25 @@ CREATE TABLE IF NOT EXISTS demo_readings (
   rest jsonb
 )
 """
-"""A table of somebody's own, for the kind that writes any JSON into any table."""
+"""A user's own table, filled by the kind `json`."""
 
 
 @dataclass(frozen=True, slots=True)
 class Traffic:
     """
-    A kind's made-up messages.
+    Sample messages of one kind.
 
     Attributes:
-        make: (random numbers, number of the message, ns since 1970, records in it) → payload.
-        books: SQL: how many rows there are, and how many different messages they come from.
-        subject: Where they are published.
-        records: Records in one message of the demo; each becomes one row.
-        ddl: Makes the table, where `eventwriter migrate` does not.
-        entry: Keys of the stream's entry beyond name, subject and kind.
+        make: (random generator, message number, nanoseconds since 1970, records per message) → payload.
+        count_query: SQL that counts the rows and the distinct messages that they come from.
+        subject: Subject that the messages are published on.
+        records: Records in one message; each becomes one row.
+        ddl: Creates the table, if `eventwriter migrate` does not.
+        entry: Keys of the stream entry besides name, subject and kind.
     """
 
     make: Callable[[random.Random, int, int, int], bytes]
-    books: str
+    count_query: str
     subject: str
     records: int = 1
     ddl: str | None = None
@@ -58,42 +58,44 @@ def _single(make: Callable[[random.Random, int, int], bytes]) -> Callable[[rando
     return lambda rng, n, now_ns, _records: make(rng, n, now_ns)
 
 
-def _counted(number: str, table: str) -> str:
-    return f"SELECT count(*), count(DISTINCT {number}) FROM {table}"  # noqa: S608  # both are literals, below
+def _count_query(number: str, table: str) -> str:
+    return f"SELECT count(*), count(DISTINCT {number}) FROM {table}"  # noqa: S608  # both are literals below
 
 
 TRAFFIC: Mapping[str, Traffic] = {
     "telemetry": Traffic(
-        _single(sample_json.telemetry), _counted("metadata->>'n'", "timeseries_metrics"), "telemetry.demo"
+        _single(sample_json.telemetry), _count_query("metadata->>'n'", "timeseries_metrics"), "telemetry.demo"
     ),
     "netflow": Traffic(
         _single(sample_json.netflow),
-        _counted("unmapped->>'n'", "ocsf_network_activity WHERE activity_id = 6"),
+        _count_query("unmapped->>'n'", "ocsf_network_activity WHERE activity_id = 6"),
         "netflow.demo",
     ),
     "events": Traffic(
         _single(sample_json.events),
-        _counted("unmapped->>'n'", "ocsf_events WHERE log_name LIKE 'events.%'"),
+        _count_query("unmapped->>'n'", "ocsf_events WHERE log_name LIKE 'events.%'"),
         "events.demo",
     ),
     "sweep": Traffic(
         _single(sample_json.sweep),
-        _counted("unmapped->'metadata'->>'n'", "ocsf_network_activity WHERE activity_id = 99"),
+        _count_query("unmapped->'metadata'->>'n'", "ocsf_network_activity WHERE activity_id = 99"),
         "sweep.demo",
     ),
     "otel_traces": Traffic(
-        sample_otlp.traces, _counted("attributes::jsonb->>'n'", "otel_traces"), "otel.traces.demo", 5
+        sample_otlp.traces, _count_query("attributes::jsonb->>'n'", "otel_traces"), "otel.traces.demo", 5
     ),
-    "otel_metrics": Traffic(sample_otlp.metrics, _counted("attributes->>'n'", "otel_metrics"), "otel.metrics.demo", 5),
+    "otel_metrics": Traffic(
+        sample_otlp.metrics, _count_query("attributes->>'n'", "otel_metrics"), "otel.metrics.demo", 5
+    ),
     "logs": Traffic(
         sample_otlp.logs,
-        _counted("unmapped->'attributes'->>'n'", "ocsf_events WHERE log_name LIKE 'logs.%'"),
+        _count_query("unmapped->'attributes'->>'n'", "ocsf_events WHERE log_name LIKE 'logs.%'"),
         "logs.demo",
         5,
     ),
     "json": Traffic(
         _single(sample_json.readings),
-        _counted("number", "demo_readings"),
+        _count_query("number", "demo_readings"),
         "readings.demo",
         ddl=READINGS_DDL,
         entry={
@@ -106,16 +108,16 @@ TRAFFIC: Mapping[str, Traffic] = {
         },
     ),
 }
-"""For each kind: its messages, and the question that proves its books."""
+"""Sample messages of each kind, with the query that counts what became of them."""
 
 
 def payload(kind: str, rng: random.Random, n: int, now_ns: int | None = None, records: int | None = None) -> bytes:
     """
-    Return message number `n` of `kind`; garbage at times.
+    Return message number `n` of `kind`, which is garbage once in `GARBAGE_EVERY` messages.
 
     Args:
-        now_ns: The time in it, nanoseconds since 1970; the clock's where it is None.
-        records: How many records, for kinds whose messages hold several; the demo's number where it is None.
+        now_ns: Time in the message, nanoseconds since 1970; default: now.
+        records: Records in the message, for kinds whose messages hold several; default: that of the demo.
     """
     if n % GARBAGE_EVERY == GARBAGE_EVERY - 1:
         return b"\x00 this is no JSON"
@@ -123,6 +125,6 @@ def payload(kind: str, rng: random.Random, n: int, now_ns: int | None = None, re
 
 
 def well_formed(kind: str, rng: random.Random, n: int, now_ns: int | None = None, records: int | None = None) -> bytes:
-    """Return message number `n` of `kind`, never garbage; arguments as for `payload`."""
+    """Return message number `n` of `kind`, never garbage. The arguments are those of `payload`."""
     traffic = TRAFFIC[kind]
     return traffic.make(rng, n, clock.now_ns() if now_ns is None else now_ns, records or traffic.records)

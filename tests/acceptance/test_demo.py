@@ -116,7 +116,7 @@ def test_workers_killed_meanwhile_and_the_books_balance(temporary: Path) -> None
     assert (0, "") == (done.returncode, done.stderr)
     assert any(line.startswith("TELEMETRY/0") and "rows/s" in line for line in lines)
     assert 2 <= sum(line.startswith("chaos: killed ") for line in lines)
-    assert lines[-1].startswith("books: published=")
+    assert lines[-1].startswith("audit: published=")
     published, rows, dead, lost, duplicated = figures(lines[-1])
     assert (published, 0, 0) == (rows + dead, lost, duplicated)
     assert published > 4000
@@ -163,7 +163,7 @@ def test_books_that_do_not_balance_are_exit_code_1(temporary: Path) -> None:
     assert [1, 0] == figures(next(line for line in lines if re.match("TELEMETRY +pub", line)))[3:]
     assert [0, 1] == figures(next(line for line in lines if re.match("NETFLOW +pub", line)))[3:]
     assert [1, 1] == figures(lines[-1])[3:]
-    assert lines[-1].startswith("books: ")
+    assert lines[-1].startswith("audit: ")
 
 
 def test_kept_data_is_gone_on_with(temporary: Path) -> None:
@@ -192,7 +192,7 @@ def test_interrupted_demo_closes_its_books(start: Start, temporary: Path, when: 
     assert demo.end() in ((0,) if when != "NATS " else (0, 130))
     assert not any("Traceback" in line for line in demo.said)
     if when != "NATS ":
-        assert demo.said[-1].startswith("books: published=")
+        assert demo.said[-1].startswith("audit: published=")
     assert [] == using(temporary)
     assert [] == list(temporary.iterdir())
 
@@ -213,7 +213,7 @@ def test_second_interrupt_ends_the_waiting(start: Start, temporary: Path) -> Non
     demo.interrupt()
 
     assert 130 == demo.end()
-    assert "demo: interrupted, the books were not closed" == demo.said[-1]
+    assert "demo: interrupted before the audit" == demo.said[-1]
     assert time.monotonic() - began_s < 10
     assert [] == using(temporary)
     assert [] == list(temporary.iterdir())
@@ -269,7 +269,7 @@ def test_server_that_dies_ends_the_demo(start: Start, temporary: Path, program: 
     os.kill(server_of(temporary, program), signal.SIGKILL)
 
     assert 2 == demo.end()
-    assert any(f"the {name} server ended with code -9" in line for line in demo.said)
+    assert any(f"the {name} server exited with code -9" in line for line in demo.said)
     assert eventually(lambda: [] == using(temporary))
 
 
@@ -302,7 +302,7 @@ def test_terminal_is_left_as_it_was(temporary: Path) -> None:
     assert 0 == os.waitstatus_to_exitcode(status)
     assert screen.count(b"\x1b[?25l") == screen.count(b"\x1b[?25h")
     assert screen.rfind(b"\x1b[?25l") < screen.rfind(b"\x1b[?25h")
-    assert screen.splitlines()[-1].startswith(b"books: published=")
+    assert screen.splitlines()[-1].startswith(b"audit: published=")
 
 
 @pytest.mark.parametrize(

@@ -237,7 +237,7 @@ def slow_consumer(bed: Bed) -> Act:
     newest = "SELECT coalesce(max((metadata->>'n')::bigint), 0) FROM timeseries_metrics"
     after = bed.publisher.next
     bed.until("it pulls again", lambda _: bed.sql(newest)[0][0] > after)
-    words = bed.servers.nats.words
+    words = bed.servers.nats.log_file
     said = words.stat().st_size
     bed.publisher.body = lambda n: json.dumps({"value": n, "metadata": {"n": n, "pad": "x" * 20_000}}).encode()
     bed.nats.deaf("client")

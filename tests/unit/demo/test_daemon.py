@@ -1,4 +1,4 @@
-"""What the demo starts its daemon with."""
+"""Environment, configuration and helpers of the demo's daemon."""
 
 import os
 import random
@@ -7,13 +7,13 @@ from pathlib import Path
 import pytest
 
 from eventwriter.config.load import load
-from eventwriter.demo.daemon import control_socket, ended, entries, kill_one, own_environment
+from eventwriter.demo.daemon import control_socket, entries, exited, kill_one, own_environment
 from eventwriter.demo.traffic import TRAFFIC
 from eventwriter.kinds.registry import KINDS
 
 
-def test_environment_of_other_installations_is_left_out() -> None:
-    """Variables that would turn the daemon or libpq to other servers are left out, all others stay."""
+def test_own_environment_drops_foreign_settings() -> None:
+    """Variables that select other servers for the daemon or libpq are dropped; all others are kept."""
     others = {"EVENT_WRITER_NATS_URL": "x", "CNPG_HOST": "x", "PGHOST": "x", "CONFIG_PATH": "x", "NOTIFY_SOCKET": "x"}
     kept = {"PATH": "/bin", "PG_BINDIR": "/opt/pg/bin", "TMPDIR": "/tmp"}
 
@@ -21,19 +21,19 @@ def test_environment_of_other_installations_is_left_out() -> None:
 
 
 def test_socket_is_in_the_folder() -> None:
-    """The control socket is in the folder of everything else."""
+    """The control socket is placed in the data folder."""
     assert "/tmp/x/control.sock" == control_socket(Path("/tmp/x"))
 
 
-def test_socket_of_a_long_path_is_elsewhere(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A folder whose path is too long for a socket has its socket among the temporary files."""
+def test_socket_of_a_long_path_is_in_the_temporary_folder(monkeypatch: pytest.MonkeyPatch) -> None:
+    """If the path of the folder is too long for a socket, the socket is placed in the temporary folder."""
     monkeypatch.setattr("tempfile.tempdir", "/tmp")
 
     assert f"/tmp/eventwriter-demo-{os.getpid()}.sock" == control_socket(Path("/" + "x" * 100))
 
 
 def test_entries_are_a_valid_configuration(tmp_path: Path) -> None:
-    """The entries of all kinds together are a configuration without a mistake or a warning."""
+    """The entries of all kinds together are a valid configuration without warnings."""
     import json
 
     kinds = [kind for kind in TRAFFIC if kind in KINDS]
@@ -48,17 +48,17 @@ def test_entries_are_a_valid_configuration(tmp_path: Path) -> None:
     assert [] == list(loaded.warnings)
 
 
-def test_nobody_is_killed_where_no_worker_lives() -> None:
-    """Chaos finds no victim among slots without a worker, or when the worker is gone already."""
+def test_kill_one_without_running_worker_returns_none() -> None:
+    """No worker is killed if none is running, or if it has already exited."""
     rng = random.Random(1)
 
     assert kill_one({"slots": [{"name": "A/0", "pid": None}]}, rng) is None
     assert kill_one({"slots": [{"name": "A/0", "pid": 2**22 + 1}]}, rng) is None
 
 
-def test_end_is_told_with_the_last_words(tmp_path: Path) -> None:
-    """A process that ended by itself is told with the last line that it said."""
+def test_exited_process_error_quotes_the_last_log_line(tmp_path: Path) -> None:
+    """The error for a process that exited quotes the last line of its log."""
     log = tmp_path / "log"
     log.write_text("first\nno such table\n\n")
 
-    assert "the daemon ended with code 2; it last said: no such table" == str(ended("daemon", 2, log))
+    assert "the daemon exited with code 2; its last log line is: no such table" == str(exited("daemon", 2, log))
