@@ -25,7 +25,7 @@ from eventwriter.postgres.ledger.ranges import Newest
 from eventwriter.postgres.ledger.store import LedgerKey, open_ledger
 from eventwriter.postgres.migrate.files import shipped
 from eventwriter.postgres.schema.catalog import Binding, bind, read_columns
-from eventwriter.tables.generic.table import make
+from eventwriter.tables.generic.table import generate_tables
 from eventwriter.tables.table import Build
 
 ROWS = 5000
@@ -90,7 +90,7 @@ async def main(dsn: str) -> None:
     async with copy_in.borrowed() as conn:
         target, real = await read_columns(conn, None, "readings")
         ledger = await open_ledger(conn, '"public"."eventwriter_ledger"', LedgerKey(Origin("s", 1, 0), "c", "f"), 0)
-    bench = Bench(copy_in, ledger, bind(make("readings", real, {}, {}).tables[0], real, target))
+    bench = Bench(copy_in, ledger, bind(generate_tables("readings", real, {}, {}).tables[0], real, target))
     print(f"{'batch of 5,000 rows':<34}{'µs per row':>12}{'left out':>10}")
     for name, share, rule in (
         ("plain, no duplicate", 0.0, "nothing"),

@@ -15,7 +15,7 @@ from eventwriter.kinds.registry import KINDS
 from eventwriter.model import Adjustments, Message, Origin
 from eventwriter.postgres.encode import encoder
 from eventwriter.postgres.schema.catalog import bind
-from eventwriter.tables.generic.table import make
+from eventwriter.tables.generic.table import generate_tables
 from eventwriter.tables.table import Build, RealColumn
 
 MESSAGES = 5000
@@ -72,7 +72,7 @@ def measure(columns: tuple[RealColumn, ...], options: Mapping[str, Any], extra: 
         Message("", "sensors.demo", orjson.dumps({**reading(rng, n), **extra}), None, n + 1, n + 1, 1, STORED_NS + n)
         for n in range(MESSAGES)
     ]
-    made = make("readings", columns, {}, options)
+    made = generate_tables("readings", columns, {}, options)
     bindings = [bind(table, columns, "readings") for table in made.tables]
     redact = frozenset({"community"})
     builders = [

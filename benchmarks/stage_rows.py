@@ -117,7 +117,7 @@ def main(wanted: Sequence[str]) -> None:
             made["netflow protobuf"] = flow_messages()
         for name, deliveries in made.items():
             for table in (*kind.tables, *kind.also):
-                for shape, mark in ((table, ""), *((other, f" with {mark}") for mark, other in table.instead.items())):
+                for shape, mark in ((table, ""), *((other, f" with {mark}") for mark, other in table.variants.items())):
                     figures = "{:8.2f}{:8.2f}{:8.2f}".format(*measure(kind, shape, deliveries))
                     print(f"{name:<18}{shape.name + mark:<42}{figures}")
 

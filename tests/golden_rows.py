@@ -29,12 +29,12 @@ def delivery(payload: bytes, subject: str) -> Message:
 
 
 def rows_of(
-    kind: str, message: Message, tally: Adjustments | None = None, options: Mapping[str, Any] | None = None
+    kind: str, message: Message, adjustments: Adjustments | None = None, options: Mapping[str, Any] | None = None
 ) -> list[tuple[Table, Row]]:
     """Return the rows of a message, with the tables that they go to: the kind's default ones."""
     rows = []
     build = Build(
-        ORIGIN, tally or Adjustments(), frozenset(), redact=frozenset({"community"}), options=options or {}
+        ORIGIN, adjustments or Adjustments(), frozenset(), redact=frozenset({"community"}), options=options or {}
     )  # no derived columns
     builders = [(table, table.builder(build)) for table in KINDS[kind].tables]
     for index, record in enumerate(KINDS[kind].decode(message)):

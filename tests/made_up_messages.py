@@ -17,8 +17,8 @@ from eventwriter.formats.flow.flow_pb2 import FlowMessage
 from eventwriter.formats.otlp import metrics as otlp_metrics
 from eventwriter.formats.otlp import traces
 from eventwriter.kinds.registry import KINDS
-from eventwriter.tables.generic.values import ELEMENT_OIDS, FORMS
-from eventwriter.tables.table import MadeTable, RealColumn, Table
+from eventwriter.tables.generic.values import COLUMN_TYPES, ELEMENT_OIDS
+from eventwriter.tables.table import GeneratedTables, RealColumn, Table
 
 Payloads = st.SearchStrategy[bytes]
 
@@ -56,7 +56,7 @@ _PARTS = {
     "otel_traces": ("resourceSpans", "scopeSpans", "spans"),
     "logs": ("resourceLogs", "scopeLogs", "logRecords"),
 }
-COLUMN_TYPES = [*FORMS, *(f"{element}[]" for element in ELEMENT_OIDS)]
+COLUMN_TYPES = [*COLUMN_TYPES, *(f"{element}[]" for element in ELEMENT_OIDS)]
 
 
 def as_json(values: st.SearchStrategy[Any]) -> Payloads:
@@ -179,7 +179,7 @@ MESSAGES: Mapping[str, Payloads] = {
 """For each kind: payloads of its own shapes."""
 
 
-def made_table() -> MadeTable:
+def made_table() -> GeneratedTables:
     """Return the definition that kind `json` makes for a table with a column of every type."""
     columns = [
         RealColumn(name, name, n % 7 == 0, False, False, ("ok", "bad") if name == "enum" else ())
@@ -197,5 +197,5 @@ def definitions(kind: str) -> list[tuple[str, Table]]:
     return [
         pair
         for table in (*KINDS[kind].tables, *KINDS[kind].also)
-        for pair in [(table.name, table), *((f"{table.name} with {mark}", t) for mark, t in table.instead.items())]
+        for pair in [(table.name, table), *((f"{table.name} with {mark}", t) for mark, t in table.variants.items())]
     ]

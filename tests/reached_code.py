@@ -88,7 +88,7 @@ def reached(acts: list[Callable[..., Any]]) -> list[ast.AST]:
 
 def of_kind(kind: Kind) -> list[ast.AST]:
     """Return all that decodes a kind's messages and builds its rows."""
-    tables = [table for one in (*kind.tables, *kind.also) for table in (one, *one.instead.values())]
+    tables = [table for one in (*kind.tables, *kind.also) for table in (one, *one.variants.values())]
     acts: list[Callable[..., Any]] = [kind.decode, *(table.builder for table in tables)]
     return reached([*acts, *([kind.any_table] if kind.any_table else [])])
 

@@ -19,14 +19,16 @@ def shapes(kind: str) -> Iterator[tuple[str, Table]]:
     """Yield every definition that a kind can fill: `table`, and `table with mark` for those chosen by a column."""
     for table in (*KINDS[kind].tables, *KINDS[kind].also):
         yield table.name, table
-        for mark, other in table.instead.items():
+        for mark, other in table.variants.items():
             yield f"{other.name} with {mark}", other
 
 
-def rows_in(table: Table, kind: str, payload: bytes, subject: str, tally: Adjustments | None = None) -> list[Row]:
+def rows_in(table: Table, kind: str, payload: bytes, subject: str, adjustments: Adjustments | None = None) -> list[Row]:
     """Return a message's rows in one table."""
     message = delivery(payload, subject)
-    make = table.builder(Build(ORIGIN, tally or Adjustments(), frozenset(c.name for c in table.columns), redact=REDACT))
+    make = table.builder(
+        Build(ORIGIN, adjustments or Adjustments(), frozenset(c.name for c in table.columns), redact=REDACT)
+    )
     made = (make(record, message, index) for index, record in enumerate(KINDS[kind].decode(message)))
     return [row for row in made if row is not None]
 

@@ -17,17 +17,17 @@ from eventwriter.formats.otlp import logs as otlp_logs
 from eventwriter.formats.otlp import metrics, traces
 from eventwriter.model import Message, Record
 from eventwriter.tables.events import EVENTS
-from eventwriter.tables.generic import table as any_table
+from eventwriter.tables.generic import table as generic_table
 from eventwriter.tables.netflow.metrics import NETFLOW_METRICS
 from eventwriter.tables.ocsf.events import OCSF_EVENTS
-from eventwriter.tables.ocsf.events_from_logs import OCSF_EVENTS_OF_LOGS
+from eventwriter.tables.ocsf.events_from_logs import OCSF_EVENTS_FROM_LOGS
 from eventwriter.tables.ocsf.network_activity import OCSF_NETWORK_ACTIVITY
-from eventwriter.tables.ocsf.network_activity_from_sweep import OCSF_NETWORK_ACTIVITY_OF_SWEEP
+from eventwriter.tables.ocsf.network_activity_from_sweep import OCSF_NETWORK_ACTIVITY_FROM_SWEEP
 from eventwriter.tables.otel.logs import LOGS
 from eventwriter.tables.otel.metrics import OTEL_METRICS
 from eventwriter.tables.otel.traces import OTEL_TRACES
 from eventwriter.tables.sweep_host_states import SWEEP_HOST_STATES
-from eventwriter.tables.table import Build, MakeTable, Row, RowBuilder, Table
+from eventwriter.tables.table import Build, Row, RowBuilder, Table, TableGenerator
 from eventwriter.tables.timeseries import TIMESERIES_METRICS
 
 
@@ -48,7 +48,7 @@ class Kind:
     decode: Callable[[Message], list[Record]]
     tables: tuple[Table, ...]
     also: tuple[Table, ...] = ()
-    any_table: MakeTable | None = None
+    any_table: TableGenerator | None = None
 
 
 def _json(message: Message) -> list[Record]:
@@ -62,12 +62,12 @@ def _flow(message: Message) -> list[Record]:
 KINDS: Mapping[str, Kind] = {
     "telemetry": Kind("telemetry", _json, (TIMESERIES_METRICS,)),
     "events": Kind("events", _json, (OCSF_EVENTS, EVENTS)),
-    "sweep": Kind("sweep", _json, (OCSF_NETWORK_ACTIVITY_OF_SWEEP,), also=(SWEEP_HOST_STATES,)),
+    "sweep": Kind("sweep", _json, (OCSF_NETWORK_ACTIVITY_FROM_SWEEP,), also=(SWEEP_HOST_STATES,)),
     "netflow": Kind("netflow", _flow, (OCSF_NETWORK_ACTIVITY,), also=(NETFLOW_METRICS,)),
     "otel_metrics": Kind("otel_metrics", metrics.decode, (OTEL_METRICS,)),
     "otel_traces": Kind("otel_traces", traces.decode, (OTEL_TRACES,)),
-    "logs": Kind("logs", otlp_logs.decode, (OCSF_EVENTS_OF_LOGS,), also=(LOGS,)),
-    "json": Kind("json", _json, (), any_table=any_table.make),
+    "logs": Kind("logs", otlp_logs.decode, (OCSF_EVENTS_FROM_LOGS,), also=(LOGS,)),
+    "json": Kind("json", _json, (), any_table=generic_table.generate_tables),
 }
 
 

@@ -1,7 +1,7 @@
 """
-PostgreSQL's binary forms of single values, where psycopg's dumpers are not used.
+PostgreSQL's binary format of single values, for cases that psycopg's dumpers do not cover.
 
-For elements of arrays, and for types whose values come as text. Pure.
+Used for elements of arrays and for types whose values arrive as text. Pure.
 """
 
 import ipaddress
@@ -24,11 +24,11 @@ _NUMERIC = struct.Struct("!HhHH").pack
 _INTERVAL = struct.Struct("!qii").pack
 
 _INET_FAMILY = {4: 2, 6: 3}
-"""PostgreSQL's own numbers, the same on every platform: PGSQL_AF_INET and PGSQL_AF_INET6."""
+"""PostgreSQL's PGSQL_AF_INET and PGSQL_AF_INET6, which are the same on every platform."""
 
 _SPECIAL_NUMERICS = {"n": 0xC000, "N": 0xC000, "F": 0xD000}
 _NUMERIC_DIGITS_MAX, _NUMERIC_SCALE_MAX = 131_072, 16_383
-"""Before and after the decimal point. Source: PostgreSQL documentation, "Arbitrary Precision Numbers"."""
+"""Digits before and after the decimal point. Source: PostgreSQL documentation, "Arbitrary Precision Numbers"."""
 
 _ISO_DURATION = re.compile(
     r"([-+])?P(?=.)(?:([0-9]+)Y)?(?:([0-9]+)M)?(?:([0-9]+)W)?(?:([0-9]+)D)?"
@@ -41,7 +41,7 @@ _SECONDS_DIGITS_MAX = 15
 
 def array(element_oid: int, elements: Sequence[bytes | None]) -> bytes:
     """
-    Return an array of one dimension; an empty one has none.
+    Encode a one-dimensional array; an empty array has no dimension.
 
     Source: PostgreSQL's array_recv().
     """
@@ -52,7 +52,7 @@ def array(element_oid: int, elements: Sequence[bytes | None]) -> bytes:
 
 
 def storable(value: Decimal) -> bool:
-    """Say whether `numeric` can hold a number: it has limits, and far within Decimal's."""
+    """Return whether `numeric` can hold a number; its limits are far below those of Decimal."""
     exponent = value.as_tuple().exponent
     if not isinstance(exponent, int):
         return True
@@ -61,9 +61,9 @@ def storable(value: Decimal) -> bool:
 
 def numeric(value: Decimal) -> bytes:
     """
-    Return a `numeric`; the number must be `storable`.
+    Encode a `numeric`; the number must be `storable`.
 
-    Source: PostgreSQL's numeric_recv(): digits of base 10,000, the first one's weight, sign, decimal places.
+    Source: PostgreSQL's numeric_recv(): base-10,000 digits, weight of the first one, sign, decimal places.
     """
     sign, digits, exponent = value.as_tuple()
     if not isinstance(exponent, int):
@@ -81,16 +81,16 @@ def numeric(value: Decimal) -> bytes:
 
 def inet(text: str, cidr: bool = False) -> bytes:
     """
-    Return an `inet`, or a `cidr`, of an address in text.
+    Encode an address in text as `inet` or `cidr`.
 
     Raises:
-        ValueError: It is none, it has a zone, or (cidr) bits to the right of its mask.
+        ValueError: The text is not an address, has a zone or, for cidr, has bits set to the right of its mask.
 
     Source:
         PostgreSQL's network_recv(): family, prefix length, is-cidr, address length, address.
     """
     if "%" in text:
-        raise ValueError("a zone cannot be stored")
+        raise ValueError("an address with a zone cannot be stored")
     interface = ipaddress.ip_interface(text)
     if cidr and interface.ip != interface.network.network_address:
         raise ValueError("bits to the right of the mask are set")
@@ -101,12 +101,12 @@ def inet(text: str, cidr: bool = False) -> bytes:
 
 def interval(value: str | float) -> bytes:
     """
-    Return an `interval`, of seconds or of text: ISO 8601 ("P1DT2H30M"), a clock's ("1 day 02:30:00", "02:30").
+    Encode an `interval` from seconds or text: ISO 8601 ("P1DT2H30M") or a clock ("1 day 02:30:00", "02:30").
 
-    Months, days and microseconds stay apart, as PostgreSQL keeps them.
+    Months, days and microseconds stay separate, as in PostgreSQL.
 
     Raises:
-        ValueError: It is no duration, or too long.
+        ValueError: The value is not a duration, or is too long.
 
     Source: PostgreSQL's interval_recv().
     """
@@ -119,15 +119,15 @@ def interval(value: str | float) -> bytes:
 def _interval_parts(value: str | float) -> tuple[int, int, int]:
     if not isinstance(value, str):
         return 0, 0, _seconds_us(value)
-    if found := _ISO_DURATION.fullmatch(value):
-        sign = -1 if found[1] == "-" else 1
-        years, months, weeks, days, hours, minutes = (int(part or 0) for part in found.groups()[1:7])
-        us = (hours * 3600 + minutes * 60) * 1_000_000 + _seconds_us(found[8])
+    if iso := _ISO_DURATION.fullmatch(value):
+        sign = -1 if iso[1] == "-" else 1
+        years, months, weeks, days, hours, minutes = (int(part or 0) for part in iso.groups()[1:7])
+        us = (hours * 3600 + minutes * 60) * 1_000_000 + _seconds_us(iso[8])
         return sign * (years * 12 + months), sign * (weeks * 7 + days), sign * us
-    if found := _CLOCK_DURATION.fullmatch(value):
-        sign = -1 if found[1] == "-" else 1
-        us = (int(found[3]) * 3600 + int(found[4]) * 60) * 1_000_000 + _seconds_us(found[5])
-        return 0, sign * int(found[2] or 0), sign * us
+    if clock := _CLOCK_DURATION.fullmatch(value):
+        sign = -1 if clock[1] == "-" else 1
+        us = (int(clock[3]) * 3600 + int(clock[4]) * 60) * 1_000_000 + _seconds_us(clock[5])
+        return 0, sign * int(clock[2] or 0), sign * us
     return 0, 0, _seconds_us(value)
 
 
@@ -135,8 +135,8 @@ def _seconds_us(value: str | float | None) -> int:
     try:
         seconds = Decimal("0" if value is None else str(value).replace(",", "."))
     except ArithmeticError:
-        raise ValueError("no number") from None
-    # Far more than an interval holds; digits are not spelled out for what is refused anyway.
+        raise ValueError("not a number") from None
+    # Far more than an interval holds. Checked first, because rounding a huge exponent would write out its digits.
     if not seconds.is_finite() or seconds.adjusted() > _SECONDS_DIGITS_MAX:
         raise ValueError("too long")
     return round(seconds * 1_000_000)

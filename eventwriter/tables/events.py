@@ -9,8 +9,8 @@ from eventwriter.formats.fields import INT4, boolean, instant_us, integer
 from eventwriter.formats.gelf import EventSummary, gelf
 from eventwriter.formats.snmp_trap import COMMUNITY
 from eventwriter.model import Message, Record
-from eventwriter.tables.ids import id_maker
-from eventwriter.tables.raw_data import raw_data, secrets_sieve
+from eventwriter.tables.ids import id_generator
+from eventwriter.tables.raw_data import raw_data, redactor
 from eventwriter.tables.table import Build, Column, Row, RowBuilder, Table
 from eventwriter.tables.values import redacted_text, timestamp
 
@@ -21,8 +21,8 @@ def builder(build: Build) -> RowBuilder:
 
     Option `keep_raw`: false leaves `raw_data` empty, with it all that has no column.
     """
-    tally, redact = build.tally, build.redact | COMMUNITY
-    text_column, sieve, make_id = redacted_text(redact), secrets_sieve(redact), id_maker(build.origin)
+    adjustments, redact = build.adjustments, build.redact | COMMUNITY
+    text_column, sieve, make_id = redacted_text(redact), redactor(redact), id_generator(build.origin)
     keep_raw = boolean(build.options.get("keep_raw"), True)
 
     def row(record: Record, message: Message, index: int) -> Row | None:
@@ -38,7 +38,7 @@ def builder(build: Build) -> RowBuilder:
         event_id = get("id")
         subject = get("subject")
         return (
-            timestamp(_time(event, get("time")), message, tally),
+            timestamp(_time(event, get("time")), message, adjustments),
             text_column(get("specversion")),
             text_column(event_id) or str(UUID(bytes=make_id(message.stream_seq, index))),
             text_column(get("source")),
@@ -47,7 +47,7 @@ def builder(build: Build) -> RowBuilder:
             message.subject if subject is None else text_column(subject),
             text_column(event.remote_addr),
             text_column(event.host),
-            integer(event.level, INT4, tally),
+            integer(event.level, INT4, adjustments),
             text_column(event.severity),
             text_column(event.short_message),
             text_column(event.version),

@@ -5,10 +5,10 @@ from collections.abc import Callable
 from eventwriter.formats.cloudevents import decode_base64
 from eventwriter.formats.json import dumps
 from eventwriter.model import Message, Record
-from eventwriter.tables.values import hides_key, secret_finder, without
+from eventwriter.tables.values import has_escaped_secret, secret_finder, without
 
 
-def secrets_sieve(redact: frozenset[str]) -> Callable[[Record, Message], Record]:
+def redactor(redact: frozenset[str]) -> Callable[[Record, Message], Record]:
     """
     Return the function (record, its message → record without secrets), the record itself where it holds none.
 
@@ -48,6 +48,6 @@ def raw_data(record: Record, kept: Record, message: Message, redact: frozenset[s
     """
     if kept is record and message.payload.lstrip()[:1] == b"{":
         whole = message.payload.decode("utf-8-sig")
-        if not hides_key(whole, redact):
+        if not has_escaped_secret(whole, redact):
             return whole
     return dumps(kept).decode()

@@ -48,12 +48,12 @@ class Sweep(NamedTuple):
     """Keys that no column of either table has."""
 
 
-def sweep_reader(tally: Adjustments, readable: Callable[[Any], str | None]) -> Callable[[Record], Sweep]:
+def sweep_reader(adjustments: Adjustments, readable: Callable[[Any], str | None]) -> Callable[[Record], Sweep]:
     """
     Return the function that reads a record; it raises Poison `missing_field` where the host has no address.
 
     Args:
-        tally: Where adjusted values are counted.
+        adjustments: Where adjusted values are counted.
         readable: Makes a text column's value of what a field holds: `scalars.redacted_text`.
     """
 
@@ -77,7 +77,7 @@ def sweep_reader(tally: Adjustments, readable: Callable[[Any], str | None]) -> C
             words(get("hostname")),
             words(get("mac")),
             boolean(find(record, _AVAILABLE), None),
-            integer(find(record, _RESPONSE), INT8, tally),
+            integer(find(record, _RESPONSE), INT8, adjustments),
             number(find(record, _LOSS)),
             json_value(find(record, _SCANNED)),
             json_value(find(record, _OPEN)),

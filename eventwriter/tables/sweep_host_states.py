@@ -10,8 +10,8 @@ from eventwriter.tables.values import redacted_jsonb, redacted_text, timestamp
 
 def builder(build: Build) -> RowBuilder:
     """Return the function that makes a row of a host's state."""
-    tally, json_column = build.tally, redacted_jsonb(build.redact)
-    read = sweep_reader(tally, redacted_text(build.redact))
+    adjustments, json_column = build.adjustments, redacted_jsonb(build.redact)
+    read = sweep_reader(adjustments, redacted_text(build.redact))
 
     def filled(value: Any) -> bytes | None:
         """Make jsonb; an empty list, object or text is NULL."""
@@ -36,8 +36,8 @@ def builder(build: Build) -> RowBuilder:
             filled(one.tcp_ports_scanned),
             filled(one.tcp_ports_open),
             filled(one.port_scan_results),
-            timestamp(one.last_sweep_time, message, tally),
-            timestamp(one.first_seen, message, tally),
+            timestamp(one.last_sweep_time, message, adjustments),
+            timestamp(one.first_seen, message, adjustments),
             filled(metadata),
         )
 
@@ -54,7 +54,7 @@ SWEEP_HOST_STATES = Table(
     name="sweep_host_states",
     columns=(
         Column("host_ip", "text", not_null=True),
-        Column("gateway_id", "text", not_null=True, also=("poller_id",)),
+        Column("gateway_id", "text", not_null=True, former_names=("poller_id",)),
         Column("agent_id", "text", not_null=True),
         Column("partition", "text", not_null=True),
         Column("network_cidr", "text"),

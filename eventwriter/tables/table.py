@@ -1,8 +1,8 @@
 """
-What a table definition is: its columns, and the function that builds a row.
+Table definitions: the columns of a table and the function that builds its rows.
 
-A row is a tuple in the order of `Table.columns`, its values already in the form
-that COPY wants, so that nothing is converted twice:
+A row is a tuple in the order of `Table.columns`. Its values already have the form that
+the COPY encoder takes, so that nothing is converted twice:
 
 =============  ==================================================================
 column type    value in the row (`None` is NULL everywhere)
@@ -23,8 +23,8 @@ interval       `bytes`: 16
 bytea          `bytes`
 =============  ==================================================================
 
-Where the real table differs (`text` for `jsonb`, `poller_id` for `gateway_id`, a
-column that is not there), `postgres.schema.catalog` adapts; row builders need not know.
+Where the real table differs (`text` for `jsonb`, `poller_id` for `gateway_id`, a missing
+column), `postgres.schema.catalog` adapts the row. Row builders are unaffected.
 """
 
 import re
@@ -37,63 +37,63 @@ from eventwriter.model import Adjustments, Message, Origin, Record
 Row = tuple[Any, ...]
 
 RowBuilder = Callable[[Record, Message, int], Row | None]
-"""(record, its message, index of the record in the message) -> row; None where a record of this
-shape belongs into another table of the slot. Raises only `Poison`."""
+"""(record, its message, index of the record in the message) → row, or None if a record of this
+shape belongs in another table of the slot. Raises only `Poison`."""
 
 
 @dataclass(frozen=True, slots=True)
 class Column:
-    """One column: the SQL type that `eventwriter migrate` gives it, and names it had elsewhere."""
+    """A column, with the SQL type that `eventwriter migrate` creates and its names in older schemas."""
 
     name: str
     type: str
     not_null: bool = False
-    also: tuple[str, ...] = ()
-    """Older names of the same column, tried in order where the real table lacks `name`."""
+    former_names: tuple[str, ...] = ()
+    """Older names of the column, tried in order if the real table lacks `name`."""
     derived: bool = False
-    """Costly: computed only where the real table has the column (`series_key`)."""
+    """Expensive: computed only if the real table has the column (`series_key`)."""
 
 
 def plain_type(type_name: str) -> str:
-    """Return a `format_type` name without modifiers and, for an extension's type, without its schema."""
+    """Return a `format_type` name without modifiers and, for a type of an extension, without its schema."""
     bare = re.sub(r"\([^)]*\)", "", type_name)
     return "citext" if bare.rpartition(".")[2].strip('"') == "citext" else bare
 
 
 @dataclass(frozen=True, slots=True)
 class RealColumn:
-    """One column as the server has it."""
+    """A column of the real table."""
 
     name: str
     type: str
-    """As `format_type` says: "timestamp with time zone", "character varying(20)"."""
+    """The result of `format_type`: "timestamp with time zone", "character varying(20)"."""
     not_null: bool
     has_default: bool
-    """A default, an identity, or a generated value: it may be left out."""
+    """Has a default, an identity or a generated value, and may be omitted."""
     generated: bool
-    """Computed by the server; it must be left out."""
+    """Computed by the server; must be omitted."""
     labels: tuple[str, ...] = ()
-    """Of an enum."""
+    """The labels of an enum; empty for other types."""
 
     @property
     def plain(self) -> str:
-        """The type without modifiers; every enum is "enum"."""
+        """The type without modifiers; "enum" for every enum."""
         return "enum" if self.labels else plain_type(self.type)
 
 
 @dataclass(frozen=True, slots=True)
 class Build:
-    """What a row builder is told once, when its worker binds to the stream and the table."""
+    """Parameters of a row builder, fixed when the worker binds to the stream and the table."""
 
     origin: Origin
-    tally: Adjustments
+    adjustments: Adjustments
     columns: frozenset[str]
-    """The names (ours) of the columns that the real table has."""
+    """Columns of the definition that the real table has."""
     ocsf_version: str = "1.3.0"
     redact: frozenset[str] = frozenset()
-    """Keys, lower case, that are never stored."""
+    """Lower-case keys whose values are never stored."""
     options: Mapping[str, Any] = field(default_factory=dict)
-    """Further keys of the stream's entry that a kind understands (`keep_raw`, `map`, `rest`)."""
+    """Further keys of the stream entry that a kind uses (`keep_raw`, `map`, `rest`)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,8 +101,8 @@ class Table:
     """
     A table that eventwriter can fill.
 
-    `builder` is called once per worker with a `Build` and returns the function
-    that makes rows; it closes over all that does not change per message.
+    `builder` is called once per worker with a `Build`. The function that it returns
+    builds the rows; everything that does not change per message is computed before.
     """
 
     name: str
@@ -111,23 +111,23 @@ class Table:
     time_column: str
     key: tuple[str, ...] = ()
     conflict: str = "append"
-    """What a duplicate key means: `append` (there is no key), `nothing`, `replace`."""
-    instead: Mapping[str, "Table"] = field(default_factory=dict)
-    """Another definition of a table of this name, by the column that tells the real table to be that one."""
+    """Action on a duplicate key: `append` (the table has no key), `nothing` or `replace`."""
+    variants: Mapping[str, "Table"] = field(default_factory=dict)
+    """Other definitions of a table of this name, by the column that identifies the real table."""
 
     def for_columns(self, real: Iterable[str]) -> "Table":
-        """Return the definition that fits a real table with these columns: one of `instead`, or this one."""
+        """Return the definition that fits a real table with these columns: a variant or this one."""
         names = set(real)
-        return next((other for mark, other in self.instead.items() if mark in names), self)
+        return next((variant for mark, variant in self.variants.items() if mark in names), self)
 
 
 @dataclass(frozen=True, slots=True)
-class MadeTable:
+class GeneratedTables:
     """
-    Definitions made from a real table.
+    Definitions generated from a real table.
 
     Attributes:
-        tables: One for each set of columns that COPY is to be given; a record goes into one of them.
+        tables: One definition per set of columns named in COPY. Each record goes into exactly one of them.
         warnings: One sentence each.
     """
 
@@ -135,6 +135,6 @@ class MadeTable:
     warnings: tuple[str, ...] = ()
 
 
-MakeTable = Callable[[str, Sequence[RealColumn], Mapping[str, Any], Mapping[str, Any]], MadeTable]
-"""(table, its real columns, its constant defaults by column as JSON, the stream's options) → definitions.
-Raises Fatal where the table cannot be filled."""
+TableGenerator = Callable[[str, Sequence[RealColumn], Mapping[str, Any], Mapping[str, Any]], GeneratedTables]
+"""(table name, its real columns, its constant defaults by column as JSON, options of the stream entry) → definitions.
+Raises Fatal if the table cannot be filled."""

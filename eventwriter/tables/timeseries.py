@@ -47,7 +47,7 @@ def series_key(parts: list[tuple[str, str | None]], tags: Any) -> str:
 
 def builder(build: Build) -> RowBuilder:  # noqa: C901  # hot: a branch for each column, no call
     """Return the function that makes a row of a telemetry record."""
-    tally, redact = build.tally, build.redact
+    adjustments, redact = build.adjustments, build.redact
     may_hold_secrets, nothing_rare = secret_finder(redact), _RARE.isdisjoint
     json_column = redacted_jsonb(frozenset())  # secrets are left out of the record as a whole, before
 
@@ -73,9 +73,9 @@ def builder(build: Build) -> RowBuilder:  # noqa: C901  # hot: a branch for each
             unit = text(unit)
         if (partition := get("partition")).__class__ is not str:
             partition = text(partition)
-        scale, is_delta, target_ip, if_index = _NO_RARE if nothing_rare(record) else _rare(record, tally)
+        scale, is_delta, target_ip, if_index = _NO_RARE if nothing_rare(record) else _rare(record, adjustments)
         return (
-            timestamp(get("timestamp"), message, tally),
+            timestamp(get("timestamp"), message, adjustments),
             gateway or "unknown",
             agent,
             name or "unknown",
@@ -100,12 +100,12 @@ def builder(build: Build) -> RowBuilder:  # noqa: C901  # hot: a branch for each
     return keyed_row if "series_key" in build.columns else row
 
 
-def _rare(record: Record, tally: Adjustments) -> tuple[float | None, bool | None, str | None, int | None]:
+def _rare(record: Record, adjustments: Adjustments) -> tuple[float | None, bool | None, str | None, int | None]:
     return (
         number(record.get("scale")),
         boolean(find(record, _IS_DELTA), False),
         text_of(record, _TARGET_IP),
-        integer(find(record, _IF_INDEX), INT4, tally),
+        integer(find(record, _IF_INDEX), INT4, adjustments),
     )
 
 
@@ -137,7 +137,7 @@ TIMESERIES_METRICS = Table(
     name="timeseries_metrics",
     columns=(
         Column("timestamp", "timestamptz", not_null=True),
-        Column("gateway_id", "text", not_null=True, also=("poller_id",)),
+        Column("gateway_id", "text", not_null=True, former_names=("poller_id",)),
         Column("agent_id", "text"),
         Column("metric_name", "text", not_null=True),
         Column("metric_type", "text", not_null=True),

@@ -34,7 +34,7 @@ _INT4_ELEMENT = struct.Struct("!ii").pack
 _LENGTH = struct.Struct("!i").pack
 
 
-def timestamp(value: Any, message: Message, tally: Adjustments) -> int:
+def timestamp(value: Any, message: Message, adjustments: Adjustments) -> int:
     """Return an instant in µs since 2000 UTC; unusable ones become the message's JetStream timestamp, counted."""
     # Hot: once per row; the usual integers, nano-, micro- and milliseconds, are read without a call.
     if value.__class__ is int:
@@ -46,7 +46,7 @@ def timestamp(value: Any, message: Message, tally: Adjustments) -> int:
             return value * 1000 - POSTGRES_EPOCH_US
     us = instant_us(value) if value is not None else None
     if us is None:
-        tally.timestamp_defaulted += 1
+        adjustments.timestamp_defaulted += 1
         us = message.timestamp_ns // 1000
     return us - POSTGRES_EPOCH_US
 
@@ -174,10 +174,10 @@ def _text_without(json_text: str, redact: frozenset[str]) -> str:
     except ValueError:
         return json_text
     kept = _without(value, redact)
-    return json_text if kept == value and not hides_key(json_text, redact) else dumps(kept).decode()
+    return json_text if kept == value and not has_escaped_secret(json_text, redact) else dumps(kept).decode()
 
 
-def hides_key(json_text: str, redact: frozenset[str]) -> bool:
+def has_escaped_secret(json_text: str, redact: frozenset[str]) -> bool:
     """
     Say whether JSON text that parses has a key to be left out, also where what has it is overwritten by a later
     one of the same key, so that no parser gives it out.

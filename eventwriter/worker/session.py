@@ -188,7 +188,7 @@ class SessionBuilder:
         def made(binding: Binding, tally: Adjustments) -> RowBuilder:
             build = Build(
                 origin=ledger.key.origin,
-                tally=tally,
+                adjustments=tally,
                 columns=binding.present,
                 ocsf_version=self.settings.ocsf_version,
                 redact=self.redact,

@@ -22,9 +22,9 @@ from eventwriter.model import Message, Record
 from eventwriter.pipeline.batch import Settled
 from eventwriter.pipeline.decode import matches
 from eventwriter.postgres.schema.display import shown
-from eventwriter.tables.raw_data import secrets_sieve
+from eventwriter.tables.raw_data import redactor
 from eventwriter.tables.table import RowBuilder, Table
-from eventwriter.tables.values import hides_key, secret_finder, without
+from eventwriter.tables.values import has_escaped_secret, secret_finder, without
 
 PAYLOAD_BYTES_MAX = 64 * 1024
 """Of larger ones only the size is shown: reading one to leave secrets out would take milliseconds."""
@@ -102,14 +102,14 @@ def payload_text(message: Message, redact: frozenset[str]) -> str:
 
 
 def _clean(value: Any, text: str, message: Message, redact: frozenset[str]) -> str:
-    sieve = secrets_sieve(redact)
+    sieve = redactor(redact)
     if isinstance(value, dict):
         kept: Any = sieve(value, message)
     elif isinstance(value, list):
         kept = [sieve(one, message) if isinstance(one, dict) else without(one, redact) for one in value]
     else:
         kept = without(value, redact)
-    return text if kept == value and not hides_key(text, redact) else dumps(kept).decode()
+    return text if kept == value and not has_escaped_secret(text, redact) else dumps(kept).decode()
 
 
 def _no_json(payload: bytes, redact: frozenset[str]) -> str:

@@ -25,7 +25,7 @@ from eventwriter.postgres.migrate.plan import Wish
 from eventwriter.postgres.migrate.runner import migrate
 from eventwriter.postgres.schema.catalog import Binding, bind, read_columns
 from eventwriter.postgres.schema.conversions import CONVERSIONS
-from eventwriter.tables.generic.values import ELEMENT_OIDS, FORMS
+from eventwriter.tables.generic.values import COLUMN_TYPES, ELEMENT_OIDS
 from eventwriter.tables.table import Build, RowBuilder, Table
 from eventwriter.worker.table_binding import find_tables
 
@@ -105,7 +105,7 @@ def _schema(conn: psycopg.Connection[Any], name: str) -> None:
 def _make_any(conn: psycopg.Connection[Any]) -> None:
     _schema(conn, ANY)
     conn.execute("CREATE TYPE word AS ENUM ('ok', 'bad', '5')")
-    names = [*FORMS, *(f"{element}[]" for element in ELEMENT_OIDS)]
+    names = [*COLUMN_TYPES, *(f"{element}[]" for element in ELEMENT_OIDS)]
     names.remove("citext")
     columns = ", ".join(f'"{name}" {"word" if name == "enum" else name}' for name in names if name != "character")
     conn.execute(f'CREATE TABLE things ({columns}, "character" char(20), rest jsonb)'.encode())

@@ -256,7 +256,7 @@ async def test_odd_table_is_written(conn: Connection) -> None:
         Column("select", "int4"),
         Column("twice", "int4"),
         Column("n", "int4"),
-        Column("gateway_id", "text", also=("poller_id",)),
+        Column("gateway_id", "text", former_names=("poller_id",)),
     )
 
     await copied(conn, table, [[1, 99, 3, "gw"]])

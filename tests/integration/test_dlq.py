@@ -22,7 +22,7 @@ from eventwriter.demo.process import free_port
 from eventwriter.model import Origin
 from eventwriter.pipeline.counters import Counters
 from eventwriter.postgres.copy import PostgresSession
-from eventwriter.tables.ids import id_maker
+from eventwriter.tables.ids import id_generator
 from eventwriter.worker.retention import retain_once
 
 INCARNATION = "2026-01-01 00:00:00.123456+00"
@@ -199,7 +199,7 @@ def test_replay_writes_the_rows_that_the_message_would_have_had(office: Office) 
 
     assert (0, [f"{number}  written: 1 row", "1 written (1 row)"]) == (done.returncode, done.stdout.splitlines())
     assert (0, "no new letters\n") == (again.returncode, again.stdout)
-    made = id_maker(ORIGIN)(1, 0)
+    made = id_generator(ORIGIN)(1, 0)
     assert [(made, "2026-01-02T00:00:00+00:00")] == [
         (row[0].bytes, row[1].isoformat()) for row in office.read("SELECT id, time FROM ocsf_network_activity")
     ]

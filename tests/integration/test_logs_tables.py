@@ -16,7 +16,7 @@ from eventwriter.model import Adjustments, Message
 from eventwriter.postgres.encode import SIGNATURE, TRAILER, encoder
 from eventwriter.postgres.migrate.files import shipped
 from eventwriter.postgres.schema.catalog import Binding, bind, read_columns
-from eventwriter.tables.ocsf.events_from_logs import OCSF_EVENTS_OF_LOGS
+from eventwriter.tables.ocsf.events_from_logs import OCSF_EVENTS_FROM_LOGS
 from eventwriter.tables.otel.logs import LOGS
 from eventwriter.tables.table import Build, Row, Table
 
@@ -94,7 +94,7 @@ def shown(column_type: str, value: Any) -> Any:
         pytest.param(LOGS, OURS["logs"], id="logs, ours"),
         pytest.param(LOGS, OF_JANUARY, id="logs, January 2026"),
         pytest.param(LOGS, OF_2025, id="logs, 2025"),
-        pytest.param(OCSF_EVENTS_OF_LOGS, OURS["ocsf_events"], id="ocsf_events, ours"),
+        pytest.param(OCSF_EVENTS_FROM_LOGS, OURS["ocsf_events"], id="ocsf_events, ours"),
     ],
 )
 async def test_golden_rows_are_read_back(database: str, table: Table, ddl: str) -> None:

@@ -47,7 +47,7 @@ def columns_in(text: str) -> list[list[str]]:
 
 
 def definitions(kind: str) -> list[Table]:
-    return [t for one in (*KINDS[kind].tables, *KINDS[kind].also) for t in (one, *one.instead.values())]
+    return [t for one in (*KINDS[kind].tables, *KINDS[kind].also) for t in (one, *one.variants.values())]
 
 
 def section(text: str, title: str) -> str:

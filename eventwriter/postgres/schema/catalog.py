@@ -124,7 +124,7 @@ def matched(columns: Sequence[Column], real: Sequence[RealColumn]) -> dict[str, 
     for column in columns:
         if column.name in found:
             continue
-        older = next((name for name in column.also if name in there and name not in taken), None)
+        older = next((name for name in column.former_names if name in there and name not in taken), None)
         if older is not None:
             found[column.name] = there[older]
             taken.add(older)

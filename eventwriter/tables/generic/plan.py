@@ -10,16 +10,16 @@ from typing import Any
 
 from eventwriter.errors import Poison
 from eventwriter.model import Adjustments, Message
-from eventwriter.tables.generic.sources import Source, first_key, hidden, source
-from eventwriter.tables.generic.values import Form, Read, Where, form_of
-from eventwriter.tables.ids import id_maker
+from eventwriter.tables.generic.sources import Source, first_key, is_redacted, source
+from eventwriter.tables.generic.values import ColumnContext, ColumnType, Read, column_type_of
+from eventwriter.tables.ids import id_generator
 from eventwriter.tables.table import Build, RealColumn, Row
 from eventwriter.tables.values import POSTGRES_EPOCH_US, redacted_jsonb
 
-Take = Callable[[Any, Message], Any]
+Convert = Callable[[Any, Message], Any]
 """(JSON value or None, its message) → the column's form."""
 
-Step = tuple[str | None, type | None, Take]
+Step = tuple[str | None, type | None, Convert]
 
 _NONE: type = type(None)
 JSON = ("json", "jsonb")
@@ -28,7 +28,7 @@ _INSTANTS = ("timestamp with time zone", "timestamp without time zone")
 
 
 @dataclass(frozen=True, slots=True)
-class Shape:
+class TableLayout:
     """
     What of a real table is written, and from where.
 
@@ -48,7 +48,7 @@ class Shape:
 
 
 @dataclass(frozen=True, slots=True)
-class Plan:
+class RowPlan:
     """
     How records with one set of keys become rows.
 
@@ -64,45 +64,45 @@ class Plan:
     ignored: int
 
 
-class Planner:
+class RowPlanner:
     """What a worker's builder is made of; everything that does not change per message."""
 
-    def __init__(self, shape: Shape, build: Build) -> None:
-        self._shape = shape
+    def __init__(self, layout: TableLayout, build: Build) -> None:
+        self._shape = layout
         self._redact = build.redact
-        self._make_id = id_maker(build.origin)
-        self._steps: list[tuple[type | None, Take]] = []
-        self.sources: list[tuple[int, Source, Take]] = []
+        self._make_id = id_generator(build.origin)
+        self._steps: list[tuple[type | None, Convert]] = []
+        self.sources: list[tuple[int, Source, Convert]] = []
         self.rest: tuple[int, Callable[[Any], bytes | None]] | None = None
-        for at, column in enumerate(shape.columns):
-            form = form_of(column)
+        for at, column in enumerate(layout.columns):
+            form = column_type_of(column)
             assert form is not None
-            read = form.make(Where(column, build.tally, build.redact))
-            default, computed = shape.defaults.get(column.name), at >= shape.always
-            take = straight(form, taker(column, read, build.tally, default, computed))
-            self._steps.append((form.usual, take))
-            path = shape.mapped.get(column.name)
-            if path and not hidden(path, build.redact):
-                self.sources.append((at, source(path, column, build.redact), take))
-            if column.name == shape.rest:
+            read = form.make(ColumnContext(column, build.adjustments, build.redact))
+            default, computed = layout.defaults.get(column.name), at >= layout.always
+            convert = with_fast_path(form, converter(column, read, build.adjustments, default, computed))
+            self._steps.append((form.usual, convert))
+            path = layout.mapped.get(column.name)
+            if path and not is_redacted(path, build.redact):
+                self.sources.append((at, source(path, column, build.redact), convert))
+            if column.name == layout.rest:
                 self.rest = (at, redacted_jsonb(build.redact))
 
-    def plan(self, keys: tuple[str, ...]) -> Plan:
+    def plan(self, keys: tuple[str, ...]) -> RowPlan:
         """Work out which key goes into which column."""
-        shape = self._shape
-        free = [c.name for c in shape.columns if c.name not in shape.mapped and c.name != shape.rest]
-        found = match(free, [key for key in keys if key.lower() not in self._redact])
+        layout = self._shape
+        free = [c.name for c in layout.columns if c.name not in layout.mapped and c.name != layout.rest]
+        found = match_columns(free, [key for key in keys if key.lower() not in self._redact])
         columns: list[Step] = []
-        for column, (usual, take) in zip(shape.columns, self._steps, strict=True):
+        for column, (usual, convert) in zip(layout.columns, self._steps, strict=True):
             key = found.get(column.name)
             # What is absent costs a call only where something is to be put in its place, or said.
-            quiet = column.name in shape.mapped or column.name == shape.rest or not _speaks(shape, column)
-            columns.append((key, usual if key is not None else _NONE if quiet else None, take))
-        paths = [path for path in shape.mapped.values() if path]
-        taken, begun = {*found.values(), *paths}, {first_key(path) for path in paths}
+            quiet = column.name in layout.mapped or column.name == layout.rest or not _needs_call(layout, column)
+            columns.append((key, usual if key is not None else _NONE if quiet else None, convert))
+        paths = [path for path in layout.mapped.values() if path]
+        taken, started = {*found.values(), *paths}, {first_key(path) for path in paths}
         left = tuple(key for key in keys if key not in taken)
-        ignored = 0 if shape.rest else sum(1 for key in left if key not in begun)
-        return Plan(columns, left, ignored)
+        ignored = 0 if layout.rest else sum(1 for key in left if key not in started)
+        return RowPlan(columns, left, ignored)
 
     def fill(self, values: list[Any], message: Message, index: int) -> Row:
         """
@@ -120,71 +120,71 @@ class Planner:
             elif column.plain == "uuid":
                 values[at] = self._make_id(message.stream_seq, index)
             elif column.not_null:
-                raise missing(column)
+                raise missing_value(column)
         return tuple(values)
 
 
-def straight(form: Form, take: Take) -> Take:
-    """Return `take` with the usual integer or text taken before it; `take` itself where there is none such."""
+def with_fast_path(form: ColumnType, convert: Convert) -> Convert:
+    """Return `convert` with the usual integer or text taken before it; `convert` itself where there is none such."""
     if form.limits is not None:
         low, high = form.limits
 
         def take_whole(value: Any, message: Message) -> Any:
             # Hot: once per integer.
-            return value if value.__class__ is int and low <= value <= high else take(value, message)
+            return value if value.__class__ is int and low <= value <= high else convert(value, message)
 
         return take_whole
     if form.prose:
 
         def take_prose(value: Any, message: Message) -> Any:
             # Hot: once per text.
-            return value if value.__class__ is str and value[:1] not in _JSON_BEGINS else take(value, message)
+            return value if value.__class__ is str and value[:1] not in _JSON_BEGINS else convert(value, message)
 
         return take_prose
-    return take
+    return convert
 
 
-def _speaks(shape: Shape, column: RealColumn) -> bool:
+def _needs_call(layout: TableLayout, column: RealColumn) -> bool:
     """Say whether a column's absence needs a look: it has something to put in its place, or must not be absent."""
-    return column.name in shape.defaults or (column.not_null and not column.has_default and column.plain not in JSON)
+    return column.name in layout.defaults or (column.not_null and not column.has_default and column.plain not in JSON)
 
 
-def taker(column: RealColumn, read: Read, tally: Adjustments, default: Any, computed: bool) -> Take:
+def converter(column: RealColumn, read: Read, adjustments: Adjustments, default: Any, computed: bool) -> Convert:
     """
     Return what makes the column's value of a JSON value or of its absence.
 
     Args:
         default: The constant default, as JSON; None where there is none.
-        computed: Absence stays None: the server, or `Planner.fill`, has something for it.
+        computed: Absence stays None: the server, or `RowPlanner.fill`, has something for it.
     """
     instead = None if default is None else read(default)
     required = column.not_null and not computed and instead is None and column.plain not in JSON
     instant = column.plain in _INSTANTS
 
-    def take(value: Any, message: Message) -> Any:
+    def convert(value: Any, message: Message) -> Any:
         if value is not None:
             form = read(value)
             if form is not None:
                 return form
             if instant:
-                tally.timestamp_defaulted += 1
+                adjustments.timestamp_defaulted += 1
         if not required:
             return instead
         if not instant:
-            raise missing(column) if value is None else Where(column, tally).refuse(value)
+            raise missing_value(column) if value is None else ColumnContext(column, adjustments).refuse(value)
         if value is None:
-            tally.timestamp_defaulted += 1
+            adjustments.timestamp_defaulted += 1
         return message.timestamp_ns // 1000 - POSTGRES_EPOCH_US
 
-    return take
+    return convert
 
 
-def missing(column: RealColumn) -> Poison:
+def missing_value(column: RealColumn) -> Poison:
     """Return what is said of a record without a value for a column that must have one."""
     return Poison("missing_field", f"column {column.name} is NOT NULL and the message has no value for it")
 
 
-def match(columns: Sequence[str], keys: Collection[str]) -> dict[str, str]:
+def match_columns(columns: Sequence[str], keys: Collection[str]) -> dict[str, str]:
     """
     Match keys to columns: of the same name; else the same apart from case, underscores and hyphens.
 
@@ -196,12 +196,12 @@ def match(columns: Sequence[str], keys: Collection[str]) -> dict[str, str]:
     loose: dict[str, str] = {}
     for key in keys:
         if key not in taken:
-            loose.setdefault(_folded(key), key)
+            loose.setdefault(_normalized(key), key)
     for column in columns:
-        if column not in found and (near := loose.pop(_folded(column), None)) is not None:
+        if column not in found and (near := loose.pop(_normalized(column), None)) is not None:
             found[column] = near
     return found
 
 
-def _folded(name: str) -> str:
+def _normalized(name: str) -> str:
     return name.replace("_", "").replace("-", "").lower()

@@ -57,7 +57,7 @@ def _is_metadata(path: str) -> bool:
     return path in (*_METADATA, "$timestamp", "$payload") or (path.startswith(_HEADER) and len(path) > len(_HEADER))
 
 
-def hidden(path: str, redact: frozenset[str]) -> bool:
+def is_redacted(path: str, redact: frozenset[str]) -> bool:
     """Say whether a path leads to what is never stored."""
     return any(step.lower() in redact for step in (path, *_steps(path)))
 
@@ -73,7 +73,7 @@ def source(path: str, column: RealColumn, redact: frozenset[str]) -> Source:
     if path in _METADATA:
         return _METADATA[path]
     steps = _steps(path)
-    return lambda record, _: descend(record, path, steps)
+    return lambda record, _: value_at(record, path, steps)
 
 
 def first_key(path: str) -> str | None:
@@ -85,7 +85,7 @@ def _steps(path: str) -> list[str]:
     return _INDEX.sub(r".\1", path).split(".")
 
 
-def descend(record: Record, path: str, steps: Sequence[str]) -> Any:
+def value_at(record: Record, path: str, steps: Sequence[str]) -> Any:
     """
     Return what is at a path: keys, and indexes from 0 in arrays; None where there is nothing.
 

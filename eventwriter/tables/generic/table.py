@@ -17,13 +17,15 @@ from typing import Any
 from eventwriter.errors import Fatal, Poison
 from eventwriter.formats.bounded_cache import BoundedCache
 from eventwriter.model import Adjustments, Message, Record
-from eventwriter.tables.generic.plan import JSON, Plan, Planner, Shape
+from eventwriter.tables.generic.plan import JSON, RowPlan, RowPlanner, TableLayout
 from eventwriter.tables.generic.sources import check_map
-from eventwriter.tables.generic.values import Where, form_of
-from eventwriter.tables.table import Build, Column, MadeTable, RealColumn, Row, RowBuilder, Table
+from eventwriter.tables.generic.values import ColumnContext, column_type_of
+from eventwriter.tables.table import Build, Column, GeneratedTables, RealColumn, Row, RowBuilder, Table
 
 
-def make(name: str, real: Sequence[RealColumn], defaults: Mapping[str, Any], options: Mapping[str, Any]) -> MadeTable:
+def generate_tables(
+    name: str, real: Sequence[RealColumn], defaults: Mapping[str, Any], options: Mapping[str, Any]
+) -> GeneratedTables:
     """
     Make the definitions by which records go into a real table.
 
@@ -35,24 +37,26 @@ def make(name: str, real: Sequence[RealColumn], defaults: Mapping[str, Any], opt
     Raises:
         Fatal: `map` or `rest` do not fit the table, or nothing of it can be filled.
     """
-    shape = shape_of(name, real, defaults, options)
-    columns = tuple(_column(column, column.name in shape.defaults) for column in shape.columns)
+    layout = layout_of(name, real, defaults, options)
+    columns = tuple(_column(column, column.name in layout.defaults) for column in layout.columns)
     waiting: list[tuple[int, int, Row]] = []
-    first = Table(name, columns[: shape.always], functools.partial(_builder, shape, waiting), "", conflict="nothing")
-    second = Table(name, columns, functools.partial(_rest_builder, waiting), "", conflict="nothing")
-    tables = (first, second) if shape.always < len(columns) else (first,)
-    unknown = [f"{c.name} ({c.type})" for c in real if form_of(c) is None and not c.generated]
+    first = Table(name, columns[: layout.always], functools.partial(_builder, layout, waiting), "", conflict="nothing")
+    second = Table(name, columns, functools.partial(_second_builder, waiting), "", conflict="nothing")
+    tables = (first, second) if layout.always < len(columns) else (first,)
+    unknown = [f"{c.name} ({c.type})" for c in real if column_type_of(c) is None and not c.generated]
     said = f"table {name}: {', '.join(unknown)} cannot be filled by eventwriter; what they default to is kept"
-    return MadeTable(tables, (said,) if unknown else ())
+    return GeneratedTables(tables, (said,) if unknown else ())
 
 
-def shape_of(name: str, real: Sequence[RealColumn], defaults: Mapping[str, Any], options: Mapping[str, Any]) -> Shape:
+def layout_of(
+    name: str, real: Sequence[RealColumn], defaults: Mapping[str, Any], options: Mapping[str, Any]
+) -> TableLayout:
     """
     Decide what of a real table is written.
 
-    Args and raises: as `make`.
+    Args and raises: as `generate_tables`.
     """
-    possible = {column.name: column for column in real if not column.generated and form_of(column)}
+    possible = {column.name: column for column in real if not column.generated and column_type_of(column)}
     mapped = check_map(name, options.get("map"), possible)
     rest = options.get("rest")
     if rest is not None and (rest not in possible or possible[rest].plain not in JSON):
@@ -64,14 +68,14 @@ def shape_of(name: str, real: Sequence[RealColumn], defaults: Mapping[str, Any],
     always = [column for column in written if column not in computed]
     if not always:
         raise Fatal(f"table {name}: eventwriter can fill no column of it; the types are {_types(real)}")
-    return Shape((*always, *computed), len(always), mapped, rest, constant)
+    return TableLayout((*always, *computed), len(always), mapped, rest, constant)
 
 
 def _readable(column: RealColumn, default: Any) -> bool:
     """Say whether a constant default is one that we can write ourselves: `infinity` is a date only to PostgreSQL."""
-    form = form_of(column)
+    form = column_type_of(column)
     try:
-        return form is not None and form.make(Where(column, Adjustments()))(default) is not None
+        return form is not None and form.make(ColumnContext(column, Adjustments()))(default) is not None
     except Poison:
         return False
 
@@ -81,34 +85,34 @@ def _types(real: Sequence[RealColumn]) -> str:
 
 
 def _column(column: RealColumn, has_constant: bool) -> Column:
-    form = form_of(column)
+    form = column_type_of(column)
     assert form is not None
     # JSON that may not be NULL is {} or [] where it is absent; that is done where rows are encoded.
     not_null = column.not_null and not (column.plain in JSON and not has_constant)
     return Column(column.name, form.ours, not_null=not_null)
 
 
-def _builder(shape: Shape, waiting: list[tuple[int, int, Row]], build: Build) -> RowBuilder:
+def _builder(layout: TableLayout, waiting: list[tuple[int, int, Row]], build: Build) -> RowBuilder:
     """Return the function that makes rows; those with values for computed defaults are left in `waiting`."""
-    tally, always = build.tally, shape.always
-    planner = Planner(shape, build)
-    plans: BoundedCache[tuple[str, ...], Plan] = BoundedCache(planner.plan)
+    adjustments, always = build.adjustments, layout.always
+    planner = RowPlanner(layout, build)
+    plans: BoundedCache[tuple[str, ...], RowPlan] = BoundedCache(planner.plan)
     sources, rest = planner.sources, planner.rest
-    fill = planner.fill if always < len(shape.columns) else None
-    tail = [None] * (len(shape.columns) - always)
+    fill = planner.fill if always < len(layout.columns) else None
+    tail = [None] * (len(layout.columns) - always)
 
     def row(record: Record, message: Message, index: int) -> Row | None:
         # Hot: once per record. A column costs a look-up, and a call where its value is not of the usual class.
         plan = plans[tuple(record)]
         get = record.get
         values = [
-            value if (value := get(key)).__class__ is usual else take(value, message)  # type: ignore[arg-type]
-            for key, usual, take in plan.columns
+            value if (value := get(key)).__class__ is usual else convert(value, message)  # type: ignore[arg-type]
+            for key, usual, convert in plan.columns
         ]
-        for at, read, take in sources:
-            values[at] = take(read(record, message), message)
+        for at, read, convert in sources:
+            values[at] = convert(read(record, message), message)
         if plan.left:
-            tally.fields_ignored += plan.ignored
+            adjustments.fields_ignored += plan.ignored
             if rest is not None:
                 values[rest[0]] = rest[1]({key: record[key] for key in plan.left})
         if fill is None:
@@ -121,7 +125,7 @@ def _builder(shape: Shape, waiting: list[tuple[int, int, Row]], build: Build) ->
     return row
 
 
-def _rest_builder(waiting: list[tuple[int, int, Row]], _: Build) -> RowBuilder:
+def _second_builder(waiting: list[tuple[int, int, Row]], _: Build) -> RowBuilder:
     """Return the function that hands over the row that the first definition has just left."""
 
     def row(_record: Record, message: Message, index: int) -> Row | None:

@@ -76,19 +76,19 @@ Readable = Callable[[Any], str | None]
 """Makes a text column's value of what a field holds: `scalars.redacted_text`."""
 
 
-def flow(record: Record, tally: Adjustments, readable: Readable) -> Flow:  # noqa: C901  # hot: a branch a field, no call
+def flow(record: Record, adjustments: Adjustments, readable: Readable) -> Flow:  # noqa: C901  # hot: a branch a field, no call
     """
     Read a record.
 
     Args:
-        tally: Where adjusted values are counted.
+        adjustments: Where adjusted values are counted.
         readable: Used for text that is not where it usually is, or no text.
 
     Raises:
         Poison: `missing_field`, where it names neither of the two addresses.
     """
     # Hot: once per message. A field of the usual name and type is taken as it is; all else is looked for.
-    get, cut_before = record.get, tally.clamped
+    get, cut_before = record.get, adjustments.clamped
     if (src := get("src_addr")).__class__ is not str:
         src = _text(record, _SRC, readable)
     if (dst := get("dst_addr")).__class__ is not str:
@@ -113,22 +113,22 @@ def flow(record: Record, tally: Adjustments, readable: Readable) -> Flow:  # noq
             readable, (gateway, agent, device, direction, src, dst, sampler)
         )
     if (src_port := get("src_port")).__class__ is not int or not 0 <= src_port <= _INT4_MAX:
-        src_port = integer(find(record, _SRC_PORT), INT4, tally)
+        src_port = integer(find(record, _SRC_PORT), INT4, adjustments)
     if (dst_port := get("dst_port")).__class__ is not int or not 0 <= dst_port <= _INT4_MAX:
-        dst_port = integer(find(record, _DST_PORT), INT4, tally)
+        dst_port = integer(find(record, _DST_PORT), INT4, adjustments)
     if (protocol := get("protocol")).__class__ is not int or not 0 <= protocol <= _INT4_MAX:
-        protocol = _protocol(protocol, tally)
+        protocol = _protocol(protocol, adjustments)
     if (packets := get("packets")).__class__ is not int or not 0 <= packets <= _INT8_MAX:
-        packets = integer(packets, INT8, tally)
+        packets = integer(packets, INT8, adjustments)
     if (octets := get("octets")).__class__ is not int or not 0 <= octets <= _INT8_MAX:
-        octets = integer(find(record, _OCTETS), INT8, tally)
+        octets = integer(find(record, _OCTETS), INT8, adjustments)
     if (input_snmp := get("input_snmp")).__class__ is not int or not 0 <= input_snmp <= _INT4_MAX:
-        input_snmp = integer(find(record, _INPUT), INT4, tally)
+        input_snmp = integer(find(record, _INPUT), INT4, adjustments)
     if (output_snmp := get("output_snmp")).__class__ is not int or not 0 <= output_snmp <= _INT4_MAX:
-        output_snmp = integer(find(record, _OUTPUT), INT4, tally)
+        output_snmp = integer(find(record, _OUTPUT), INT4, adjustments)
     others = [key for key in record if key not in _KNOWN]
     rest = {key: json_value(value) for key in others if (value := record[key]) is not None} if others else {}
-    if tally.clamped != cut_before:
+    if adjustments.clamped != cut_before:
         rest |= _cut(record)
     return _flow_of(
         Flow,
@@ -143,10 +143,10 @@ def _cut(record: Record) -> dict[str, Any]:
     """Return the numbers that did not fit their columns, as they were."""
     found = {}
     for keys, limits in _INTEGERS:
-        tally = Adjustments()
+        adjustments = Adjustments()
         value = find(record, keys)
-        integer(value, limits, tally)
-        if tally.clamped:
+        integer(value, limits, adjustments)
+        if adjustments.clamped:
             found[keys[0]] = value
     return found
 
@@ -160,13 +160,13 @@ def _text(record: Record, keys: Sequence[str], readable: Readable) -> str | None
     return None
 
 
-def _protocol(value: Any, tally: Adjustments) -> int | None:
+def _protocol(value: Any, adjustments: Adjustments) -> int | None:
     """Return a protocol's number, also of its name."""
-    number = integer(value, INT4, tally)
+    number = integer(value, INT4, adjustments)
     return number if number is not None else PROTOCOL_NUMBERS.get((text(value) or "").strip().lower())
 
 
-def when(record: Record, message: Message, tally: Adjustments) -> int:
+def when(record: Record, message: Message, adjustments: Adjustments) -> int:
     """
     Return the time of a flow, in µs since 2000 UTC: its timestamp; where it has none, the first that
     is usable of its end, its receipt and its start; else the message's JetStream timestamp, counted.
@@ -177,7 +177,7 @@ def when(record: Record, message: Message, tally: Adjustments) -> int:
         for keys in (END, RECEIVED, START):
             if (value := find(record, keys)) is not None and (us := instant_us(value)) is not None:
                 return us - POSTGRES_EPOCH_US
-    return timestamp(given, message, tally)
+    return timestamp(given, message, adjustments)
 
 
 class Ends(NamedTuple):

@@ -19,24 +19,24 @@ from eventwriter.tables.values import int4_array, redacted_jsonb, redacted_text
 _AS_PATH, _COMMUNITIES = names("as_path"), names("bgp_communities")
 
 
-def _numbers(value: Any, tally: Adjustments) -> tuple[bytes | None, bool]:
+def _numbers(value: Any, adjustments: Adjustments) -> tuple[bytes | None, bool]:
     """Return a list as `integer[]`, and whether each of its elements is in it as it was."""
     given = json_value(value)
     if not isinstance(given, list) or not given:
         return None, given is None
-    found = [number for one in given if (number := integer(one, INT4, tally)) is not None]
+    found = [number for one in given if (number := integer(one, INT4, adjustments)) is not None]
     return int4_array(found), found == given
 
 
 def inet_builder(build: Build) -> RowBuilder:
     """Return the function that makes a row of a flow."""
-    tally, json_column, readable = build.tally, redacted_jsonb(build.redact), redacted_text(build.redact)
+    adjustments, json_column, readable = build.adjustments, redacted_jsonb(build.redact), redacted_text(build.redact)
 
     def row(record: Record, message: Message, _index: int) -> Row:
         if "src_addr" not in record and is_ocsf(record):
             record = as_flow(record)
-        one = flow(record, tally, readable)
-        lists = [_numbers(find(record, keys), tally) for keys in (_AS_PATH, _COMMUNITIES)]
+        one = flow(record, adjustments, readable)
+        lists = [_numbers(find(record, keys), adjustments) for keys in (_AS_PATH, _COMMUNITIES)]
         partition = readable(record.get("partition"))
         # Numbers of four bytes beyond int4's range are cut in the column; the list as it came stays in metadata.
         whole = {key for keys, (_, exact) in zip((_AS_PATH, _COMMUNITIES), lists, strict=True) if exact for key in keys}
@@ -45,7 +45,7 @@ def inet_builder(build: Build) -> RowBuilder:
         metadata = {key: value for key, value in (*named, *interfaces) if value is not None}
         metadata |= {key: value for key, value in one.rest.items() if key not in whole and key != "partition"}
         return (
-            when(record, message, tally),
+            when(record, message, adjustments),
             one.src_addr or None,
             one.dst_addr or None,
             one.sampler_address or None,
@@ -87,14 +87,14 @@ NETFLOW_METRICS_INET = Table(
 
 def builder(build: Build) -> RowBuilder:
     """Return the function that makes a row of a flow."""
-    tally, json_column, readable = build.tally, redacted_jsonb(build.redact), redacted_text(build.redact)
+    adjustments, json_column, readable = build.adjustments, redacted_jsonb(build.redact), redacted_text(build.redact)
 
     def row(record: Record, message: Message, _index: int) -> Row:
         # Hot: once per message.
         if "src_addr" not in record and is_ocsf(record):
             record = as_flow(record)
-        *fields, rest = flow(record, tally, readable)
-        return (when(record, message, tally), *fields, json_column(rest) if rest else None)
+        *fields, rest = flow(record, adjustments, readable)
+        return (when(record, message, adjustments), *fields, json_column(rest) if rest else None)
 
     return row
 
@@ -103,7 +103,7 @@ NETFLOW_METRICS = Table(
     name="netflow_metrics",
     columns=(
         Column("timestamp", "timestamptz", not_null=True),
-        Column("gateway_id", "text", also=("poller_id",)),
+        Column("gateway_id", "text", former_names=("poller_id",)),
         Column("agent_id", "text"),
         Column("device_id", "text"),
         Column("flow_direction", "text"),
@@ -121,5 +121,5 @@ NETFLOW_METRICS = Table(
     ),
     builder=builder,
     time_column="timestamp",
-    instead={"src_ip": NETFLOW_METRICS_INET},
+    variants={"src_ip": NETFLOW_METRICS_INET},
 )

@@ -14,9 +14,9 @@ from eventwriter.formats.fields import INT4, boolean, find, integer, json_value,
 from eventwriter.formats.ocsf import severity_id_of, severity_name
 from eventwriter.formats.snmp_trap import COMMUNITY, ocsf_record
 from eventwriter.model import Adjustments, Message, Record
-from eventwriter.tables.ids import given_uuid, id_maker, named_uuid
+from eventwriter.tables.ids import id_generator, parse_uuid, uuid_from_name
 from eventwriter.tables.ocsf.metadata import metadata_filler
-from eventwriter.tables.raw_data import raw_data, secrets_sieve
+from eventwriter.tables.raw_data import raw_data, redactor
 from eventwriter.tables.table import Build, Column, Row, RowBuilder, Table
 from eventwriter.tables.values import EMPTY_LIST, EMPTY_OBJECT, redacted_jsonb, redacted_text, timestamp, without
 
@@ -27,7 +27,7 @@ _INT4_MAX = INT4[1]
 
 def builder(build: Build) -> RowBuilder:
     """Return the function that makes a row of an OCSF-shaped record or of an SNMP trap; None for other events."""
-    make_row, make_id = ocsf_row(build), id_maker(build.origin)
+    make_row, make_id = ocsf_row(build), id_generator(build.origin)
     redact, keep_raw = build.redact | COMMUNITY, _keeps_raw(build)
 
     def row(record: Record, message: Message, index: int) -> Row | None:
@@ -54,9 +54,9 @@ def ocsf_row(build: Build) -> RowBuilder:
 
     Option `keep_raw`: true keeps the payload in `raw_data` where it has none itself.
     """
-    tally, redact = build.tally, build.redact | COMMUNITY
+    adjustments, redact = build.adjustments, build.redact | COMMUNITY
     json_column, text_column = redacted_jsonb(redact), redacted_text(redact)
-    fill, sieve = metadata_filler(build.ocsf_version, _PRODUCT, json_column), secrets_sieve(redact)
+    fill, sieve = metadata_filler(build.ocsf_version, _PRODUCT, json_column), redactor(redact)
     keep_raw, all_known = _keeps_raw(build), _KNOWN.issuperset
 
     def row(record: Record, message: Message, _index: int) -> Row:
@@ -67,22 +67,22 @@ def ocsf_row(build: Build) -> RowBuilder:
         if not (class_uid.__class__ is category_uid.__class__ is activity_id.__class__ is int) or (
             not (0 <= class_uid <= _INT4_MAX and 0 <= category_uid <= _INT4_MAX and 0 <= activity_id <= _INT4_MAX)
         ):
-            class_uid, category_uid, activity_id = _required(event, tally, text_column)
+            class_uid, category_uid, activity_id = _required(event, adjustments, text_column)
         if (type_uid := get("type_uid")).__class__ is not int or not 0 <= type_uid <= _INT4_MAX:
-            type_uid = integer(type_uid, INT4, tally)
+            type_uid = integer(type_uid, INT4, adjustments)
             if type_uid is None:
-                type_uid = integer(class_uid * 100 + activity_id, INT4, tally)
+                type_uid = integer(class_uid * 100 + activity_id, INT4, adjustments)
         activity_name, severity, said, status, status_code, status_detail, trace_id, span_id, log_name, *log, raw = [
             None if (value := get(name)) is None else text_column(value) for name in _TEXTS
         ]
         if (severity_id := get("severity_id")).__class__ is not int or not 0 <= severity_id <= _INT4_MAX:
-            severity_id = _severity_id(severity_id, severity, tally)
+            severity_id = _severity_id(severity_id, severity, adjustments)
         row_id, metadata, unmapped = _identity(get("id"), get("metadata"), get("unmapped"))
         if raw is None and keep_raw:
             raw = raw_data(record, sieve(record, message), message, redact)
         return (
             row_id,
-            timestamp(get("time"), message, tally),
+            timestamp(get("time"), message, adjustments),
             class_uid,
             category_uid,
             type_uid,
@@ -91,7 +91,7 @@ def ocsf_row(build: Build) -> RowBuilder:
             severity_id,
             severity_name(severity_id) if severity is None else severity,
             said,
-            None if (value := get("status_id")) is None else integer(value, INT4, tally),
+            None if (value := get("status_id")) is None else integer(value, INT4, adjustments),
             status,
             status_code,
             status_detail,
@@ -116,7 +116,7 @@ def _keeps_raw(build: Build) -> bool | None:
     return boolean(build.options.get("keep_raw"), False)
 
 
-def _required(event: Record, tally: Adjustments, shown: Callable[[Any], str | None]) -> list[int]:
+def _required(event: Record, adjustments: Adjustments, shown: Callable[[Any], str | None]) -> list[int]:
     """
     Return class, category and activity, each an integer in some form; 0 is one.
 
@@ -128,16 +128,16 @@ def _required(event: Record, tally: Adjustments, shown: Callable[[Any], str | No
         raise Poison("missing_field", f"{', '.join(missing)}: missing; an OCSF event needs id, {', '.join(_REQUIRED)}")
     numbers = []
     for name in _REQUIRED:
-        number = integer(event[name], INT4, tally)
+        number = integer(event[name], INT4, adjustments)
         if number is None:
             raise Poison("bad_value", f"{name} is {shown(event[name])!r}; an integer is wanted")
         numbers.append(number)
     return numbers
 
 
-def _severity_id(given: Any, severity: str | None, tally: Adjustments) -> int:
+def _severity_id(given: Any, severity: str | None, adjustments: Adjustments) -> int:
     """Read a severity's number; where there is none, from its word, and without either Informational."""
-    number = integer(given, INT4, tally)
+    number = integer(given, INT4, adjustments)
     if number is None:
         number = severity_id_of(severity)
     return 1 if number is None else number
@@ -159,13 +159,13 @@ def _identity(given: Any, metadata: Any, unmapped: Any) -> tuple[bytes, dict[str
         metadata = json_value(metadata)
         if metadata.__class__ is not dict:
             metadata, unmapped = None, _with_rest(unmapped, {"metadata": metadata}) if metadata else unmapped
-    if (row_id := given_uuid(given)) is not None:
+    if (row_id := parse_uuid(given)) is not None:
         return row_id, metadata, unmapped
     if metadata is None or metadata.get("uid") is None:
         metadata = {**(metadata or {}), "uid": given}
     elif metadata["uid"] != given:
         unmapped = _with_rest(unmapped, {"id": given})
-    return named_uuid(given), metadata, unmapped
+    return uuid_from_name(given), metadata, unmapped
 
 
 def _renamed(record: Record) -> Record:

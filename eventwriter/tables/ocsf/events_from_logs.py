@@ -14,7 +14,7 @@ from eventwriter.formats.json import dumps
 from eventwriter.formats.ocsf import SEVERITIES
 from eventwriter.formats.snmp_trap import COMMUNITY
 from eventwriter.model import Message, Record
-from eventwriter.tables.ids import given_uuid, id_maker
+from eventwriter.tables.ids import id_generator, parse_uuid
 from eventwriter.tables.ocsf.events import COLUMNS, ocsf_row
 from eventwriter.tables.ocsf.metadata import metadata_maker
 from eventwriter.tables.otel.log_record import HOST, log_reader
@@ -39,8 +39,8 @@ def builder(build: Build) -> RowBuilder:
 
     Option `keep_raw`: true keeps the record's JSON in `raw_data`.
     """
-    tally, redact = build.tally, build.redact | COMMUNITY
-    read, make_id, may_hold_secrets = log_reader(), id_maker(build.origin), secret_finder(redact)
+    adjustments, redact = build.adjustments, build.redact | COMMUNITY
+    read, make_id, may_hold_secrets = log_reader(), id_generator(build.origin), secret_finder(redact)
     ocsf, metadata = ocsf_row(build), metadata_maker(build.ocsf_version, "LogCollector")
     keep_raw = boolean(build.options.get("keep_raw"), False)
     actors, contexts = BoundedCache(_actor), BoundedCache(_context)
@@ -69,8 +69,8 @@ def builder(build: Build) -> RowBuilder:
             resource, shared = sender, _sender(sender or {}, record)
         severity_id = _SEVERITY_IDS[number or 0]
         return (
-            make_id(message.stream_seq, index) if given_id is None else given_uuid(given_id),
-            timestamp(time, message, tally),
+            make_id(message.stream_seq, index) if given_id is None else parse_uuid(given_id),
+            timestamp(time, message, adjustments),
             _CLASS, _CATEGORY, _CLASS * 100 + _ACTIVITY, _ACTIVITY, "Create",
             severity_id,
             SEVERITIES[severity_id],
@@ -158,7 +158,7 @@ def _candidates(said: str) -> tuple[str, ...]:
     return said, without_port, without_partition.rpartition(":")[0], without_partition
 
 
-OCSF_EVENTS_OF_LOGS = Table(
+OCSF_EVENTS_FROM_LOGS = Table(
     name="ocsf_events",
     columns=COLUMNS,
     builder=builder,

@@ -42,13 +42,13 @@ def optional_instant(value: Any) -> int | None:
     return None if us is None else us - POSTGRES_EPOCH_US
 
 
-def facts_of_flow(build: Build, tally: Adjustments) -> Callable[[Record], Facts]:
+def facts_from_flow(build: Build, adjustments: Adjustments) -> Callable[[Record], Facts]:
     """Return the function that reads a flow, in JSON, of a FlowMessage, or an OCSF object."""
     readable = redacted_text(build.redact)
 
     def count(record: Record, keys: tuple[str, ...], limits: tuple[int, int]) -> int | None:
         value = find(record, keys)
-        return None if value is None else integer(value, limits, tally)
+        return None if value is None else integer(value, limits, adjustments)
 
     def words(record: Record, keys: tuple[str, ...]) -> str | None:
         value = find(record, keys)
@@ -58,7 +58,7 @@ def facts_of_flow(build: Build, tally: Adjustments) -> Callable[[Record], Facts]
         given = "src_addr" not in record and is_ocsf(record)
         if given:
             record = as_flow(record)
-        one = flow(record, tally, readable)
+        one = flow(record, adjustments, readable)
         return Facts(
             start_time=optional_instant(find(record, START)),
             end_time=optional_instant(find(record, END)),

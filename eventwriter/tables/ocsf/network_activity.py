@@ -15,10 +15,10 @@ from eventwriter.formats.flow.ocsf import is_ocsf
 from eventwriter.formats.ip_names import PROTOCOLS
 from eventwriter.formats.json import dumps
 from eventwriter.model import Message, Record
-from eventwriter.tables.ids import id_maker
+from eventwriter.tables.ids import id_generator
 from eventwriter.tables.netflow.flow import END, START, Flow, ends, flow, when
 from eventwriter.tables.ocsf import network_activity_from_ocsf as ocsf_given
-from eventwriter.tables.ocsf.flow_facts import facts_of_flow
+from eventwriter.tables.ocsf.flow_facts import facts_from_flow
 from eventwriter.tables.ocsf.metadata import metadata_maker
 from eventwriter.tables.ocsf.network_activity_flat import flat
 from eventwriter.tables.table import Build, Column, Row, RowBuilder, Table
@@ -109,8 +109,8 @@ def _without_what_is_said(record: Record, rest: dict[str, Any], time: int, proto
 
 def builder(build: Build) -> RowBuilder:
     """Return the function that makes a row of a flow."""
-    tally, json_column, readable = build.tally, redacted_jsonb(build.redact), redacted_text(build.redact)
-    make_id, metadata = id_maker(build.origin), metadata_maker(build.ocsf_version, "NetFlowCollector")
+    adjustments, json_column, readable = build.adjustments, redacted_jsonb(build.redact), redacted_text(build.redact)
+    make_id, metadata = id_generator(build.origin), metadata_maker(build.ocsf_version, "NetFlowCollector")
     connection_infos, devices = BoundedCache(_connection_info), BoundedCache(_device)
     given = ocsf_given.builder(build)
 
@@ -118,8 +118,8 @@ def builder(build: Build) -> RowBuilder:
         # Hot: once per message.
         if "src_addr" not in record and is_ocsf(record):
             return given(record, message, index)
-        one = flow(record, tally, readable)
-        time = when(record, message, tally)
+        one = flow(record, adjustments, readable)
+        time = when(record, message, adjustments)
         direction, direction_id = _DIRECTIONS.get((one.direction or "").lower(), _NO_DIRECTION)
         protocol, rest, length_ms = PROTOCOLS.get(one.protocol), one.rest, None
         if rest:
@@ -224,5 +224,5 @@ OCSF_NETWORK_ACTIVITY = Table(
     time_column="time",
     key=("time", "id"),
     conflict="nothing",
-    instead={"ocsf_payload": flat(builder, COLUMNS, facts_of_flow)},
+    variants={"ocsf_payload": flat(builder, COLUMNS, facts_from_flow)},
 )

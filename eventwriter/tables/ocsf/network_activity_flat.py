@@ -130,7 +130,7 @@ class Facts(NamedTuple):
 
 
 FactsMaker = Callable[[Build, Adjustments], Callable[[Record], Facts]]
-"""Called once per worker; the tally is one for throwing away, because the wide row counts already."""
+"""Called once per worker; the adjustments is one for throwing away, because the wide row counts already."""
 
 
 def direction_of(facts: Facts) -> tuple[str, str]:

@@ -12,7 +12,7 @@ from eventwriter.formats.flow.ocsf import as_object, snake_cased
 from eventwriter.formats.ip_names import PROTOCOLS
 from eventwriter.formats.ocsf import severity_name
 from eventwriter.model import Message, Record
-from eventwriter.tables.ids import given_uuid, id_maker, named_uuid
+from eventwriter.tables.ids import id_generator, parse_uuid, uuid_from_name
 from eventwriter.tables.ocsf.metadata import metadata_filler
 from eventwriter.tables.table import Build, Row, RowBuilder
 from eventwriter.tables.values import EMPTY_OBJECT, redacted_jsonb, redacted_text, timestamp
@@ -33,14 +33,17 @@ _COLUMNS = frozenset(
 
 def builder(build: Build) -> RowBuilder:
     """Return the function that makes a row of an OCSF object."""
-    tally, json_column, text_column = build.tally, redacted_jsonb(build.redact), redacted_text(build.redact)
-    make_id, metadata_of = id_maker(build.origin), metadata_filler(build.ocsf_version, "NetFlowCollector", json_column)
+    adjustments, json_column, text_column = build.adjustments, redacted_jsonb(build.redact), redacted_text(build.redact)
+    make_id, metadata_of = (
+        id_generator(build.origin),
+        metadata_filler(build.ocsf_version, "NetFlowCollector", json_column),
+    )
 
     def number(value: Any) -> int | None:
-        return integer(value, INT4, tally)
+        return integer(value, INT4, adjustments)
 
     def number_or(value: Any, default: int) -> int:
-        found = integer(value, INT4, tally)
+        found = integer(value, INT4, adjustments)
         return default if found is None else found
 
     def identity(record: Record, message: Message, index: int) -> tuple[bytes, bytes, Record]:
@@ -48,11 +51,11 @@ def builder(build: Build) -> RowBuilder:
         metadata, given = as_object(record.get("metadata")), text_column(record.get("id"))
         if not given:
             return make_id(message.stream_seq, index), metadata_of(metadata, message), {}
-        uuid = given_uuid(given)
+        uuid = parse_uuid(given)
         if uuid is None and metadata.get("uid") is not None:
-            return named_uuid(given), metadata_of(metadata, message), {"id": given}
+            return uuid_from_name(given), metadata_of(metadata, message), {"id": given}
         if uuid is None:
-            return named_uuid(given), metadata_of({**metadata, "uid": given}, message), {}
+            return uuid_from_name(given), metadata_of({**metadata, "uid": given}, message), {}
         return uuid, metadata_of(metadata, message), {}
 
     def row(record: Record, message: Message, index: int) -> Row:
@@ -67,7 +70,7 @@ def builder(build: Build) -> RowBuilder:
         unmapped = _unmapped(record) | kept
         return (
             row_id,
-            timestamp(get("time"), message, tally),
+            timestamp(get("time"), message, adjustments),
             class_uid,
             number_or(get("category_uid"), class_uid // 1000),
             number(class_uid * 100 + activity) if type_uid is None else type_uid,
@@ -92,7 +95,7 @@ def builder(build: Build) -> RowBuilder:
             protocol,
             text_column(connection.get("direction")),
             number(find(connection, _DIRECTION_ID)),
-            _duration_ms(record, integer(get("duration"), INT8, tally)),
+            _duration_ms(record, integer(get("duration"), INT8, adjustments)),
             json_column(get("device")),
             json_column(get("actor")),
             None,

@@ -10,7 +10,7 @@ from typing import Any
 from eventwriter.formats.bounded_cache import BoundedCache
 from eventwriter.formats.json import dumps
 from eventwriter.model import Adjustments, Message, Record
-from eventwriter.tables.ids import id_maker
+from eventwriter.tables.ids import id_generator
 from eventwriter.tables.ocsf.flow_facts import bare_mac
 from eventwriter.tables.ocsf.metadata import metadata_maker
 from eventwriter.tables.ocsf.network_activity import COLUMNS
@@ -73,9 +73,9 @@ def _open_ports(one: Sweep) -> list[int]:
 
 def builder(build: Build) -> RowBuilder:
     """Return the function that makes a row of a host's state."""
-    tally, json_column = build.tally, redacted_jsonb(build.redact)
-    read = sweep_reader(tally, redacted_text(build.redact))
-    make_id, metadata = id_maker(build.origin), metadata_maker(build.ocsf_version, "NetworkSweeper")
+    adjustments, json_column = build.adjustments, redacted_jsonb(build.redact)
+    read = sweep_reader(adjustments, redacted_text(build.redact))
+    make_id, metadata = id_generator(build.origin), metadata_maker(build.ocsf_version, "NetworkSweeper")
     connection_infos, devices = BoundedCache(_connection_info), BoundedCache(_device)
 
     def row(record: Record, message: Message, index: int) -> Row:
@@ -88,7 +88,7 @@ def builder(build: Build) -> RowBuilder:
         unmapped = _unmapped(one)
         return (
             make_id(message.stream_seq, index),
-            timestamp(one.last_sweep_time, message, tally),
+            timestamp(one.last_sweep_time, message, adjustments),
             _CLASS,
             _CATEGORY,
             _CLASS * 100 + _ACTIVITY,
@@ -130,9 +130,9 @@ def builder(build: Build) -> RowBuilder:
     return row
 
 
-def facts_of_sweep(build: Build, tally: Adjustments) -> Callable[[Record], Facts]:
+def facts_from_sweep(build: Build, adjustments: Adjustments) -> Callable[[Record], Facts]:
     """Return the function that reads what the flat table has columns for."""
-    read = sweep_reader(tally, redacted_text(build.redact))
+    read = sweep_reader(adjustments, redacted_text(build.redact))
 
     def facts(record: Record) -> Facts:
         one = read(record)
@@ -148,12 +148,12 @@ def facts_of_sweep(build: Build, tally: Adjustments) -> Callable[[Record], Facts
     return facts
 
 
-OCSF_NETWORK_ACTIVITY_OF_SWEEP = Table(
+OCSF_NETWORK_ACTIVITY_FROM_SWEEP = Table(
     name="ocsf_network_activity",
     columns=COLUMNS,
     builder=builder,
     time_column="time",
     key=("time", "id"),
     conflict="nothing",
-    instead={"ocsf_payload": flat(builder, COLUMNS, facts_of_sweep)},
+    variants={"ocsf_payload": flat(builder, COLUMNS, facts_from_sweep)},
 )

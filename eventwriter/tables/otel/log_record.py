@@ -14,7 +14,7 @@ from eventwriter.formats.severity import is_word, known_number, level_number
 from eventwriter.formats.severity import name as severity_name
 from eventwriter.formats.snmp_trap import message_of
 from eventwriter.model import Record
-from eventwriter.tables.ids import given_uuid
+from eventwriter.tables.ids import parse_uuid
 
 HOST = ("host", "hostname")
 
@@ -174,7 +174,7 @@ def _given_id(left: Record) -> str | None:
     value = left.get("id")
     if value.__class__ is not str or not value:
         return None
-    if given_uuid(value):
+    if parse_uuid(value):
         return left.pop("id")  # type: ignore[no-any-return]
     return value if find(left, _CLASS) is not None else None
 

@@ -10,7 +10,7 @@ from eventwriter.formats.fields import INT4, integer
 from eventwriter.formats.json import dumps
 from eventwriter.formats.snmp_trap import COMMUNITY
 from eventwriter.model import Message, Record
-from eventwriter.tables.ids import given_uuid, id_maker, named_uuid
+from eventwriter.tables.ids import id_generator, parse_uuid, uuid_from_name
 from eventwriter.tables.otel.log_record import log_reader
 from eventwriter.tables.table import Build, Column, Row, RowBuilder, Table
 from eventwriter.tables.values import secret_finder, timestamp, without
@@ -18,8 +18,8 @@ from eventwriter.tables.values import secret_finder, timestamp, without
 
 def builder(build: Build) -> RowBuilder:
     """Return the function that makes a row of a log record."""
-    tally, redact = build.tally, build.redact | COMMUNITY
-    read, make_id, may_hold_secrets = log_reader(), id_maker(build.origin), secret_finder(redact)
+    adjustments, redact = build.adjustments, build.redact | COMMUNITY
+    read, make_id, may_hold_secrets = log_reader(), id_generator(build.origin), secret_finder(redact)
     # The oldest tables have no id, and the identifiers of the trace in their key instead.
     no_trace = None if "id" in build.columns else ""
     seen: Message | None = None
@@ -47,11 +47,13 @@ def builder(build: Build) -> RowBuilder:
         if observed is None:
             observed = message.timestamp_ns  # an optional column's default: nothing to count
         if not (flags.__class__ is int and 0 <= flags < 256):
-            flags = integer(flags, INT4, tally)
+            flags = integer(flags, INT4, adjustments)
         return (
-            timestamp(time, message, tally),
-            make_id(message.stream_seq, index) if given_id is None else given_uuid(given_id) or named_uuid(given_id),
-            timestamp(observed, message, tally),
+            timestamp(time, message, adjustments),
+            make_id(message.stream_seq, index)
+            if given_id is None
+            else parse_uuid(given_id) or uuid_from_name(given_id),
+            timestamp(observed, message, adjustments),
             trace_id or no_trace,
             span_id or no_trace,
             flags,

@@ -53,7 +53,7 @@ _NO_ATTRIBUTES = b"{}"
 
 def builder(build: Build) -> RowBuilder:
     """Return the function that makes a row of a data point or of a derived metric."""
-    tally, number_to_duration = build.tally, "value" not in build.columns
+    adjustments, number_to_duration = build.adjustments, "value" not in build.columns
     as_text, as_json = redacted_text(build.redact), redacted_jsonb(build.redact)
     as_sorted = redacted_json(build.redact, b"\x01", dumps_sorted)
     series_of = series_maker(build.redact) if "series_key" in build.columns else None
@@ -81,7 +81,7 @@ def builder(build: Build) -> RowBuilder:
             resource, resource_json = one, as_json(one)
         count, least, most, attributes = get("count"), get("min"), get("max"), as_sorted(get("attributes"))
         scope_name, scope_version = as_text(get("scope_name")), as_text(get("scope_version"))
-        when, span_id = timestamp(get("timestamp"), message, tally), as_text(get("span_id")) or ""
+        when, span_id = timestamp(get("timestamp"), message, adjustments), as_text(get("span_id")) or ""
         service, name = as_text(get("service_name")) or "", as_text(get("span_name")) or ""
         kind, series = as_text(get("metric_type")) or "", ""
         if series_of is not None:
@@ -102,7 +102,7 @@ def builder(build: Build) -> RowBuilder:
             *shown[7:9],
             as_text(get("unit")) or "",
             value,
-            None if count is None else integer(count, INT8, tally),
+            None if count is None else integer(count, INT8, adjustments),
             total,
             least if least is None or least.__class__ is float else number(least),
             most if most is None or most.__class__ is float else number(most),

@@ -23,7 +23,7 @@ _NO_LIST = b"[]"
 
 def builder(build: Build) -> RowBuilder:
     """Return the function that makes a row of a span."""
-    tally = build.tally
+    adjustments = build.adjustments
     as_json, as_text = redacted_json(build.redact), redacted_text(build.redact)
     resource: Any = None
     resource_json: bytes | None = None
@@ -41,14 +41,14 @@ def builder(build: Build) -> RowBuilder:
         if start.__class__ is int and NANOSECONDS_FROM <= start < LATEST_NS:
             when = start // 1000 - POSTGRES_EPOCH_US
         else:
-            when = _when(start, get("timestamp"), message, tally)
-            start = integer(start, INT8, tally)
+            when = _when(start, get("timestamp"), message, adjustments)
+            start = integer(start, INT8, adjustments)
         if not (end.__class__ is int and 0 <= end < LATEST_NS):
-            end = integer(end, INT8, tally)
+            end = integer(end, INT8, adjustments)
         if not (kind.__class__ is int and 0 <= kind < 6):
-            kind = integer(kind, INT4, tally)
+            kind = integer(kind, INT4, adjustments)
         if not (status.__class__ is int and 0 <= status < 3):
-            status = integer(status, INT4, tally)
+            status = integer(status, INT4, adjustments)
         # Spans of one group share one resource: its JSON is made once.
         if (one := get("resource_attributes")) is not resource:
             resource, resource_json = one, as_json(one)
@@ -82,9 +82,9 @@ def builder(build: Build) -> RowBuilder:
     return row
 
 
-def _when(start: Any, given: Any, message: Message, tally: Adjustments) -> int:
+def _when(start: Any, given: Any, message: Message, adjustments: Adjustments) -> int:
     """Return the start time; where there is no usable one, the record's timestamp, and then the message's."""
-    return timestamp(start if instant_us(start) is not None else given, message, tally)
+    return timestamp(start if instant_us(start) is not None else given, message, adjustments)
 
 
 OTEL_TRACES = Table(

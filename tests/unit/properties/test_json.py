@@ -11,11 +11,11 @@ from eventwriter.formats.json import dumps
 from eventwriter.model import Adjustments, Message, Origin
 from eventwriter.postgres.encode import ENCODE_ERRORS, encoder
 from eventwriter.postgres.schema.catalog import bind
-from eventwriter.tables.generic.table import make
-from eventwriter.tables.generic.values import ELEMENT_OIDS, FORMS
+from eventwriter.tables.generic.table import generate_tables
+from eventwriter.tables.generic.values import COLUMN_TYPES, ELEMENT_OIDS
 from eventwriter.tables.table import Build, RealColumn
 
-TYPES = [*FORMS, *(f"{element}[]" for element in ELEMENT_OIDS)]
+TYPES = [*COLUMN_TYPES, *(f"{element}[]" for element in ELEMENT_OIDS)]
 COLUMNS = [
     RealColumn(f"c{n}", name, n % 3 == 0, n % 5 == 0, False, ("sad", "ok") if name == "enum" else ())
     for n, name in enumerate(TYPES)
@@ -34,7 +34,7 @@ RECORDS = st.dictionaries(st.sampled_from([column.name for column in COLUMNS] + 
 
 def outcome(record: dict[str, Any]) -> list[Any]:
     """What a record becomes: encoded rows, or the poison's words."""
-    made = make("things", COLUMNS, {}, {"map": PATHS})
+    made = generate_tables("things", COLUMNS, {}, {"map": PATHS})
     message = Message("", "s", dumps(record), {"X": "h\0"}, 7, 7, 1, 1_767_225_600_000_000_000)
     build = Build(Origin("s", 1, 0), Adjustments(), frozenset(), redact=frozenset({"b"}))
     try:
@@ -67,7 +67,7 @@ def test_any_record_is_a_row_or_poison(record: dict[str, Any]) -> None:
 @given(st.sampled_from(COLUMNS), VALUES)
 def test_any_value_in_a_column(column: RealColumn, value: Any) -> None:
     """Any JSON value in a column of one type makes a row or a dead letter."""
-    made = make("things", [RealColumn("c", column.type, False, False, False, column.labels)], {}, {})
+    made = generate_tables("things", [RealColumn("c", column.type, False, False, False, column.labels)], {}, {})
     build = Build(Origin("s", 1, 0), Adjustments(), frozenset(), redact=frozenset({"community"}))
     message = Message("", "s", b"", None, 7, 7, 1, 0)
     try:

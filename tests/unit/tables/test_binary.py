@@ -90,7 +90,7 @@ def test_interval_of_text(text: str, months: int, days: int, us: int) -> None:
 )
 def test_no_interval(value: str | float) -> None:
     """What is no duration, or longer than an interval holds, is refused."""
-    with pytest.raises(ValueError, match=r"too long|no number"):
+    with pytest.raises(ValueError):
         binary.interval(value)
 
 

@@ -15,8 +15,8 @@ ENVELOPE = {"specversion": "1.0", "id": "e1", "source": "core", "type": "x", "ti
 GELF = {"version": "1.1", "host": "h", "short_message": "m", "timestamp": 1704067200.25, "level": 3}
 
 
-def event(record: Any, tally: Adjustments | None = None, options: dict[str, Any] | None = None) -> dict[str, Any]:
-    [(table, row)] = rows_of("events", delivery(json.dumps(record).encode(), "events.x"), tally, options)
+def event(record: Any, adjustments: Adjustments | None = None, options: dict[str, Any] | None = None) -> dict[str, Any]:
+    [(table, row)] = rows_of("events", delivery(json.dumps(record).encode(), "events.x"), adjustments, options)
     assert table is EVENTS
     return readable(table, row)
 
@@ -54,10 +54,10 @@ def test_base64_data_is_the_same_data() -> None:
 )
 def test_time_is_the_first_that_can_be_read(record: dict[str, Any], expected: str, defaulted: int) -> None:
     """The data's time, else the envelope's, else the message's JetStream timestamp, counted."""
-    tally = Adjustments()
+    adjustments = Adjustments()
 
-    assert expected == event(record, tally)["event_timestamp"]
-    assert defaulted == tally.timestamp_defaulted
+    assert expected == event(record, adjustments)["event_timestamp"]
+    assert defaulted == adjustments.timestamp_defaulted
 
 
 @pytest.mark.parametrize("absent", [None, ""])
@@ -93,11 +93,11 @@ def test_envelope_says_its_subject() -> None:
 
 def test_level_is_an_integer_or_null() -> None:
     """A level that is no integer is NULL, 0 is one, one out of range is cut and counted."""
-    tally = Adjustments()
-    levels = [event({**GELF, "level": level}, tally)["level"] for level in ("junk", 0, "3", 2**40)]
+    adjustments = Adjustments()
+    levels = [event({**GELF, "level": level}, adjustments)["level"] for level in ("junk", 0, "3", 2**40)]
 
     assert [None, 0, 3, 2**31 - 1] == levels
-    assert 1 == tally.clamped
+    assert 1 == adjustments.clamped
 
 
 def test_payload_is_kept_unless_it_is_not_wanted() -> None:

@@ -10,7 +10,7 @@ import pytest
 from eventwriter.errors import Poison
 from eventwriter.kinds.registry import KINDS
 from eventwriter.model import Adjustments, Message, Origin
-from eventwriter.tables.ids import id_maker
+from eventwriter.tables.ids import id_generator
 from eventwriter.tables.table import Build, Table
 
 DATA = Path(__file__).parents[2] / "data"
@@ -121,7 +121,7 @@ def test_community_is_never_stored(table: Table) -> None:
 
 def test_ids_are_version_8_and_ascend() -> None:
     """Ids of one stream are UUIDv8, in the order of its sequences, and differ between lives of a stream."""
-    make, other = id_maker(ORIGIN), id_maker(ORIGIN._replace(epoch=1))
+    make, other = id_generator(ORIGIN), id_generator(ORIGIN._replace(epoch=1))
     made = [make(seq, index) for seq in (1, 2, 10**12) for index in (0, 1, 4095)]
 
     assert sorted(made) == made

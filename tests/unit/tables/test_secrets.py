@@ -11,10 +11,10 @@ from eventwriter.formats import json
 from eventwriter.formats.json import loads_clean
 from eventwriter.kinds.registry import KINDS
 from eventwriter.model import Adjustments
-from eventwriter.tables.generic.table import make
+from eventwriter.tables.generic.table import generate_tables
 from eventwriter.tables.raw_data import raw_data
 from eventwriter.tables.table import Build, RealColumn, Table
-from eventwriter.tables.values import hides_key, redacted_text, without
+from eventwriter.tables.values import has_escaped_secret, redacted_text, without
 
 REDACT = frozenset({"community"})
 OCSF = b'"id":"x","class_uid":1008,"category_uid":1'
@@ -117,7 +117,7 @@ def test_deep_text_without_a_secret_is_text() -> None:
 )
 def test_key_that_no_parser_gives_out_is_found(text: str, expected: bool) -> None:
     """A key to be left out is found in the text itself, also where a later one of the same name hides it."""
-    assert expected is hides_key(text, REDACT)
+    assert expected is has_escaped_secret(text, REDACT)
 
 
 def test_payload_with_a_hidden_secret_is_kept_as_parsed() -> None:
@@ -131,7 +131,7 @@ def test_payload_with_a_hidden_secret_is_kept_as_parsed() -> None:
 @pytest.mark.parametrize("column", ["boolean[]", "uuid", "inet", "interval"])
 def test_refusal_of_a_value_says_no_secret(column: str) -> None:
     """What a dead letter says of a value that its column cannot take is without secrets."""
-    made = make("things", [RealColumn("c", column, False, False, False)], {}, {})
+    made = generate_tables("things", [RealColumn("c", column, False, False, False)], {}, {})
     build = made.tables[0].builder(Build(ORIGIN, Adjustments(), frozenset(), redact=REDACT))
     record: dict[str, Any] = {"c": {"community": "s3cret"}}
 

@@ -9,14 +9,14 @@ from eventwriter.model import Adjustments
 from eventwriter.tables.sweep_host_states import SWEEP_HOST_STATES
 
 
-def row_of(record: dict[str, Any], tally: Adjustments | None = None) -> dict[str, Any]:
-    (row,) = rows_in(SWEEP_HOST_STATES, "sweep", json.dumps(record).encode(), "sweep.x", tally)
+def row_of(record: dict[str, Any], adjustments: Adjustments | None = None) -> dict[str, Any]:
+    (row,) = rows_in(SWEEP_HOST_STATES, "sweep", json.dumps(record).encode(), "sweep.x", adjustments)
     return filled(SWEEP_HOST_STATES, row)
 
 
 def test_host_alone_gets_the_defaults() -> None:
     """Who looked is unknown, the partition the default one, both times are JetStream's, and counted."""
-    tally = Adjustments()
+    adjustments = Adjustments()
 
     assert {
         "host_ip": "10.0.0.1",
@@ -25,8 +25,8 @@ def test_host_alone_gets_the_defaults() -> None:
         "partition": "default",
         "last_sweep_time": "2025-01-01T02:53:20.123456Z",
         "first_seen": "2025-01-01T02:53:20.123456Z",
-    } == row_of({"ip": "10.0.0.1"}, tally)
-    assert 2 == tally.timestamp_defaulted
+    } == row_of({"ip": "10.0.0.1"}, adjustments)
+    assert 2 == adjustments.timestamp_defaulted
 
 
 def test_empty_lists_and_objects_are_null() -> None:

@@ -13,11 +13,11 @@ JAN_2024_US = 1_704_067_200_000_000
 
 def test_unusable_timestamp_is_the_messages_own() -> None:
     """A missing timestamp becomes JetStream's, so that a redelivery makes the same row; it is counted."""
-    tally = Adjustments()
+    adjustments = Adjustments()
     message = Message("", "", b"", None, 1, 1, 1, JAN_2024_US * 1000 + 999)
 
-    assert JAN_2024_US - scalars.POSTGRES_EPOCH_US == scalars.timestamp(None, message, tally)
-    assert 1 == tally.timestamp_defaulted
+    assert JAN_2024_US - scalars.POSTGRES_EPOCH_US == scalars.timestamp(None, message, adjustments)
+    assert 1 == adjustments.timestamp_defaulted
 
 
 @pytest.mark.parametrize(
@@ -27,13 +27,13 @@ def test_unusable_timestamp_is_the_messages_own() -> None:
 )  # fmt: skip
 def test_timestamp_agrees_with_instant(value: object) -> None:
     """The quick way for integers gives what the general reading gives, on both sides of each bound."""
-    tally = Adjustments()
+    adjustments = Adjustments()
     us = fields.instant_us(value)
 
-    found = scalars.timestamp(value, Message("", "s", b"", None, 1, 1, 1, JAN_2024_US * 1000), tally)
+    found = scalars.timestamp(value, Message("", "s", b"", None, 1, 1, 1, JAN_2024_US * 1000), adjustments)
 
     assert (JAN_2024_US if us is None else us) - scalars.POSTGRES_EPOCH_US == found
-    assert int(us is None) == tally.timestamp_defaulted
+    assert int(us is None) == adjustments.timestamp_defaulted
 
 
 @pytest.mark.parametrize(

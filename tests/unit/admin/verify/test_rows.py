@@ -11,7 +11,7 @@ from eventwriter.admin.verify.rows import RowExpectation, Target, target
 from eventwriter.kinds.registry import kind
 from eventwriter.model import Adjustments, Message, Origin
 from eventwriter.postgres.schema.unique_keys import Key, Rights
-from eventwriter.tables.ids import id_maker
+from eventwriter.tables.ids import id_generator
 from eventwriter.tables.ocsf.network_activity import OCSF_NETWORK_ACTIVITY
 from eventwriter.tables.table import Build, Column, RealColumn, Table
 from eventwriter.tables.timeseries import TIMESERIES_METRICS
@@ -95,7 +95,7 @@ def test_made_id_is_expected() -> None:
     assert made.search is not None
     values = expected.rows[0].values
     assert values is not None
-    assert UUID(bytes=id_maker(ORIGIN)(42, 0)) == values[made.search.columns.index("id")]
+    assert UUID(bytes=id_generator(ORIGIN)(42, 0)) == values[made.search.columns.index("id")]
 
 
 def test_garbage_is_expected_as_a_dead_letter() -> None:
@@ -126,7 +126,7 @@ def test_instant_beyond_the_calendar_cannot_be_looked_up(value: int) -> None:
         return lambda _record, _message, _index: (value,)
 
     table = dataclasses.replace(
-        TIMESERIES_METRICS, columns=(Column("timestamp", "timestamptz"),), builder=builder, instead={}
+        TIMESERIES_METRICS, columns=(Column("timestamp", "timestamptz"),), builder=builder, variants={}
     )
     made = target(found(table), frozenset({"timestamp"}))
 
@@ -143,7 +143,7 @@ def values_of(*parts: str) -> Table:
         return lambda _record, message, index: (0, float("nan"), *(take[part](message, index) for part in parts))
 
     columns = (Column("at", "int8"), Column("nan", "float8"), *(Column(part, "int8") for part in parts))
-    return dataclasses.replace(TIMESERIES_METRICS, columns=columns, builder=builder, instead={}, time_column="at")
+    return dataclasses.replace(TIMESERIES_METRICS, columns=columns, builder=builder, variants={}, time_column="at")
 
 
 @pytest.mark.parametrize(

@@ -22,7 +22,7 @@ THINGS = Table(
     name="things",
     columns=(
         Column("time", "timestamptz", not_null=True),
-        Column("gateway_id", "text", not_null=True, also=("poller_id", "agent_id")),
+        Column("gateway_id", "text", not_null=True, former_names=("poller_id", "agent_id")),
         Column("agent_id", "text"),
         Column("octets", "int8"),
         Column("metadata", "jsonb"),

@@ -6,9 +6,9 @@ import pytest
 
 from eventwriter.errors import Fatal, Poison
 from eventwriter.model import Adjustments, Message, Origin
-from eventwriter.tables.generic.plan import match
-from eventwriter.tables.generic.sources import descend
-from eventwriter.tables.generic.table import make
+from eventwriter.tables.generic.plan import match_columns
+from eventwriter.tables.generic.sources import value_at
+from eventwriter.tables.generic.table import generate_tables
 from eventwriter.tables.table import Build, RealColumn, Row
 
 STORED_NS = 1_767_225_600_000_000_000
@@ -27,9 +27,9 @@ class Filled:
     """A table, and what records become in it."""
 
     def __init__(self, *columns: RealColumn, defaults: dict[str, Any] | None = None, **options: Any) -> None:
-        self.tally = Adjustments()
-        self.made = make("things", columns, defaults or {}, options)
-        build = Build(Origin("s", 1, 0), self.tally, frozenset(), redact=frozenset({"community"}))
+        self.adjustments = Adjustments()
+        self.made = generate_tables("things", columns, defaults or {}, options)
+        build = Build(Origin("s", 1, 0), self.adjustments, frozenset(), redact=frozenset({"community"}))
         self.builders = [table.builder(build) for table in self.made.tables]
 
     def rows(self, record: dict[str, Any], index: int = 0, **message: Any) -> list[Row | None]:
@@ -57,7 +57,7 @@ class Filled:
 )
 def test_key_of_a_column(columns: list[str], keys: list[str], expected: dict[str, str]) -> None:
     """A column takes the key of its name, else one that differs in case, underscores and hyphens only."""
-    assert expected == match(columns, keys)
+    assert expected == match_columns(columns, keys)
 
 
 @pytest.mark.parametrize(
@@ -77,7 +77,7 @@ def test_path(path: str, expected: Any) -> None:
     """A path leads through keys and indexes to a value, or to nothing; a key spelled like it goes first."""
     record = {"a": {"b": [{"c": 0}, {"c": False}]}, "x": {"y": "deep"}, "x.y": "flat"}
 
-    assert expected == descend(record, path, path.split("."))
+    assert expected == value_at(record, path, path.split("."))
 
 
 def test_keys_become_columns() -> None:
@@ -88,7 +88,7 @@ def test_keys_become_columns() -> None:
         {"deviceId": "d", "ID": 5.0, "doc": {"x": 1}, "more": 1, "z": 2}
     )
     assert (None, None, False, None) == things.row({"ok": False, "doc": None})
-    assert 2 == things.tally.fields_ignored
+    assert 2 == things.adjustments.fields_ignored
 
 
 def test_map_goes_before_keys_of_the_same_name() -> None:
@@ -125,7 +125,7 @@ def test_rest_takes_what_is_left() -> None:
     assert ("1", b'\x01{"x":{"y":1},"b":2}') == things.row({"x": {"y": 1}, "b": 2})
     assert ("1", b'\x01{"more":3}') == things.row({"x.y": 1, "more": 3})
     assert (None, None) == things.row({})
-    assert 0 == things.tally.fields_ignored
+    assert 0 == things.adjustments.fields_ignored
 
 
 def test_secrets_are_stored_nowhere() -> None:
@@ -161,7 +161,7 @@ def test_required_time_is_the_message_s() -> None:
 
     assert (STORED_US, None) == things.row({})
     assert (STORED_US, None) == things.row({"at": "soon", "seen": "never"})
-    assert 3 == things.tally.timestamp_defaulted
+    assert 3 == things.adjustments.timestamp_defaulted
 
 
 def test_constant_default_is_written_by_us() -> None:
@@ -257,7 +257,7 @@ def test_keys_in_any_number_are_remembered_within_bounds() -> None:
     things = Filled(real("v"))
 
     assert {("x",)} == {things.row({"v": "x", f"k{n}": n}) for n in range(300)}
-    assert 300 == things.tally.fields_ignored
+    assert 300 == things.adjustments.fields_ignored
 
 
 def test_payload_is_looked_through_once_a_message() -> None:

@@ -30,9 +30,12 @@ readable = redacted_text(frozenset({"community"}))
 )
 def test_time_of_a_flow(record: dict[str, Any], ns: int, defaulted: int) -> None:
     """The timestamp, else the end, the receipt, the start, else when JetStream stored it; to the microsecond."""
-    tally = Adjustments()
+    adjustments = Adjustments()
 
-    assert (ns // 1000 - POSTGRES_EPOCH_US, defaulted) == (when(record, MESSAGE, tally), tally.timestamp_defaulted)
+    assert (ns // 1000 - POSTGRES_EPOCH_US, defaulted) == (
+        when(record, MESSAGE, adjustments),
+        adjustments.timestamp_defaulted,
+    )
 
 
 @pytest.mark.parametrize(
@@ -64,11 +67,11 @@ def test_protocol_by_number_or_name(given: Any, number: int | None) -> None:
 
 def test_number_too_large_is_cut_counted_and_kept() -> None:
     """What does not fit its column is cut and counted, and the number as it was stays in the rest."""
-    tally = Adjustments()
+    adjustments = Adjustments()
 
-    one = flow({"src_addr": "1.2.3.4", "input_snmp": 4_294_967_295, "bytes": "1e30", "a": 1}, tally, readable)
+    one = flow({"src_addr": "1.2.3.4", "input_snmp": 4_294_967_295, "bytes": "1e30", "a": 1}, adjustments, readable)
 
-    assert (2_147_483_647, 2**63 - 1, 2) == (one.input_snmp, one.octets, tally.clamped)
+    assert (2_147_483_647, 2**63 - 1, 2) == (one.input_snmp, one.octets, adjustments.clamped)
     assert {"input_snmp": 4_294_967_295, "octets": "1e30", "a": 1} == one.rest
 
 

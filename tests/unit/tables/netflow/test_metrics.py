@@ -9,9 +9,9 @@ from eventwriter.model import Adjustments
 from eventwriter.tables.netflow.metrics import NETFLOW_METRICS_INET
 
 
-def row_of(tally: Adjustments | None = None, **record: Any) -> dict[str, Any]:
+def row_of(adjustments: Adjustments | None = None, **record: Any) -> dict[str, Any]:
     payload = json.dumps({"src_addr": "10.0.0.1", **record}).encode()
-    (row,) = rows_in(NETFLOW_METRICS_INET, "netflow", payload, "flows.x", tally)
+    (row,) = rows_in(NETFLOW_METRICS_INET, "netflow", payload, "flows.x", adjustments)
     return filled(NETFLOW_METRICS_INET, row)
 
 
@@ -32,11 +32,11 @@ def test_lists_have_columns() -> None:
 
 def test_list_that_does_not_fit_is_kept() -> None:
     """Numbers beyond the column's range are cut and counted, and the list as it came stays in the metadata."""
-    tally = Adjustments()
+    adjustments = Adjustments()
 
-    row = row_of(tally, bgp_communities=[65000 << 16 | 100, 7, "x"])
+    row = row_of(adjustments, bgp_communities=[65000 << 16 | 100, 7, "x"])
 
-    assert ([2_147_483_647, 7], 1) == (row["bgp_communities"], tally.clamped)
+    assert ([2_147_483_647, 7], 1) == (row["bgp_communities"], adjustments.clamped)
     assert {"bgp_communities": [65000 << 16 | 100, 7, "x"]} == row["metadata"]
 
 

@@ -15,11 +15,11 @@ NEEDED = {"id": "c0b2f5af-7d5d-4c1a-8c5b-7c6a9f4c94b2", "class_uid": 1008, "cate
 
 
 def event(
-    fields: dict[str, Any], tally: Adjustments | None = None, options: dict[str, Any] | None = None
+    fields: dict[str, Any], adjustments: Adjustments | None = None, options: dict[str, Any] | None = None
 ) -> dict[str, Any]:
     """Return the row of an event: `NEEDED` and these fields."""
     message = delivery(json.dumps({**NEEDED, "time": 1_704_067_200, **fields}).encode(), "events.x")
-    [(table, row)] = rows_of("events", message, tally, options)
+    [(table, row)] = rows_of("events", message, adjustments, options)
     assert table is OCSF_EVENTS
     return readable(table, row)
 
@@ -76,13 +76,13 @@ def test_type_is_computed_where_it_is_missing(given: object) -> None:
 
 def test_numbers_out_of_range_are_cut() -> None:
     """Numbers beyond the columns' range are cut and counted, the computed type too."""
-    tally = Adjustments()
-    row = event({"class_uid": 2**40, "status_id": -(2**40), "severity_id": 2**31}, tally)
+    adjustments = Adjustments()
+    row = event({"class_uid": 2**40, "status_id": -(2**40), "severity_id": 2**31}, adjustments)
 
     assert (2**31 - 1, 2**31 - 1, -(2**31), 2**31 - 1) == tuple(
         row[k] for k in ("class_uid", "type_uid", "status_id", "severity_id")
     )
-    assert 4 == tally.clamped
+    assert 4 == adjustments.clamped
 
 
 @pytest.mark.parametrize(
@@ -193,11 +193,11 @@ def test_id_besides_an_uid_is_unmapped() -> None:
 
 def test_time_is_also_looked_for_as_timestamp() -> None:
     """`time` wins over `timestamp`; without either the message's JetStream timestamp is counted as a default."""
-    tally = Adjustments()
-    rows = [event({"time": t, "timestamp": s}, tally)["time"] for t, s in ((5, 7), (None, 7), (None, None))]
+    adjustments = Adjustments()
+    rows = [event({"time": t, "timestamp": s}, adjustments)["time"] for t, s in ((5, 7), (None, 7), (None, None))]
 
     assert ["1970-01-01T00:00:05Z", "1970-01-01T00:00:07Z", "2025-01-01T02:53:20.123456Z"] == rows
-    assert 1 == tally.timestamp_defaulted
+    assert 1 == adjustments.timestamp_defaulted
 
 
 @pytest.mark.parametrize("raw", [True, "true", 1])

@@ -9,7 +9,7 @@ from golden_rows import ORIGIN, delivery, readable
 from eventwriter.errors import Poison
 from eventwriter.kinds.registry import KINDS
 from eventwriter.model import Adjustments
-from eventwriter.tables.ocsf.events_from_logs import OCSF_EVENTS_OF_LOGS, address_in
+from eventwriter.tables.ocsf.events_from_logs import OCSF_EVENTS_FROM_LOGS, address_in
 from eventwriter.tables.table import Build
 
 
@@ -17,7 +17,7 @@ def row_of(record: dict[str, Any], version: str = "1.3.0", **options: Any) -> di
     message = delivery(json.dumps(record).encode(), "logs.syslog.processed")
     build = Build(ORIGIN, Adjustments(), frozenset(), version, frozenset({"community"}), options)
     [decoded] = KINDS["logs"].decode(message)
-    return readable(OCSF_EVENTS_OF_LOGS, OCSF_EVENTS_OF_LOGS.builder(build)(decoded, message, 0) or ())
+    return readable(OCSF_EVENTS_FROM_LOGS, OCSF_EVENTS_FROM_LOGS.builder(build)(decoded, message, 0) or ())
 
 
 @pytest.mark.parametrize(
@@ -118,7 +118,7 @@ def test_record_is_kept_on_request() -> None:
 
 def test_each_message_has_its_own_metadata_and_secrets() -> None:
     """What is remembered of one message, and of one sender, is not told of the next."""
-    make = OCSF_EVENTS_OF_LOGS.builder(Build(ORIGIN, Adjustments(), frozenset(), redact=frozenset({"community"})))
+    make = OCSF_EVENTS_FROM_LOGS.builder(Build(ORIGIN, Adjustments(), frozenset(), redact=frozenset({"community"})))
     payloads = (
         b'{"message":"x","host":"h"}',
         b'{"message":"y","community":"s3cret","_remote_addr":"10.0.0.1"}',
@@ -128,7 +128,7 @@ def test_each_message_has_its_own_metadata_and_secrets() -> None:
     for at, payload in enumerate(payloads):
         message = delivery(payload, f"logs.m{at}")
         [record] = KINDS["logs"].decode(message)
-        rows.append(readable(OCSF_EVENTS_OF_LOGS, make(record, message, 0) or ()))
+        rows.append(readable(OCSF_EVENTS_FROM_LOGS, make(record, message, 0) or ()))
 
     assert ["logs.m0", "logs.m1", "logs.m2"] == [row["metadata"]["correlation_uid"] for row in rows]
     assert [{"hostname": "h"}, {}, {}] == [row["device"] for row in rows]

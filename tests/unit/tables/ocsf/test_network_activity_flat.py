@@ -10,7 +10,7 @@ from eventwriter.tables.ocsf.flow_facts import bare_mac
 from eventwriter.tables.ocsf.network_activity import OCSF_NETWORK_ACTIVITY
 from eventwriter.tables.ocsf.network_activity_flat import Facts, direction_of
 
-FLAT = OCSF_NETWORK_ACTIVITY.instead["ocsf_payload"]
+FLAT = OCSF_NETWORK_ACTIVITY.variants["ocsf_payload"]
 
 
 def row_of(**record: Any) -> dict[str, Any]:

@@ -6,13 +6,13 @@ from typing import Any
 import pytest
 from rows_in_tables import filled, rows_in
 
-from eventwriter.tables.ocsf.network_activity_from_sweep import OCSF_NETWORK_ACTIVITY_OF_SWEEP
+from eventwriter.tables.ocsf.network_activity_from_sweep import OCSF_NETWORK_ACTIVITY_FROM_SWEEP
 
 
 def row_of(**record: Any) -> dict[str, Any]:
     payload = json.dumps({"ip": "10.0.0.1", **record}).encode()
-    (row,) = rows_in(OCSF_NETWORK_ACTIVITY_OF_SWEEP, "sweep", payload, "sweep.x")
-    return filled(OCSF_NETWORK_ACTIVITY_OF_SWEEP, row)
+    (row,) = rows_in(OCSF_NETWORK_ACTIVITY_FROM_SWEEP, "sweep", payload, "sweep.x")
+    return filled(OCSF_NETWORK_ACTIVITY_FROM_SWEEP, row)
 
 
 @pytest.mark.parametrize(

@@ -17,24 +17,24 @@ ALL = frozenset(column.name for column in LOGS.columns)
 
 def rows(
     *records: dict[str, Any],
-    tally: Adjustments | None = None,
+    adjustments: Adjustments | None = None,
     columns: frozenset[str] = ALL,
     redact: str = "community",
 ) -> list[dict[str, Any]]:
     message = delivery(json.dumps(records).encode(), "logs.app")
-    make = LOGS.builder(Build(ORIGIN, tally or Adjustments(), columns, redact=frozenset({redact})))
+    make = LOGS.builder(Build(ORIGIN, adjustments or Adjustments(), columns, redact=frozenset({redact})))
     return [readable(LOGS, make(r, message, at) or ()) for at, r in enumerate(KINDS["logs"].decode(message))]
 
 
 def test_missing_times_are_the_messages() -> None:
     """A record without times has the message's for both; only the missing time of the event is counted."""
-    tally = Adjustments()
+    adjustments = Adjustments()
 
-    [row] = rows({"message": "x"}, tally=tally)
+    [row] = rows({"message": "x"}, adjustments=adjustments)
 
     assert ["2025-01-01T02:53:20.123456Z"] * 2 == [row["timestamp"], row["observed_timestamp"]]
     assert STORED_NS // 1000 % 1_000_000 == 123456
-    assert 1 == tally.timestamp_defaulted
+    assert 1 == adjustments.timestamp_defaulted
 
 
 def test_nanoseconds_are_cut_to_microseconds() -> None:
@@ -48,12 +48,12 @@ def test_nanoseconds_are_cut_to_microseconds() -> None:
 
 def test_trace_flags_are_clamped() -> None:
     """Flags beyond the column's range are cut, and counted."""
-    tally = Adjustments()
+    adjustments = Adjustments()
 
     assert [2**31 - 1, 0, None] == [
-        row["trace_flags"] for row in rows({"flags": 2**40}, {"flags": 0}, {"flags": "x"}, tally=tally)
+        row["trace_flags"] for row in rows({"flags": 2**40}, {"flags": 0}, {"flags": "x"}, adjustments=adjustments)
     ]
-    assert 1 == tally.clamped
+    assert 1 == adjustments.clamped
 
 
 def test_ids_differ_within_a_message() -> None:

@@ -169,12 +169,12 @@ def test_value_that_is_no_number_is_poison(value: Any) -> None:
 
 def test_count_beyond_int8_is_cut() -> None:
     """Counts are unsigned in OTLP; beyond the column's range they are cut to it and counted."""
-    tally = Adjustments()
-    build = OTEL_METRICS.builder(Build(Origin("events", 1, 0), tally, frozenset(NAMES)))
+    adjustments = Adjustments()
+    build = OTEL_METRICS.builder(Build(Origin("events", 1, 0), adjustments, frozenset(NAMES)))
     row = build(point(count=2**64 - 1), delivery(b"", "s"), 0)
 
     assert row is not None
-    assert (2**63 - 1, 1) == (row[NAMES.index("count")], tally.clamped)
+    assert (2**63 - 1, 1) == (row[NAMES.index("count")], adjustments.clamped)
 
 
 def test_secrets_are_left_out() -> None:

@@ -14,10 +14,10 @@ START_NS = 1_705_315_800_123_456_789
 SPAN = {"trace_id": "01", "span_id": "02", "parent_span_id": "", "start_time_unix_nano": START_NS}
 
 
-def row_of(tally: Adjustments | None = None, **fields: Any) -> dict[str, Any]:
+def row_of(adjustments: Adjustments | None = None, **fields: Any) -> dict[str, Any]:
     names = [column.name for column in OTEL_TRACES.columns]
     build = OTEL_TRACES.builder(
-        Build(Origin("events", 1, 0), tally or Adjustments(), frozenset(names), redact=frozenset({"community"}))
+        Build(Origin("events", 1, 0), adjustments or Adjustments(), frozenset(names), redact=frozenset({"community"}))
     )
     row = build({**SPAN, **fields}, delivery(b"", "otel.traces"), 0)
     assert row is not None
@@ -54,11 +54,13 @@ def test_start_that_is_no_instant_gives_way(start: Any, given: Any, when_us: int
 
 def test_adjustments_are_counted() -> None:
     """Times put in place and integers cut to their column are counted."""
-    tally = Adjustments()
+    adjustments = Adjustments()
 
-    row = row_of(tally, start_time_unix_nano=2**64 - 1, end_time_unix_nano=2**64 - 1, kind=2**40, status_code=-(2**40))
+    row = row_of(
+        adjustments, start_time_unix_nano=2**64 - 1, end_time_unix_nano=2**64 - 1, kind=2**40, status_code=-(2**40)
+    )
 
-    assert (1, 4) == (tally.timestamp_defaulted, tally.clamped)
+    assert (1, 4) == (adjustments.timestamp_defaulted, adjustments.clamped)
     assert (2**63 - 1, 2**31 - 1, -(2**31)) == (row["end_time_unix_nano"], row["kind"], row["status_code"])
 
 
