@@ -133,13 +133,15 @@ class Adjustments:
         int,
         Exported(
             "eventwriter_timestamps_defaulted_total",
-            "Timestamps that were missing or unusable and became the message's own.",
+            "Missing or invalid timestamps replaced by the message's JetStream timestamp.",
         ),
     ] = 0
     """Missing or invalid timestamps that were replaced by the JetStream timestamp of the message."""
-    clamped: Annotated[int, Exported("eventwriter_values_clamped_total", "Integers cut to their column's range.")] = 0
+    clamped: Annotated[
+        int, Exported("eventwriter_values_clamped_total", "Integers reduced to the range of their column.")
+    ] = 0
     """Integers that were reduced to the range of their column."""
     fields_ignored: Annotated[
-        int, Exported("eventwriter_fields_ignored_total", "Keys of payloads that no column takes.")
+        int, Exported("eventwriter_fields_ignored_total", "Payload keys that no column stores.")
     ] = 0
     """Payload keys that no column stores (kind `json`)."""

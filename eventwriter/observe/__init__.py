@@ -1,1 +1,1 @@
-"""What the processes say about themselves: log lines and the figures of the host."""
+"""Logs, metrics, heartbeats and process figures: what operators see of the daemon."""

@@ -27,14 +27,14 @@ class MessageCounters:
     """Counters of messages, rows and acknowledgements since the worker started; updated once per batch."""
 
     messages_total: Annotated[
-        int, Exported("eventwriter_messages_total", "Messages settled: written, dead or ignored.")
+        int, Exported("eventwriter_messages_total", "Messages settled: written, dead-lettered or ignored.")
     ] = 0
     rows_total: Annotated[int, Exported("eventwriter_rows_total", "Rows inserted or replaced.")] = 0
     bytes_total: Annotated[
         int, Exported("eventwriter_payload_bytes_total", "Bytes of the settled messages' payloads.")
     ] = 0
     duplicates_total: Annotated[
-        int, Exported("eventwriter_duplicate_rows_total", "Rows that a table's conflict rule left out.")
+        int, Exported("eventwriter_duplicate_rows_total", "Rows not written because of a table's conflict rule.")
     ] = 0
     staged_merges_total: Annotated[
         int, Exported("eventwriter_staged_merges_total", "Batches that went through a staging table.")
@@ -48,21 +48,21 @@ class MessageCounters:
         int, Exported("eventwriter_dead_letters_expired_total", "Dead letters that retention deleted.")
     ] = 0
     ignored_total: Annotated[
-        int, Exported("eventwriter_ignored_messages_total", "Messages dropped as `ignore_subjects` says.")
+        int, Exported("eventwriter_ignored_messages_total", "Messages ignored because of `ignore_subjects`.")
     ] = 0
     already_written_total: Annotated[
-        int, Exported("eventwriter_already_written_messages_total", "Messages that the ledger had already.")
+        int, Exported("eventwriter_already_written_messages_total", "Messages that were already in the ledger.")
     ] = 0
     redelivered_total: Annotated[
-        int, Exported("eventwriter_redelivered_messages_total", "Deliveries of a message after its first.")
+        int, Exported("eventwriter_redelivered_messages_total", "Deliveries of a message after the first one.")
     ] = 0
     batches_total: int = 0
-    """Batches settled; Prometheus has it as the count of `eventwriter_batch_messages`."""
+    """Settled batches; in Prometheus the count of `eventwriter_batch_messages`."""
     batches_by_trigger: Counter[str] = field(default_factory=Counter)
-    """Batches by what sealed them; Prometheus has it as the count of `eventwriter_batch_messages`."""
+    """Settled batches by trigger; in Prometheus the count of `eventwriter_batch_messages`."""
     acks_total: Annotated[int, Exported("eventwriter_acks_total", "Acknowledgements sent.")] = 0
     acks_lost_total: Annotated[
-        int, Exported("eventwriter_acks_lost_total", "Acknowledgements that found no connection.")
+        int, Exported("eventwriter_acks_lost_total", "Acknowledgements not sent because NATS was not connected.")
     ] = 0
 
 
@@ -71,13 +71,13 @@ class WorkerCounters(MessageCounters):
     """All counters that a worker increments, except `Adjustments` and `StageTimes`."""
 
     retries_total: Annotated[
-        int, Exported("eventwriter_retries_total", "Attempts repeated because PostgreSQL was away.")
+        int, Exported("eventwriter_retries_total", "Attempts repeated because PostgreSQL was unavailable.")
     ] = 0
     errors_by_sqlstate_class: Annotated[
         Counter[str],
         Exported(
             "eventwriter_postgres_errors_total",
-            "Errors by SQLSTATE class; `connect`: no connection came up, `none`: one broke.",
+            "Errors by SQLSTATE class; `connect` is a failed connection attempt, `none` a lost connection.",
             "sqlstate_class",
         ),
     ] = field(default_factory=Counter)
@@ -105,23 +105,28 @@ class StageTimes:
         Histogram,
         Exported(
             "eventwriter_latency_seconds",
-            "Seconds from JetStream's timestamp to the commit, each message as old as the oldest of its batch.",
+            "Seconds from the JetStream timestamp of a batch's oldest message to its commit, counted once per message.",
             bounds=LATENCY_S,
         ),
     ] = field(default_factory=lambda: Histogram(LATENCY_S))
     batch_messages: Annotated[
         dict[Trigger, Histogram],
-        Exported("eventwriter_batch_messages", "Messages of a batch, by what sealed it.", "trigger", bounds=MESSAGES),
+        Exported(
+            "eventwriter_batch_messages",
+            "Messages of a batch, by the trigger that sealed it.",
+            "trigger",
+            bounds=MESSAGES,
+        ),
     ] = field(default_factory=lambda: {trigger: Histogram(MESSAGES) for trigger in Trigger})
     pull_wait_us_total: Annotated[
         int,
-        Exported("eventwriter_pull_wait_seconds_total", "Seconds in which there was nothing to decode.", scale=1e-6),
+        Exported("eventwriter_pull_wait_seconds_total", "Seconds without a message to decode.", scale=1e-6),
     ] = 0
     queue_wait_us_total: Annotated[
         int,
         Exported(
             "eventwriter_queue_wait_seconds_total",
-            "Seconds in which a sealed batch waited for the copy stage.",
+            "Seconds that sealed batches waited for the copy stage.",
             scale=1e-6,
         ),
     ] = 0
@@ -129,7 +134,7 @@ class StageTimes:
         int,
         Exported(
             "eventwriter_quarantine_seconds_total",
-            "Seconds of decoding message by message, as one of them may have killed a worker.",
+            "Seconds of decoding in small groups, because a message may have killed a worker.",
             scale=1e-6,
         ),
     ] = 0
@@ -147,10 +152,10 @@ class Reconnects(TypedDict, total=False):
     """Counters of the living worker only; they begin at 0 with each worker."""
 
     nats_reconnects: Annotated[
-        int, Exported("eventwriter_nats_reconnects_total", "Reconnects to NATS of the living worker.")
+        int, Exported("eventwriter_nats_reconnects_total", "Reconnects of the living worker to NATS.")
     ]
     postgres_reconnects: Annotated[
-        int, Exported("eventwriter_postgres_reconnects_total", "Reconnects to PostgreSQL of the living worker.")
+        int, Exported("eventwriter_postgres_reconnects_total", "Reconnects of the living worker to PostgreSQL.")
     ]
 
 
@@ -158,53 +163,53 @@ class Gauges(TypedDict, total=False):
     """Current values of the living worker; a missing one is unknown."""
 
     lag_messages: Annotated[
-        int, Exported("eventwriter_lag_messages", "Messages neither settled nor dead: pending and ack pending.")
+        int, Exported("eventwriter_lag_messages", "Messages that are not settled: pending and ack pending.")
     ]
-    lag_s: Annotated[
-        float | None, Exported("eventwriter_lag_seconds", "Age of the oldest message that is not settled.")
-    ]
+    lag_s: Annotated[float | None, Exported("eventwriter_lag_seconds", "Age of the oldest unsettled message.")]
     stream_first_seq: Annotated[
-        int, Exported("eventwriter_stream_first_sequence", "First sequence in the stream, as of some seconds ago.")
+        int, Exported("eventwriter_stream_first_sequence", "First sequence of the stream, refreshed every few seconds.")
     ]
     stream_last_seq: Annotated[
         int,
         Exported(
             "eventwriter_stream_last_sequence",
-            "Last sequence in the stream, whatever its subject, as of some seconds ago.",
+            "Last sequence of the stream over all subjects, refreshed every few seconds.",
         ),
     ]
     retention_used: Annotated[
         float | None,
         Exported(
             "eventwriter_retention_used_ratio",
-            "Share of the stream's nearest limit that the oldest unsettled message has used up; 1: dropped.",
+            "Ratio of the stream's nearest limit that the oldest unsettled message has reached; at 1 it is dropped.",
         ),
     ]
     num_pending: Annotated[
         int, Exported("eventwriter_pending_messages", "Messages that JetStream has not delivered yet.")
     ]
-    ack_pending: Annotated[int, Exported("eventwriter_ack_pending_messages", "Messages delivered and not answered.")]
+    ack_pending: Annotated[
+        int, Exported("eventwriter_ack_pending_messages", "Messages delivered and not acknowledged.")
+    ]
     held_messages: Annotated[int, Exported("eventwriter_held_messages", "Messages in the worker's memory.")]
     held_bytes: Annotated[int, Exported("eventwriter_held_bytes", "Bytes of payloads and rows in the worker's memory.")]
     batches_in_flight: Annotated[
         int,
-        Exported("eventwriter_batches_in_flight", "Batches sealed and not settled: the queue and the copy stage."),
+        Exported("eventwriter_batches_in_flight", "Batches sealed and not settled: queued or being copied."),
     ]
     last_commit_at_ns: Annotated[
         int | None,
-        Exported("eventwriter_last_commit_timestamp_seconds", "When the last batch was committed.", scale=1e-9),
+        Exported("eventwriter_last_commit_timestamp_seconds", "Time of the last commit.", scale=1e-9),
     ]
-    epoch: Annotated[int, Exported("eventwriter_ledger_epoch", "Grows when the stream went backwards.")]
+    epoch: Annotated[
+        int, Exported("eventwriter_ledger_epoch", "Epoch of the ledger; it grows when the stream goes backwards.")
+    ]
 
 
 class Connections(TypedDict, total=False):
     """State of the worker's connections."""
 
-    nats_connected: Annotated[
-        bool, Exported("eventwriter_nats_connected", "Whether the worker has its connection to NATS.")
-    ]
+    nats_connected: Annotated[bool, Exported("eventwriter_nats_connected", "1 if the worker is connected to NATS.")]
     postgres_connected: Annotated[
-        bool, Exported("eventwriter_postgres_connected", "Whether the worker has its connection to PostgreSQL.")
+        bool, Exported("eventwriter_postgres_connected", "1 if the worker is connected to PostgreSQL.")
     ]
 
 
@@ -238,7 +243,7 @@ class Heartbeat(LiveValues, total=False):
     """
     One packet from a worker, without its counters.
 
-    `heartbeat_packet` adds the fields of `WorkerCounters`, `Adjustments` and `StageTimes`.
+    `heartbeat_fields` returns the fields of `WorkerCounters`, `Adjustments` and `StageTimes`.
     """
 
     type: str

@@ -1,11 +1,10 @@
 """
 Log lines: one JSON object a line for machines, one short sentence a line for a terminal.
 
-What is logged is a change of state or a batch, never a message. Fields travel in
-`extra`; the supervisor and every worker write to the stderr they share, each
-line with a single write. Lines that repeat are counted (`repeats`). No file of our
-own is opened: journald, a container's log or a shell's redirection takes stderr, and
-rotating it concerns nobody here.
+Changes of state and batches are logged, never single messages. Fields are passed in `extra`.
+The supervisor and its children share one stderr, and each line is one write. Repeated lines are
+rate-limited. No log file is opened: journald, the container runtime or a redirection of the
+shell stores stderr and rotates it.
 """
 
 import fcntl
@@ -22,10 +21,10 @@ from datetime import UTC, datetime
 from typing import Any, Protocol, TextIO, cast
 
 from eventwriter import clock
-from eventwriter.observe.stderr import Lines, lines_to
+from eventwriter.observe.stderr import StderrWriter, log_stream
 
-PLAIN_FIELDS = frozenset(vars(logging.makeLogRecord({}))) | {"message", "asctime", "taskName"}
-"""What every log record has; anything else came from `extra`."""
+STANDARD_FIELDS = frozenset(vars(logging.makeLogRecord({}))) | {"message", "asctime", "taskName"}
+"""Attributes of every log record; all others were passed in `extra`."""
 
 LEVELS = {"debug": logging.DEBUG, "info": logging.INFO, "warning": logging.WARNING, "error": logging.ERROR}
 
@@ -39,16 +38,16 @@ class LogOptions(Protocol):
 
     @property
     def format(self) -> str:
-        """`json`, `text`, or `auto`: text on a terminal, JSON elsewhere."""
+        """`json`, `text`, or `auto`: text on a terminal, JSON otherwise."""
 
 
 PRIORITIES = {logging.DEBUG: 7, logging.INFO: 6, logging.WARNING: 4, logging.ERROR: 3, logging.CRITICAL: 2}
-"""syslog's numbers, which journald reads from the beginning of a line. Source: sd-daemon(3)."""
+"""Priorities of syslog, which journald reads from the start of a line. Source: sd-daemon(3)."""
 
-QUIET = {"nats": logging.WARNING, "asyncio": logging.WARNING}
-"""Other people's loggers, and the least that is heard of them: at debug they would tell of every wake-up."""
-KNOWN_NOISE = ("returning true from eof_received() has no effect when using ssl",)
-"""What asyncio warns of, on every TLS connection that ends, and means nothing."""
+LIBRARY_LEVELS = {"nats": logging.WARNING, "asyncio": logging.WARNING}
+"""Lowest levels of the libraries' loggers; at debug level they would log every wake-up."""
+FALSE_ALARMS = ("returning true from eof_received() has no effect when using ssl",)
+"""Warnings of asyncio at the end of every TLS connection, without meaning."""
 
 
 def configure(options: LogOptions, slot: str | None = None) -> None:
@@ -57,56 +56,61 @@ def configure(options: LogOptions, slot: str | None = None) -> None:
 
     Args:
         options: Level and format.
-        slot: The worker's slot, which each of its lines carries; None in the supervisor.
+        slot: Slot of a worker, which each of its lines carries; None in the supervisor.
     """
     root = logging.getLogger()
     root.handlers[:] = [StderrHandler(options.format, slot)]
     root.setLevel(LEVELS[options.level])
-    for name, level in QUIET.items():
+    for name, level in LIBRARY_LEVELS.items():
         logging.getLogger(name).setLevel(level)
-    logging.getLogger("asyncio").addFilter(is_news)
-
-
-def set_level(level: str) -> None:
-    """Change the level of a running process."""
-    logging.getLogger().setLevel(LEVELS[level])
+    logging.getLogger("asyncio").addFilter(_is_no_false_alarm)
 
 
 def change(level: str, form: str | None = None) -> None:
-    """Change the level of a running process, and the form of its lines where one is given."""
-    set_level(level)
-    for handler in ours():
+    """
+    Change the options of a running process.
+
+    Args:
+        level: One of `LEVELS`.
+        form: `json`, `text` or `auto`; None to leave the format unchanged.
+    """
+    logging.getLogger().setLevel(LEVELS[level])
+    for handler in _handlers():
         if form is not None:
-            handler.choose(form)
+            handler.set_format(form)
 
 
 def tick(last: bool = False) -> None:
-    """Tell of lines that were held back, where it is time, or where this is the `last` call of about one a second."""
-    for handler in ours():
-        handler.tick(math.inf if last else clock.now_ns() / 1e9)
+    """
+    Write the summaries of repeated lines that are due; called about once a second.
+
+    Args:
+        last: Write all summaries, because the process is about to exit.
+    """
+    for handler in _handlers():
+        handler.write_summaries(math.inf if last else clock.now_ns() / 1e9)
 
 
-def ours() -> "list[StderrHandler]":
-    """Return the handlers that `configure` made; none in a test that does without."""
+def _handlers() -> "list[StderrHandler]":
+    """Return the handlers that `configure` installed; none in a test that does not call it."""
     return [handler for handler in logging.getLogger().handlers if isinstance(handler, StderrHandler)]
 
 
-def is_news(record: logging.LogRecord) -> bool:
-    """Say whether a record of asyncio's tells anything."""
-    return record.getMessage() not in KNOWN_NOISE
+def _is_no_false_alarm(record: logging.LogRecord) -> bool:
+    return record.getMessage() not in FALSE_ALARMS
 
 
-def is_journal(stream: TextIO, environ: Mapping[str, str]) -> bool:
-    """Say whether a stream is what systemd connected to the journal. Source: systemd.exec(5), JOURNAL_STREAM."""
+def _is_journal(stream: TextIO, environ: Mapping[str, str]) -> bool:
+    """Return whether systemd connected a stream to the journal. Source: systemd.exec(5), JOURNAL_STREAM."""
     try:
-        found = os.fstat(stream.fileno())
+        status = os.fstat(stream.fileno())
     except (OSError, ValueError):
         return False
-    return environ.get("JOURNAL_STREAM") == f"{found.st_dev}:{found.st_ino}"
+    return environ.get("JOURNAL_STREAM") == f"{status.st_dev}:{status.st_ino}"
 
 
-def append(stream: TextIO) -> None:
-    """Have a file that stderr was sent to be written at its end, so that one cut short by logrotate has no hole."""
+def _set_append(stream: TextIO) -> None:
+    """Set O_APPEND if stderr is a file, so that the file has no hole after logrotate truncates it."""
     try:
         fd = stream.fileno()
         if stat.S_ISREG(os.fstat(fd).st_mode):
@@ -117,71 +121,71 @@ def append(stream: TextIO) -> None:
 
 class StderrHandler(logging.StreamHandler[TextIO]):
     """
-    Writes a process's lines, those that repeat less often than they come.
+    Writes the lines of one process to stderr, with repeated lines rate-limited.
 
     Args:
-        form: `json`, `text`, or `auto`.
-        slot: As of `configure`.
+        form: `json`, `text` or `auto`.
+        slot: As in `configure`.
     """
 
     def __init__(self, form: str, slot: str | None) -> None:
-        super().__init__(cast(TextIO, lines_to(sys.stderr)))
+        super().__init__(cast(TextIO, log_stream(sys.stderr)))
         self._slot = slot
-        self._lost_told = 0
-        self._repeats = LogRateLimiter()
-        self._to_journal = is_journal(sys.stderr, os.environ)
-        append(sys.stderr)
-        self.choose(form)
+        self._lost_reported = 0
+        self._limiter = LogRateLimiter()
+        self._to_journal = _is_journal(sys.stderr, os.environ)
+        _set_append(sys.stderr)
+        self.set_format(form)
 
-    def choose(self, form: str) -> None:
-        """Write the lines from now on in this form."""
+    def set_format(self, form: str) -> None:
+        """Use another format from the next line on."""
         as_json = form == "json" or (form == "auto" and not sys.stderr.isatty())
         self.setFormatter(JsonFormatter(self._slot) if as_json else TextFormatter(self._slot))
 
     def emit(self, record: logging.LogRecord) -> None:
-        """Write a record, or count it."""
-        if self._repeats.admits(record):
+        """Write a record, unless it is rate-limited."""
+        if self._limiter.allows(record):
             lost = self._lost()
             super().emit(record)
-            if self._lost() == lost > self._lost_told:
-                self._tell_lost(lost)
+            if self._lost() == lost > self._lost_reported:
+                self._report_lost(lost)
 
     def _lost(self) -> int:
-        return self.stream.lost if isinstance(self.stream, Lines) else 0
+        return self.stream.lost if isinstance(self.stream, StderrWriter) else 0
 
-    def _tell_lost(self, lost: int) -> None:
-        """Say how many lines were lost, now that lines can be written again."""
-        words = "log lines were lost: stderr could not be written"
-        told = logging.LogRecord(__name__, logging.WARNING, __file__, 0, words, None, None)
-        told.lines = lost - self._lost_told
-        super().emit(told)
+    def _report_lost(self, lost: int) -> None:
+        """Log how many lines were lost, now that lines can be written again."""
+        event = "log lines were lost: stderr could not be written"
+        record = logging.LogRecord(__name__, logging.WARNING, __file__, 0, event, None, None)
+        record.lines = lost - self._lost_reported
+        super().emit(record)
         if self._lost() == lost:
-            self._lost_told = lost
+            self._lost_reported = lost
 
     def format(self, record: logging.LogRecord) -> str:
-        """Return a record as it is written; for journald each line begins with its priority."""
+        """Return the text of a record; for journald each of its lines starts with the priority."""
         text = super().format(record)
         if not self._to_journal:
             return text
         prefix = f"<{PRIORITIES.get(record.levelno, 6)}>"
         return "\n".join(prefix + line for line in text.split("\n"))
 
-    def tick(self, now_s: float) -> None:
-        """Write what was only counted so far, where its interval is over; seconds since 1970."""
+    def write_summaries(self, now_s: float) -> None:
+        """Write the summaries that are due; seconds since 1970."""
         self.acquire()
         try:
-            for record in self._repeats.due(now_s):
+            for record in self._limiter.summaries(now_s):
                 super().emit(record)
         finally:
             self.release()
 
-    def handleError(self, record: logging.LogRecord) -> None:  # noqa: N802  # logging's name
-        """Go on: a full disk, or a reader that is gone, must not end what is being logged."""
+    def handleError(self, record: logging.LogRecord) -> None:  # noqa: N802  # defined by logging
+        """Ignore errors: a full disk or a missing reader must not end the process."""
 
 
-def fields(record: logging.LogRecord) -> dict[str, Any]:
-    """Return what a log call gave in `extra`."""
-    return {name: value for name, value in vars(record).items() if name not in PLAIN_FIELDS}
+def extra_fields(record: logging.LogRecord) -> dict[str, Any]:
+    """Return the fields that a log call passed in `extra`."""
+    return {name: value for name, value in vars(record).items() if name not in STANDARD_FIELDS}
 
 
 class JsonFormatter(logging.Formatter):
@@ -192,11 +196,11 @@ class JsonFormatter(logging.Formatter):
         self._slot = {"slot": slot} if slot else {}
 
     def format(self, record: logging.LogRecord) -> str:
-        """Return the record as one line of JSON; values that JSON does not know become their text."""
+        """Return a record as one line of JSON; values of other types are converted to strings."""
         time = datetime.fromtimestamp(record.created, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
         line: dict[str, Any] = {"time": time, "level": record.levelname.lower(), **self._slot}
         line["event"] = record.getMessage()
-        line.update(fields(record))
+        line.update(extra_fields(record))
         if record.exc_info:
             line["traceback"] = "".join(traceback.format_exception(*record.exc_info))
         return json.dumps(line, default=str, ensure_ascii=False)
@@ -210,80 +214,82 @@ class TextFormatter(logging.Formatter):
         self._slot = slot
 
     def format(self, record: logging.LogRecord) -> str:
-        """Return the record as one line, plus a traceback where there is one."""
-        extra = fields(record)
+        """Return a record as one line, followed by its traceback if it has one."""
+        extra = extra_fields(record)
         slot = extra.pop("slot", None) or self._slot or "supervisor"
         time = datetime.fromtimestamp(record.created).astimezone().isoformat(timespec="milliseconds")[11:23]
-        words = [f"{time} {record.levelname:<7} {slot}: {record.getMessage()}"]
-        words += [f"{name}={value}" for name, value in extra.items()]
-        line = " ".join(words).replace("\n", " ")
+        parts = [f"{time} {record.levelname:<7} {slot}: {record.getMessage()}"]
+        parts += [f"{name}={value}" for name, value in extra.items()]
+        line = " ".join(parts).replace("\n", " ")
         if record.exc_info:
             line += "\n" + "".join(traceback.format_exception(*record.exc_info)).rstrip()
         return line
 
 
 BURST = 5
-"""Lines of one event and slot that are written within an interval before they are only counted."""
+"""Lines of one event and slot that are written in an interval; the rest of the interval's lines are counted."""
 INTERVAL_S = 10.0
-"""How often what is only counted is told."""
+"""Interval of the rate limit."""
 EVENTS_MAX = 1000
-"""Events remembered at once; there are some fifty in the program, for each slot that the supervisor speaks of."""
+"""Most events remembered; the program has about fifty, and the supervisor logs them for each slot."""
 
 Key = tuple[int, str, object]
-"""Level, event, slot."""
+"""Level, event and slot."""
 
 
 @dataclass(slots=True)
-class Seen:
-    """One event's interval."""
+class EventInterval:
+    """
+    Current interval of one event.
 
-    began_s: float
+    Attributes:
+        started_s: Seconds since 1970.
+        written: Number of lines written.
+        suppressed: Number of lines suppressed.
+        last: The newest suppressed line.
+    """
+
+    started_s: float
     written: int = 0
-    held_back: int = 0
+    suppressed: int = 0
     last: logging.LogRecord | None = None
-    """The newest that was held back."""
 
 
 class LogRateLimiter:
-    """Written by one process's log handler, under its lock."""
+    """Limits how often the same event is logged. Written by the log handler of one process, under its lock."""
 
     def __init__(self) -> None:
-        self._seen: dict[Key, Seen] = {}
+        self._intervals: dict[Key, EventInterval] = {}
 
-    def admits(self, record: logging.LogRecord) -> bool:
-        """Say whether to write a record now; of the others the newest comes out of `due`, with their number."""
+    def allows(self, record: logging.LogRecord) -> bool:
+        """Return whether to write a record now; suppressed records are summarized by `summaries`."""
         if record.levelno <= logging.DEBUG:
-            return True  # who asks for everything gets everything
-        key = (record.levelno, str(record.msg), vars(record).get("slot"))
-        seen = self._seen.get(key)
-        if seen is None:
-            if len(self._seen) >= EVENTS_MAX:
-                self._seen.clear()
-            seen = self._seen[key] = Seen(record.created)
-        if seen.written < BURST:
-            seen.written += 1
             return True
-        seen.held_back, seen.last = seen.held_back + 1, record
+        key = (record.levelno, str(record.msg), vars(record).get("slot"))
+        interval = self._intervals.get(key)
+        if interval is None:
+            if len(self._intervals) >= EVENTS_MAX:
+                self._intervals.clear()
+            interval = self._intervals[key] = EventInterval(record.created)
+        if interval.written < BURST:
+            interval.written += 1
+            return True
+        interval.suppressed, interval.last = interval.suppressed + 1, record
         return False
 
-    def due(self, now_s: float) -> Iterator[logging.LogRecord]:
+    def summaries(self, now_s: float) -> Iterator[logging.LogRecord]:
         """
-        Yield what is to be told at the end of its interval, with the field `repeated`.
+        Yield the newest suppressed record of each interval that has ended, with their number as `repeated`.
 
         Args:
-            now_s: On the clock of the records: seconds since 1970.
+            now_s: Time on the clock of the records: seconds since 1970.
         """
-        for key, seen in list(self._seen.items()):
-            if now_s - seen.began_s < INTERVAL_S and now_s >= seen.began_s:
+        for key, interval in list(self._intervals.items()):
+            if now_s - interval.started_s < INTERVAL_S and now_s >= interval.started_s:
                 continue
-            if seen.last is None:
-                del self._seen[key]
+            if interval.last is None:
+                del self._intervals[key]
                 continue
-            yield with_fields(seen.last, {"repeated": seen.held_back})
-            # It goes on: from now on only the counts are written.
-            seen.began_s, seen.held_back, seen.last = now_s, 0, None
-
-
-def with_fields(record: logging.LogRecord, more: Mapping[str, object]) -> logging.LogRecord:
-    """Return a copy of a record with fields added."""
-    return logging.makeLogRecord({**vars(record), **more})
+            yield logging.makeLogRecord({**vars(interval.last), "repeated": interval.suppressed})
+            # The event continues: in the next interval all its lines are suppressed.
+            interval.started_s, interval.suppressed, interval.last = now_s, 0, None

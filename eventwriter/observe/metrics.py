@@ -1,9 +1,10 @@
 """
-The metrics, in one literal table: name, kind, labels, meaning, and which figure of the snapshot it is.
+Table of all Prometheus metrics: name, kind, labels, help, and the field of the snapshot that each exports.
 
-Names follow Prometheus's conventions: base units, `_total` for what only grows.
-Rates and quantiles are left to Prometheus. Nothing here knows its client library:
-the web child exposes what stands here, and `docs/monitoring.md` repeats it.
+Metrics that a worker reports are declared with their field in `observe.heartbeat`; the others
+are declared here. Names follow Prometheus's conventions: base units, and `_total` for
+counters. Rates and quantiles are left to Prometheus. `web.exposition` fills the table in, and
+`docs/monitoring.md` repeats it.
 """
 
 from dataclasses import dataclass
@@ -14,33 +15,35 @@ from eventwriter.observe import heartbeat
 
 
 class Kind(StrEnum):
-    """What a metric is to Prometheus."""
+    """Type of a metric in Prometheus."""
 
     COUNTER = "counter"
-    """Only grows, but for the restart of who counts."""
     GAUGE = "gauge"
     HISTOGRAM = "histogram"
-    """One of the snapshot's histograms."""
     STATES = "states"
-    """A gauge for each word of a fixed list, 1 for the one that is so."""
+    """One gauge per value of a label: 1 for the current value, 0 for the others."""
 
 
 @dataclass(frozen=True, slots=True)
 class Metric:
-    """One row of the table."""
+    """
+    One metric.
+
+    Attributes:
+        help: One sentence; ends with a full stop.
+        source: Field of the snapshot, for histograms a key of its `histograms`.
+        label: Additional label, whose values are the keys of the field, or `words`.
+        words: For `Kind.STATES`, all values of the label.
+        scale: Factor from the unit of the field to the unit of the metric.
+    """
 
     name: str
     kind: Kind
     help: str
-    """One sentence; ends with its full stop."""
     source: str
-    """The key in the picture of what the metric is about."""
     label: str | None = None
-    """What splits it, beside the labels of what it is about."""
     words: tuple[str, ...] = ()
-    """For `STATES`: every value of the label."""
     scale: float = 1.0
-    """What the figure is multiplied with to have the name's unit."""
 
 
 HEALTHS = ("healthy", "starting", "degraded", "failing")
@@ -51,7 +54,12 @@ _C, _G, _S = Kind.COUNTER, Kind.GAUGE, Kind.STATES
 
 
 def exported(record: type, suffix: str = "") -> list[Metric]:
-    """Return the metrics of a declared record, in the order of its fields; see `observe.heartbeat`."""
+    """
+    Return the metrics of a record of `observe.heartbeat`, in the order of its fields.
+
+    Args:
+        suffix: Appended to each field name in the heartbeat.
+    """
     return [
         Metric(one.metric, _kind(one), one.help, source, one.label, scale=one.scale)
         for source, one in heartbeat.exports(record, suffix).items()
@@ -73,42 +81,44 @@ SLOT_METRICS = (
     Metric("eventwriter_worker_restarts_total", _C, "Workers started after the slot's first.", "restarts"),
     *exported(heartbeat.StageTimes),
     *exported(heartbeat.Gauges),
-    Metric("eventwriter_slot_health", _S, "Health of the slot, by progress.", "health", "health", HEALTHS),
-    Metric("eventwriter_slot_state", _S, "State of the slot.", "state", "state", STATES),
-    Metric("eventwriter_worker_state", _S, "State of the slot's worker; all 0 without one.", "worker_state", "state",
-           WORKER_STATES),
+    Metric("eventwriter_slot_health", _S, "Health of the slot; 1 for the current health.", "health", "health",
+           HEALTHS),
+    Metric("eventwriter_slot_state", _S, "State of the slot; 1 for the current state.", "state", "state", STATES),
+    Metric("eventwriter_worker_state", _S, "State of the slot's worker; all 0 without a worker.", "worker_state",
+           "state", WORKER_STATES),
     *exported(heartbeat.Connections),
-    Metric("eventwriter_postgres_circuit_open", _G, "Whether work on PostgreSQL is held up until an attempt goes well.",
-           "postgres_circuit_open"),
-    Metric("eventwriter_postgres_circuit_open_seconds", _G, "For how long the circuit to PostgreSQL is open.",
+    Metric("eventwriter_postgres_circuit_open", _G,
+           "1 while the circuit breaker is open, because PostgreSQL is unavailable.", "postgres_circuit_open"),
+    Metric("eventwriter_postgres_circuit_open_seconds", _G, "Time since the circuit breaker opened.",
            "postgres_circuit_open_s"),
-    Metric("eventwriter_postgres_circuit_attempts", _G, "Failed attempts since the circuit to PostgreSQL opened.",
+    Metric("eventwriter_postgres_circuit_attempts", _G, "Failed attempts since the circuit breaker opened.",
            "postgres_circuit_attempts"),
 )  # fmt: skip
-"""About one slot; labelled with its stream entry's name and its partition."""
+"""Metrics of one slot."""
 
 PROCESS_LABELS = ("process",)
 PROCESS_METRICS = (
-    Metric("eventwriter_process_resident_memory_bytes", _G, "Resident memory, shared pages included.", "rss_bytes"),
-    Metric("eventwriter_process_cpu_seconds_total", _C, "User and system time since the process began.", "cpu_s"),
+    Metric("eventwriter_process_resident_memory_bytes", _G, "Resident memory, including shared pages.", "rss_bytes"),
+    Metric("eventwriter_process_cpu_seconds_total", _C, "User and system time since the process started.", "cpu_s"),
     Metric("eventwriter_process_open_fds", _G, "Open file descriptors.", "open_fds"),
 )  # fmt: skip
-"""About one process: `supervisor`, `web`, or a slot's name for its living worker."""
+"""Metrics of one process: `supervisor`, `web`, or the name of a slot for its living worker."""
 
 DAEMON_METRICS = (
     Metric("eventwriter_status", _S, "Health of the daemon: that of its worst slot.", "status", "status", HEALTHS),
-    Metric("eventwriter_stopping", _G, "Whether the daemon is going down.", "stopping"),
-    Metric("eventwriter_start_time_seconds", _G, "When the daemon started.", "started_at_ns", scale=1e-9),
-    Metric("eventwriter_build_info", _G, "1; the labels say what runs.", "build", "version"),
+    Metric("eventwriter_stopping", _G, "1 while the daemon is stopping.", "stopping"),
+    Metric("eventwriter_start_time_seconds", _G, "Start time of the daemon.", "started_at_ns", scale=1e-9),
+    Metric("eventwriter_build_info", _G, "1; the label is the version of the daemon.", "build", "version"),
     Metric("eventwriter_web_restarts_total", _C, "Web children started after the first.", "web_restarts"),
-    Metric("eventwriter_web_clients", _G, "Dashboards that are open.", "web_clients"),
-    Metric("eventwriter_snapshot_age_seconds", _G, "Age of the figures; asked for once a second.", "snapshot_age_s"),
+    Metric("eventwriter_web_clients", _G, "Open dashboards.", "web_clients"),
+    Metric("eventwriter_snapshot_age_seconds", _G, "Age of the snapshot that these values come from.",
+           "snapshot_age_s"),
 )  # fmt: skip
-"""About the daemon."""
+"""Metrics of the daemon."""
 
 TABLE = (
     *((metric, SLOT_LABELS) for metric in SLOT_METRICS),
     *((metric, PROCESS_LABELS) for metric in PROCESS_METRICS),
     *((metric, ()) for metric in DAEMON_METRICS),
 )
-"""Every metric, with the labels of what it is about."""
+"""Every metric, with the labels of its subject."""

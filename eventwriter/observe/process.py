@@ -1,5 +1,7 @@
 """
-What the host says of a process: memory and processor time. The one place that imports psutil.
+Memory, CPU time and open descriptors of this process, and the memory of the host.
+
+The only module that imports psutil.
 """
 
 import os
@@ -11,77 +13,24 @@ import psutil
 
 
 @dataclass(frozen=True, slots=True)
-class Usage:
-    """One reading of one process."""
-
-    rss_bytes: int
-    """Resident memory, pages shared with other processes included."""
-    cpu_s: float
-    """User and system time since the process began."""
-
-
-class Process:
-    """
-    A process to be read again and again.
-
-    Args:
-        pid: None for the process that asks. Make a new object after a fork: this one keeps naming the parent.
-    """
-
-    def __init__(self, pid: int | None = None) -> None:
-        self._process = psutil.Process(pid)
-
-    def usage(self) -> Usage:
-        """
-        Return memory and processor time, about 30 µs.
-
-        Raises:
-            ProcessLookupError: The process is gone.
-        """
-        try:
-            with self._process.oneshot():
-                times = self._process.cpu_times()
-                return Usage(self._process.memory_info().rss, times.user + times.system)
-        except psutil.NoSuchProcess as error:
-            raise ProcessLookupError(f"process {error.pid} is gone") from None
-
-    def pss_bytes(self) -> int:
-        """
-        Return proportional memory: shared pages are divided by the number of their sharers.
-
-        Slower than `usage` (the kernel walks the page tables); for reports, not for heartbeats.
-
-        Raises:
-            ProcessLookupError: The process is gone.
-            PermissionError: It belongs to another user.
-        """
-        try:
-            return int(self._process.memory_full_info().pss)
-        except psutil.NoSuchProcess as error:
-            raise ProcessLookupError(f"process {error.pid} is gone") from None
-        except psutil.AccessDenied as error:
-            raise PermissionError(f"process {error.pid} may not be looked into") from None
-
-
-@dataclass(frozen=True, slots=True)
 class Memory:
-    """The host's memory, or the control group's where that has less."""
+    """Memory of the host, or of the control group if that has less."""
 
     total_bytes: int
     available_bytes: int
 
 
 def memory() -> Memory:
-    """Return how much memory there is. Source: proc(5), /proc/meminfo; cgroups(7), memory.max."""
+    """Return total and available memory. Source: proc(5), /proc/meminfo; cgroups(7), memory.max."""
     host = psutil.virtual_memory()
-    most, used = _of_group("memory.max"), _of_group("memory.current")
-    if most is None or used is None or most >= host.total:
+    limit, used = _cgroup_value("memory.max"), _cgroup_value("memory.current")
+    if limit is None or used is None or limit >= host.total:
         return Memory(host.total, host.available)
-    return Memory(most, max(0, min(host.available, most - used)))
+    return Memory(limit, max(0, min(host.available, limit - used)))
 
 
-def _of_group(name: str) -> int | None:
-    """Return a figure of this process's control group, None where there is no limit or no group."""
+def _cgroup_value(name: str) -> int | None:
+    """Return a number from this process's control group; None without a control group or a limit."""
     try:
         with open("/proc/self/cgroup", encoding="ascii") as file:
             group = next((line.strip().split(":", 2)[2] for line in file if line.startswith("0::")), None)
@@ -96,23 +45,27 @@ PAGE_BYTES = resource.getpagesize()
 
 
 class OwnUsage(TypedDict):
-    """The figures, as heartbeats and the snapshot carry them."""
+    """Resource usage of one process, as heartbeats and the snapshot carry it."""
 
     rss_bytes: int
-    """Resident memory, pages shared with other processes included."""
+    """Resident memory, including pages shared with other processes."""
     cpu_s: float
-    """User and system time since the process began."""
+    """User and system time since the process started."""
     open_fds: int
-    """Open descriptors."""
+    """Number of open descriptors."""
 
 
 def own_usage() -> OwnUsage:
-    """Return this process's figures; about 20 µs. Where no descriptor is free to look with, all are open."""
+    """
+    Return the resource usage of this process; takes about 20 µs.
+
+    If no descriptor is free to read it with, all are reported as open.
+    """
     used = resource.getrusage(resource.RUSAGE_SELF)
     try:
         with open("/proc/self/statm", "rb") as statm:
             rss_bytes = int(statm.read().split()[1]) * PAGE_BYTES
-        open_fds = len(os.listdir("/proc/self/fd")) - 1  # one of those listed is the listing's own
+        open_fds = len(os.listdir("/proc/self/fd")) - 1  # without the descriptor of the listing itself
     except OSError:
         rss_bytes = used.ru_maxrss * 1024
         open_fds = resource.getrlimit(resource.RLIMIT_NOFILE)[0]

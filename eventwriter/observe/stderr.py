@@ -1,9 +1,9 @@
 """
-Standard error as what a daemon can rely on least: full, closed, or read by nobody.
+Writing to standard error when it is full, closed, or has no reader.
 
-A log line is never worth the daemon. So a line goes out with plain writes, without a
-buffer that would keep (and repeat, and grow by) what could not be written; never into
-a pipe that would block; and what is lost is counted.
+A log line must never block or end the daemon. A line is therefore written unbuffered (a buffer
+would keep, repeat and accumulate lines that cannot be written), never to a pipe that would
+block, and lost lines are counted.
 """
 
 import contextlib
@@ -14,17 +14,17 @@ from typing import TextIO
 
 STDERR = 2
 _CHUNK_BYTES = 4096
-"""PIPE_BUF: a pipe that is writable takes so much without blocking. Source: pipe(7)."""
-_PATIENCE_MS = 50
-"""Once for a line: a reader that is only a little slow loses nothing."""
+"""PIPE_BUF: a writable pipe accepts this many bytes without blocking. Source: pipe(7)."""
+_GRACE_MS = 50
+"""Time that one line waits for a slow reader before it is dropped."""
 
 
-class Lines:
+class StderrWriter:
     """
-    A stream for a log handler: whole lines to a descriptor, or not.
+    Stream for a log handler that writes lines unbuffered and never blocks for long.
 
     Attributes:
-        lost: How many lines could not be written.
+        lost: Number of lines that were not written completely.
     """
 
     def __init__(self, fd: int = STDERR) -> None:
@@ -34,15 +34,15 @@ class Lines:
         self.lost = 0
 
     def write(self, text: str) -> None:
-        """Write a line; one that cannot be written, or not to its end, is counted."""
+        """Write one line, or count it as lost."""
         unsent = memoryview(text.encode("utf-8", "backslashreplace"))
-        patience_ms = _PATIENCE_MS
+        grace_ms = _GRACE_MS
         while unsent:
-            # A closed or broken one is "ready" as well: the write then says so.
-            if not self._poll.poll(0) and not self._poll.poll(patience_ms):
+            # A closed or broken descriptor is reported as ready; the write then fails.
+            if not self._poll.poll(0) and not self._poll.poll(grace_ms):
                 self.lost += 1
                 return
-            patience_ms = 0
+            grace_ms = 0
             try:
                 unsent = unsent[os.write(self._fd, unsent[:_CHUNK_BYTES]) :]
             except OSError:
@@ -50,30 +50,30 @@ class Lines:
                 return
 
     def flush(self) -> None:
-        """Do nothing: nothing is kept back."""
+        """Do nothing, because nothing is buffered."""
 
 
-def lines_to(stream: TextIO | None) -> "TextIO | Lines":
-    """Return where log lines go: by plain writes, unless somebody has put an object of his own in stderr's place."""
+def log_stream(stream: TextIO | None) -> "TextIO | StderrWriter":
+    """Return an unbuffered writer for descriptor 2, or `stream` itself if it was replaced by another object."""
     with contextlib.suppress(OSError, ValueError, AttributeError):
         if stream is not None and stream.fileno() == STDERR:
-            return Lines()
-    return stream if stream is not None else Lines()
+            return StderrWriter()
+    return stream if stream is not None else StderrWriter()
 
 
 def keep_standard_files() -> None:
     """
-    Open what is closed of the descriptors 0 to 2, to nothing.
+    Open the closed ones of descriptors 0 to 2 on /dev/null.
 
-    Else the next socket or file would get such a number, and be written to by whoever means stderr.
+    Otherwise the next socket or file would get such a number and receive what is written to stderr.
     """
     for fd in range(3):
         try:
             os.fstat(fd)
         except OSError:
-            os.open(os.devnull, os.O_RDWR)  # takes the lowest number that is free: this one
+            os.open(os.devnull, os.O_RDWR)  # returns the lowest free number, which is `fd`
     if sys.stdin is None:
-        sys.stdin = open(0, closefd=False)  # noqa: SIM115  # for the life of the process, as the other two
+        sys.stdin = open(0, closefd=False)  # noqa: SIM115  # stays open until the process exits, like the other two
     if sys.stdout is None:
         sys.stdout = open(1, "w", closefd=False)  # noqa: SIM115
     if sys.stderr is None:
@@ -81,7 +81,7 @@ def keep_standard_files() -> None:
 
 
 def flush() -> None:
-    """Write what Python still holds of standard output and error, if that can be done."""
+    """Flush Python's buffers of standard output and standard error, ignoring errors."""
     for stream in (sys.stdout, sys.stderr):
         with contextlib.suppress(OSError, ValueError, AttributeError):
             stream.flush()

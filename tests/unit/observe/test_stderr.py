@@ -1,4 +1,4 @@
-"""Standard error that is full, closed, or read by nobody."""
+"""Standard error that is full, closed, or has no reader."""
 
 import logging
 import os
@@ -12,18 +12,18 @@ from typing import cast
 import pytest
 
 from eventwriter.observe import logging as logs
-from eventwriter.observe.stderr import Lines, lines_to
+from eventwriter.observe.stderr import StderrWriter, log_stream
 
 
 @dataclass
 class Pipe:
-    """A pipe: where lines go, and where they come out."""
+    """Both ends of a pipe."""
 
     reader: int
     writer: int
 
     def read(self) -> bytes:
-        """Return what has come."""
+        """Return the bytes in the pipe without blocking."""
         os.set_blocking(self.reader, False)
         found = bytearray()
         while True:
@@ -38,7 +38,7 @@ class Pipe:
 
 @pytest.fixture
 def pipe() -> Iterator[Pipe]:
-    """A pipe of the usual 64 KiB."""
+    """A pipe with the default size of 64 KiB."""
     one = Pipe(*os.pipe())
     yield one
     for fd in (one.reader, one.writer):
@@ -48,86 +48,86 @@ def pipe() -> Iterator[Pipe]:
             continue
 
 
-def test_line_goes_out_at_once(pipe: Pipe) -> None:
-    """Nothing is kept back, whatever characters it has."""
-    lines = Lines(pipe.writer)
+def test_line_is_written_immediately(pipe: Pipe) -> None:
+    """A line is written unbuffered, with unencodable characters escaped."""
+    writer = StderrWriter(pipe.writer)
 
-    lines.write("grün \ud800\n")
+    writer.write("grün \ud800\n")
 
-    assert ("grün \\ud800\n".encode(), 0) == (pipe.read(), lines.lost)
+    assert ("grün \\ud800\n".encode(), 0) == (pipe.read(), writer.lost)
 
 
 def test_full_pipe_loses_lines_and_does_not_block(pipe: Pipe) -> None:
-    """A reader that stands still costs lines; when it goes on, so do they."""
-    lines = Lines(pipe.writer)
+    """Lines that do not fit into a full pipe are lost; once it is read, lines are written again."""
+    writer = StderrWriter(pipe.writer)
     for _ in range(40):
-        lines.write("x" * 3999 + "\n")
-    lost = lines.lost
+        writer.write("x" * 3999 + "\n")
+    lost = writer.lost
     assert lost >= 20
 
     whole = len(pipe.read()) // 4000
-    lines.write("again\n")
+    writer.write("again\n")
 
-    assert (40, b"again\n", lost) == (lost + whole, pipe.read(), lines.lost)
+    assert (40, b"again\n", lost) == (lost + whole, pipe.read(), writer.lost)
 
 
 def test_long_line_does_not_block(pipe: Pipe) -> None:
-    """A traceback of a megabyte into a pipe that nobody reads is lost, and nothing waits for it."""
-    lines = Lines(pipe.writer)
+    """A line of one megabyte to a pipe without a reader is lost without blocking."""
+    writer = StderrWriter(pipe.writer)
 
-    lines.write("x" * 2**20)
+    writer.write("x" * 2**20)
 
-    assert 1 == lines.lost
+    assert 1 == writer.lost
 
 
 def test_broken_pipe_loses_lines(pipe: Pipe) -> None:
-    """A reader that is gone is no error."""
+    """A line to a pipe that the reader has closed is lost without an exception."""
     os.close(pipe.reader)
-    lines = Lines(pipe.writer)
+    writer = StderrWriter(pipe.writer)
 
-    lines.write("x\n")
+    writer.write("x\n")
 
-    assert 1 == lines.lost
+    assert 1 == writer.lost
 
 
 def test_full_disk_loses_lines() -> None:
-    """What a full disk refuses is not kept for the next time."""
+    """Lines that a full disk rejects are not buffered."""
     fd = os.open("/dev/full", os.O_WRONLY)
-    lines = Lines(fd)
+    writer = StderrWriter(fd)
     for _ in range(1000):
-        lines.write("x" * 1000)
+        writer.write("x" * 1000)
     os.close(fd)
 
-    assert 1000 == lines.lost
+    assert 1000 == writer.lost
 
 
-def test_lost_lines_are_told_when_one_can_be_written(pipe: Pipe) -> None:
-    """The first line after a gap is followed by how many are missing."""
+def test_lost_lines_are_reported_by_the_next_line(pipe: Pipe) -> None:
+    """The first line that can be written again is followed by the number of lost lines."""
     handler = logs.StderrHandler("text", None)
-    handler.stream = cast("StringIO", lines := Lines(pipe.writer))
-    lines.lost = 3
+    handler.stream = cast("StringIO", writer := StderrWriter(pipe.writer))
+    writer.lost = 3
 
     for word in ("first", "second"):
         handler.emit(logging.LogRecord("x", logging.INFO, "f.py", 1, word, (), None))
 
-    said = [line[13:] for line in pipe.read().decode().splitlines()]
+    lines = [line[13:] for line in pipe.read().decode().splitlines()]
     assert [
         "INFO    supervisor: first",
         "WARNING supervisor: log lines were lost: stderr could not be written lines=3",
         "INFO    supervisor: second",
-    ] == said
+    ] == lines
 
 
-def test_object_in_stderrs_place_is_respected() -> None:
-    """Who captures output in Python gets it."""
-    mine = StringIO()
+def test_replaced_stderr_is_used() -> None:
+    """If `sys.stderr` was replaced by another object, that object gets the lines."""
+    replaced = StringIO()
 
-    assert mine is lines_to(mine)
+    assert replaced is log_stream(replaced)
 
 
 @pytest.mark.parametrize("closed", ["<&-", ">&-", "2>&-", "<&- >&- 2>&-"])
-def test_closed_standard_files_are_opened_to_nothing(closed: str) -> None:
-    """No socket gets their numbers, and whoever prints does not fail."""
+def test_closed_standard_files_are_opened_on_dev_null(closed: str) -> None:
+    """A new socket does not get descriptor 0, 1 or 2, and printing does not fail."""
     script = (
         "from eventwriter.observe.stderr import keep_standard_files; keep_standard_files();"
         "import os, sys, socket; fd = socket.socket().fileno(); print('x', file=sys.stderr); print('y', flush=True);"
