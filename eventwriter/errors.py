@@ -10,6 +10,8 @@ Foreign exceptions (from nats-py, psycopg and the operating system) are mapped t
 families once, at the boundary of the package that calls them.
 """
 
+from collections.abc import Sequence
+
 DETAIL_CHARACTERS_MAX = 500
 """Longest detail of a dead letter, which is logged and shown; the payload is stored separately."""
 
@@ -75,13 +77,13 @@ class ConfigError(EventwriterError):
     The configuration is invalid.
 
     Args:
-        mistakes: Every mistake found, one sentence each: key path, value, allowed values.
+        errors: All errors found, one sentence each.
         source: The configuration file, if any.
     """
 
     default_code = "invalid_configuration"
 
-    def __init__(self, mistakes: list[str], source: str | None = None) -> None:
-        super().__init__("\n".join(mistakes))
-        self.mistakes = mistakes
+    def __init__(self, errors: Sequence[str], source: str | None = None) -> None:
+        super().__init__("\n".join(errors))
+        self.errors = errors
         self.source = source

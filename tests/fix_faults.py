@@ -17,7 +17,7 @@ from faults.bed import Bed, Setup
 from faults.harness import Fault, Result, run
 from faults.report import report
 
-from eventwriter.config.durations import seconds
+from eventwriter.config.durations import parse_duration
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -36,7 +36,7 @@ def every(config: pytest.Config) -> bool:
 def long_s(config: pytest.Config) -> float:
     """Return how long random faults are wanted; seconds, 0 for not at all."""
     text = config.getoption("--long")
-    return float(seconds(text, 1.0)) if text else 0.0
+    return float(parse_duration(text, 1.0)) if text else 0.0
 
 
 class Beds:

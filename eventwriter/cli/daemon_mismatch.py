@@ -55,7 +55,7 @@ def postgres_of(settings: Mapping[str, Any]) -> str:
     if postgres["dsn"] is not None:
         return "as its postgres.dsn says"
     given = {"host": postgres["host"], "port": postgres["port"], "dbname": postgres["database"]}
-    return libpq.where({key: value for key, value in given.items() if value is not None})
+    return libpq.target({key: value for key, value in given.items() if value is not None})
 
 
 def streams_of(settings: Mapping[str, Any]) -> list[tuple[str, str]]:

@@ -183,12 +183,12 @@ def parse_duration(text: str | None) -> float:
     Raises:
         Fatal: The text is not a positive duration.
     """
-    from eventwriter.config.durations import seconds
+    from eventwriter.config.durations import parse_duration
 
     if text is None:
         return float("inf")
     try:
-        duration_s = seconds(text, 1.0)
+        duration_s = parse_duration(text, 1.0)
     except ValueError as error:
         raise Fatal(f"--duration {text!r}: {error}") from error
     if duration_s <= 0:

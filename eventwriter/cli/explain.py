@@ -18,8 +18,9 @@ from eventwriter.admin.explain import Wish, as_json, as_text, explain, instant
 from eventwriter.cli.ctl.common import lines
 from eventwriter.cli.main import hush
 from eventwriter.config.load import load
-from eventwriter.config.settings import DEFAULT_SUBJECTS, KINDS, PostgresSettings, Settings, StreamSettings
+from eventwriter.config.settings import PostgresSettings, Settings, StreamSettings
 from eventwriter.errors import Fatal
+from eventwriter.kinds.names import DEFAULT_SUBJECTS, KINDS
 from eventwriter.kinds.registry import Kind
 from eventwriter.kinds.registry import kind as kind_named
 from eventwriter.model import Message

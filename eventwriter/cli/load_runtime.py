@@ -14,7 +14,7 @@ def load_to_run(path: str | None, environ: Mapping[str, str]) -> Loaded:
     Raises:
         ConfigError: With every mistake.
     """
-    loaded = load(path, environ, look=True)
+    loaded = load(path, environ, check_files=True)
     if mistakes := unfit(loaded.settings):
         raise ConfigError(mistakes, path)
     return loaded

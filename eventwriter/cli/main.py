@@ -116,10 +116,10 @@ def hush() -> None:
 
 def tell(error: ConfigError, name: str) -> None:
     """Say every mistake on stderr, one line each; those of one file below a line that names it."""
-    count = len(error.mistakes)
+    count = len(error.errors)
     if error.source:
         click.echo(f"{name}: {error.source} cannot be used, {count} mistake{'s' if count > 1 else ''}:", err=True)
-    for mistake in error.mistakes:
+    for mistake in error.errors:
         line = f"  {mistake}" if error.source else f"{name}: {mistake}"
         # One line each for whatever reads them; a person's terminal would break them within words.
         width = shutil.get_terminal_size().columns if sys.stderr.isatty() else 0

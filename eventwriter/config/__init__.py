@@ -1,5 +1,5 @@
 """
-Settings: what there is to set (`settings.py`), and where the values come from (`load.py`).
+The configuration: `settings` declares every key, `load` merges file, environment and flags.
 
-Knows nothing of nats or psycopg; builds connection strings by hand.
+The package does not import nats or psycopg; `libpq` parses and builds connection strings itself.
 """

@@ -1,6 +1,4 @@
-"""
-Where the web child listens, as it is written: `127.0.0.1:8088`, `[::1]:8088`, or `:8088` for the loopback. Pure.
-"""
+"""Address of the web child as text: `127.0.0.1:8088`, `[::1]:8088`, or `:8088` for the loopback. Pure."""
 
 import ipaddress
 from typing import NamedTuple
@@ -20,27 +18,27 @@ class Address(NamedTuple):
 
     @property
     def is_loopback(self) -> bool:
-        """Whether only this machine reaches it; a name other than localhost is taken to be reached from elsewhere."""
+        """Whether only this machine can reach it; of host names, only localhost is assumed to be local."""
         try:
             return ipaddress.ip_address(self.host).is_loopback
         except ValueError:
             return self.host == "localhost"
 
 
-def read_address(text: str) -> Address:
+def parse_address(text: str) -> Address:
     """
-    Read an address.
+    Return the address that a text describes.
 
     Args:
-        text: `HOST:PORT`; without a host the loopback is meant, an IPv6 host stands in brackets.
+        text: `HOST:PORT`; an empty host means the loopback, an IPv6 address is in brackets.
 
     Raises:
-        ValueError: It is none; the sentence says how one is written.
+        ValueError: The text is not an address.
     """
     host, colon, port = text.strip().rpartition(":")
     is_bracketed = host.startswith("[") and host.endswith("]")
     if not colon or not (port.isascii() and port.isdigit()) or (":" in host and not is_bracketed) or "/" in host:
-        raise ValueError(f"an address is written {LOOPBACK}:8088, [::1]:8088, or :8088 for this machine only")
+        raise ValueError(f"not an address; write {LOOPBACK}:8088, [::1]:8088, or :8088 for this machine only")
     if not 1 <= int(port) <= PORT_MAX:
-        raise ValueError(f"port {port} does not exist; choose one from 1 to {PORT_MAX}, like 8088")
+        raise ValueError(f"not an address; ports range from 1 to {PORT_MAX}")
     return Address(host.strip("[]") or LOOPBACK, int(port))

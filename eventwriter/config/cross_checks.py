@@ -1,20 +1,17 @@
 """
-What settings must be to each other; pure.
+Checks that concern several settings at once. Pure.
 
-A mistake is what keeps a worker from doing its work, or makes it repeat it for
-ever. A warning is what works, and is likely not meant.
+An error is a combination with which a worker cannot do its work, or would repeat it for ever. A
+warning is a combination that works but is probably not intended.
 """
 
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from itertools import combinations
 
-from eventwriter.config.durations import shown
-from eventwriter.config.errors import Path, named, near
-from eventwriter.config.errors import shown as shown_value
+from eventwriter.config.durations import format_duration
+from eventwriter.config.errors import Path, SettingError, display, key_name, suggest
 from eventwriter.config.settings import (
-    DEFAULT_TABLES,
-    KIND_OF_TABLE,
     PARTITION,
     HttpSettings,
     NatsSettings,
@@ -23,118 +20,138 @@ from eventwriter.config.settings import (
     StorageSettings,
     StreamSettings,
 )
-from eventwriter.config.subjects import covers, overlap, overlaps
+from eventwriter.config.subjects import covers, overlap, overlapping_pairs
+from eventwriter.kinds.names import KIND_OF_TABLE, KINDS, KindNames
 
 HELD_BATCHES = 3
-"""Batches that a worker holds at most (`worker.wiring.HELD_BATCHES`, which is counted there)."""
+"""Largest number of batches that a worker holds, as `worker.session.HELD_BATCHES`."""
 
 
-def mistakes(settings: Settings, names: Mapping[Path, str] | None = None) -> list[str]:
+def errors(settings: Settings, names: Mapping[Path, str] | None = None) -> list[SettingError]:
     """
-    Return what contradicts itself, one sentence each.
+    Return all contradictions.
 
     Args:
-        settings: What is to be in effect.
-        names: What to call a path, where it was not written under its own name: a variable, a Go key.
+        settings: The settings.
+        names: Names of key paths that were written differently: a variable, or a key of the Go writer.
     """
     return [
-        *_twice(settings),
-        *(wrong for stream in settings.streams for wrong in _of_stream(stream, settings)),
-        *_between(settings.streams),
-        *_of_supervisor(settings),
-        *_of_nats(settings.nats),
-        *postgres_mistakes(settings.postgres, names or {}),
-        *http_mistakes(settings.http),
-        *_of_storage(settings.storage),
+        *_duplicates(settings),
+        *(error for stream in settings.streams for error in _stream_errors(stream, settings)),
+        *_overlap_errors(settings.streams),
+        *_supervisor_errors(settings),
+        *_nats_errors(settings.nats),
+        *_postgres_errors(settings.postgres, names or {}),
+        *_http_errors(settings.http),
+        *_storage_errors(settings.storage),
     ]
 
 
 def warnings(settings: Settings) -> list[str]:
-    """Return what works and is likely not meant."""
-    said = [
-        f"streams: {one.name} and {other.name} both take {both} of stream {one.stream_name}: each such message is"
-        " written by both, into different tables"
-        for one, other, both in _pairs(settings.streams)
-        if not _same_table(one, other)
+    """Return what works but is probably not intended."""
+    result = [
+        f"streams: {one.name} and {other.name} both read {both} of stream {one.stream_name}; each of these messages is"
+        " written twice, to different tables"
+        for one, other, both in _overlapping_entries(settings.streams)
+        if not _common_tables(one, other)
     ]
-    said += http_warnings(settings.http)
-    drain_s, statement_s = settings.supervisor.drain_s_max, settings.postgres.statement_timeout_s
+    result += _http_warnings(settings.http)
+    drain_s, statement_s = settings.supervisor.drain_max_s, settings.postgres.statement_timeout_s
     if drain_s < statement_s:
-        said.append(
-            f"supervisor.drain_max {shown(drain_s)} is below postgres.statement_timeout {shown(statement_s)}: a stop"
-            " while PostgreSQL is slow ends in a kill (nothing is lost; what was open is delivered again)"
+        result.append(
+            f"supervisor.drain_max: {format_duration(drain_s)} is below postgres.statement_timeout"
+            f" {format_duration(statement_s)}; if PostgreSQL is slow, a stop kills workers, and their open messages"
+            " are redelivered (none is lost)"
         )
-    return said
+    return result
 
 
-def _twice(settings: Settings) -> Iterator[str]:
-    for name, count in Counter(s.name for s in settings.streams).items():
+def _conflict(key: str, message: str) -> SettingError:
+    return SettingError(key, "conflict", message)
+
+
+def _duplicates(settings: Settings) -> Iterator[SettingError]:
+    for name, count in Counter(stream.name for stream in settings.streams).items():
         if count > 1:
-            yield f"streams: the name {name} is given to {count} entries; each needs its own"
+            yield SettingError("streams", "duplicate", f"{count} entries have the name {name}; names must be unique")
     durables: dict[tuple[str, str], str] = {}
-    for stream, partition in ((one, p) for one in settings.streams for p in range(one.partitions)):
+    for stream, partition in ((entry, p) for entry in settings.streams for p in range(entry.partitions)):
         durable = stream.durable_name(settings.consumer_name, partition)
-        before = durables.setdefault((stream.stream_name, durable), stream.name)
-        if before != stream.name:
-            yield f"streams: {before} and {stream.name} would share the durable {durable}; set `durable` in one of them"
+        owner = durables.setdefault((stream.stream_name, durable), stream.name)
+        if owner != stream.name:
+            message = f"{owner} and {stream.name} have the same durable {durable}; set `durable` in one of them"
+            yield SettingError("streams", "duplicate", message)
 
 
-def _of_stream(stream: StreamSettings, settings: Settings) -> Iterator[str]:
-    name = f"streams: {stream.name}:"
+def _stream_errors(stream: StreamSettings, settings: Settings) -> Iterator[SettingError]:
+    key = f"streams[{stream.name}]"
     if stream.max_batch_size < stream.batch_size:
-        yield f"{name} max_batch_size {stream.max_batch_size} is below batch_size {stream.batch_size}; raise it"
+        message = f"{stream.max_batch_size} is below batch_size {stream.batch_size}; raise it"
+        yield _conflict(f"{key}.max_batch_size", message)
     if stream.ack_wait_s <= stream.batch_timeout_s:
-        yield (
-            f"{name} ack_wait {shown(stream.ack_wait_s)} must be above batch_timeout {shown(stream.batch_timeout_s)},"
-            " or messages come again while their batch is open"
+        yield _conflict(
+            f"{key}.ack_wait",
+            f"{format_duration(stream.ack_wait_s)} must be above batch_timeout"
+            f" {format_duration(stream.batch_timeout_s)}, or messages are redelivered while their batch is open",
         )
     held_bytes, limit = HELD_BATCHES * stream.max_batch_bytes, settings.supervisor.worker_memory_bytes_max
     if held_bytes >= limit:
-        yield (
-            f"{name} max_batch_bytes {stream.max_batch_bytes}: a worker holds up to {HELD_BATCHES} batches,"
-            f" {held_bytes} bytes, which must be below supervisor.worker_memory_bytes_max {limit};"
-            " lower the one or raise the other"
+        yield _conflict(
+            f"{key}.max_batch_bytes",
+            f"a worker holds up to {HELD_BATCHES} batches of {stream.max_batch_bytes} bytes, which must be below"
+            f" supervisor.worker_memory_bytes_max {limit}; lower the one or raise the other",
         )
-    for one, other in overlaps(stream.every_subject):
-        remove = f"remove {narrow!r}" if (narrow := _covered(one, other)) else "make them disjoint"
-        within = "give messages to two partitions" if stream.partition_subjects else "NATS refuses within one consumer"
-        yield f"{name} subjects {one!r} and {other!r} overlap, which {within}; {remove}"
-    yield from _of_partitions(stream, name)
+    for one, other in overlapping_pairs(stream.every_subject):
+        narrow = _covered(one, other)
+        yield _conflict(
+            f"{key}.{'partition_subjects' if stream.partition_subjects else 'subjects'}",
+            f"{one} and {other} overlap;"
+            f" {'partitions must be disjoint' if stream.partition_subjects else 'NATS refuses such a consumer'};"
+            f" {f'remove {narrow}' if narrow else 'make them disjoint'}",
+        )
+    yield from _partition_errors(stream, key)
 
 
-def _of_partitions(stream: StreamSettings, name: str) -> Iterator[str]:
+def _partition_errors(stream: StreamSettings, key: str) -> Iterator[SettingError]:
     count, lists = stream.partitions, stream.partition_subjects
     numbered = [subject for subject in stream.subjects if PARTITION in subject]
     if lists and count != len(lists):
-        yield f"{name} partitions {count}, and partition_subjects has {len(lists)} lists; give one list for each"
+        message = f"{count} partitions, but partition_subjects has {len(lists)} lists; write one list for each"
+        yield _conflict(f"{key}.partitions", message)
     if stream.is_shared and (lists or numbered):
-        what = "partition_subjects" if lists else PARTITION
-        yield f"{name} partition_mode shared and {what} exclude each other: shared workers all take the same subjects"
+        other = "partition_subjects" if lists else PARTITION
+        message = f"shared excludes {other}, because all shared workers read the same subjects"
+        yield _conflict(f"{key}.partition_mode", message)
     elif count > 1 and not lists and not stream.is_shared and len(numbered) < len(stream.subjects):
-        yield (
-            f"{name} partitions {count}: each of them would be given every message; write {PARTITION} in each of the"
-            " subjects where NATS puts the partition's number, or give partition_subjects, or set partition_mode to"
-            " shared"
+        yield _conflict(
+            f"{key}.partitions",
+            f"each of the {count} partitions would receive every message; write {PARTITION} in each of the subjects,"
+            " where NATS writes the number of the partition, or set partition_subjects, or set partition_mode to"
+            " shared",
         )
 
 
 def _covered(one: str, other: str) -> str | None:
+    """Return the pattern that the other one covers."""
     return other if covers(one, other) else one if covers(other, one) else None
 
 
-def _between(streams: Sequence[StreamSettings]) -> Iterator[str]:
-    for one, other, both in _pairs(streams):
-        if table := _same_table(one, other):
-            yield (
-                f"streams: {one.name} and {other.name} both take {both} of stream {one.stream_name} and both write"
-                f" {table}: each such message would be written twice; join them, or make their subjects disjoint"
+def _overlap_errors(streams: Sequence[StreamSettings]) -> Iterator[SettingError]:
+    for one, other, both in _overlapping_entries(streams):
+        if tables := _common_tables(one, other):
+            yield _conflict(
+                "streams",
+                f"{one.name} and {other.name} both read {both} of stream {one.stream_name} and both write {tables},"
+                " so these messages would be written twice; combine the entries, or make their subjects disjoint",
             )
 
 
-def _pairs(streams: Sequence[StreamSettings]) -> Iterator[tuple[StreamSettings, StreamSettings, str]]:
-    """Yield enabled entries that overlap on one stream, with the subjects."""
-    running = [stream for stream in streams if stream.enabled]
-    for one, other in combinations(running, 2):
+def _overlapping_entries(
+    streams: Sequence[StreamSettings],
+) -> Iterator[tuple[StreamSettings, StreamSettings, str]]:
+    """Yield pairs of enabled entries that overlap on one stream, with the common subjects."""
+    enabled = [stream for stream in streams if stream.enabled]
+    for one, other in combinations(enabled, 2):
         if one.stream_name != other.stream_name:
             continue
         both = [_covered(a, b) or f"{a} ∩ {b}" for a in one.every_subject for b in other.every_subject if overlap(a, b)]
@@ -142,126 +159,122 @@ def _pairs(streams: Sequence[StreamSettings]) -> Iterator[tuple[StreamSettings, 
             yield one, other, ", ".join(dict.fromkeys(both))
 
 
-def _same_table(one: StreamSettings, other: StreamSettings) -> str | None:
-    """Return the tables that both entries write, None where there are none."""
+def _common_tables(one: StreamSettings, other: StreamSettings) -> str | None:
+    """Return the tables that both entries write, None if there are none."""
     if one.schema_name != other.schema_name:
         return None
-    both = [table for table in _tables(one) if table in _tables(other)]
-    return ", ".join(both) or None
+    return ", ".join(table for table in _tables(one) if table in _tables(other)) or None
 
 
 def _tables(stream: StreamSettings) -> tuple[str, ...]:
-    return stream.tables or DEFAULT_TABLES.get(stream.kind, ())
+    return stream.tables or KINDS.get(stream.kind, KindNames()).tables
 
 
-def _of_supervisor(settings: Settings) -> Iterator[str]:
+def _supervisor_errors(settings: Settings) -> Iterator[SettingError]:
     limits = settings.supervisor
-    if limits.hang_s_max < 2 * limits.heartbeat_s:
-        yield (
-            f"supervisor.hang_max {shown(limits.hang_s_max)} must be at least twice supervisor.heartbeat"
-            f" {shown(limits.heartbeat_s)}, or workers that are well are killed"
+    if limits.hang_max_s < 2 * limits.heartbeat_s:
+        yield _conflict(
+            "supervisor.hang_max",
+            f"{format_duration(limits.hang_max_s)} must be at least twice supervisor.heartbeat"
+            f" {format_duration(limits.heartbeat_s)}, or healthy workers are killed",
         )
-    if limits.backoff_s_max < limits.backoff_s_min:
-        yield (
-            f"supervisor.backoff_max {shown(limits.backoff_s_max)} is below supervisor.backoff_min"
-            f" {shown(limits.backoff_s_min)}; raise it"
+    if limits.backoff_max_s < limits.backoff_min_s:
+        yield _conflict(
+            "supervisor.backoff_max",
+            f"{format_duration(limits.backoff_max_s)} is below supervisor.backoff_min"
+            f" {format_duration(limits.backoff_min_s)}; raise it",
         )
 
 
-def _of_nats(nats: NatsSettings) -> Iterator[str]:
-    given = {
+def _nats_errors(nats: NatsSettings) -> Iterator[SettingError]:
+    logins = {
         "creds_file": nats.creds_file,
         "nkey_seed_file": nats.nkey_seed_file,
         "user": nats.user,
         "token": nats.token or nats.token_file,
     }
-    if len(ways := [key for key, value in given.items() if value]) > 1:
-        yield f"nats: {' and '.join(ways)} are given: they are different ways to log in; keep one"
+    if len(keys := [key for key, value in logins.items() if value]) > 1:
+        yield _conflict("nats", f"{' and '.join(keys)} are different login methods; keep one")
     if (nats.password or nats.password_file) and not nats.user:
-        yield f"nats.{'password' if nats.password else 'password_file'}: given without nats.user; give both, or neither"
+        yield _conflict(f"nats.{'password' if nats.password else 'password_file'}", "requires nats.user")
     if nats.tls and nats.tls.key_file and not nats.tls.cert_file:
-        yield "nats.tls.key_file: given without nats.tls.cert_file; give both, or neither"
+        yield _conflict("nats.tls.key_file", "requires nats.tls.cert_file")
 
 
-def _of_storage(storage: StorageSettings) -> Iterator[str]:
+def _storage_errors(storage: StorageSettings) -> Iterator[SettingError]:
     for name in storage.tables:
         if name not in KIND_OF_TABLE:
-            yield f"storage.tables: {name} is none of eventwriter's tables{near(name, KIND_OF_TABLE)}"
+            message = f"{name} is not a table of eventwriter{suggest(name, KIND_OF_TABLE)}"
+            yield SettingError("storage.tables", "not_allowed", message)
     sections = {"storage": storage, **{f"storage.tables.{name}": storage.of(name) for name in storage.tables}}
-    said: set[float] = set()
-    for name, wish in sections.items():
-        ahead_s = wish.ahead * wish.partition_s
-        if storage.maintain and storage.every_s > ahead_s / 2 and ahead_s not in said:
-            said.add(ahead_s)
-            yield (
-                f"storage.every {shown(storage.every_s)} is more than half of what {name} makes ahead"
-                f" ({wish.ahead} partitions of {shown(wish.partition_s)}); lower it, or raise ahead"
+    reported: set[float] = set()
+    for key, section in sections.items():
+        ahead_s = section.ahead * section.partition_s
+        if storage.maintain and storage.every_s > ahead_s / 2 and ahead_s not in reported:
+            reported.add(ahead_s)
+            yield _conflict(
+                "storage.every",
+                f"{format_duration(storage.every_s)} is more than half of the time that {key} creates in advance"
+                f" ({section.ahead} partitions of {format_duration(section.partition_s)}); lower it, or raise ahead",
             )
-        if wish.compress_after_s is not None and wish.compress_after_s >= wish.keep_s:
-            yield (
-                f"{name}: compress_after {shown(wish.compress_after_s)} must be below keep {shown(wish.keep_s)},"
-                " or chunks are dropped before they are compressed"
+        if section.compress_after_s is not None and section.compress_after_s >= section.keep_s:
+            yield _conflict(
+                f"{key}.compress_after",
+                f"{format_duration(section.compress_after_s)} must be below keep {format_duration(section.keep_s)},"
+                " or chunks are dropped before they are compressed",
             )
 
 
-def http_mistakes(http: HttpSettings) -> Iterator[str]:
-    """Yield what contradicts itself, one sentence each."""
+def _http_errors(http: HttpSettings) -> Iterator[SettingError]:
     if http.address and not http.address.is_loopback and not http.token_file:
-        yield (
-            f"http.listen {http.listen}: other machines reach it, and whoever does would read everything; give"
-            f" http.token_file too, or listen on 127.0.0.1:{http.address.port}"
+        yield _conflict(
+            "http.listen",
+            f"{http.listen} can be reached from other machines, and without http.token_file everyone there can read"
+            f" everything; set http.token_file, or listen on 127.0.0.1:{http.address.port}",
         )
     if http.key_file and not http.cert_file:
-        yield "http.key_file: given without http.cert_file; give both, or neither"
+        yield _conflict("http.key_file", "requires http.cert_file")
 
 
-def http_warnings(http: HttpSettings) -> Iterator[str]:
-    """Yield what works and is likely not meant."""
+def _http_warnings(http: HttpSettings) -> Iterator[str]:
     if http.address and not http.address.is_loopback and not http.cert_file:
         yield (
-            f"http.listen {http.listen}: without http.cert_file the token crosses the network readable for all; give"
-            " a certificate, or put a proxy with TLS before it"
+            f"http.listen: {http.listen} without http.cert_file sends the token unencrypted; set a certificate, or put"
+            " a proxy with TLS in front"
         )
 
 
 _VERIFYING = ("verify-full", "verify-ca")
 
 
-def postgres_mistakes(postgres: PostgresSettings, names: Mapping[Path, str]) -> Iterator[str]:
-    """
-    Yield what contradicts itself, one sentence each.
-
-    Args:
-        postgres: The settings.
-        names: What to call a path, where it was not written under its own name.
-    """
+def _postgres_errors(postgres: PostgresSettings, names: Mapping[Path, str]) -> Iterator[SettingError]:
     if postgres.sslkey and not postgres.sslcert and postgres.dsn is None:
-        yield "postgres.sslkey: given without postgres.sslcert; give both, or neither"
+        yield _conflict("postgres.sslkey", "requires postgres.sslcert")
     hosts, ports = (len(text.split(",")) if text else 0 for text in (postgres.host, postgres.port))
     if ports > 1 and hosts and ports != hosts:
-        yield f"postgres.port: {ports} ports for {hosts} hosts; give one, or one for each host"
-    yield from _tls(postgres, names)
+        message = f"{ports} ports for {hosts} hosts; write one port, or one for each host"
+        yield _conflict("postgres.port", message)
+    yield from _postgres_tls_errors(postgres, names)
 
 
-def _tls(postgres: PostgresSettings, names: Mapping[Path, str]) -> Iterator[str]:
-    """Certificates say that the other side is to be known; a mode that does not look at it says the contrary."""
-    key, given = postgres.certificate_key(), postgres.parameters()
-    mode = given.get("sslmode")
-    if key is None or mode is None:
+def _postgres_tls_errors(postgres: PostgresSettings, names: Mapping[Path, str]) -> Iterator[SettingError]:
+    """Yield an error if certificates are set, but the TLS mode does not verify the server with them."""
+    certificate, parameters = postgres.certificate_parameter(), postgres.parameters()
+    mode = parameters.get("sslmode")
+    if certificate is None or mode is None:
         return
-    # With the system's authorities, anybody's certificate is good but for its name: libpq refuses less.
-    allowed = _VERIFYING[:1] if given.get("sslrootcert") == "system" else _VERIFYING
+    # Any certificate of a public authority is valid with "system", so libpq accepts only verify-full.
+    allowed = _VERIFYING[:1] if parameters.get("sslrootcert") == "system" else _VERIFYING
     if mode not in allowed:
-        place = _place(postgres, "sslmode", names)
-        yield (
-            f"{place}: {shown_value(mode)} contradicts {_place(postgres, key, names)},"
-            f" with which the server is verified;"
-            f" allowed beside it are {' and '.join(allowed)}; write {allowed[0]}, or remove one of the two"
+        yield _conflict(
+            _parameter_place(postgres, "sslmode", names),
+            f"{display(mode)} does not verify the server, but {_parameter_place(postgres, certificate, names)} is set;"
+            f" use {' or '.join(allowed)}, or remove one of the two",
         )
 
 
-def _place(postgres: PostgresSettings, key: str, names: Mapping[Path, str]) -> str:
-    """Say where a parameter is given: beside the DSN, which wins, or in it."""
-    if getattr(postgres, key) is not None:
-        return named(("postgres", key), names)
-    return f"{named(('postgres', 'dsn'), names)} ({key})"
+def _parameter_place(postgres: PostgresSettings, name: str, names: Mapping[Path, str]) -> str:
+    """Return where a parameter is set: its own key, which takes precedence, or the DSN."""
+    if getattr(postgres, name) is not None:
+        return key_name(("postgres", name), names)
+    return f"{key_name(('postgres', 'dsn'), names)} ({name})"

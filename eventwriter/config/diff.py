@@ -1,7 +1,7 @@
 """
-What is different between two sets of settings, key by key, as a file has them; pure.
+Differences between two configurations, key by key, with values as a file has them. Pure.
 
-Secrets are compared and never shown.
+Secrets are compared but never shown.
 """
 
 from collections.abc import Iterator, Mapping
@@ -13,17 +13,21 @@ from pydantic import BaseModel
 from eventwriter.config.describe import effective
 from eventwriter.config.settings import Settings, StreamSettings
 
-SECRET = "a secret, not shown"
+SECRET = "(hidden)"
+"""Displayed value of a secret that changed."""
+PRESENT = "present"
+"""Displayed value of a whole stream entry that was added or removed."""
 
 
 @dataclass(frozen=True, slots=True)
 class Change:
     """
-    One key that is otherwise.
+    One key whose value changed.
 
     Attributes:
-        key: Its path, like `nats.servers`, or `streams[NETFLOW].batch_size`.
-        before, after: As a file has them; None where it was, or is, not set.
+        key: Key path, like `nats.servers` or `streams[NETFLOW].batch_size`.
+        before: Previous value as a file has it; None if it was not set.
+        after: New value as a file has it; None if it is not set.
     """
 
     key: str
@@ -32,35 +36,35 @@ class Change:
 
 
 def differences(before: Settings, after: Settings) -> list[Change]:
-    """Return every difference, in the settings' order; entries of streams are told apart by their names."""
-    plain = [change for change in _between(before, after, "") if change.key != "streams"]
-    return [*plain, *_of_streams(_named(before), _named(after))]
+    """Return all differences in the order of the settings; stream entries are matched by name."""
+    plain = [change for change in _section_changes(before, after, "") if change.key != "streams"]
+    return [*plain, *_stream_changes(_by_name(before), _by_name(after))]
 
 
-def _between(before: BaseModel, after: BaseModel, path: str) -> Iterator[Change]:
+def _section_changes(before: BaseModel, after: BaseModel, path: str) -> Iterator[Change]:
     shown_before, shown_after = effective(before), effective(after)
     for name, field in type(before).model_fields.items():
         old, new, key = getattr(before, name), getattr(after, name), field.alias or name
         if old == new:
             continue
         if isinstance(old, BaseModel) and isinstance(new, BaseModel):
-            yield from _between(old, new, f"{path}{key}.")
-        elif (was := shown_before[key]) != (now := shown_after[key]):
-            yield Change(path + key, was, now)
+            yield from _section_changes(old, new, f"{path}{key}.")
+        elif (old_value := shown_before[key]) != (new_value := shown_after[key]):
+            yield Change(path + key, old_value, new_value)
         else:
             yield Change(path + key, SECRET, SECRET)
 
 
-def _of_streams(before: Mapping[str, StreamSettings], after: Mapping[str, StreamSettings]) -> Iterator[Change]:
+def _stream_changes(before: Mapping[str, StreamSettings], after: Mapping[str, StreamSettings]) -> Iterator[Change]:
     for name in {**before, **after}:
         old, new, path = before.get(name), after.get(name), f"streams[{name}]"
         if old is not None and new is not None:
-            yield from _between(old, new, f"{path}.")
+            yield from _section_changes(old, new, f"{path}.")
         else:
-            yield Change(path, old and "there", new and "there")
+            yield Change(path, old and PRESENT, new and PRESENT)
     if list(before) != list(after) and set(before) == set(after):
         yield Change("streams", list(before), list(after))
 
 
-def _named(settings: Settings) -> dict[str, StreamSettings]:
+def _by_name(settings: Settings) -> dict[str, StreamSettings]:
     return {stream.name: stream for stream in settings.streams}

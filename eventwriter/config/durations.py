@@ -1,33 +1,34 @@
-"""Durations as people write them: "30s", "1m", "500ms", "1h30m"; pure."""
+"""Durations as text: "30s", "1m", "500ms", "1h30m". Pure."""
 
 import math
 import re
 
 _UNITS_S = {"ns": 1e-9, "us": 1e-6, "µs": 1e-6, "ms": 1e-3, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
 _PART = re.compile(r"(\d+(?:\.\d+)?)(ns|us|µs|ms|s|m|h|d)")
-_SHOWN = (("d", 86400.0), ("h", 3600.0), ("m", 60.0), ("s", 1.0), ("ms", 1e-3), ("us", 1e-6))
+_FORMAT_UNITS = ("d", "h", "m", "s", "ms", "us")
+_ERROR = 'not a duration; write one like "30s", "500ms" or "1m30s"'
 
 FOREVER = "forever"
-"""What an endless duration is called."""
+"""Text of an infinite duration."""
 
 PATTERN = r"^(\d+(\.\d+)?(ns|us|µs|ms|s|m|h|d)?)+$"
-"""For the JSON schema: texts that can be read; the code is the judge."""
+"""Pattern of durations for the JSON schema; `parse_duration` is stricter."""
 
 
-def seconds(value: object, number_unit_s: float) -> float:
+def parse_duration(value: object, number_unit_s: float) -> float:
     """
-    Read a duration.
+    Return a duration in seconds.
 
     Args:
         value: Text with units, or a plain number (also as text).
-        number_unit_s: What a plain number counts, in seconds: 1 for our own keys,
-            1e-3 for `batch_timeout`, 1e-9 where Go wrote integer nanoseconds.
+        number_unit_s: Unit of a plain number in seconds: 1 for most keys, 1e-3 for
+            `batch_timeout`, 1e-9 for the integer nanoseconds of Go.
 
     Raises:
-        ValueError: It is neither.
+        ValueError: The value is neither.
     """
     if isinstance(value, bool) or not isinstance(value, int | float | str):
-        raise ValueError('write a duration, like "30s", "500ms" or "1m30s"')
+        raise ValueError(_ERROR)
     if isinstance(value, int | float):
         return round(value * number_unit_s, 9)
     text = value.strip()
@@ -37,15 +38,15 @@ def seconds(value: object, number_unit_s: float) -> float:
     try:
         return round(float(text) * number_unit_s, 9)
     except ValueError:
-        raise ValueError('write a duration, like "30s", "500ms" or "1m30s"') from None
+        raise ValueError(_ERROR) from None
 
 
-def shown(duration_s: float) -> str:
-    """Write a duration as `seconds` reads it, in the largest unit that keeps it whole: `30s`, `250ms`, `1.5s`."""
+def format_duration(duration_s: float) -> str:
+    """Return a duration as `parse_duration` reads it, in the largest unit that keeps it whole: `30s`, `250ms`."""
     if duration_s == math.inf:
         return FOREVER
-    for unit, unit_s in _SHOWN:
-        count = round(duration_s / unit_s, 9)
+    for unit in _FORMAT_UNITS:
+        count = round(duration_s / _UNITS_S[unit], 9)
         if count >= 1 and count == int(count):
             return f"{int(count)}{unit}"
     return f"{duration_s:g}s"

@@ -1,7 +1,7 @@
 """
-What the environment sets: one literal table of variables, the predecessors' names first. Pure.
+Environment variables: one literal table, most of them with the earlier writers' names. Pure.
 
-A variable that is empty counts as not set, as in the predecessors.
+An empty variable counts as not set.
 """
 
 import os.path
@@ -9,8 +9,8 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from eventwriter.config.durations import seconds
-from eventwriter.config.errors import Path, near
+from eventwriter.config.durations import parse_duration
+from eventwriter.config.errors import Path, SettingError, display, suggest
 
 TRUE = ("true", "1", "yes", "on")
 FALSE = ("false", "0", "no", "off")
@@ -51,21 +51,21 @@ GO_VARIABLES: Mapping[str, tuple[str, ...]] = {
     "DB_EVENT_WRITER_STREAM_NAME": ("stream_name",),
     "DB_EVENT_WRITER_CONSUMER_NAME": ("consumer_name",),
 }
-"""What the Go writer's container start script patched into its file; the variables above win."""
+"""Variables that the start script of the Go writer's container wrote into its file; `VARIABLES` override them."""
 
 OTHERS: Mapping[str, str] = {
     "EVENT_WRITER_ENABLED": "`enabled`: true, 1, yes, on, or false, 0, no, off",
-    "EVENT_WRITER_BATCH_SIZE": "`batch_size` of every stream",
-    "EVENT_WRITER_BATCH_TIMEOUT": "`batch_timeout` of every stream; a plain number counts milliseconds",
-    "EVENT_WRITER_NATS_TLS": "true: TLS, with the certificates of SPIFFE_CERT_DIR; false: none, whatever the file says",
-    "SPIFFE_CERT_DIR": "folder with root.pem, core.pem and core-key.pem, for EVENT_WRITER_NATS_TLS",
-    "CNPG_CERT_DIR": "folder that relative CNPG_CA_FILE, CNPG_CERT_FILE and CNPG_KEY_FILE are in",
+    "EVENT_WRITER_BATCH_SIZE": "`batch_size` of every stream entry",
+    "EVENT_WRITER_BATCH_TIMEOUT": "`batch_timeout` of every stream entry; a plain number counts milliseconds",
+    "EVENT_WRITER_NATS_TLS": "true: TLS, with the certificates in SPIFFE_CERT_DIR; false: no TLS, overriding the file",
+    "SPIFFE_CERT_DIR": "directory with root.pem, core.pem and core-key.pem, for EVENT_WRITER_NATS_TLS",
+    "CNPG_CERT_DIR": "directory of relative paths in CNPG_CA_FILE, CNPG_CERT_FILE and CNPG_KEY_FILE",
     "DB_EVENT_WRITER_STREAMS_JSON": "`streams` of the Go writer's file, as JSON",
-    "DB_EVENT_WRITER_DISABLE_NATS_SECURITY": "true: no TLS to NATS, whatever the file says",
+    "DB_EVENT_WRITER_DISABLE_NATS_SECURITY": "true: no TLS to NATS, overriding the file",
     "EVENT_WRITER_CONFIG": "path of the configuration file",
-    "CONFIG_PATH": "the same, by the Go writer's name",
+    "CONFIG_PATH": "the same, under the Go writer's name",
 }
-"""Variables that are more than a key's value, and what they do."""
+"""Variables that do more than set one key."""
 
 UNUSED = (
     "DB_EVENT_WRITER_LISTEN_ADDR",
@@ -76,26 +76,26 @@ UNUSED = (
     "DB_EVENT_WRITER_CNPG_MAX_CONNECTIONS",
     "DB_EVENT_WRITER_CNPG_MIN_CONNECTIONS",
 )
-"""The start script's other variables: about a gRPC server and a pool that are not here."""
+"""Other variables of that start script; they concern a gRPC server and a connection pool that eventwriter lacks."""
 
 SPIFFE_CERT_DIR = "/etc/serviceradar/certs"
-"""Where the predecessor looked for certificates unless told otherwise."""
+"""Directory in which the earlier writers looked for certificates by default."""
 SPIFFE_SERVER_NAME = "nats.serviceradar"
-"""The name in that authority's certificate for NATS."""
+"""Name in the certificate that this authority issued for NATS."""
 
 _PREFIXES = ("EVENT_WRITER_", "DB_EVENT_WRITER_", "CNPG_")
 _TLS_FILES = ("CNPG_CA_FILE", "CNPG_CERT_FILE", "CNPG_KEY_FILE")
 
 
 @dataclass(slots=True)
-class FromEnvironment:
-    """What the environment says: values over the file's, values for every stream, and how to call them."""
+class Environment:
+    """Settings from the environment: values that override the file's, and keys for every stream entry."""
 
     values: dict[str, Any] = field(default_factory=dict)
     streams: dict[str, Any] = field(default_factory=dict)
-    """Keys that every stream's entry gets."""
+    """Keys that override those of every stream entry."""
     names: dict[Path, str] = field(default_factory=dict)
-    """Key path → variable, for mistakes."""
+    """Key path → variable, for error messages."""
     warnings: list[str] = field(default_factory=list)
 
     def put(self, path: tuple[str, ...], value: Any, variable: str) -> None:
@@ -107,59 +107,60 @@ class FromEnvironment:
         self.names[path] = variable
 
 
-def read_environment(environ: Mapping[str, str], mistakes: list[str]) -> FromEnvironment:
+def read_environment(environ: Mapping[str, str], errors: list[SettingError]) -> Environment:
     """
-    Read the variables.
+    Return the settings that variables make.
 
     Args:
         environ: The environment.
-        mistakes: What is wrong is appended, one sentence each.
+        errors: Receives the errors found.
     """
-    found = FromEnvironment()
-    given = {name: text.strip() for name, text in environ.items() if text.strip()}
+    result = Environment()
+    present = {name: text.strip() for name, text in environ.items() if text.strip()}
     for name, path in [*GO_VARIABLES.items(), *VARIABLES.items()]:
-        if name in given:
-            folder = given.get("CNPG_CERT_DIR") if name in _TLS_FILES else None
-            found.put(path, os.path.join(folder, given[name]) if folder else given[name], name)
-    if (enabled := flag(given, "EVENT_WRITER_ENABLED", mistakes)) is not None:
-        found.put(("enabled",), enabled, "EVENT_WRITER_ENABLED")
-    _tls(given, found, mistakes)
+        if name in present:
+            folder = present.get("CNPG_CERT_DIR") if name in _TLS_FILES else None
+            result.put(path, os.path.join(folder, present[name]) if folder else present[name], name)
+    if (enabled := flag(present, "EVENT_WRITER_ENABLED", errors)) is not None:
+        result.put(("enabled",), enabled, "EVENT_WRITER_ENABLED")
+    _read_tls(present, result, errors)
     for name, (key, convert) in _STREAM_KEYS.items():
-        if name in given:
+        if name in present:
             try:
-                found.streams[key] = convert(given[name])
+                result.streams[key] = convert(present[name])
             except ValueError as error:
-                mistakes.append(f"{name}: {given[name]!r}; {error}")
-    found.warnings += [f"{name}: set for the Go writer, not used here" for name in UNUSED if name in given]
-    found.warnings += _unknown(given)
-    return found
+                errors.append(SettingError(name, "invalid", f"{display(present[name])} is {error}"))
+    result.warnings += [f"{name}: set for the Go writer; eventwriter ignores it" for name in UNUSED if name in present]
+    result.warnings += _unknown_variables(present)
+    return result
 
 
-def flag(given: Mapping[str, str], name: str, mistakes: list[str]) -> bool | None:
-    """Read a yes or no; None where it is not set."""
-    if name not in given:
+def flag(present: Mapping[str, str], name: str, errors: list[SettingError]) -> bool | None:
+    """Return a variable that is true or false, None if it is not set."""
+    if name not in present:
         return None
-    text = given[name].lower()
+    text = present[name].lower()
     if text not in TRUE + FALSE:
-        mistakes.append(f"{name}: {given[name]!r}; allowed are {', '.join(TRUE + FALSE)}")
+        message = f"{display(present[name])} is not allowed; allowed values are {', '.join(TRUE + FALSE)}"
+        errors.append(SettingError(name, "not_allowed", message))
     return text in TRUE
 
 
-def _tls(given: Mapping[str, str], found: FromEnvironment, mistakes: list[str]) -> None:
-    """Set or remove TLS to NATS; without a word from the environment the file's stays."""
-    asked, disabled = "EVENT_WRITER_NATS_TLS", "DB_EVENT_WRITER_DISABLE_NATS_SECURITY"
-    wanted = flag(given, asked, mistakes)
-    if wanted is None and flag(given, disabled, mistakes):
-        found.put(("nats", "tls"), None, disabled)
-    elif wanted is False:
-        found.put(("nats", "tls"), None, asked)
-    elif wanted:
-        folder = given.get("SPIFFE_CERT_DIR")
-        found.put(("nats", "tls"), certificates(folder) if folder else {}, "SPIFFE_CERT_DIR" if folder else asked)
+def _read_tls(present: Mapping[str, str], result: Environment, errors: list[SettingError]) -> None:
+    """Enable or disable TLS to NATS; without such a variable, the file decides."""
+    enable, disable = "EVENT_WRITER_NATS_TLS", "DB_EVENT_WRITER_DISABLE_NATS_SECURITY"
+    enabled = flag(present, enable, errors)
+    if enabled is None and flag(present, disable, errors):
+        result.put(("nats", "tls"), None, disable)
+    elif enabled is False:
+        result.put(("nats", "tls"), None, enable)
+    elif enabled:
+        folder = present.get("SPIFFE_CERT_DIR")
+        result.put(("nats", "tls"), certificates(folder) if folder else {}, "SPIFFE_CERT_DIR" if folder else enable)
 
 
 def certificates(folder: str) -> dict[str, str]:
-    """Return TLS settings for a folder that is laid out as the predecessor's."""
+    """Return the TLS settings for a directory with the earlier writers' file names."""
     return {
         "ca_file": os.path.join(folder, "root.pem"),
         "cert_file": os.path.join(folder, "core.pem"),
@@ -168,30 +169,30 @@ def certificates(folder: str) -> dict[str, str]:
     }
 
 
-def _whole(text: str) -> int:
+def _positive_count(text: str) -> int:
     try:
         number = int(text)
     except ValueError:
-        raise ValueError("a whole number is wanted, like 100") from None
+        raise ValueError("not a whole number") from None
     if number < 1:
-        raise ValueError("at least 1 is wanted")
+        raise ValueError("too small; the minimum is 1")
     return number
 
 
-def _millis(text: str) -> str:
-    if seconds(text, 1e-3) <= 0:
-        raise ValueError('a duration above 0 is wanted, like "1s"; a plain number counts milliseconds')
+def _positive_duration(text: str) -> str:
+    if parse_duration(text, 1e-3) <= 0:
+        raise ValueError("too small; it must be greater than 0s")
     return text
 
 
 _STREAM_KEYS: Mapping[str, tuple[str, Callable[[str], Any]]] = {
-    "EVENT_WRITER_BATCH_SIZE": ("batch_size", _whole),
-    "EVENT_WRITER_BATCH_TIMEOUT": ("batch_timeout", _millis),
+    "EVENT_WRITER_BATCH_SIZE": ("batch_size", _positive_count),
+    "EVENT_WRITER_BATCH_TIMEOUT": ("batch_timeout", _positive_duration),
 }
 
 
-def _unknown(given: Mapping[str, str]) -> list[str]:
-    """Warn of variables with our prefixes that nobody reads; a mistake they are not, the environment is shared."""
-    ours = [*VARIABLES, *GO_VARIABLES, *OTHERS, *UNUSED]
-    unknown = [name for name in given if name.startswith(_PREFIXES) and name not in ours]
-    return [f"{name}: not a known variable{near(name, ours)}" for name in unknown]
+def _unknown_variables(present: Mapping[str, str]) -> list[str]:
+    """Return a warning for each unknown variable with our prefixes; no error, as others share the environment."""
+    known = [*VARIABLES, *GO_VARIABLES, *OTHERS, *UNUSED]
+    unknown = [name for name in present if name.startswith(_PREFIXES) and name not in known]
+    return [f"{name}: unknown variable{suggest(name, known)}" for name in unknown]

@@ -1,11 +1,11 @@
-"""Files that the settings name: can they be read, and by too many? Looked at when a daemon starts, not to show them."""
+"""Checks of the files that settings name: readable, and secret. They run when a daemon starts."""
 
 import os
 import stat
 from collections.abc import Mapping
 
 from eventwriter.config import libpq
-from eventwriter.config.errors import Path, named
+from eventwriter.config.errors import Path, SettingError, key_name
 from eventwriter.config.settings import Settings
 
 _FILES: tuple[Path, ...] = (
@@ -21,7 +21,7 @@ _FILES: tuple[Path, ...] = (
     ("postgres", "sslcert"),
     ("postgres", "sslkey"),
 )
-_SECRETS: tuple[Path, ...] = (
+_SECRET_FILES: tuple[Path, ...] = (
     ("nats", "creds_file"),
     ("nats", "nkey_seed_file"),
     ("nats", "password_file"),
@@ -32,60 +32,62 @@ _SECRETS: tuple[Path, ...] = (
     ("http", "token_file"),
     ("http", "key_file"),
 )
-_WRITTEN_OUT: tuple[Path, ...] = (("nats", "password"), ("nats", "token"), ("postgres", "password"))
+_SECRET_VALUES: tuple[Path, ...] = (("nats", "password"), ("nats", "token"), ("postgres", "password"))
 _DSN: Path = ("postgres", "dsn")
 _SYSTEM = "system"
-"""libpq's word for the system's authorities, in the place of a file."""
+"""libpq's value for the system's authorities, instead of a file."""
 
 
-def unreadable(settings: Settings, names: Mapping[Path, str]) -> list[str]:
+def unreadable_files(settings: Settings, names: Mapping[Path, str]) -> list[SettingError]:
     """
-    Return a sentence for every file that is named and cannot be read.
+    Return an error for every file that cannot be read.
 
     Args:
-        settings: What names them.
-        names: What to call a key path, where it was not written under its own name.
+        settings: The settings that name the files.
+        names: Names of key paths that were written differently.
     """
-    said = []
+    errors = []
     for path in _FILES:
         file = _value(settings, path)
-        if file is not None and file != _SYSTEM and (wrong := _wrong(file)):
-            said.append(f"{named(path, names)}: {file}: {wrong}; check the path and its permissions")
+        if file is not None and file != _SYSTEM and (reason := _unreadable(file)):
+            message = f"{file} {reason}; check the path and its permissions"
+            errors.append(SettingError(key_name(path, names), "unreadable", message))
     tls = settings.nats.tls
-    if tls and tls.cert_file and not tls.key_file and not _wrong(tls.cert_file) and not _holds_key(tls.cert_file):
-        path = ("nats", "tls", "cert_file")
-        said.append(f"{named(path, names)}: {tls.cert_file}: holds no private key; set nats.tls.key_file")
-    return said
+    if tls and tls.cert_file and not tls.key_file and not _unreadable(tls.cert_file) and not _holds_key(tls.cert_file):
+        key = key_name(("nats", "tls", "cert_file"), names)
+        message = f"{tls.cert_file} contains no private key; set nats.tls.key_file"
+        errors.append(SettingError(key, "missing", message))
+    return errors
 
 
-def open_to_all(settings: Settings, source: str | None, names: Mapping[Path, str]) -> list[str]:
+def exposed_secrets(settings: Settings, source: str | None, names: Mapping[Path, str]) -> list[str]:
     """
-    Return a warning for every file with a secret that everybody on this machine may read.
+    Return a warning for every file with a secret that all users of the machine can read.
 
     Args:
-        settings: What names them.
-        source: The configuration file; counts where a secret is written in it, not only in the environment.
-        names: What to call a key path, where it was not written under its own name; from the environment, a variable.
+        settings: The settings that name the files.
+        source: The configuration file; it counts if a secret is written in it.
+        names: Names of key paths that were written differently; those from the environment are variables.
     """
-    said = []
-    for path in _SECRETS:
+    warnings = []
+    for path in _SECRET_FILES:
         file = _value(settings, path)
-        if file is not None and _others_read(file):
-            said.append(f"{named(path, names)}: {file} may be read by everybody; chmod o-rwx {file}")
-    if source is not None and _others_read(source):
-        within = [named(path, names) for path in _WRITTEN_OUT if _value(settings, path)]
+        if file is not None and _is_world_readable(file):
+            warnings.append(f"{key_name(path, names)}: every user can read {file}; run chmod o-rwx {file}")
+    if source is not None and _is_world_readable(source):
+        keys = [key_name(path, names) for path in _SECRET_VALUES if _value(settings, path)]
         dsn = settings.postgres.dsn
-        within += [named(_DSN, names)] if dsn and libpq.read(dsn.get_secret_value()).get("password") else []
-        within += ["nats.servers"] if any("@" in url for url in settings.nats.servers) else []
-        if keys := [key for key in within if not key.isupper()]:  # a variable's value is not in the file
-            said.append(
-                f"{source} holds a secret ({', '.join(keys)}) and may be read by everybody; chmod o-rwx {source},"
-                " or put the secret into a file of its own"
+        keys += [key_name(_DSN, names)] if dsn and libpq.parse(dsn.get_secret_value()).get("password") else []
+        keys += ["nats.servers"] if any("@" in url for url in settings.nats.servers) else []
+        if keys := [key for key in keys if not key.isupper()]:  # a variable's value is not in the file
+            warnings.append(
+                f"{source} contains a secret ({', '.join(keys)}) and every user can read it; run chmod o-rwx {source},"
+                " or move the secret to a file of its own"
             )
-    return said
+    return warnings
 
 
-def _others_read(file: str) -> bool:
+def _is_world_readable(file: str) -> bool:
     try:
         return bool(os.stat(file).st_mode & stat.S_IROTH)
     except OSError:
@@ -93,13 +95,14 @@ def _others_read(file: str) -> bool:
 
 
 def _value(settings: Settings, path: Path) -> str | None:
-    found: object = settings
+    value: object = settings
     for key in path:
-        found = getattr(found, str(key), None)
-    return str(found) if found is not None else None
+        value = getattr(value, str(key), None)
+    return str(value) if value is not None else None
 
 
-def _wrong(file: str) -> str | None:
+def _unreadable(file: str) -> str | None:
+    """Return why a file cannot be used, as the end of a sentence; None if it can."""
     try:
         with open(file, "rb") as opened:
             return None if opened.read(1) else "is empty"

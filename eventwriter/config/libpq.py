@@ -1,8 +1,8 @@
 """
-libpq's connection strings: URLs and key=value pairs; pure.
+libpq's connection strings: URLs and key=value pairs. Pure.
 
-Read only as far as is needed to put parameters below and above a given one, and to
-say where it leads without repeating its secrets.
+The supervisor imports no driver, so psycopg cannot parse them here. They are parsed as far as is
+needed to check them, to combine them with other parameters, and to display their target.
 
 Source: PostgreSQL documentation, "Connection Strings".
 """
@@ -13,52 +13,55 @@ from urllib.parse import quote, unquote
 
 _SCHEMES = ("postgresql://", "postgres://")
 _PAIR = re.compile(r"\s*([^\s=]+)\s*=\s*(?:'((?:[^'\\]|\\.)*)'|((?:[^\s'\\]|\\.)(?:[^\s\\]|\\.)*)?)(?=\s|$)", re.DOTALL)
-_SHAPE = "wanted is a URL like postgresql://user@host:5432/database, or pairs like host=… dbname=…, quoted with '…'"
+_ERROR = (
+    "the value is not a connection string; write a URL like postgresql://user@host:5432/database,"
+    " or pairs like host=… dbname=… with values quoted as '…'"
+)
 
 
 def is_url(dsn: str) -> bool:
-    """Say whether that is a URL."""
+    """Return whether a connection string has the form of a URL."""
     return dsn.startswith(_SCHEMES)
 
 
-def read(dsn: str) -> dict[str, str]:
+def parse(dsn: str) -> dict[str, str]:
     """
-    Return a connection string's parameters, secrets and all.
+    Return the parameters of a connection string, its secrets included.
 
     Raises:
-        ValueError: It is neither a URL nor pairs; the words repeat nothing of it.
+        ValueError: The text is neither a URL nor pairs; the message does not quote it.
     """
-    return _read_url(dsn) if is_url(dsn) else _read_pairs(dsn)
+    return _parse_url(dsn) if is_url(dsn) else _parse_pairs(dsn)
 
 
-def _read_pairs(dsn: str) -> dict[str, str]:
-    found: dict[str, str] = {}
-    at, end = 0, len(dsn.rstrip())
-    while at < end:
-        pair = _PAIR.match(dsn, at)
+def _parse_pairs(dsn: str) -> dict[str, str]:
+    parameters: dict[str, str] = {}
+    position, end = 0, len(dsn.rstrip())
+    while position < end:
+        pair = _PAIR.match(dsn, position)
         if pair is None:
-            raise ValueError(_SHAPE)
-        found[pair[1]] = re.sub(r"\\(.)", r"\1", pair[2] or pair[3] or "", flags=re.DOTALL)
-        at = pair.end()
-    return found
+            raise ValueError(_ERROR)
+        parameters[pair[1]] = re.sub(r"\\(.)", r"\1", pair[2] or pair[3] or "", flags=re.DOTALL)
+        position = pair.end()
+    return parameters
 
 
 def _split_url(dsn: str) -> tuple[str, str, str, str]:
-    """Return user and password, hosts, database, query; as libpq does, which takes the first @ before the first /."""
+    """Return login, hosts, database and query; like libpq, end the login at the first @ before the first slash."""
     rest = dsn.partition("://")[2]
-    login, at, behind = rest.partition("@")
+    login, at, remainder = rest.partition("@")
     if not at or "/" in login:
-        login, behind = "", rest
-    whole, _, query = behind.partition("?")
-    hosts, _, database = whole.partition("/")
+        login, remainder = "", rest
+    location, _, query = remainder.partition("?")
+    hosts, _, database = location.partition("/")
     return login, hosts, database, query
 
 
-def _read_url(dsn: str) -> dict[str, str]:
+def _parse_url(dsn: str) -> dict[str, str]:
     login, hosts, database, query = _split_url(dsn)
     user, _, password = login.partition(":")
     pairs = [re.fullmatch(r"(.*?)(?::(\d*))?", host.strip()) for host in hosts.split(",")]
-    found = {
+    parameters = {
         "user": user,
         "password": password,
         "host": ",".join(pair[1].strip("[]") for pair in pairs if pair),
@@ -66,37 +69,46 @@ def _read_url(dsn: str) -> dict[str, str]:
         "dbname": database,
     }
     for parameter in filter(None, query.split("&")):
-        key, equals, value = parameter.partition("=")
+        name, equals, value = parameter.partition("=")
         if not equals:
-            raise ValueError(_SHAPE)
-        # JDBC's way, which libpq takes too.
-        found |= {"sslmode": "require"} if (key, value) == ("ssl", "true") else {key: value}
-    return {key: unquote(value) for key, value in found.items() if value.strip(",")}
+            raise ValueError(_ERROR)
+        # libpq accepts this form of JDBC.
+        parameters |= {"sslmode": "require"} if (name, value) == ("ssl", "true") else {name: value}
+    return {name: unquote(value) for name, value in parameters.items() if value.strip(",")}
 
 
-def joined(below: Mapping[str, str], dsn: str, above: Mapping[str, str]) -> str:
-    """Return one connection string: `dsn` wins over `below`, and `above` over both; libpq takes the last of a key."""
+def combine(below: Mapping[str, str], dsn: str, above: Mapping[str, str]) -> str:
+    """
+    Return one connection string from a DSN and two sets of parameters.
+
+    libpq uses the last value of a parameter.
+
+    Args:
+        below: Parameters that the DSN overrides.
+        dsn: A connection string.
+        above: Parameters that override the DSN.
+    """
     if is_url(dsn):
         query = _split_url(dsn)[3]
         base = dsn[: len(dsn) - len(query)].removesuffix("?")
-        return f"{base}?{'&'.join(filter(None, (_query(below), query, _query(above))))}".removesuffix("?")
-    return " ".join(filter(None, (_pairs(below), dsn.strip(), _pairs(above))))
+        return f"{base}?{'&'.join(filter(None, (_format_query(below), query, _format_query(above))))}".removesuffix("?")
+    return " ".join(filter(None, (_format_pairs(below), dsn.strip(), _format_pairs(above))))
 
 
-def _query(parameters: Mapping[str, str]) -> str:
-    return "&".join(f"{key}={quote(value, safe='')}" for key, value in parameters.items())
+def _format_query(parameters: Mapping[str, str]) -> str:
+    return "&".join(f"{name}={quote(value, safe='')}" for name, value in parameters.items())
 
 
-def _pairs(parameters: Mapping[str, str]) -> str:
-    escaped = {key: value.replace("\\", "\\\\").replace("'", "\\'") for key, value in parameters.items()}
-    return " ".join(f"{key}='{value}'" for key, value in escaped.items())
+def _format_pairs(parameters: Mapping[str, str]) -> str:
+    escaped = {name: value.replace("\\", "\\\\").replace("'", "\\'") for name, value in parameters.items()}
+    return " ".join(f"{name}='{value}'" for name, value in escaped.items())
 
 
-def where(parameters: Mapping[str, str]) -> str:
-    """Return where parameters lead, for people: hosts, ports, database, user; nothing else."""
+def target(parameters: Mapping[str, str]) -> str:
+    """Return hosts, ports, database and user as text for people; other parameters are left out."""
     hosts = (parameters.get("host") or parameters.get("hostaddr") or "localhost").split(",")
     ports = (parameters.get("port") or "5432").split(",")
     ports = ports * len(hosts) if len(ports) == 1 else ports
     places = ",".join(f"{host or 'localhost'}:{port or '5432'}" for host, port in zip(hosts, ports, strict=False))
-    who = f" as {parameters['user']}" if parameters.get("user") else ""
-    return f"{places}/{parameters.get('dbname', '')}{who}"
+    user = f" as {parameters['user']}" if parameters.get("user") else ""
+    return f"{places}/{parameters.get('dbname', '')}{user}"

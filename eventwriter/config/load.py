@@ -1,8 +1,8 @@
 """
-Where values come from: defaults < file < environment < flags.
+Loading of the configuration: defaults, overridden by the file, the environment and flags, in this order.
 
-Every mistake is reported at once, with its key path and what is allowed; values of
-keys that hold secrets are never repeated.
+All errors are reported at once, each with its key and what is allowed. Values of keys that may hold
+secrets are never quoted.
 """
 
 import json
@@ -16,100 +16,109 @@ from typing import Any
 from pydantic import ValidationError
 
 from eventwriter.config import cross_checks
-from eventwriter.config.environment import SPIFFE_CERT_DIR, FromEnvironment, certificates, read_environment
-from eventwriter.config.errors import Path, sentences
-from eventwriter.config.file_checks import open_to_all, unreadable
-from eventwriter.config.go_format import Translated, is_go, joined, patched, translate, without_tls
+from eventwriter.config.environment import SPIFFE_CERT_DIR, Environment, certificates, read_environment
+from eventwriter.config.errors import Path, SettingError, setting_errors
+from eventwriter.config.file_checks import exposed_secrets, unreadable_files
+from eventwriter.config.go_format import (
+    Translated,
+    apply_environment,
+    combine_by_table,
+    is_go,
+    translate,
+    without_tls,
+)
 from eventwriter.config.settings import NATS_NAME, Settings
-from eventwriter.config.stream_entries import EntryDefaults, entries
+from eventwriter.config.stream_entries import EntryDefaults, build_entries
 from eventwriter.errors import ConfigError
 
 FILE_BYTES_MAX = 4 * 1024 * 1024
-"""Far above any configuration; what is bigger is some other file."""
+"""Far above the size of any configuration; a larger file is something else."""
+
+_STREAMS_JSON = "DB_EVENT_WRITER_STREAMS_JSON"
 
 
-def read(path: str) -> dict[str, Any]:
+def read_file(path: str) -> dict[str, Any]:
     """
-    Read a file; TOML where its name ends in `.toml`, else JSON.
+    Return the content of a file: TOML if its name ends in `.toml`, otherwise JSON.
 
     Raises:
-        ConfigError: It cannot be read, or is not of that language; with the line and the column.
+        ConfigError: The file cannot be read, or has a syntax error; with line and column.
     """
-    text = _text(path)
+    text = _read_text(path)
     try:
-        data = tomllib.loads(text) if path.endswith(".toml") else json.loads(text, object_pairs_hook=_object)
+        data = tomllib.loads(text) if path.endswith(".toml") else json.loads(text, object_pairs_hook=_unique_keys)
     except json.JSONDecodeError as error:
-        raise ConfigError(
-            [f"{path}: line {error.lineno}, column {error.colno}: no JSON: {_hint(text, error)}"]
-        ) from None
-    except _Twice as error:
-        raise ConfigError([f"{path}: the key {error.key!r} is there twice in one object; remove one"]) from None
+        reason = f"line {error.lineno}, column {error.colno}: invalid JSON: {_explain(text, error)}"
+        raise _file_error(path, reason) from None
+    except _DuplicateKey as error:
+        raise _file_error(path, f"the key {error.key!r} occurs twice in one object; remove one") from None
     except tomllib.TOMLDecodeError as error:
-        raise ConfigError([f"{path}: no TOML: {error}"]) from None
+        raise _file_error(path, f"invalid TOML: {error}") from None
     except RecursionError:
-        raise ConfigError([f"{path}: nested too deeply to be a configuration"]) from None
+        raise _file_error(path, "nested too deeply for a configuration") from None
     if not isinstance(data, dict):
-        raise ConfigError([f"{path}: holds a {type(data).__name__}; an object with keys is wanted"])
+        raise _file_error(path, f"the top level is a {type(data).__name__}; write an object with keys")
     return data
 
 
-def _text(path: str) -> str:
+def _file_error(path: str, message: str) -> ConfigError:
+    return ConfigError([SettingError(path, "unreadable", message)])
+
+
+def _read_text(path: str) -> str:
     try:
         with open(path, "rb") as file:
             raw = file.read(FILE_BYTES_MAX + 1)
     except IsADirectoryError:
-        raise ConfigError([f"{path}: is a folder; the path of a JSON or TOML file is wanted"]) from None
+        raise _file_error(path, "is a directory; give the path of a JSON or TOML file") from None
     except OSError as error:
-        words = error.strerror or str(error)
-        raise ConfigError([f"{path}: cannot be read: {words}; check the path and its permissions"]) from None
+        reason = error.strerror or str(error)
+        raise _file_error(path, f"cannot be read: {reason}; check the path and its permissions") from None
     except ValueError as error:  # a zero byte in the path
-        raise ConfigError([f"{path!r}: cannot be read: {error}; check the path"]) from None
+        raise _file_error(repr(path), f"cannot be read: {error}; check the path") from None
     if len(raw) > FILE_BYTES_MAX:
-        raise ConfigError([f"{path}: is above {FILE_BYTES_MAX // 1024**2} MiB, so it is no configuration"])
+        raise _file_error(path, f"is larger than {FILE_BYTES_MAX // 1024**2} MiB, so it is not a configuration")
     try:
         return raw.decode("utf-8-sig")
     except UnicodeDecodeError as error:
         line = raw.count(b"\n", 0, error.start) + 1
-        raise ConfigError([f"{path}: line {line}: is no text in UTF-8; save it as that"]) from None
+        raise _file_error(path, f"line {line}: not UTF-8 text; save the file as UTF-8") from None
 
 
-class _Twice(Exception):
-    """A key is there twice."""
+class _DuplicateKey(Exception):
+    """A JSON object contains a key twice."""
 
     def __init__(self, key: str) -> None:
         self.key = key
 
 
-def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    # JSON lets the last one win in silence; which of the two was meant, nobody knows.
-    found: dict[str, Any] = {}
+def _unique_keys(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    # json itself silently keeps the last value; nobody can tell which one was meant.
+    result: dict[str, Any] = {}
     for key, value in pairs:
-        if key in found:
-            raise _Twice(key)
-        found[key] = value
-    return found
+        if key in result:
+            raise _DuplicateKey(key)
+        result[key] = value
+    return result
 
 
-def _hint(text: str, error: json.JSONDecodeError) -> str:
-    """Say what is wrong, with the two mistakes that people make named as such."""
+def _explain(text: str, error: json.JSONDecodeError) -> str:
+    """Return what is wrong; the two most common errors are recognised."""
     rest = text[error.pos :].lstrip()
     if not text.strip():
         return "the file is empty"
     if text[: error.pos].rstrip().endswith(",") and rest[:1] in ("}", "]"):
         return f"a comma before the closing {rest[0]}; remove it"
-    if error.msg.startswith("Illegal trailing comma"):  # Python 3.13 and later stop at the comma itself
+    if error.msg.startswith("Illegal trailing comma"):  # Python 3.13 and later report the comma itself
         return f"a comma before the closing {rest[1:].lstrip()[:1]}; remove it"
     if rest.startswith(("//", "#", "/*")):
         return "JSON has no comments; remove it, or use TOML"
     return f"{error.msg[:1].lower()}{error.msg[1:]}"
 
 
-_STREAMS_JSON = "DB_EVENT_WRITER_STREAMS_JSON"
-
-
 @dataclass(frozen=True, slots=True)
 class Loaded:
-    """Settings, what is worth a word, and the file that they came from (`defaults` where none)."""
+    """Valid settings, warnings about them, and the file that they came from (`defaults` for none)."""
 
     settings: Settings
     warnings: tuple[str, ...]
@@ -117,73 +126,91 @@ class Loaded:
 
 
 def load(
-    path: str | None, environ: Mapping[str, str], overrides: Mapping[str, Any] | None = None, *, look: bool = False
+    path: str | None,
+    environ: Mapping[str, str],
+    overrides: Mapping[str, Any] | None = None,
+    *,
+    check_files: bool = False,
 ) -> Loaded:
     """
     Load the settings.
 
     Args:
-        path: JSON or TOML (by its ending `.toml`), ours or the Go writer's; None for none.
+        path: A JSON or TOML file in our format or the Go writer's; None for no file.
         environ: The environment.
-        overrides: Nested keys that win over everything (flags).
-        look: Look whether certificates and secrets' files can be read; not where another user will run the daemon.
+        overrides: Nested keys that override everything else (flags).
+        check_files: Whether certificates and files with secrets must be readable; false if another
+            user will run the daemon.
 
     Raises:
-        ConfigError: With every mistake.
+        ConfigError: The configuration is invalid; with all errors.
     """
-    mistakes: list[str] = []
-    file = read(path) if path else {}
+    file = read_file(path) if path else {}
     try:
-        built, warnings, names = _build(file, environ, overrides or {}, mistakes, look)
+        settings, warnings, names = _build(file, environ, overrides or {}, check_files)
     except ConfigError as error:
-        raise ConfigError(error.mistakes, path) from None
-    warnings += open_to_all(built, path, names) if look else []
-    return Loaded(built, tuple(warnings), path or "defaults")
+        raise ConfigError(error.errors, path) from None
+    warnings += exposed_secrets(settings, path, names) if check_files else []
+    return Loaded(settings, tuple(warnings), path or "defaults")
 
 
 def _build(
-    file: dict[str, Any], environ: Mapping[str, str], overrides: Mapping[str, Any], mistakes: list[str], look: bool
+    file: dict[str, Any], environ: Mapping[str, str], overrides: Mapping[str, Any], check_files: bool
 ) -> tuple[Settings, list[str], dict[Path, str]]:
-    own = _own(file, environ, mistakes)
-    above = read_environment(environ, mistakes)
+    """Return the settings, warnings, and the names of key paths that were written differently."""
+    errors: list[SettingError] = []
+    own = _translate(file, environ, errors)
+    environment = read_environment(environ, errors)
+    data = _merge_sources(file, own, environment, overrides)
+    defaults = EntryDefaults(_stream_name(data), environment.streams, own.entry_names)
+    streams = build_entries(data.pop("streams", None), defaults, errors)
+    names = {**own.names, **environment.names}
+    settings = _validate({**data, "streams": tuple(streams)}, names, errors)
+    errors += cross_checks.errors(settings, names)
+    errors += unreadable_files(settings, names) if check_files else []
+    if errors:
+        raise ConfigError(errors)
+    source = environ.get("CONFIG_SOURCE", "file")
+    unsupported = [] if source == "file" else [f"CONFIG_SOURCE: {source!r} is not supported; only files are read"]
+    warnings = [*own.warnings, *environment.warnings, *unsupported, *cross_checks.warnings(settings)]
+    return settings, warnings, names
+
+
+def _merge_sources(
+    file: Mapping[str, Any], own: Translated, environment: Environment, overrides: Mapping[str, Any]
+) -> dict[str, Any]:
     if is_go(file):
-        # Read with the rest of that block, which says what they are relative to.
+        # Already applied to block `cnpg`, whose cert_dir these paths are relative to.
         for key in ("sslrootcert", "sslcert", "sslkey"):
-            above.values.get("postgres", {}).pop(key, None)
-    data = merged(merged(own.data, above.values), overrides)
+            environment.values.get("postgres", {}).pop(key, None)
+    data = merge(merge(own.data, environment.values), overrides)
     if is_go(file) and isinstance(data.get("postgres"), dict):
         data["postgres"] = without_tls(data["postgres"])
-    _certificates(data, above)
+    _add_certificates(data, environment)
+    return data
+
+
+def _stream_name(data: Mapping[str, Any]) -> str:
+    """Return the default of the entries' `stream_name`; an invalid one is reported once, not for every entry."""
     stream_name = data.get("stream_name")
-    if not isinstance(stream_name, str) or not re.match(NATS_NAME, stream_name):
-        # A wrong one is named once, not for every entry.
-        stream_name = str(Settings.model_fields["stream_name"].default)
-    defaults = EntryDefaults(stream_name, above.streams, own.entry_names)
-    streams = entries(data.pop("streams", None), defaults, mistakes)
-    names = {**own.names, **above.names}
-    built = _validated({**data, "streams": tuple(streams)}, names, mistakes)
-    mistakes += cross_checks.mistakes(built, names)
-    mistakes += unreadable(built, names) if look else []
-    if mistakes:
-        raise ConfigError(mistakes)
-    source = environ.get("CONFIG_SOURCE", "file")
-    from_kv = [] if source == "file" else [f"CONFIG_SOURCE: {source!r} is not supported; only a file is read"]
-    return built, [*own.warnings, *above.warnings, *from_kv, *cross_checks.warnings(built)], names
+    if isinstance(stream_name, str) and re.match(NATS_NAME, stream_name):
+        return stream_name
+    return str(Settings.model_fields["stream_name"].default)
 
 
-def _validated(data: dict[str, Any], names: Mapping[Path, str], mistakes: list[str]) -> Settings:
-    """Return the settings; wrong ones are named, and set to their defaults so that the others are looked at."""
+def _validate(data: dict[str, Any], names: Mapping[Path, str], errors: list[SettingError]) -> Settings:
+    """Return the settings; invalid values are reported and replaced by their defaults, so that checks can go on."""
     try:
         return Settings.model_validate(data, by_alias=True, by_name=False)
     except ValidationError as error:
-        mistakes[:0] = sentences(error, Settings, (), names)
-        for wrong in error.errors():
-            data = without(data, wrong["loc"])
+        errors[:0] = setting_errors(error, Settings, (), names)
+        for details in error.errors():
+            data = without(data, details["loc"])
     return Settings.model_validate(data, by_alias=True, by_name=False)
 
 
 def without(data: dict[str, Any], path: Path) -> dict[str, Any]:
-    """Return nested keys without one; where the path goes on into a list, without that list."""
+    """Return nested keys without one of them; a path into a list removes the whole list."""
     key, rest = str(path[0]), path[1:]
     inner = data.get(key)
     if rest and isinstance(inner, dict):
@@ -191,43 +218,44 @@ def without(data: dict[str, Any], path: Path) -> dict[str, Any]:
     return {other: value for other, value in data.items() if other != key}
 
 
-def _own(file: dict[str, Any], environ: Mapping[str, str], mistakes: list[str]) -> Translated:
+def _translate(file: dict[str, Any], environ: Mapping[str, str], errors: list[SettingError]) -> Translated:
     """Return the file's content under our own keys."""
     text = environ.get(_STREAMS_JSON, "").strip()
-    given = _streams_json(text, mistakes) if text else None
+    streams = _parse_streams_json(text, errors) if text else None
     if is_go(file):
-        return translate(patched({**file, **({"streams": given} if given else {})}, environ), mistakes)
+        return translate(apply_environment({**file, **({"streams": streams} if streams else {})}, environ), errors)
     own = Translated(dict(file))
-    if given:
-        own.data["streams"] = joined(given, own.entry_names, mistakes)
+    if streams:
+        own.data["streams"] = combine_by_table(streams, own.entry_names, errors)
         own.entry_names = [name.replace("streams", _STREAMS_JSON, 1) for name in own.entry_names]
     return own
 
 
-def _streams_json(text: str, mistakes: list[str]) -> list[Any] | None:
+def _parse_streams_json(text: str, errors: list[SettingError]) -> list[Any] | None:
     try:
-        given = json.loads(text)
+        streams = json.loads(text)
     except ValueError as error:
-        mistakes.append(f"{_STREAMS_JSON}: no JSON: {error}")
+        errors.append(SettingError(_STREAMS_JSON, "invalid", f"invalid JSON: {error}"))
         return None
-    if not isinstance(given, list) or not given:
-        mistakes.append(f"{_STREAMS_JSON}: a list of objects with subject and table is wanted")
+    if not isinstance(streams, list) or not streams:
+        message = "the value is not a list of objects with subject and table"
+        errors.append(SettingError(_STREAMS_JSON, "wrong_type", message))
         return None
-    return given
+    return streams
 
 
-def _certificates(data: dict[str, Any], above: FromEnvironment) -> None:
-    """Where the environment wants TLS and nobody says with what: the predecessor's folder, if it is there."""
+def _add_certificates(data: dict[str, Any], environment: Environment) -> None:
+    """Use the earlier writers' directory of certificates, if it exists, when only a variable enables TLS."""
     nats = data.get("nats")
-    asked = above.values.get("nats", {}).get("tls") == {}
-    if asked and isinstance(nats, dict) and nats.get("tls") == {} and os.path.isdir(SPIFFE_CERT_DIR):
+    enabled = environment.values.get("nats", {}).get("tls") == {}
+    if enabled and isinstance(nats, dict) and nats.get("tls") == {} and os.path.isdir(SPIFFE_CERT_DIR):
         nats["tls"] = certificates(SPIFFE_CERT_DIR)
 
 
-def merged(below: Mapping[str, Any], above: Mapping[str, Any]) -> dict[str, Any]:
-    """Return nested keys of both; those of `above` win."""
-    both = dict(below)
+def merge(below: Mapping[str, Any], above: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the nested keys of both mappings; those of `above` take precedence."""
+    result = dict(below)
     for key, value in above.items():
-        inner = both.get(key)
-        both[key] = merged(inner, value) if isinstance(inner, dict) and isinstance(value, Mapping) else value
-    return both
+        inner = result.get(key)
+        result[key] = merge(inner, value) if isinstance(inner, dict) and isinstance(value, Mapping) else value
+    return result

@@ -1,8 +1,8 @@
 """
-Stream entries as people write them, made into settings: names brought to life, shorthands spelled out.
+Stream entries as users write them, expanded to complete settings.
 
-What follows from what: subjects and kind from the name (TELEMETRY), the kind from
-the table, the name from the table.
+Shorthands are expanded (`subject`, `table`, `schema.table`), and absent keys are inferred: subjects
+and kind from a name like TELEMETRY, the kind from the table, the name from the table.
 """
 
 import re
@@ -12,8 +12,9 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from eventwriter.config.errors import Path, near, sentences, shown
-from eventwriter.config.settings import DEFAULT_STREAMS, DEFAULT_SUBJECTS, KIND_OF_TABLE, RAW_INPUTS, StreamSettings
+from eventwriter.config.errors import Path, SettingError, display, setting_errors, suggest
+from eventwriter.config.settings import RAW_INPUTS, StreamSettings
+from eventwriter.kinds.names import DEFAULT_SUBJECTS, KIND_OF_TABLE
 
 _MAX_BATCH_SIZE = StreamSettings.model_fields["max_batch_size"].default
 
@@ -21,77 +22,80 @@ _MAX_BATCH_SIZE = StreamSettings.model_fields["max_batch_size"].default
 @dataclass(frozen=True, slots=True)
 class EntryDefaults:
     """
-    What entries get from outside.
+    Values that entries take from elsewhere.
 
     Attributes:
-        stream_name: JetStream's stream, where an entry gives none.
-        above: Keys from the environment: over what the entry says.
-        names: What to call the entries, where the file has them otherwise (joined ones of the Go writer's).
+        stream_name: JetStream stream of entries that name none.
+        overrides: Keys from the environment; they override every entry's own.
+        names: What to call each entry in errors, if the file writes entries differently (the
+            Go writer's pairs, which are combined).
     """
 
     stream_name: str
-    above: Mapping[str, Any] = field(default_factory=dict)
+    overrides: Mapping[str, Any] = field(default_factory=dict)
     names: Sequence[str] = ()
 
 
-def entries(given: Any, defaults: EntryDefaults, mistakes: list[str]) -> list[StreamSettings]:
+def build_entries(given: Any, defaults: EntryDefaults, errors: list[SettingError]) -> list[StreamSettings]:
     """
-    Return the entries that can be used.
+    Return the valid entries.
 
     Args:
-        given: What the file has at `streams`; None for the default streams.
-        mistakes: What is wrong is appended, one sentence each.
+        given: Value of `streams` in the file; None for the default entries.
+        defaults: Values from elsewhere.
+        errors: Receives the errors found.
     """
     if given is None:
-        given = list(DEFAULT_STREAMS)
+        given = list(DEFAULT_SUBJECTS)
     if not isinstance(given, list) or not given:
-        mistakes.append(f'streams: {shown(given)}; a list of names or entries is wanted, like ["TELEMETRY", "NETFLOW"]')
+        errors.append(
+            SettingError(
+                "streams",
+                "wrong_type",
+                f'{display(given)} is not a list of names or entries; write one like ["TELEMETRY", "NETFLOW"]',
+            )
+        )
         return []
-    built = [_entry(entry, at, defaults, mistakes) for at, entry in enumerate(given)]
-    return [stream for stream in built if stream is not None]
+    entries = [_build_entry(entry, position, defaults, errors) for position, entry in enumerate(given)]
+    return [entry for entry in entries if entry is not None]
 
 
-def _entry(entry: Any, at: int, defaults: EntryDefaults, mistakes: list[str]) -> StreamSettings | None:
-    base: Path = ("streams", at)
-    names = {base: defaults.names[at]} if at < len(defaults.names) else {}
-    path = names.get(base) or f"streams[{at}]"
+def _build_entry(
+    entry: Any, position: int, defaults: EntryDefaults, errors: list[SettingError]
+) -> StreamSettings | None:
+    base: Path = ("streams", position)
+    names = {base: defaults.names[position]} if position < len(defaults.names) else {}
+    path = names.get(base) or f"streams[{position}]"
     if isinstance(entry, str):
         entry = {"name": entry}
     if not isinstance(entry, dict):
-        mistakes.append(f"{path}: {shown(entry)}; a name or an entry with keys is wanted")
+        errors.append(SettingError(path, "wrong_type", f"{display(entry)} is neither a name nor an object with keys"))
         return None
-    before = len(mistakes)
-    fields = spelled_out({**entry, **defaults.above}, path, mistakes)
+    count = len(errors)
+    fields = expand({**entry, **defaults.overrides}, path, errors)
     fields.setdefault("stream_name", defaults.stream_name)
     try:
-        built = StreamSettings.model_validate(fields, by_alias=True, by_name=False)
+        stream = StreamSettings.model_validate(fields, by_alias=True, by_name=False)
     except ValidationError as error:
-        mistakes += sentences(error, StreamSettings, base, names)
+        errors += setting_errors(error, StreamSettings, base, names)
         return None
-    return built if len(mistakes) == before else None
+    return stream if len(errors) == count else None
 
 
-def spelled_out(entry: Mapping[str, Any], path: str, mistakes: list[str]) -> dict[str, Any]:
-    """Return an entry's keys without shorthands, and with what follows from them."""
+def expand(entry: Mapping[str, Any], path: str, errors: list[SettingError]) -> dict[str, Any]:
+    """Return an entry's keys with shorthands expanded and absent keys inferred."""
     fields = dict(entry)
-    _plural(fields, "subject", "subjects", path, mistakes)
-    _plural(fields, "table", "tables", path, mistakes)
-    _schema(fields, path, mistakes)
+    _expand_plural(fields, "subject", "subjects", path, errors)
+    _expand_plural(fields, "table", "tables", path, errors)
+    _split_schema(fields, path, errors)
     tables = fields.get("tables")
     first = tables[0] if isinstance(tables, list) and tables and isinstance(tables[0], str) else None
     if "name" not in fields and first:
-        fields["name"] = name_of(first)
+        fields["name"] = entry_name(first)
     name = str(fields.get("name", "")).upper()
-    _partitions(fields, path, mistakes)
+    _expand_partitions(fields, path, errors)
     if "subjects" not in fields and name:
-        if name in DEFAULT_SUBJECTS:
-            fields["subjects"] = list(DEFAULT_SUBJECTS[name])
-        else:
-            mistakes.append(
-                f"{path}.subjects: missing, and the name {shown(fields['name'])} brings none along"
-                f"{near(name, DEFAULT_SUBJECTS)}"
-            )
-            fields["subjects"] = [">"]  # so that what else is wrong is found as well
+        fields["subjects"] = _subjects_of(name, path, errors)
     if "kind" not in fields:
         by_name = name.lower() if name in DEFAULT_SUBJECTS else "json"
         fields["kind"] = KIND_OF_TABLE.get(first or "", by_name)
@@ -102,45 +106,53 @@ def spelled_out(entry: Mapping[str, Any], path: str, mistakes: list[str]) -> dic
     return fields
 
 
-def name_of(text: str) -> str:
-    """Return a table's name as an entry's."""
+def _subjects_of(name: str, path: str, errors: list[SettingError]) -> list[str]:
+    if name in DEFAULT_SUBJECTS:
+        return list(DEFAULT_SUBJECTS[name])
+    message = f"this key is required, because the name {display(name)} implies no subjects"
+    errors.append(SettingError(f"{path}.subjects", "missing", message + suggest(name, DEFAULT_SUBJECTS)))
+    return [">"]  # lets the remaining keys of the entry be validated
+
+
+def entry_name(text: str) -> str:
+    """Return the name of an entry that is derived from a table's name."""
     return re.sub(r"[^A-Z0-9]+", "_", text.upper()).strip("_")
 
 
-def _plural(fields: dict[str, Any], one: str, many: str, path: str, mistakes: list[str]) -> None:
-    """Make `table: x` and `tables: x` into `tables: [x]`."""
+def _expand_plural(fields: dict[str, Any], one: str, many: str, path: str, errors: list[SettingError]) -> None:
+    """Replace `table: x` and `tables: x` by `tables: [x]`."""
     if one in fields and many in fields:
-        mistakes.append(f"{path}: has both {one} and {many}; keep one of them")
+        errors.append(SettingError(path, "conflict", f"{one} and {many} are both set; remove one of them"))
     if one in fields:
         fields[many] = [fields.pop(one)]
     elif isinstance(fields.get(many), str):
         fields[many] = [fields[many]]
 
 
-def _partitions(fields: dict[str, Any], path: str, mistakes: list[str]) -> None:
-    """Have `partition_subjects` say `partitions` and `subjects` too."""
+def _expand_partitions(fields: dict[str, Any], path: str, errors: list[SettingError]) -> None:
+    """Infer `partitions` and `subjects` from `partition_subjects`."""
     lists = fields.get("partition_subjects")
-    if not isinstance(lists, list) or not lists or not all(isinstance(one, list) for one in lists):
+    if not isinstance(lists, list) or not lists or not all(isinstance(subjects, list) for subjects in lists):
         return
     if "subjects" in fields:
-        mistakes.append(f"{path}: has both subjects and partition_subjects; keep one of them")
+        message = "subjects and partition_subjects are both set; remove one of them"
+        errors.append(SettingError(path, "conflict", message))
     fields.setdefault("partitions", len(lists))
-    fields["subjects"] = [subject for one in lists for subject in one]
+    fields["subjects"] = [subject for subjects in lists for subject in subjects]
 
 
-def _schema(fields: dict[str, Any], path: str, mistakes: list[str]) -> None:
-    """Make `tables: ["a.b"]` into `schema: a` and `tables: ["b"]`."""
+def _split_schema(fields: dict[str, Any], path: str, errors: list[SettingError]) -> None:
+    """Replace `tables: ["a.b"]` by `schema: a` and `tables: ["b"]`."""
     tables = fields.get("tables")
     if not isinstance(tables, list) or not all(isinstance(table, str) for table in tables):
         return
     schemas = {table.rpartition(".")[0] for table in tables if "." in table}
     if not schemas:
         return
-    if given := fields.get("schema"):
-        schemas.add(given)
-    if len(schemas) > 1 or not all("." in table or given for table in tables):
-        mistakes.append(
-            f"{path}.tables: {shown(tables)}; tables of one entry lie in one schema, with ledger and dead letters"
-        )
+    if schema := fields.get("schema"):
+        schemas.add(schema)
+    if len(schemas) > 1 or not all("." in table or schema for table in tables):
+        message = f"{display(tables)} names several schemas; the tables of one entry must be in one schema"
+        errors.append(SettingError(f"{path}.tables", "conflict", message))
     fields["schema"] = min(schemas)
     fields["tables"] = [table.rpartition(".")[2] for table in tables]

@@ -1,20 +1,20 @@
 """
-Kinds: the decoder and the tables of each kind of message.
+Table of all kinds: for each name in `names`, the decoder and the table definitions.
 
-To add a kind, add a decoder to `formats/` if its encoding is new, a table to `tables/`, and an
-entry to `KINDS`.
+To add a kind, add a row to `names`, a row here, a file in `tables/`, and a file in `formats/` if
+its encoding is new.
 """
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from importlib.metadata import entry_points
 
-from eventwriter.config.settings import KINDS_GROUP
 from eventwriter.errors import Fatal, Poison
 from eventwriter.formats import json
 from eventwriter.formats.flow import flow_message
 from eventwriter.formats.otlp import logs as otlp_logs
 from eventwriter.formats.otlp import metrics, traces
+from eventwriter.kinds import names
 from eventwriter.model import Message, Record
 from eventwriter.tables.events import EVENTS
 from eventwriter.tables.generic import table as generic_table
@@ -59,15 +59,25 @@ def _flow(message: Message) -> list[Record]:
     return json.decode_json_or_protobuf(message.payload, flow_message.decode)
 
 
+def _kind(
+    name: str, decode: Callable[[Message], list[Record]], *definitions: Table, any_table: MakeTable | None = None
+) -> Kind:
+    """Attach a decoder and the definitions of all its tables to a kind's names."""
+    by_name = {table.name: table for table in definitions}
+    tables, optional_tables, _ = names.KINDS[name]
+    also = tuple(by_name[table] for table in optional_tables)
+    return Kind(name, decode, tuple(by_name[table] for table in tables), also, any_table)
+
+
 KINDS: Mapping[str, Kind] = {
-    "telemetry": Kind("telemetry", _json, (TIMESERIES_METRICS,)),
-    "events": Kind("events", _json, (OCSF_EVENTS, EVENTS)),
-    "sweep": Kind("sweep", _json, (OCSF_NETWORK_ACTIVITY_FROM_SWEEP,), also=(SWEEP_HOST_STATES,)),
-    "netflow": Kind("netflow", _flow, (OCSF_NETWORK_ACTIVITY,), also=(NETFLOW_METRICS,)),
-    "otel_metrics": Kind("otel_metrics", metrics.decode, (OTEL_METRICS,)),
-    "otel_traces": Kind("otel_traces", traces.decode, (OTEL_TRACES,)),
-    "logs": Kind("logs", otlp_logs.decode, (OCSF_EVENTS_FROM_LOGS,), also=(LOGS,)),
-    "json": Kind("json", _json, (), any_table=generic_table.generate_tables),
+    "telemetry": _kind("telemetry", _json, TIMESERIES_METRICS),
+    "events": _kind("events", _json, OCSF_EVENTS, EVENTS),
+    "sweep": _kind("sweep", _json, OCSF_NETWORK_ACTIVITY_FROM_SWEEP, SWEEP_HOST_STATES),
+    "netflow": _kind("netflow", _flow, OCSF_NETWORK_ACTIVITY, NETFLOW_METRICS),
+    "otel_metrics": _kind("otel_metrics", metrics.decode, OTEL_METRICS),
+    "otel_traces": _kind("otel_traces", traces.decode, OTEL_TRACES),
+    "logs": _kind("logs", otlp_logs.decode, OCSF_EVENTS_FROM_LOGS, LOGS),
+    "json": _kind("json", _json, any_table=generic_table.generate_tables),
 }
 
 
@@ -90,14 +100,14 @@ def kind(name: str) -> Kind:
 
 def custom_kind(name: str) -> Kind | None:
     """
-    Load a kind from the entry points of installed packages; return None if no package provides it.
+    Load a kind from the entry-point group `eventwriter.kinds`; return None if no package provides it.
 
     Exceptions other than `Poison` from the code of such a kind become `Poison`.
 
     Raises:
         Fatal: The kind cannot be loaded, or is not a `Kind` of that name with tables.
     """
-    points = list(entry_points(group=KINDS_GROUP, name=name))
+    points = list(entry_points(group=names.ENTRY_POINT_GROUP, name=name))
     if not points:
         return None
     where = " and ".join(f"{point.dist.name if point.dist else '?'} ({point.value})" for point in points)

@@ -159,7 +159,7 @@ class Tls:
 
 
 def _parameters(settings: PostgresSettings, environ: Mapping[str, str]) -> dict[str, str]:
-    given = libpq.read(settings.conninfo())
+    given = libpq.parse(settings.conninfo())
     defaults = {key: environ[name] for key, name in _ENVIRONMENT.items() if environ.get(name)}
     return {**defaults, **given}
 

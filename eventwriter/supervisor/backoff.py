@@ -10,11 +10,11 @@ from eventwriter.supervisor.slot import State
 class Limits:
     """The supervisor's settings, as numbers: seconds, counts and bytes."""
 
-    hang_s_max: float
-    start_s_max: float
-    drain_s_max: float
-    backoff_s_min: float
-    backoff_s_max: float
+    hang_max_s: float
+    start_max_s: float
+    drain_max_s: float
+    backoff_min_s: float
+    backoff_max_s: float
     crash_loop_exits_max: int
     crash_loop_window_s: float
     worker_memory_bytes_max: int
@@ -59,12 +59,12 @@ def delay_s(attempt: int, limits: Limits, random: Callable[[], float]) -> float:
 
     Args:
         attempt: 1 for the first exit in the window.
-        limits: `backoff_s_min` and `backoff_s_max` bound the answer, in seconds.
+        limits: `backoff_min_s` and `backoff_max_s` bound the answer, in seconds.
         random: Gives a number from 0 to below 1.
     """
     doublings = min(attempt - 1, 32)  # beyond that any sensible bound is long reached
-    whole_s = min(limits.backoff_s_max, limits.backoff_s_min * 2.0**doublings)
-    return max(limits.backoff_s_min, whole_s * (0.5 + 0.5 * random()))
+    whole_s = min(limits.backoff_max_s, limits.backoff_min_s * 2.0**doublings)
+    return max(limits.backoff_min_s, whole_s * (0.5 + 0.5 * random()))
 
 
 def next_restart(exits: int, looping: bool, limits: Limits, random: Callable[[], float]) -> RestartDelay:
@@ -78,5 +78,5 @@ def next_restart(exits: int, looping: bool, limits: Limits, random: Callable[[],
         random: Gives a number from 0 to below 1.
     """
     if looping or exits >= limits.crash_loop_exits_max:
-        return RestartDelay(State.FAILED, limits.backoff_s_max)
+        return RestartDelay(State.FAILED, limits.backoff_max_s)
     return RestartDelay(State.BACKOFF, delay_s(exits, limits, random))

@@ -118,11 +118,11 @@ def limits_of(settings: Settings) -> Limits:
     """Return the supervisor's limits."""
     asked = settings.supervisor
     return Limits(
-        hang_s_max=asked.hang_s_max,
-        start_s_max=asked.start_s_max,
-        drain_s_max=asked.drain_s_max,
-        backoff_s_min=asked.backoff_s_min,
-        backoff_s_max=asked.backoff_s_max,
+        hang_max_s=asked.hang_max_s,
+        start_max_s=asked.start_max_s,
+        drain_max_s=asked.drain_max_s,
+        backoff_min_s=asked.backoff_min_s,
+        backoff_max_s=asked.backoff_max_s,
         crash_loop_exits_max=asked.crash_loop_exits_max,
         crash_loop_window_s=asked.crash_loop_window_s,
         worker_memory_bytes_max=asked.worker_memory_bytes_max,

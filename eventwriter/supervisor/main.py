@@ -258,7 +258,7 @@ class Supervisor:
         try:
             self.reload()
         except EventwriterError as error:
-            for mistake in error.mistakes if isinstance(error, ConfigError) else [str(error)]:
+            for mistake in error.errors if isinstance(error, ConfigError) else [str(error)]:
                 log.error("configuration not read again, nothing changed", extra={"mistake": mistake})
         if was_ready:  # also of a reload that changes nothing: a unit of Type=notify-reload waits for the word
             self._notifier.ready()

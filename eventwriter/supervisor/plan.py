@@ -129,8 +129,8 @@ def plan_worker(now_s: float, wanted: Wanted, slot: Slot, worker: Worker, limits
             return Stop(slot.name)
         case State.DRAINING if worker.stop_s is not None and now_s - worker.stop_s >= QUICK_S_MAX:
             return Kill(slot.name, f"still there {QUICK_S_MAX:g} s after a quick stop")
-        case State.DRAINING if worker.drain_s is not None and now_s - worker.drain_s >= limits.drain_s_max:
-            return Kill(slot.name, f"not drained within {limits.drain_s_max:g} s (supervisor.drain_max)")
+        case State.DRAINING if worker.drain_s is not None and now_s - worker.drain_s >= limits.drain_max_s:
+            return Kill(slot.name, f"not drained within {limits.drain_max_s:g} s (supervisor.drain_max)")
         case State.DRAINING:
             return None
         case _ if reason := drain_reason(wanted, slot, worker):
@@ -144,10 +144,10 @@ def plan_worker(now_s: float, wanted: Wanted, slot: Slot, worker: Worker, limits
 def hang_reason(now_s: float, worker: Worker, limits: Limits) -> str | None:
     """Say since when a worker is silent, or None while that is no cause for worry."""
     if worker.heard_s is None:
-        silent_s, silent_s_max = now_s - worker.started_s, limits.start_s_max
+        silent_s, silent_s_max = now_s - worker.started_s, limits.start_max_s
         since, setting = "its start", "start_max"
     else:
-        silent_s, silent_s_max = now_s - worker.heard_s, limits.hang_s_max
+        silent_s, silent_s_max = now_s - worker.heard_s, limits.hang_max_s
         since, setting = "its last heartbeat", "hang_max"
     if silent_s < silent_s_max:
         return None

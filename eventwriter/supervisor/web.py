@@ -56,7 +56,7 @@ def web_limits(limits: Limits) -> Limits:
     """Return a worker's limits as they are for the web child."""
     return dataclasses.replace(
         limits,
-        drain_s_max=min(limits.drain_s_max, DRAIN_S_MAX),
+        drain_max_s=min(limits.drain_max_s, DRAIN_S_MAX),
         worker_memory_bytes_max=max(limits.worker_memory_bytes_max, MEMORY_BYTES_MIN),
     )
 

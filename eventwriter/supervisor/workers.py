@@ -174,7 +174,7 @@ class WorkerPool:
         slot.last_exit, slot.last_error, slot.last_error_at_ns = words, words, clock.now_ns()
         if is_quarantine_exit(suspects, slot.pardons):
             slot.pardons += 1
-            slot.state, slot.retry_at_s = State.BACKOFF, now_s + fleet.limits.backoff_s_min
+            slot.state, slot.retry_at_s = State.BACKOFF, now_s + fleet.limits.backoff_min_s
             about = {"slot": str(slot.name), "how": words, "suspects": suspects}
             log.error(f"{self._what} died decoding what quarantine suspects; it goes on narrowing down", extra=about)
             return

@@ -125,11 +125,11 @@ SCRIPTS: dict[str, Callable[[socket.socket], int]] = {
 }  # fmt: skip
 
 LIMITS = {
-    "hang_s_max": 0.5,
-    "start_s_max": 0.7,
-    "drain_s_max": 0.6,
-    "backoff_s_min": 0.02,
-    "backoff_s_max": 0.4,
+    "hang_max_s": 0.5,
+    "start_max_s": 0.7,
+    "drain_max_s": 0.6,
+    "backoff_min_s": 0.02,
+    "backoff_max_s": 0.4,
     "crash_loop_exits_max": 4,
     "crash_loop_window_s": 10.0,
     "worker_memory_bytes_max": 1 << 30,

@@ -18,7 +18,7 @@ Ctl = Callable[..., "subprocess.CompletedProcess[str]"]
 def scripted(tmp_path: Path) -> Iterator[Daemon]:
     """A daemon with two workers that run."""
     made = Daemon(tmp_path)
-    made.start({"A/0": "steady", "B/0": "steady"}, backoff_s_max=300.0)
+    made.start({"A/0": "steady", "B/0": "steady"}, backoff_max_s=300.0)
     until(lambda: made.client.call("status")["status"] == "healthy")
     yield made
     made.close()
@@ -88,7 +88,7 @@ def test_json_of_a_wait_that_was_too_short_says_so(scripted: Daemon, ctl: Ctl) -
 
 def test_json_of_a_reload_with_a_wait_is_one_object(scripted: Daemon, ctl: Ctl) -> None:
     """A reload that is waited for prints nothing but its object on stdout."""
-    scripted.configure({"A/0": "v1", "B/0": "v2"}, backoff_s_max=300.0)
+    scripted.configure({"A/0": "v1", "B/0": "v2"}, backoff_max_s=300.0)
     done = ctl("reload", "--wait", "--json")
     told = json.loads(done.stdout)
 

@@ -10,10 +10,9 @@ from pathlib import Path
 import pytest
 from fix_line import Bench, MakeBench
 
-from eventwriter.config import settings
 from eventwriter.config.load import load
 from eventwriter.errors import ConfigError, Fatal
-from eventwriter.kinds import registry
+from eventwriter.kinds import names, registry
 
 DOCUMENT = Path(__file__).parents[2] / "docs" / "custom-kinds.md"
 Install = Callable[..., None]
@@ -35,7 +34,7 @@ def install(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Install
         info.mkdir()
         (info / "METADATA").write_text(f"Metadata-Version: 2.1\nName: {package}\nVersion: 1.0\n")
         lines = [f"{name} = {value}" for name, value in points.items()]
-        (info / "entry_points.txt").write_text("\n".join([f"[{settings.KINDS_GROUP}]", *lines, ""]))
+        (info / "entry_points.txt").write_text("\n".join([f"[{names.ENTRY_POINT_GROUP}]", *lines, ""]))
         modules.append(module)
         importlib.invalidate_caches()
 
@@ -47,7 +46,7 @@ def install(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Install
 
 def install_example(install: Install) -> None:
     (source,), (project,) = blocks("python"), blocks("toml")
-    install("eventwriter_doors", source, tomllib.loads(project)["project"]["entry-points"][settings.KINDS_GROUP])
+    install("eventwriter_doors", source, tomllib.loads(project)["project"]["entry-points"][names.ENTRY_POINT_GROUP])
 
 
 async def test_documented_kind_writes_rows(bench: MakeBench, install: Install) -> None:

@@ -132,7 +132,7 @@ def test_compose_file_is_whole() -> None:
     assert {"nats", "stream", "postgres", "migrate"} == awaited
     assert awaited < set(services)
     assert set(writer["environment"]) <= {*VARIABLES, *OTHERS}
-    assert int(writer["stop_grace_period"].removesuffix("s")) > SupervisorSettings().drain_s_max + 5
+    assert int(writer["stop_grace_period"].removesuffix("s")) > SupervisorSettings().drain_max_s + 5
     assert ["CMD", "eventwriter-ctl", "check", "--only-critical"] == writer["healthcheck"]["test"]
 
 

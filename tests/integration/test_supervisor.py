@@ -81,7 +81,7 @@ def test_killed_worker_is_replaced_and_its_rows_still_count(daemon: Daemon) -> N
 )
 def test_crash_loop_fails_alone_and_restart_mends_it(daemon: Daemon, script: str, words: str) -> None:
     """A slot that crashes too often fails while others run on; `restart` starts it at once, and it may run again."""
-    daemon.start({"BAD/0": script, "GOOD/0": "steady"}, backoff_s_max=300.0)
+    daemon.start({"BAD/0": script, "GOOD/0": "steady"}, backoff_max_s=300.0)
 
     failed = daemon.await_state("BAD/0", "failed")
     good = daemon.slot("GOOD/0")
@@ -99,7 +99,7 @@ def test_crash_loop_fails_alone_and_restart_mends_it(daemon: Daemon, script: str
 
 def test_deaths_of_suspects_are_pardoned_until_nothing_lives(daemon: Daemon) -> None:
     """Quarantine's deaths do not make a slot fail; where not one message lives in between, they do in the end."""
-    daemon.start({"BAD/0": "dies_of_suspects"}, backoff_s_max=300.0)
+    daemon.start({"BAD/0": "dies_of_suspects"}, backoff_max_s=300.0)
 
     failed = daemon.await_state("BAD/0", "failed")
 
@@ -113,7 +113,7 @@ def test_deaths_of_suspects_are_pardoned_until_nothing_lives(daemon: Daemon) -> 
 
 def test_failed_slot_is_tried_again_by_itself(daemon: Daemon) -> None:
     """A failed slot starts again at the longest backoff, fails again at once, and recovers when its cause is gone."""
-    daemon.start({"BAD/0": "loses"}, backoff_s_max=0.1)
+    daemon.start({"BAD/0": "loses"}, backoff_max_s=0.1)
 
     until(lambda: daemon.slot("BAD/0")["restarts"] >= 6)
     daemon.script("BAD/0", "steady")
@@ -126,7 +126,7 @@ def test_failed_slot_is_tried_again_by_itself(daemon: Daemon) -> None:
 
 def test_slot_that_ran_for_a_whole_window_is_forgiven(daemon: Daemon) -> None:
     """After a window without exits a slot that had failed is restarted soon, like any other."""
-    daemon.start({"A/0": "loses"}, crash_loop_window_s=0.5, crash_loop_exits_max=3, backoff_s_max=0.1)
+    daemon.start({"A/0": "loses"}, crash_loop_window_s=0.5, crash_loop_exits_max=3, backoff_max_s=0.1)
     daemon.await_state("A/0", "failed")
     daemon.script("A/0", "steady")
     steady = until(lambda: (s := daemon.slot("A/0"))["state"] == "running" and s["uptime_s"] > 0.7 and s)
@@ -201,7 +201,7 @@ def test_drain_has_a_deadline(daemon: Daemon) -> None:
 
 def test_second_signal_is_quick(daemon: Daemon) -> None:
     """The second signal does not wait for open work."""
-    daemon.start({"A/0": "abandons"}, drain_s_max=300.0)
+    daemon.start({"A/0": "abandons"}, drain_max_s=300.0)
     daemon.await_state("A/0", "running")
 
     daemon.signal(signal.SIGTERM)
@@ -214,7 +214,7 @@ def test_second_signal_is_quick(daemon: Daemon) -> None:
 
 def test_workers_die_with_their_parent(daemon: Daemon) -> None:
     """After SIGKILL of the supervisor no worker is left, and a new daemon takes over socket and work."""
-    daemon.start({"A/0": "steady", "B/0": "stubborn", "C/0": "hangs"}, hang_s_max=300.0)
+    daemon.start({"A/0": "steady", "B/0": "stubborn", "C/0": "hangs"}, hang_max_s=300.0)
     pids = [daemon.await_state(name, "running")["pid"] for name in ("A/0", "B/0", "C/0")]
 
     daemon.signal(signal.SIGKILL)
@@ -411,7 +411,7 @@ def test_ctl_has_an_exit_code_for_each_health(daemon: Daemon) -> None:
         return subprocess.run([*CTL, "--socket", path, *arguments], capture_output=True, text=True, timeout=DEADLINE_S)
 
     unreachable = ctl("status")
-    daemon.start({"A/0": "steady", "B/0": "steady"}, backoff_s_max=300.0)
+    daemon.start({"A/0": "steady", "B/0": "steady"}, backoff_max_s=300.0)
     until(lambda: daemon.client.call("status")["status"] == "healthy")
     healthy, as_json, pinged = ctl("status"), ctl("status", "--json"), ctl("ping")
     drained = ctl("drain", "B/0")

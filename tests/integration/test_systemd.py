@@ -57,7 +57,7 @@ def test_unit_is_confined(tmp_path: Path) -> None:
 
 def test_unit_leaves_time_to_drain() -> None:
     """systemd waits longer for the stop than the supervisor waits for its workers, and leaves the drain to it."""
-    assert int(settings()["TimeoutStopSec"]) > SupervisorSettings().drain_s_max + 5
+    assert int(settings()["TimeoutStopSec"]) > SupervisorSettings().drain_max_s + 5
     assert ("mixed", "notify", "main") == tuple(settings()[key] for key in ("KillMode", "Type", "NotifyAccess"))
 
 

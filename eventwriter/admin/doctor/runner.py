@@ -20,10 +20,10 @@ _CONFIG = Reporter(_GROUP, "file")
 def run(path: str | None, environ: Mapping[str, str]) -> list[Finding]:
     """Examine everything that the daemon of this configuration needs."""
     try:
-        loaded = load(path, environ, look=True)
+        loaded = load(path, environ, check_files=True)
     except ConfigError as error:
         source = error.source or "the environment"
-        found = [_CONFIG.fail(f"{source}: {mistake}", "eventwriter config validate") for mistake in error.mistakes]
+        found = [_CONFIG.fail(f"{source}: {mistake}", "eventwriter config validate") for mistake in error.errors]
         return [*found, _CONFIG.skip("all that needs it is not looked at, because of config: file")]
     return [*configuration(loaded), *asyncio.run(_examined(loaded))]
 
@@ -90,7 +90,7 @@ def exposed(loaded: Loaded) -> bool:
     secrets = (settings.postgres.password, settings.nats.password, settings.nats.token)
     held = any(secret is not None and secret.get_secret_value() for secret in secrets)
     dsn = settings.postgres.dsn
-    held = held or (dsn is not None and "password" in libpq.read(dsn.get_secret_value()))
+    held = held or (dsn is not None and "password" in libpq.parse(dsn.get_secret_value()))
     try:
         return held and bool(os.stat(loaded.source).st_mode & 0o004)
     except OSError:

@@ -243,7 +243,7 @@ def had(made: Callable[[], str]) -> tuple[str, str | None]:
     except Doubtful as error:
         return error.text, str(error)
     except ConfigError as error:
-        return "\n".join(error.mistakes) + "\n", "; ".join(error.mistakes)
+        return "\n".join(error.errors) + "\n", "; ".join(error.errors)
     except (EventwriterError, OSError, subprocess.SubprocessError) as error:
         return f"{error}\n", str(error)
 
@@ -318,7 +318,7 @@ def doctor(client: Client, config: str | None) -> str:
     try:
         sentence = daemon_mismatch.asked(client, load(path, os.environ).settings)
     except ConfigError as error:
-        mistakes = "; ".join(error.mistakes)
+        mistakes = "; ".join(error.errors)
         raise Doubtful(mistakes, pretty([finding.as_json() for finding in findings])) from None
     if sentence is None:
         return pretty([finding.as_json() for finding in findings])

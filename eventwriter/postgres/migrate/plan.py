@@ -10,7 +10,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
 
-from eventwriter.config.durations import shown
+from eventwriter.config.durations import format_duration
 from eventwriter.config.settings import StorageSettings
 from eventwriter.errors import Fatal
 from eventwriter.postgres.migrate.files import Migration, shipped
@@ -165,7 +165,7 @@ def how_made(migration: Migration, place: Place) -> str:
     if place.timescale is not None:
         return f" (hypertable on {migration.time_column})"
     if place.cutting is not None:
-        each = shown(place.cutting.storage.of(migration.table).partition_s)
+        each = format_duration(place.cutting.storage.of(migration.table).partition_s)
         return f" (partitioned by {migration.time_column}, {each} each)"
     return ""
 

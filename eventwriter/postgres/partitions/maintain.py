@@ -11,7 +11,7 @@ from collections.abc import Generator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from eventwriter.config.durations import shown
+from eventwriter.config.durations import format_duration
 from eventwriter.config.settings import StorageSettings
 from eventwriter.postgres.partitions import sql
 from eventwriter.postgres.partitions.plan import (
@@ -159,7 +159,7 @@ def _drop(
     """Drop what is over; return what is left."""
     left = list(partitions)
     for one in to_drop(wish, now, partitions):
-        says = f"{root.table}: partition {one.name} dropped, older than {shown(wish.keep_s)}"
+        says = f"{root.table}: partition {one.name} dropped, older than {format_duration(wish.keep_s)}"
         done = yield Act(sql.drop(root, one.name), says)
         if isinstance(done, Refusal) and done.sqlstate == _GONE_ALREADY:
             yield Note(
@@ -181,7 +181,7 @@ def _delete(root: Root, wish: StorageSettings, now: dt.datetime) -> Steps:
     if not rows or isinstance(rows, Refusal):
         return
     for _ in range(_DELETES_MAX):
-        says = f"{root.table}: %d rows of the default partition deleted, older than {shown(wish.keep_s)}"
+        says = f"{root.table}: %d rows of the default partition deleted, older than {format_duration(wish.keep_s)}"
         done = yield Act(sql.delete_old(root, instant(since)), says)
         if isinstance(done, Refusal):
             yield _refused(root, "old rows of the default partition are not deleted", done)

@@ -11,7 +11,7 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from eventwriter.config.durations import shown
+from eventwriter.config.durations import format_duration
 from eventwriter.config.settings import StorageSettings
 from eventwriter.postgres.partitions import sql as storage_sql
 from eventwriter.postgres.partitions.sql import Root, prologue
@@ -39,13 +39,13 @@ def policies(root: Root, wish: StorageSettings, functions: str, facts: Sequence[
     is_compressed, drop_after_s, compress_after_s = facts
     if wish.keep_s != math.inf and wish.keep_s != drop_after_s:
         sql = retention(root, wish.keep_s, functions, replaces=drop_after_s is not None)
-        yield from _set(root, sql, f"chunks older than {shown(wish.keep_s)} are dropped")
+        yield from _set(root, sql, f"chunks older than {format_duration(wish.keep_s)} are dropped")
     if wish.compress_after_s is not None and wish.compress_after_s != compress_after_s:
         key = () if is_compressed else (yield Ask(storage_sql.KEY, {"root": root.name}))
         names = [] if isinstance(key, Refusal) else [row[0] for row in key]
         first = "" if is_compressed else compressible(root, names) + "\n"
         sql = first + compression(root, wish.compress_after_s, functions, replaces=compress_after_s is not None)
-        yield from _set(root, sql, f"chunks older than {shown(wish.compress_after_s)} are compressed")
+        yield from _set(root, sql, f"chunks older than {format_duration(wish.compress_after_s)} are compressed")
     yield Note(f"{root.table}: hypertable, looked after by TimescaleDB")
 
 

@@ -1,16 +1,16 @@
-"""The settings described."""
+"""Descriptions of the settings."""
 
 import json
 import re
 import tomllib
 from pathlib import Path
-from typing import Any
 
 import pytest
+from pydantic import BaseModel
 
 import eventwriter.config
-from eventwriter.config.describe import docstrings, effective, reference, schema
-from eventwriter.config.errors import keys, record_in
+from eventwriter.config.describe import effective, field_docstrings, reference, schema, sections
+from eventwriter.config.errors import keys
 from eventwriter.config.load import load
 from eventwriter.config.settings import Settings
 
@@ -18,25 +18,28 @@ EXAMPLE = Path(eventwriter.config.__file__).with_name("example.toml")
 MANUAL = Path(__file__).parents[3] / "docs" / "configuration.md"
 
 
-def records(record: type[Any] = Settings) -> list[type[Any]]:
-    """Return every record of the settings."""
-    within = [inner for field in record.model_fields.values() if (inner := record_in(field.annotation))]
-    return [record, *(one for inner in within for one in records(inner))]
-
-
-@pytest.mark.parametrize("record", records(), ids=lambda record: record.__name__)
-def test_every_setting_is_described(record: type[Any]) -> None:
+@pytest.mark.parametrize("section", sections(), ids=lambda section: section.__name__)
+def test_every_field_has_a_docstring(section: type[BaseModel]) -> None:
     """Each field has a text below it."""
-    assert [] == [name for name in record.model_fields if not docstrings()[record.__name__].get(name)]
+    assert [] == [name for name in section.model_fields if not field_docstrings(section).get(name)]
+
+
+@pytest.mark.parametrize("section", sections(), ids=lambda section: section.__name__)
+def test_field_is_named_like_its_key(section: type[BaseModel]) -> None:
+    """A field has the name of its key; only the unit of a duration is added."""
+    renamed = {name: field.alias for name, field in section.model_fields.items() if field.alias}
+    renamed.pop("schema_name", None)  # pydantic's models have an attribute `schema`
+
+    assert {name: name.removesuffix("_s") for name in renamed} == renamed
 
 
 def test_manual_is_current() -> None:
-    """The manual's generated part is what the settings say now."""
+    """The generated part of the manual equals the current reference."""
     assert MANUAL.read_text().endswith(reference()), "run: bin/manual"
 
 
 def test_example_loads_as_the_defaults() -> None:
-    """The example is a configuration, and its values are the defaults where they can be."""
+    """The example is a valid configuration, and its values are the defaults except for the required ones."""
     example, defaults = (effective(load(path, {}).settings) for path in (str(EXAMPLE), None))
     own = {"enabled", "postgres", "streams"}
 
@@ -46,18 +49,18 @@ def test_example_loads_as_the_defaults() -> None:
     assert ["TELEMETRY", "NETFLOW"] == [stream["name"] for stream in example["streams"]]
 
 
-@pytest.mark.parametrize("record", records(), ids=lambda record: record.__name__)
-def test_example_has_every_key(record: type[Any]) -> None:
-    """Each key stands in the example, set or as a comment."""
+@pytest.mark.parametrize("section", sections(), ids=lambda section: section.__name__)
+def test_example_has_every_key(section: type[BaseModel]) -> None:
+    """The example contains each key, set or in a comment."""
     text = EXAMPLE.read_text()
 
     assert [] == [
-        key for key in keys(record) if not re.search(rf"^(# )?(\[+)?{key}\b|[.]{key}\]|\b{key} =", text, re.M)
+        key for key in keys(section) if not re.search(rf"^(# )?(\[+)?{key}\b|[.]{key}\]|\b{key} =", text, re.M)
     ]
 
 
-def test_commented_keys_of_the_example_are_known() -> None:
-    """What stands behind a comment sign can be used: the example without those signs has no unknown key."""
+def test_keys_in_comments_of_the_example_are_valid() -> None:
+    """The example has no unknown key after its comment signs are removed."""
     lines = [re.sub(r"^# (?=\[?[a-z_.]+\]?( =|$| +#))", "", line) for line in EXAMPLE.read_text().splitlines()]
     text = "\n".join(line for line in lines if not line.startswith("streams = "))
 
@@ -68,8 +71,8 @@ def test_commented_keys_of_the_example_are_known() -> None:
     )
 
 
-def test_what_show_prints_is_a_configuration(tmp_path: Path) -> None:
-    """The settings in effect, printed and read again, are the same settings."""
+def test_effective_settings_can_be_loaded_again(tmp_path: Path) -> None:
+    """The settings in effect, written to a file and loaded, are the same settings."""
     before = load(str(EXAMPLE), {"EVENT_WRITER_BATCH_TIMEOUT": "250"}).settings
     printed = effective(before)
     path = tmp_path / "c.json"
@@ -79,7 +82,7 @@ def test_what_show_prints_is_a_configuration(tmp_path: Path) -> None:
 
 
 def test_secrets_are_not_shown() -> None:
-    """Passwords are asterisks, also within a server's URL."""
+    """Passwords are shown as asterisks, also within a server's URL."""
     environ = {
         "EVENT_WRITER_NATS_URL": "nats://u:hunter2@h:4222",
         "CNPG_PASSWORD": "hunter2",
@@ -90,15 +93,15 @@ def test_secrets_are_not_shown() -> None:
     assert ("nats://**********@h:4222" in printed, False) == (True, "hunter2" in printed)
 
 
-def test_schema_is_json_that_every_reader_takes() -> None:
-    """Its defaults are values as a file has them, also those without an end."""
+def test_schema_is_strict_json() -> None:
+    """Defaults in the schema have the form of a file, also infinite durations."""
     described = json.loads(json.dumps(schema(), allow_nan=False))
 
     assert "forever" == described["$defs"]["StorageSettings"]["properties"]["keep"]["default"]
 
 
-def test_schema_has_what_files_may_have() -> None:
-    """Every key of the example is in the schema, with a description; so are the shorthands of entries."""
+def test_schema_contains_keys_and_shorthands() -> None:
+    """Every key of the example is in the schema with a description, and so are the shorthands of entries."""
     described = schema()
     entry = described["$defs"]["StreamSettings"]["properties"]
     data = tomllib.loads(EXAMPLE.read_text())

@@ -1,8 +1,10 @@
 """Durations."""
 
+import math
+
 import pytest
 
-from eventwriter.config.durations import seconds, shown
+from eventwriter.config.durations import format_duration, parse_duration
 
 
 @pytest.mark.parametrize(
@@ -18,16 +20,16 @@ from eventwriter.config.durations import seconds, shown
         (0.1, 1.0, 0.1),
     ],
 )
-def test_durations_are_read(value: object, unit_s: float, expected: float) -> None:
-    """Text has its own units; a plain number counts what the key says, Go's nanoseconds among it."""
-    assert expected == seconds(value, unit_s)
+def test_duration_is_parsed(value: object, unit_s: float, expected: float) -> None:
+    """Text has its own units; a plain number has the unit of the key."""
+    assert expected == parse_duration(value, unit_s)
 
 
 @pytest.mark.parametrize("value", ["soon", "", "5 minutes", "s", True, None, [5], "-"])
-def test_what_is_no_duration_is_refused(value: object) -> None:
-    """The refusal shows how a duration is written."""
-    with pytest.raises(ValueError, match="write a duration"):
-        seconds(value, 1.0)
+def test_other_value_is_refused(value: object) -> None:
+    """A value that is neither text with units nor a number raises ValueError."""
+    with pytest.raises(ValueError, match="not a duration"):
+        parse_duration(value, 1.0)
 
 
 @pytest.mark.parametrize(
@@ -43,6 +45,11 @@ def test_what_is_no_duration_is_refused(value: object) -> None:
         (604800.0, "7d"),
     ],
 )
-def test_shown_duration_reads_back(duration_s: float, expected: str) -> None:
-    """What is shown is the same duration again."""
-    assert (expected, duration_s) == (shown(duration_s), seconds(shown(duration_s), 1.0))
+def test_formatted_duration_can_be_parsed_again(duration_s: float, expected: str) -> None:
+    """Formatting a duration and parsing the text returns the same duration."""
+    assert (expected, duration_s) == (format_duration(duration_s), parse_duration(format_duration(duration_s), 1.0))
+
+
+def test_infinite_duration_is_formatted_as_forever() -> None:
+    """An infinite duration is the word that the configuration uses for it."""
+    assert "forever" == format_duration(math.inf)

@@ -1,26 +1,27 @@
-"""Files that the settings name."""
+"""Checks of the files that settings name, and of the settings of logins and TLS."""
 
 import json
 from pathlib import Path
 
 import pytest
 
+from eventwriter.config.errors import SettingError
 from eventwriter.config.load import load
 from eventwriter.errors import ConfigError
 
 KEY = "-----BEGIN PRIVATE KEY-----\nx\n-----END PRIVATE KEY-----\n"
 
 
-def mistakes(tmp_path: Path, data: object, environ: dict[str, str] | None = None) -> list[str]:
+def errors(tmp_path: Path, data: object, environ: dict[str, str] | None = None) -> list[SettingError]:
     path = tmp_path / "c.json"
     path.write_text(json.dumps(data))
     with pytest.raises(ConfigError) as caught:
-        load(str(path), environ or {}, look=True)
-    return caught.value.mistakes
+        load(str(path), environ or {}, check_files=True)
+    return caught.value.errors
 
 
-def test_every_file_that_cannot_be_read_is_named_at_once(tmp_path: Path) -> None:
-    """Missing, empty and wrong files of both servers come together, each with its key path and the reason."""
+def test_all_unreadable_files_are_reported_at_once(tmp_path: Path) -> None:
+    """Missing files, empty files and directories are reported together, each with its key and the reason."""
     empty = tmp_path / "empty"
     empty.touch()
     data = {
@@ -31,121 +32,114 @@ def test_every_file_that_cannot_be_read_is_named_at_once(tmp_path: Path) -> None
         "postgres": {"password_file": "/none", "sslrootcert": "system", "sslcert": "/c", "sslkey": "/k"},
     }
 
-    check = "check the path and its permissions"
+    reported = errors(tmp_path, data)
+
+    assert {"unreadable"} == {error.code for error in reported}
     assert [
-        f"nats.creds_file: /none.creds: cannot be read: No such file or directory; {check}",
-        f"nats.tls.ca_file: /none.pem: cannot be read: No such file or directory; {check}",
-        f"nats.tls.cert_file: {tmp_path}: cannot be read: Is a directory; {check}",
-        f"nats.tls.key_file: {empty}: is empty; {check}",
-        f"postgres.password_file: /none: cannot be read: No such file or directory; {check}",
-        f"postgres.sslcert: /c: cannot be read: No such file or directory; {check}",
-        f"postgres.sslkey: /k: cannot be read: No such file or directory; {check}",
-    ] == mistakes(tmp_path, data)
+        "nats.creds_file",
+        "nats.tls.ca_file",
+        "nats.tls.cert_file",
+        "nats.tls.key_file",
+        "postgres.password_file",
+        "postgres.sslcert",
+        "postgres.sslkey",
+    ] == [error.key for error in reported]
+    assert "nats.creds_file: /none.creds cannot be read: No such file or directory; check the path" in reported[0]
+    assert f"{empty} is empty" in reported[3]
 
 
-def test_file_from_the_environment_is_named_as_it_is_there(tmp_path: Path) -> None:
-    """A file that a variable names is said to be wrong under the variable's name."""
-    assert mistakes(tmp_path, {}, {"CNPG_PASSWORD_FILE": "/none"})[0].startswith("CNPG_PASSWORD_FILE: /none: ")
+def test_file_from_the_environment_is_reported_under_the_variable(tmp_path: Path) -> None:
+    """The error about a file that a variable names has the name of the variable."""
+    assert "CNPG_PASSWORD_FILE" == errors(tmp_path, {}, {"CNPG_PASSWORD_FILE": "/none"})[0].key
 
 
-def test_certificate_without_its_key_is_named(tmp_path: Path) -> None:
-    """A certificate whose key is neither given nor in the same file is a mistake; one file with both is none."""
+def test_certificate_without_a_key_is_an_error(tmp_path: Path) -> None:
+    """A certificate requires a key, in the same file or in another one."""
     alone, both = tmp_path / "alone.pem", tmp_path / "both.pem"
     alone.write_text("-----BEGIN CERTIFICATE-----\n")
     both.write_text(KEY)
 
-    said = mistakes(tmp_path, {"nats": {"tls": {"cert_file": str(alone)}}})
-    good = load(None, {}, {"nats": {"tls": {"cert_file": str(both)}}}, look=True)
+    (error,) = errors(tmp_path, {"nats": {"tls": {"cert_file": str(alone)}}})
+    valid = load(None, {}, {"nats": {"tls": {"cert_file": str(both)}}}, check_files=True)
 
-    assert [f"nats.tls.cert_file: {alone}: holds no private key; set nats.tls.key_file"] == said
-    assert good.settings.nats.tls is not None
+    assert ("nats.tls.cert_file", "missing") == (error.key, error.code)
+    assert valid.settings.nats.tls is not None
 
 
-def test_files_are_left_alone_where_nobody_runs() -> None:
-    """Settings that are only shown need no files: they may be another machine's."""
+def test_files_are_not_checked_by_default() -> None:
+    """Settings that are only displayed may name files of another machine."""
     loaded = load(None, {}, {"nats": {"creds_file": "/none"}})
 
     assert "/none" == loaded.settings.nats.creds_file
 
 
+CONFLICTS: list[tuple[str, dict[str, object], str]] = [
+    ("nats", {"creds_file": "/c", "user": "u", "password": "p"}, "nats"),
+    ("nats", {"nkey_seed_file": "/c", "token": "t"}, "nats"),
+    ("nats", {"password": "p"}, "nats.password"),
+    ("nats", {"password_file": "/p"}, "nats.password_file"),
+    ("nats", {"tls": {"key_file": "/k"}}, "nats.tls.key_file"),
+    ("postgres", {"sslkey": "/k"}, "postgres.sslkey"),
+    *(
+        ("postgres", {"sslmode": mode, key: "/c"}, "postgres.sslmode")
+        for mode in ("disable", "allow", "prefer", "require")
+        for key in ("sslrootcert", "sslcert")
+    ),
+    (
+        "postgres",
+        {"dsn": "host=h password=s3cret sslmode=require", "sslrootcert": "/c"},
+        "postgres.dsn (sslmode)",
+    ),
+    ("postgres", {"dsn": "postgresql://h/?ssl=true&sslcert=/c"}, "postgres.dsn (sslmode)"),
+    ("postgres", {"dsn": "host=h sslrootcert=/c sslmode=verify-full", "sslmode": "prefer"}, "postgres.sslmode"),
+    ("postgres", {"sslrootcert": "system", "sslmode": "verify-ca"}, "postgres.sslmode"),
+    ("postgres", {"host": "a,b,c", "port": "1,2"}, "postgres.port"),
+]
+
+
+@pytest.mark.parametrize(("section", "keys", "key"), CONFLICTS)
+def test_conflicting_login_or_tls_is_one_error(section: str, keys: dict[str, object], key: str) -> None:
+    """Keys that contradict or require each other are reported once, under the key to change."""
+    with pytest.raises(ConfigError) as caught:
+        load(None, {}, {section: keys})
+
+    assert [(key, "conflict")] == [(error.key, error.code) for error in caught.value.errors]
+    assert "s3cret" not in str(caught.value)
+
+
 @pytest.mark.parametrize(
-    ("section", "settings", "expected"),
+    "keys",
     [
-        ("nats", {"creds_file": "/c", "user": "u", "password": "p"}, "nats: creds_file and user are given"),
-        ("nats", {"nkey_seed_file": "/c", "token": "t"}, "nats: nkey_seed_file and token are given"),
-        ("nats", {"password": "p"}, "nats.password: given without nats.user"),
-        ("nats", {"password_file": "/p"}, "nats.password_file: given without nats.user"),
-        ("nats", {"tls": {"key_file": "/k"}}, "nats.tls.key_file: given without nats.tls.cert_file"),
-        ("postgres", {"sslkey": "/k"}, "postgres.sslkey: given without postgres.sslcert"),
-        *(
-            ("postgres", {"sslmode": mode, key: "/c"}, f'postgres.sslmode: "{mode}" contradicts postgres.{key}, with')
-            for mode in ("disable", "allow", "prefer", "require")
-            for key in ("sslrootcert", "sslcert")
-        ),
-        (
-            "postgres",
-            {"dsn": "host=h password=s3cret sslmode=require", "sslrootcert": "/c"},
-            'postgres.dsn (sslmode): "require" contradicts postgres.sslrootcert, with which the server is verified;'
-            " allowed beside it are verify-full and verify-ca; write verify-full, or remove one of the two",
-        ),
-        (
-            "postgres",
-            {"dsn": "postgresql://h/?ssl=true&sslcert=/c"},
-            'postgres.dsn (sslmode): "require" contradicts postgres.dsn (sslcert), with',
-        ),
-        (
-            "postgres",
-            {"dsn": "host=h sslrootcert=/c sslmode=verify-full", "sslmode": "prefer"},
-            'postgres.sslmode: "prefer" contradicts postgres.dsn (sslrootcert), with',
-        ),
-        (
-            "postgres",
-            {"sslrootcert": "system", "sslmode": "verify-ca"},
-            'postgres.sslmode: "verify-ca" contradicts postgres.sslrootcert, with which the server is verified;'
-            " allowed beside it are verify-full;",
-        ),
-        ("postgres", {"host": "a,b,c", "port": "1,2"}, "postgres.port: 2 ports for 3 hosts"),
+        {"sslrootcert": "/c", "sslmode": "verify-ca"},
+        {"dsn": "host=h sslmode=disable", "sslcert": "/c", "sslmode": "verify-full"},
+        {"dsn": "host=h sslmode=verify-ca sslrootcert=/c"},
+        {"sslmode": "require"},
+        {"sslrootcert": "", "sslmode": "require"},
     ],
 )
-def test_contradiction_is_named(section: str, settings: dict[str, object], expected: str) -> None:
-    """Keys that contradict each other, or lack each other, are one sentence."""
-    with pytest.raises(ConfigError) as caught:
-        load(None, {}, {section: settings})
-
-    assert 1 == len(caught.value.mistakes)
-    assert caught.value.mistakes[0].startswith(expected)
-
-
-@pytest.mark.parametrize("settings", [
-    {"sslrootcert": "/c", "sslmode": "verify-ca"},
-    {"dsn": "host=h sslmode=disable", "sslcert": "/c", "sslmode": "verify-full"},
-    {"dsn": "host=h sslmode=verify-ca sslrootcert=/c"},
-    {"sslmode": "require"},
-    {"sslrootcert": "", "sslmode": "require"},
-])  # fmt: skip
-def test_mode_that_verifies_stands_beside_certificates(settings: dict[str, object]) -> None:
-    """What verifies is accepted beside certificates, what is given last counts, and without them every mode does."""
-    assert load(None, {}, {"postgres": settings}).settings.postgres.sslmode == settings.get("sslmode")
+def test_mode_that_verifies_is_accepted_with_certificates(keys: dict[str, object]) -> None:
+    """With certificates, modes that verify the server are accepted; without certificates, every mode is."""
+    assert load(None, {}, {"postgres": keys}).settings.postgres.sslmode == keys.get("sslmode")
 
 
 def warnings(tmp_path: Path, mode: int, data: object, environ: dict[str, str] | None = None) -> tuple[str, ...]:
     path = tmp_path / "c.json"
     path.write_text(json.dumps(data))
     path.chmod(mode)
-    return load(str(path), environ or {}, look=True).warnings
+    return load(str(path), environ or {}, check_files=True).warnings
 
 
-def test_secret_that_everybody_reads_is_a_warning(tmp_path: Path) -> None:
-    """A file with a secret is warned of by its key path where others may read it, and only there."""
+def test_world_readable_secret_is_a_warning(tmp_path: Path) -> None:
+    """A file with a secret causes a warning under its key if every user can read it."""
     loose, tight = tmp_path / "loose", tmp_path / "tight"
     for file, mode in ((loose, 0o644), (tight, 0o640)):
         file.write_text("x")
         file.chmod(mode)
     data = {"nats": {"token_file": str(loose)}, "postgres": {"password_file": str(tight)}}
 
-    assert (f"nats.token_file: {loose} may be read by everybody; chmod o-rwx {loose}",) == warnings(
-        tmp_path, 0o644, data
-    )
+    (warning,) = warnings(tmp_path, 0o644, data)
+
+    assert warning.startswith(f"nats.token_file: every user can read {loose}")
 
 
 @pytest.mark.parametrize(
@@ -156,20 +150,19 @@ def test_secret_that_everybody_reads_is_a_warning(tmp_path: Path) -> None:
         ({"nats": {"token": "t"}, "postgres": {"dsn": "host=h password=p"}}, "nats.token, postgres.dsn"),
     ],
 )
-def test_configuration_with_a_secret_that_everybody_reads_is_a_warning(tmp_path: Path, data: object, keys: str) -> None:
-    """A configuration that holds a secret itself is warned of with the keys, not the values; a closed one is not."""
-    said = warnings(tmp_path, 0o644, data)
+def test_world_readable_configuration_with_a_secret_is_a_warning(tmp_path: Path, data: object, keys: str) -> None:
+    """A configuration that contains secrets causes a warning with their keys, unless its mode excludes others."""
+    (warning,) = warnings(tmp_path, 0o644, data)
 
-    assert 1 == len(said)
-    assert f"c.json holds a secret ({keys}) and may be read by everybody" in said[0]
+    assert f"c.json contains a secret ({keys}) and every user can read it" in warning
     assert () == warnings(tmp_path, 0o640, data)
 
 
-def test_secret_of_the_environment_is_not_in_the_file(tmp_path: Path) -> None:
-    """A password that only a variable gives does not make the file a secret."""
+def test_secret_from_the_environment_is_not_in_the_file(tmp_path: Path) -> None:
+    """A password that a variable sets causes no warning about the file."""
     assert () == warnings(tmp_path, 0o644, {}, {"CNPG_PASSWORD": "p"})
 
 
-def test_connection_string_without_a_password_is_no_secret(tmp_path: Path) -> None:
-    """A DSN is a secret for its password only."""
+def test_connection_string_without_a_password_is_not_a_secret(tmp_path: Path) -> None:
+    """A DSN counts as a secret only if it contains a password."""
     assert () == warnings(tmp_path, 0o644, {"postgres": {"dsn": "host=h user=u"}})

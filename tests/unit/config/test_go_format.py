@@ -1,4 +1,4 @@
-"""The Go writer's files, as its packages, containers and charts ship them."""
+"""Files in the Go writer's format, as its packages, containers and charts contain them."""
 
 import json
 from pathlib import Path
@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from eventwriter.config.errors import SettingError
 from eventwriter.config.load import load
 from eventwriter.config.settings import PostgresSettings, Settings
 from eventwriter.errors import ConfigError
@@ -47,16 +48,16 @@ def changed(tmp_path: Path, name: str, **changes: Any) -> str:
     return str(path)
 
 
-def mistakes(path: str, **environ: str) -> list[str]:
-    """Return what is wrong with a file."""
+def errors(path: str, **environ: str) -> list[SettingError]:
+    """Return the errors of a file."""
     with pytest.raises(ConfigError) as caught:
         load(path, environ)
-    return caught.value.mistakes
+    return caught.value.errors
 
 
 @pytest.mark.parametrize("name", NAMES)
 def test_shipped_file_loads_unchanged(name: str) -> None:
-    """Each shape loads, its entries joined by table into slots whose subjects do not overlap."""
+    """Each file loads, and its entries are combined by table into entries whose subjects do not overlap."""
     settings = shipped(name)
 
     assert ("events", "db-event-writer") == (settings.stream_name, settings.consumer_name)
@@ -88,8 +89,8 @@ NATS = {
 
 
 @pytest.mark.parametrize("name", NATS)
-def test_nats_is_as_the_file_says(name: str) -> None:
-    """Server, domain, creds and certificates; relative ones in cert_dir, and none with mode none or no block."""
+def test_nats_section_is_translated(name: str) -> None:
+    """Server, domain, credentials and certificates are translated; relative certificates are in cert_dir."""
     nats = shipped(name).nats
     tls = nats.tls and (nats.tls.ca_file, nats.tls.cert_file, nats.tls.key_file, nats.tls.server_name)
 
@@ -109,8 +110,8 @@ POSTGRES = {
 
 
 @pytest.mark.parametrize("name", POSTGRES)
-def test_postgres_is_as_the_file_says(name: str) -> None:
-    """Address, TLS (verify-full where there are certificates, else none), and durations as text or nanoseconds."""
+def test_postgres_section_is_translated(name: str) -> None:
+    """Address, TLS (verify-full with certificates, otherwise none) and durations are translated."""
     pg = shipped(name).postgres
 
     assert POSTGRES[name] == (
@@ -118,31 +119,31 @@ def test_postgres_is_as_the_file_says(name: str) -> None:
     )  # fmt: skip
 
 
-def test_parameters_and_name_reach_postgres() -> None:
-    """The search path and the application's name are passed on."""
+def test_runtime_parameters_and_application_name_are_translated() -> None:
+    """The search path and the application's name are passed to PostgreSQL."""
     pg = shipped("helm").postgres
 
     assert ({"search_path": "platform, ag_catalog"}, "db-event-writer") == (pg.runtime_params, pg.application_name)
 
 
 @pytest.mark.parametrize(("name", "level"), [("packaged", "info"), ("docker_compose", "warning"), ("helm", "debug")])
-def test_log_level_is_taken(name: str, level: str) -> None:
-    """The logger's level is ours, under our name for it; `debug` wins."""
+def test_log_level_is_translated(name: str, level: str) -> None:
+    """The logger's level becomes ours; the key `debug` takes precedence."""
     assert level == shipped(name).log.level
 
 
-def test_what_is_not_used_is_one_warning() -> None:
-    """Keys without a meaning here are named together; what has none at all in the file is not."""
+def test_unused_keys_are_one_warning() -> None:
+    """All keys without a meaning here are listed in one warning."""
     (warning,) = load(str(DATA / "docker_compose.json"), {}).warnings
 
-    assert (
+    assert warning.startswith(
         "listen_addr, partition, agent_id, gateway_id, security, logging.output, logging.time_format, logging.otel,"
-        " cnpg.max_connections, cnpg.min_connections: carried by the Go writer's files, not used here"
-    ) == warning
+        " cnpg.max_connections, cnpg.min_connections: "
+    )
 
 
-def test_environment_patches_the_file_as_the_start_script_did() -> None:
-    """Servers, names, folder and mode of certificates come from the environment, and decide how the rest is read."""
+def test_environment_overrides_the_file_like_the_start_script() -> None:
+    """Servers, names, and the directory and mode of certificates come from the environment before translation."""
     environ = {
         "CNPG_HOST": "db", "CNPG_CERT_DIR": "/k8s", "CNPG_CERT_FILE": "own.crt", "CNPG_PASSWORD_FILE": "/run/secret",
         "CNPG_SSL_MODE": "verify-ca", "DB_EVENT_WRITER_NATS_URL": "nats://other:4222",
@@ -157,7 +158,7 @@ def test_environment_patches_the_file_as_the_start_script_did() -> None:
 
 
 def test_own_keys_extend_the_file(tmp_path: Path) -> None:
-    """Keys of ours beside the Go writer's count, and an entry with more than subject and table is ours."""
+    """Our own keys beside the Go writer's are used, and an entry with keys besides subject and table is ours."""
     path = changed(
         tmp_path,
         "bare_metal",
@@ -176,54 +177,49 @@ def test_own_keys_extend_the_file(tmp_path: Path) -> None:
 
 
 CNPG = {"host": "h", "username": "u", "database": "d"}
-WRONG = {
-    "no cnpg": ({"cnpg": None}, ["cnpg: missing; an object with host, username and database is wanted"]),
-    "cnpg is text": ({"cnpg": "host=x password=hunter2"}, ["cnpg: is a str; an object"]),
-    "cnpg without host": ({"cnpg": {"username": "u"}}, ["cnpg.host: missing", "cnpg.database: missing"]),
-    "tls against disable": (
-        {"cnpg": {**CNPG, "ssl_mode": "disable", "tls": {"ca_file": "a"}}}, ['cnpg.ssl_mode: "disable" contradicts'],
-    ),
+INVALID = {
+    "no cnpg": ({"cnpg": None}, {("cnpg", "missing")}),
+    "cnpg is text": ({"cnpg": "host=x password=hunter2"}, {("cnpg", "wrong_type")}),
+    "cnpg without host": ({"cnpg": {"username": "u"}}, {("cnpg.host", "missing"), ("cnpg.database", "missing")}),
+    "tls without authority": ({"cnpg": {**CNPG, "tls": {"cert_file": "a"}}}, {("cnpg.tls.ca_file", "missing")}),
     **{
-        f"tls against {mode}": (
-            {"cnpg": {**CNPG, "ssl_mode": mode, "tls": {"ca_file": "a"}}},
-            [f'cnpg.ssl_mode: "{mode}" contradicts cnpg.tls.ca_file, with which the server is verified; allowed'],
+        f"tls and {mode}": (
+            {"cnpg": {**CNPG, "ssl_mode": mode, "tls": {"ca_file": "a"}}}, {("cnpg.ssl_mode", "conflict")},
         )
-        for mode in ("allow", "prefer", "require")
+        for mode in ("disable", "allow", "prefer", "require")
     },
-    "tls without authority": ({"cnpg": {**CNPG, "tls": {"cert_file": "a"}}}, ["cnpg.tls.ca_file: missing"]),
-    "mode": ({"cnpg": {**CNPG, "ssl_mode": "on"}}, ['cnpg.ssl_mode: "on"; allowed are disable']),
-    "port": ({"cnpg": {**CNPG, "port": "x"}}, ['cnpg.port: "x"; a number']),
-    "timeout": ({"cnpg": {**CNPG, "statement_timeout": "soon"}}, ['cnpg.statement_timeout: "soon"; write a duration']),
-    "unknown within cnpg": ({"cnpg": {**CNPG, "user": "u"}}, ["cnpg.user: not a known key; did you mean username?"]),
-    "unknown on top": ({"stream": []}, ["stream: not a known key; did you mean streams?"]),
-    "no servers": ({"nats_url": None}, ["nats_url: missing; it is required"]),
-    "spiffe": ({"nats_security": {"mode": "spiffe"}}, ['nats_security.mode: "spiffe"; allowed are mtls, none']),
-    "unknown within tls": (
-        {"nats_security": {"mode": "mtls", "tls": {"ca": "x"}}},
-        ["nats_security.tls.ca: not a known key; did you mean ca_file?"],
+    "mode": ({"cnpg": {**CNPG, "ssl_mode": "on"}}, {("cnpg.ssl_mode", "not_allowed")}),
+    "port": ({"cnpg": {**CNPG, "port": "x"}}, {("cnpg.port", "invalid")}),
+    "timeout": ({"cnpg": {**CNPG, "statement_timeout": "soon"}}, {("cnpg.statement_timeout", "invalid")}),
+    "unknown key within cnpg": ({"cnpg": {**CNPG, "user": "u"}}, {("cnpg.user", "unknown_key")}),
+    "unknown key at the top level": ({"stream": []}, {("stream", "unknown_key")}),
+    "no servers": ({"nats_url": None}, {("nats_url", "missing")}),
+    "spiffe": ({"nats_security": {"mode": "spiffe"}}, {("nats_security.mode", "not_allowed")}),
+    "unknown key within tls": (
+        {"nats_security": {"mode": "mtls", "tls": {"ca": "x"}}}, {("nats_security.tls.ca", "unknown_key")},
     ),
-    "no streams": ({"streams": None}, ["streams: missing; give a list of {subject, table}"]),
-    "half an entry": ({"streams": [{"subject": "a"}]}, ['streams[0]: {"subject": "a"}; both are wanted']),
+    "no streams": ({"streams": None}, {("streams", "missing")}),
+    "entry without table": ({"streams": [{"subject": "a"}]}, {("streams[0]", "missing"), ("streams", "wrong_type")}),
     "subject": (
         {"streams": [{"subject": "a", "table": "logs"}, {"subject": "b..c", "table": "logs"}]},
-        ['streams[0, 1].subjects[1]: "b..c"; a token between the dots is empty'],
+        {("streams[0, 1].subjects[1]", "invalid")},
     ),
-    "log level": ({"logging": {"level": "loud"}}, ['logging.level: "loud"; allowed are debug']),
-    "logging is text": ({"logging": "info"}, ['logging: "info"; an object']),
+    "log level": ({"logging": {"level": "loud"}}, {("logging.level", "not_allowed")}),
+    "logging is text": ({"logging": "info"}, {("logging", "wrong_type")}),
 }  # fmt: skip
 
 
-@pytest.mark.parametrize(("changes", "said"), WRONG.values(), ids=WRONG)
-def test_mistake_is_named_as_the_file_calls_it(tmp_path: Path, changes: dict[str, Any], said: list[str]) -> None:
-    """What is wrong in such a file is said under the file's own key, never with a secret."""
-    found = mistakes(changed(tmp_path, "bare_metal", **changes))
+@pytest.mark.parametrize(("changes", "reported"), INVALID.values(), ids=INVALID)
+def test_error_has_the_key_of_the_file(tmp_path: Path, changes: dict[str, Any], reported: set[tuple[str, str]]) -> None:
+    """Errors are reported under the file's own keys, and contain no secret."""
+    found = errors(changed(tmp_path, "bare_metal", **changes))
 
-    assert len(said) == len([m for m in found if any(m.startswith(one) for one in said)]), found
-    assert not [m for m in found if "hunter2" in m or m.startswith("postgres.")]
+    assert reported == {(error.key, error.code) for error in found}
+    assert not [error for error in found if "hunter2" in error]
 
 
-def test_tables_without_the_missing_block_come_from_the_environment(tmp_path: Path) -> None:
-    """A file without `cnpg` is complete where the environment has all of it."""
+def test_environment_replaces_a_missing_block(tmp_path: Path) -> None:
+    """A file without `cnpg` is complete if the environment sets all of its keys."""
     environ = {"CNPG_HOST": "h", "CNPG_USERNAME": "u", "CNPG_DATABASE": "d"}
     pg = load(changed(tmp_path, "bare_metal", cnpg=None), environ).settings.postgres
 
@@ -231,36 +227,36 @@ def test_tables_without_the_missing_block_come_from_the_environment(tmp_path: Pa
 
 
 def test_verification_cannot_be_skipped(tmp_path: Path) -> None:
-    """A file that asks to skip verification is told that it is not skipped."""
+    """A file that disables verification causes a warning that it is not disabled."""
     security = {"mode": "mtls", "tls": {"skip_verify": True}}
 
     assert any("skip_verify" in w for w in load(changed(tmp_path, "mtls", nats_security=security), {}).warnings)
 
 
-def test_file_may_ask_not_to_look_at_the_name(tmp_path: Path) -> None:
-    """Beside certificates `verify-ca` stands, as it is given."""
+def test_verify_ca_is_accepted_with_certificates(tmp_path: Path) -> None:
+    """With certificates, the mode `verify-ca` is kept."""
     cnpg = {**CNPG, "ssl_mode": "verify-ca", "tls": {"ca_file": "/a"}}
 
     assert "verify-ca" == load(changed(tmp_path, "mtls", cnpg=cnpg), {}).settings.postgres.sslmode
 
 
-def test_mode_of_the_environment_is_named_by_its_variable(tmp_path: Path) -> None:
-    """A mode that the start script's variable gives is refused beside the file's certificates, by the variable."""
-    (said,) = mistakes(changed(tmp_path, "mtls"), CNPG_SSL_MODE="require")
+def test_mode_from_the_environment_is_reported_under_its_variable(tmp_path: Path) -> None:
+    """A mode from a variable that conflicts with the file's certificates is reported under the variable."""
+    (error,) = errors(changed(tmp_path, "mtls"), CNPG_SSL_MODE="require")
 
-    assert said.startswith('CNPG_SSL_MODE: "require" contradicts cnpg.tls.ca_file, with')
+    assert ("CNPG_SSL_MODE", "conflict") == (error.key, error.code)
 
 
 @pytest.mark.parametrize("dsn", ["postgresql://h/?sslrootcert=/ca", "postgresql://h/?sslmode=require"])
-def test_default_without_tls_is_not_put_over_a_dsn(tmp_path: Path, dsn: str) -> None:
-    """What a DSN says of TLS beside such a file counts: "no TLS" is the default only where nothing speaks of it."""
+def test_default_without_tls_does_not_override_a_dsn(tmp_path: Path, dsn: str) -> None:
+    """TLS parameters of a DSN are used; "no TLS" is the default only if nothing concerns TLS."""
     pg = load(changed(tmp_path, "bare_metal"), {"EVENT_WRITER_POSTGRES_DSN": dsn}).settings.postgres
 
     assert "disable" not in pg.conninfo()
 
 
-def test_default_without_tls_is_not_put_over_our_own_key(tmp_path: Path) -> None:
-    """A root certificate that is given under our own name brings verification, as in a file of ours."""
+def test_default_without_tls_does_not_override_our_own_key(tmp_path: Path) -> None:
+    """A root certificate set by our own key enables verification, as in a file in our format."""
     pg = load(changed(tmp_path, "bare_metal", postgres={"sslrootcert": "/ca"}), {}).settings.postgres
 
     assert "sslmode='verify-full'" in pg.conninfo()

@@ -2,18 +2,19 @@
 
 import psycopg.conninfo
 import pytest
-from pydantic import ValidationError
 
-from eventwriter.config.libpq import joined, read, where
+from eventwriter.config.libpq import combine, parse, target
+from eventwriter.config.load import load
 from eventwriter.config.settings import PostgresSettings
+from eventwriter.errors import ConfigError
 
 NASTY = r"""p'a\s "w/o?r@d&=% ü"""
 
 
 def parsed(**settings: object) -> dict[str, str]:
-    """Return what libpq itself makes of the settings."""
-    found = psycopg.conninfo.conninfo_to_dict(PostgresSettings.model_validate(settings).conninfo())
-    return {key: str(value) for key, value in found.items()}
+    """Return the parameters that libpq itself finds in the connection string of the settings."""
+    parameters = psycopg.conninfo.conninfo_to_dict(PostgresSettings.model_validate(settings).conninfo())
+    return {key: str(value) for key, value in parameters.items()}
 
 
 OURS = {"application_name": "eventwriter", "connect_timeout": "10"}
@@ -22,8 +23,8 @@ OURS = {"application_name": "eventwriter", "connect_timeout": "10"}
 @pytest.mark.parametrize(
     "dsn", [None, "", "host=h dbname='d'", "postgresql://u@h/d", "postgresql://h:1/?sslmode=require"]
 )
-def test_nasty_password_arrives_unharmed(dsn: str | None) -> None:
-    """Quotes, backslashes, spaces and URL characters in a password reach libpq as they are, over every kind of DSN."""
+def test_password_with_special_characters_reaches_libpq_unchanged(dsn: str | None) -> None:
+    """Quotes, backslashes, spaces and URL characters in a password reach libpq unchanged with every form of DSN."""
     assert NASTY == parsed(dsn=dsn, password=NASTY)["password"]
 
 
@@ -54,26 +55,26 @@ def test_nasty_password_arrives_unharmed(dsn: str | None) -> None:
         ({"dsn": "postgresql://a:1,b:2/d"}, OURS | {"host": "a,b", "port": "1,2", "dbname": "d"}),
     ],
 )
-def test_dsn_wins_over_defaults_and_keys_win_over_the_dsn(
+def test_dsn_overrides_defaults_and_keys_override_the_dsn(
     settings: dict[str, object], expected: dict[str, str]
 ) -> None:
-    """A DSN's own parameters stand against our defaults, and fall to keys that are given beside it."""
+    """Parameters of a DSN override our defaults, and keys beside the DSN override its parameters."""
     assert expected == parsed(**settings)
 
 
 @pytest.mark.parametrize("key", ["sslrootcert", "sslcert"])
 @pytest.mark.parametrize("dsn", ["host=h", "host=h {key}=/c", "postgresql://h/", "postgresql://h/?{key}=/c"])
-def test_certificate_brings_verification(dsn: str, key: str) -> None:
-    """Where a certificate is given, in the DSN or beside it, and no mode, libpq is told to verify all that it can."""
+def test_certificate_enables_verification(dsn: str, key: str) -> None:
+    """A certificate without a mode, in the DSN or beside it, sets the mode to verify-full."""
     beside = {} if "{key}" in dsn else {key: "/c"}
 
-    found = parsed(dsn=dsn.format(key=key), **beside)
+    parameters = parsed(dsn=dsn.format(key=key), **beside)
 
-    assert ("/c", "verify-full") == (found[key], found["sslmode"])
+    assert ("/c", "verify-full") == (parameters[key], parameters["sslmode"])
 
 
-def test_without_a_certificate_the_mode_is_libpq_s() -> None:
-    """Where no certificate is given nothing is said of the mode."""
+def test_mode_is_not_set_without_a_certificate() -> None:
+    """Without a certificate, libpq's default mode is used."""
     assert "sslmode" not in parsed(dsn="host=h")
 
 
@@ -92,11 +93,11 @@ def test_without_a_certificate_the_mode_is_libpq_s() -> None:
         "postgresql://h/d?ssl=true&sslmode=verify-ca",
     ],
 )
-def test_dsn_is_read_as_libpq_reads_it(dsn: str) -> None:
-    """What we take out of a connection string is what libpq takes out of it."""
+def test_dsn_is_parsed_like_libpq_does(dsn: str) -> None:
+    """Our parser finds the same parameters as libpq's."""
     theirs = {key: value for key, value in psycopg.conninfo.conninfo_to_dict(dsn).items() if value not in (None, "")}
 
-    assert theirs == {key: value for key, value in read(dsn).items() if value}
+    assert theirs == {key: value for key, value in parse(dsn).items() if value}
 
 
 @pytest.mark.parametrize(
@@ -111,22 +112,21 @@ def test_dsn_is_read_as_libpq_reads_it(dsn: str) -> None:
         ({"dsn": "host=h password=s3cret", "host": "other"}, "other:5432/"),
     ],
 )
-def test_target_says_where_and_no_secret(settings: dict[str, object], expected: str) -> None:
-    """The words for where PostgreSQL is hold hosts, ports, database and user, however the DSN is written."""
+def test_target_contains_no_secret(settings: dict[str, object], expected: str) -> None:
+    """The target contains only hosts, ports, database and user, with every form of DSN."""
     assert expected == PostgresSettings.model_validate(settings).target()
 
 
 @pytest.mark.parametrize("dsn", ["s3cret", "host=h password=s3 cret", "password='s3cret", "postgresql://h/?s3cret"])
-def test_broken_dsn_is_a_mistake_that_repeats_nothing(dsn: str) -> None:
-    """A DSN that libpq could not read is found when settings are made, and no part of it is in the words."""
-    with pytest.raises(ValidationError) as caught:
-        PostgresSettings.model_validate({"dsn": dsn})
+def test_invalid_dsn_is_refused_without_quoting_it(dsn: str) -> None:
+    """A DSN with a syntax error is refused when settings are loaded, and the error contains no part of it."""
+    with pytest.raises(ConfigError) as caught:
+        load(None, {}, {"postgres": {"dsn": dsn}})
 
-    said = str(caught.value.errors(include_input=False, include_context=False, include_url=False))
-    assert "wanted is a URL like postgresql://" in said
-    assert "cret" not in said
+    assert [("postgres.dsn", "invalid")] == [(error.key, error.code) for error in caught.value.errors]
+    assert "cret" not in str(caught.value)
 
 
-def test_joined_of_nothing_is_empty() -> None:
-    """Nothing put together is nothing."""
-    assert ("", "localhost:5432/") == (joined({}, "", {}), where({}))
+def test_combination_of_nothing_is_empty() -> None:
+    """Without any parameter, the connection string is empty and the target is libpq's default."""
+    assert ("", "localhost:5432/") == (combine({}, "", {}), target({}))

@@ -1,22 +1,22 @@
-"""Loading settings."""
+"""Loading of the configuration."""
 
 import json
 from pathlib import Path
 
 import pytest
 
-from eventwriter.config.load import load
+from eventwriter.config.load import load, read_file
 from eventwriter.errors import ConfigError
 
 
-def written(tmp_path: Path, data: object) -> str:
+def write(tmp_path: Path, data: object) -> str:
     path = tmp_path / "c.json"
     path.write_text(json.dumps(data))
     return str(path)
 
 
-def test_every_mistake_is_named(tmp_path: Path) -> None:
-    """All mistakes come at once, each with its path; an unknown key with its nearest known one."""
+def test_all_errors_are_reported_at_once(tmp_path: Path) -> None:
+    """Errors of the file, of an entry and of a variable are reported together, without secrets."""
     data = {
         "natss": {},
         "postgres": {"password": ["hunter2"]},
@@ -25,27 +25,32 @@ def test_every_mistake_is_named(tmp_path: Path) -> None:
     }
 
     with pytest.raises(ConfigError) as caught:
-        load(written(tmp_path, data), {"EVENT_WRITER_ENABLED": "maybe"})
+        load(write(tmp_path, data), {"EVENT_WRITER_ENABLED": "maybe"})
 
-    text = str(caught.value)
-    assert 6 == len(caught.value.mistakes)
-    assert "did you mean batch_size?" in text
-    assert "did you mean nats?" in text
-    assert "hunter2" not in text
+    assert {
+        ("natss", "unknown_key"),
+        ("postgres.password", "wrong_type"),
+        ("streams[0].batch_sice", "unknown_key"),
+        ("streams[0].batch_size", "wrong_type"),
+        ("log.level", "not_allowed"),
+        ("EVENT_WRITER_ENABLED", "not_allowed"),
+    } == {(error.key, error.code) for error in caught.value.errors}
+    assert 6 == len(caught.value.errors)
+    assert "hunter2" not in str(caught.value)
     assert str(tmp_path / "c.json") == caught.value.source
 
 
-def test_environment_wins_over_the_file(tmp_path: Path) -> None:
-    """The environment overrides the file, under the predecessors' names."""
+def test_environment_overrides_the_file(tmp_path: Path) -> None:
+    """Variables take precedence over the file."""
     environ = {"EVENT_WRITER_ENABLED": "yes", "CNPG_HOST": "other", "EVENT_WRITER_BATCH_TIMEOUT": "250"}
 
-    settings = load(written(tmp_path, {"postgres": {"host": "here"}}), environ).settings
+    settings = load(write(tmp_path, {"postgres": {"host": "here"}}), environ).settings
 
     assert (True, "other", 0.25) == (settings.enabled, settings.postgres.host, settings.streams[0].batch_timeout_s)
 
 
-def test_rotated_password_is_read_anew(tmp_path: Path) -> None:
-    """The password file is read at every connect."""
+def test_password_file_is_read_at_each_use(tmp_path: Path) -> None:
+    """A rotated password is used without loading the settings again, and never shown."""
     secret = tmp_path / "p"
     secret.write_text("one\n")
     postgres = load(None, {"CNPG_PASSWORD_FILE": str(secret)}).settings.postgres
@@ -56,59 +61,72 @@ def test_rotated_password_is_read_anew(tmp_path: Path) -> None:
     assert "two" not in repr(postgres) + postgres.target()
 
 
-def test_mistakes_of_relations_come_with_the_others(tmp_path: Path) -> None:
-    """A wrong value elsewhere does not hide what contradicts itself, and what is right is still looked at."""
+def test_invalid_value_does_not_hide_conflicts(tmp_path: Path) -> None:
+    """Conflicts are reported together with invalid values; valid entries are checked as well."""
     data = {
         "supervisor": {"heartbeat": "15s", "backoff_min": "x", "worker_memory_bytes_max": 2**31},
         "streams": [{"name": "TELEMETRY", "max_batch_bytes": 2**29}],
     }
 
     with pytest.raises(ConfigError) as caught:
-        load(written(tmp_path, data), {})
+        load(write(tmp_path, data), {})
 
-    assert [
-        'supervisor.backoff_min: "x"; write a duration, like "30s", "500ms" or "1m30s"',
-        "supervisor.hang_max 20s must be at least twice supervisor.heartbeat 15s, or workers that are well are killed",
-    ] == caught.value.mistakes
+    assert [("supervisor.backoff_min", "invalid"), ("supervisor.hang_max", "conflict")] == [
+        (error.key, error.code) for error in caught.value.errors
+    ]
 
 
 @pytest.mark.parametrize(
-    ("key", "value", "said"),
+    ("section", "value", "key", "code"),
     [
-        ("nats", {"servers": []}, "nats.servers: at least one is wanted"),
-        (
-            "nats",
-            {"servers": "http://u:hunter2@h"},
-            "nats.servers: server 1 of the list: it is written nats://host:4222",
-        ),
-        ("nats", {"tls": {"ca": "x"}}, "nats.tls.ca: not a known key; did you mean ca_file?"),
-        ("nats", "nats://h", 'nats: "nats://h"; an object with keys is wanted'),
-        ("postgres", {"port": "a"}, 'postgres.port: "a"; a number, or one for each host'),
-        ("postgres", {"password": ["hunter2"]}, "postgres.password: text is wanted"),
-        ("postgres", {"statement_timeout": 0}, "postgres.statement_timeout: 0; above 0 is wanted"),
-        ("control", {"mode": 660}, "control.mode: 660; that is no permission; write the bits in octal and as text"),
-        ("control", {"mode": "rw"}, 'control.mode: "rw"; write the permission bits in octal, like "0660"'),
-        ("log", {"level": "loud"}, 'log.level: "loud"; allowed are debug, info, warning, error'),
-        ("log", {"levl": 1}, "log.levl: not a known key; did you mean level?"),
-        ("enabled", "perhaps", 'enabled: "perhaps"; true or false is wanted'),
-        ("reduct", [], "reduct: not a known key; did you mean redact?"),
-        ("zzz", 1, "zzz: not a known key; known are enabled, consumer_name"),
+        ("nats", {"servers": []}, "nats.servers", "too_small"),
+        ("nats", {"servers": "http://u:hunter2@h"}, "nats.servers", "invalid"),
+        ("nats", {"tls": {"ca": "x"}}, "nats.tls.ca", "unknown_key"),
+        ("nats", "nats://h", "nats", "wrong_type"),
+        ("postgres", {"port": "a"}, "postgres.port", "invalid"),
+        ("postgres", {"password": ["hunter2"]}, "postgres.password", "wrong_type"),
+        ("postgres", {"statement_timeout": 0}, "postgres.statement_timeout", "too_small"),
+        ("control", {"mode": 660}, "control.mode", "invalid"),
+        ("control", {"mode": "rw"}, "control.mode", "invalid"),
+        ("log", {"level": "loud"}, "log.level", "not_allowed"),
+        ("log", {"levl": 1}, "log.levl", "unknown_key"),
+        ("enabled", "perhaps", "enabled", "wrong_type"),
+        ("reduct", [], "reduct", "unknown_key"),
+        ("zzz", 1, "zzz", "unknown_key"),
     ],
 )
-def test_wrong_value_is_one_sentence(tmp_path: Path, key: str, value: object, said: str) -> None:
-    """Key path, value, and what is allowed; never a secret."""
+def test_invalid_value_is_one_error(tmp_path: Path, section: str, value: object, key: str, code: str) -> None:
+    """Each invalid value is reported once, under its key, without secrets."""
     with pytest.raises(ConfigError) as caught:
-        load(written(tmp_path, {key: value}), {})
+        load(write(tmp_path, {section: value}), {})
 
-    assert 1 == len(caught.value.mistakes)
-    assert said in caught.value.mistakes[0]
-    assert "hunter2" not in caught.value.mistakes[0]
+    assert [(key, code)] == [(error.key, error.code) for error in caught.value.errors]
+    assert "hunter2" not in str(caught.value)
 
 
-def test_numbers_stand_for_their_text(tmp_path: Path) -> None:
-    """A port and a parameter may be numbers, servers one text with commas between, the socket's mode octal text."""
+@pytest.mark.parametrize(
+    ("data", "text"),
+    [
+        ({"natz": {}}, "Unknown key 'natz'; did you mean 'nats'?"),
+        ({"log": {"levl": "info"}}, "Unknown key 'levl' in log; did you mean 'level'?"),
+        ({"log": {"zzz": 1}}, "Unknown key 'zzz' in log; known are level, format"),
+        ({"dead_letters": {"keep_max": -1}}, "dead_letters.keep_max: -1 is too small; the minimum is 1"),
+        ({"nats": {"token": 5}}, "nats.token: the value is not text"),
+        ({"nats": 5}, "nats: 5 is not an object with keys"),
+    ],
+)
+def test_error_states_what_is_wrong_and_what_is_allowed(tmp_path: Path, data: object, text: str) -> None:
+    """The sentence names the key, the value unless it may be secret, and what is allowed."""
+    with pytest.raises(ConfigError) as caught:
+        load(write(tmp_path, data), {})
+
+    assert [text] == caught.value.errors
+
+
+def test_equivalent_forms_are_accepted(tmp_path: Path) -> None:
+    """Numbers are accepted as text, servers as one text with commas, and the socket's mode as octal text."""
     settings = load(
-        written(
+        write(
             tmp_path,
             {
                 "postgres": {"port": 5433, "runtime_params": {"work_mem": 64}},
@@ -121,3 +139,49 @@ def test_numbers_stand_for_their_text(tmp_path: Path) -> None:
 
     assert ("5433", {"work_mem": "64"}) == (settings.postgres.port, settings.postgres.runtime_params)
     assert (("nats://a:4222", "tls://b:4222"), 0o600) == (settings.nats.servers, settings.control.mode)
+
+
+def read_error(path: Path) -> str:
+    """Return the only error of reading a file."""
+    with pytest.raises(ConfigError) as caught:
+        read_file(str(path))
+    (error,) = caught.value.errors
+    assert (str(path), "unreadable") == (error.key, error.code)
+    return str(error)
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "place"),
+    [
+        ("c.json", b'{\n "a": 1,\n "b" 2\n}', "line 3, column 6: "),
+        ("c.json", b'{\n "a": 1,\n}', "a comma before the closing }"),
+        ("c.json", b'{\n // why\n "a": 1}', "line 2, column 2: invalid JSON: JSON has no comments"),
+        ("c.json", b"", "the file is empty"),
+        ("c.json", b'{"a": 1, "a": 2}', "the key 'a' occurs twice"),
+        ("c.json", b"[1]", "the top level is a list"),
+        ("c.json", b'{"a": "\n\xff"}', "line 2: not UTF-8"),
+        ("c.json", b"[" * 100_000, "nested too deeply"),
+        ("c.toml", b"a = 1\nb = \n", "(at line 2, column 5)"),
+        ("c.toml", b"a = 1\na = 2\n", "(at line 2"),
+    ],
+)
+def test_syntax_error_states_its_place(tmp_path: Path, name: str, content: bytes, place: str) -> None:
+    """The error names the file, the line if there is one, and what is wrong."""
+    path = tmp_path / name
+    path.write_bytes(content)
+
+    assert place in read_error(path)
+
+
+def test_missing_file_and_directory_are_errors(tmp_path: Path) -> None:
+    """A path that leads to no file, or to a directory, is reported as such."""
+    assert "is a directory" in read_error(tmp_path)
+    assert "No such file or directory" in read_error(tmp_path / "c.json")
+
+
+def test_byte_order_mark_is_skipped(tmp_path: Path) -> None:
+    """A byte order mark in front of the JSON text is accepted."""
+    path = tmp_path / "c.json"
+    path.write_bytes(b'\xef\xbb\xbf{"a": 1}')
+
+    assert {"a": 1} == read_file(str(path))

@@ -1,4 +1,4 @@
-"""How patterns of subjects lie to each other."""
+"""Relations between patterns of subjects."""
 
 import itertools
 
@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from eventwriter.config.subjects import covers, overlap, overlaps, reduced, wrong
+from eventwriter.config.subjects import covers, overlap, overlapping_pairs, problem, without_covered
 
 
 @pytest.mark.parametrize(
@@ -25,17 +25,17 @@ from eventwriter.config.subjects import covers, overlap, overlaps, reduced, wron
         ("otel.metrics", "otel.metrics.>", False),
     ],
 )
-def test_overlap_is_seen(one: str, other: str, expected: bool) -> None:
-    """Two patterns overlap when one subject can match both; the trailer stands for at least one token."""
+def test_overlap_is_detected(one: str, other: str, expected: bool) -> None:
+    """Two patterns overlap if one subject can match both; the wildcard > requires at least one token."""
     assert (expected, expected) == (overlap(one, other), overlap(other, one))
 
 
 def matches(pattern: str, subject: str) -> bool:
-    """Say whether a pattern matches a literal subject, token by token: the plain definition."""
-    wanted, tokens = pattern.split("."), subject.split(".")
-    if wanted[-1] == ">":
-        wanted = wanted[:-1] + ["*"] * max(1, len(tokens) - len(wanted) + 1)
-    return len(wanted) == len(tokens) and all(w in ("*", t) for w, t in zip(wanted, tokens, strict=True))
+    """Return whether a pattern matches a literal subject, token by token, as NATS defines it."""
+    expected, tokens = pattern.split("."), subject.split(".")
+    if expected[-1] == ">":
+        expected = expected[:-1] + ["*"] * max(1, len(tokens) - len(expected) + 1)
+    return len(expected) == len(tokens) and all(e in ("*", t) for e, t in zip(expected, tokens, strict=True))
 
 
 SUBJECTS = [".".join(tokens) for length in (1, 2, 3, 4) for tokens in itertools.product("ab", repeat=length)]
@@ -47,29 +47,33 @@ PATTERNS = st.builds(
 
 
 @given(PATTERNS, PATTERNS)
-def test_patterns_agree_with_the_definition(one: str, other: str) -> None:
-    """Overlap and cover say what counting the matched subjects says."""
+def test_random_patterns_agree_with_the_definition(one: str, other: str) -> None:
+    """`overlap` and `covers` return what a comparison of all matched subjects returns."""
     left = {s for s in SUBJECTS if matches(one, s)}
     right = {s for s in SUBJECTS if matches(other, s)}
 
     assert (bool(left & right), left >= right) == (overlap(one, other), covers(one, other))
 
 
-def test_reduced_leaves_no_covered_pattern() -> None:
-    """What another pattern covers, or says twice, goes; the order stays."""
-    given_subjects = ["otel.metrics", "otel.metrics.>", "otel.metrics.raw", "a", "a"]
+def test_covered_and_duplicate_patterns_are_removed() -> None:
+    """`without_covered` removes covered patterns and duplicates, and keeps the order."""
+    subjects = ["otel.metrics", "otel.metrics.>", "otel.metrics.raw", "a", "a"]
 
-    assert ["otel.metrics", "otel.metrics.>", "a"] == reduced(given_subjects)
-
-
-def test_overlapping_pairs_are_named() -> None:
-    """Each pair that overlaps is returned, others are not."""
-    assert [("a.>", "a.b")] == overlaps(["a.>", "b", "a.b"])
+    assert ["otel.metrics", "otel.metrics.>", "a"] == without_covered(subjects)
 
 
-@pytest.mark.parametrize(
-    ("subject", "word"), [("a..b", "empty"), ("", "empty"), ("a b", "white space"), ("a.>.b", "last")]
-)
-def test_what_is_no_pattern_is_explained(subject: str, word: str) -> None:
-    """The sentence says what is wrong."""
-    assert word in (wrong(subject) or "")
+def test_overlapping_pairs_are_returned() -> None:
+    """Each pair that overlaps is returned, and no other."""
+    assert [("a.>", "a.b")] == overlapping_pairs(["a.>", "b", "a.b"])
+
+
+@pytest.mark.parametrize("subject", ["a..b", "", "a b", "a.>.b"])
+def test_invalid_pattern_has_a_problem(subject: str) -> None:
+    """Empty tokens, white space and a misplaced > are reported."""
+    assert problem(subject) is not None
+
+
+@pytest.mark.parametrize("subject", ["a", "a.*.b", "a.>", ">"])
+def test_valid_pattern_has_no_problem(subject: str) -> None:
+    """Subjects and patterns with wildcards at valid places are accepted."""
+    assert problem(subject) is None

@@ -6,11 +6,11 @@ from eventwriter.supervisor.backoff import PARDONS_MAX, Limits, RestartDelay, de
 from eventwriter.supervisor.slot import State
 
 LIMITS = Limits(
-    hang_s_max=20.0,
-    start_s_max=60.0,
-    drain_s_max=30.0,
-    backoff_s_min=0.2,
-    backoff_s_max=30.0,
+    hang_max_s=20.0,
+    start_max_s=60.0,
+    drain_max_s=30.0,
+    backoff_min_s=0.2,
+    backoff_max_s=30.0,
     crash_loop_exits_max=5,
     crash_loop_window_s=60.0,
     worker_memory_bytes_max=1,

@@ -41,7 +41,7 @@ def test_equal_settings_have_equal_fingerprints() -> None:
         pytest.param({"nats": {"password": "other"}}, NETFLOW + TELEMETRY, id="a secret"),
         pytest.param({"redact": ["community", "pin"]}, NETFLOW + TELEMETRY, id="all streams"),
         pytest.param({"log": {"level": "debug"}}, [], id="log level"),
-        pytest.param({"supervisor": {"hang_s_max": 99.0}}, [], id="supervisor"),
+        pytest.param({"supervisor": {"hang_max_s": 99.0}}, [], id="supervisor"),
         pytest.param({"supervisor": {"heartbeat_s": 2.0}}, NETFLOW + TELEMETRY, id="heartbeat"),
         pytest.param({"control": {"mode": 0o600}}, [], id="control socket"),
         pytest.param({"http": {"listen": ":8088"}}, [], id="web child"),
@@ -59,9 +59,9 @@ def test_change_replaces_only_whom_it_concerns(changes: dict[str, Any], replaced
 
 def test_limits_and_level_come_along() -> None:
     """The supervisor's limits are the settings'."""
-    made = fleet(supervisor={"hang_s_max": 99.0, "crash_loop_exits_max": 3}, log={"level": "warning"})
+    made = fleet(supervisor={"hang_max_s": 99.0, "crash_loop_exits_max": 3}, log={"level": "warning"})
 
-    assert (99.0, 3, "warning") == (made.limits.hang_s_max, made.limits.crash_loop_exits_max, made.log_level)
+    assert (99.0, 3, "warning") == (made.limits.hang_max_s, made.limits.crash_loop_exits_max, made.log_level)
 
 
 def test_more_workers_on_a_shared_durable_replace_none() -> None:

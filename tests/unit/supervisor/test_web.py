@@ -57,7 +57,7 @@ def test_its_limits_are_a_workers_and_its_own() -> None:
     """It is watched like a worker, has at least the memory that it needs, and is not waited for when it drains."""
     limits = fleet(supervisor={"hang_max": 7, "drain_max": 60, "worker_memory_bytes_max": 64 * MiB}).limits
 
-    assert (7.0, 5.0, 256 * MiB) == (limits.hang_s_max, limits.drain_s_max, limits.worker_memory_bytes_max)
+    assert (7.0, 5.0, 256 * MiB) == (limits.hang_max_s, limits.drain_max_s, limits.worker_memory_bytes_max)
 
 
 def test_its_name_is_no_slots() -> None:

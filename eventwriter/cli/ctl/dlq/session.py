@@ -117,7 +117,7 @@ def instant(text: str, option: str, now_ns: int) -> dt.datetime:
     """
     now = dt.datetime.fromtimestamp(now_ns / 1e9, dt.UTC)
     try:
-        return now - dt.timedelta(seconds=durations.seconds(text, 1.0))
+        return now - dt.timedelta(seconds=durations.parse_duration(text, 1.0))
     except (ValueError, OverflowError):
         pass
     try:

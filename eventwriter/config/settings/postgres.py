@@ -1,0 +1,123 @@
+"""Section `postgres`: the server, the login, TLS and timeouts, under libpq's names."""
+
+from typing import Annotated, Literal
+
+from pydantic import AfterValidator, ConfigDict, Field, SecretStr
+
+from eventwriter.config import libpq
+from eventwriter.config.settings.fields import Record, Seconds, read_secret
+
+PORTS = r"^\d{1,5}(,\d{1,5})*$"
+CONNECT_TIMEOUT_S_MIN = 2  # libpq rounds a shorter timeout up to this
+
+
+def _parseable(secret: SecretStr) -> SecretStr:
+    libpq.parse(secret.get_secret_value())
+    return secret
+
+
+class PostgresSettings(Record):
+    """Connection to PostgreSQL. The keys have libpq's names and meanings."""
+
+    model_config = ConfigDict(coerce_numbers_to_str=True)
+
+    dsn: Annotated[SecretStr, AfterValidator(_parseable)] | None = None
+    """A libpq connection string or URL. The other keys override its parameters. It is never shown, because it may
+    contain a password."""
+    host: str | None = None
+    """A host, several hosts separated by commas (tried in order), or the directory of a Unix socket. Default: libpq's,
+    which is $PGHOST or the local socket."""
+    port: Annotated[str, Field(pattern=PORTS)] | None = None
+    """A port, or one port for each host, separated by commas. Default: libpq's, which is $PGPORT or 5432."""
+    database: str | None = None
+    """Name of the database. Default: libpq's, which is $PGDATABASE or the user's name."""
+    user: str | None = None
+    """Role to log in as. Default: libpq's, which is $PGUSER or the name of the operating system's user."""
+    password: SecretStr | None = None
+    """Password of `user`. Prefer `password_file`: it can be rotated, and `systemctl show` does not print it."""
+    password_file: str | None = None
+    """File with the password; takes precedence over `password`. It is read at every connect, so a rotated password
+    takes effect at the next reconnect."""
+    sslmode: Literal["disable", "allow", "prefer", "require", "verify-ca", "verify-full"] | None = None
+    """libpq's TLS mode. Default: `verify-full` if `sslrootcert` or `sslcert` is set, otherwise libpq's `prefer`, which
+    verifies nothing. Together with those files, only `verify-full` and `verify-ca` are accepted; `verify-ca` does not
+    check the host name."""
+    sslrootcert: str | None = None
+    """PEM file with the trusted certificate authorities. Default: libpq's, which is ~/.postgresql/root.crt."""
+    sslcert: str | None = None
+    """PEM file with the client certificate, for servers that require one."""
+    sslkey: str | None = None
+    """PEM file with the key of `sslcert`. libpq requires that other users cannot read it (mode 0600)."""
+    target_session_attrs: Literal["any", "read-write", "read-only", "primary", "standby", "prefer-standby"] | None = (
+        None
+    )
+    """Which of several hosts to accept; `read-write` selects the primary. Default: libpq's, which is `any`."""
+    application_name: str = "eventwriter"
+    """Name that pg_stat_activity shows."""
+    connect_timeout_s: Seconds = Field(10.0, alias="connect_timeout")
+    """Time limit of one connection attempt, for each host. Default 10 s. libpq uses whole seconds and at least 2."""
+    statement_timeout_s: Seconds = Field(30.0, alias="statement_timeout")
+    """Time limit of each COPY. Default 30 s. Too low: large batches are split repeatedly. Too high: a server that hangs
+    is detected late."""
+    runtime_params: dict[str, str] = Field(default_factory=dict)
+    """PostgreSQL parameters that are set in every transaction, for example `search_path`. Default: none."""
+
+    def conninfo(self) -> str:
+        """
+        Return libpq's connection string, with the password read from its file.
+
+        Source: PostgreSQL documentation, "Connection Strings".
+
+        Raises:
+            Fatal: The password file cannot be read, or is empty.
+        """
+        ours = {
+            "application_name": self.application_name,
+            "connect_timeout": str(max(CONNECT_TIMEOUT_S_MIN, round(self.connect_timeout_s))),
+        }
+        # Our defaults rank below the DSN; keys that the configuration sets rank above it.
+        below = {**ours, **({"sslmode": "verify-full"} if self.certificate_parameter() else {})}
+        fields = {"application_name": "application_name", "connect_timeout_s": "connect_timeout"}
+        above = {name: ours[name] for field, name in fields.items() if field in self.model_fields_set}
+        password = self._read_password()
+        secret = {"password": password} if password is not None else {}
+        return libpq.combine(below, self._dsn(), {**above, **self._parameters(), **secret})
+
+    def certificate_parameter(self) -> str | None:
+        """Return the parameter that sets a certificate, in the DSN or beside it: `sslrootcert`, else `sslcert`."""
+        parameters = self.parameters()
+        return next((name for name in ("sslrootcert", "sslcert") if parameters.get(name)), None)
+
+    def parameters(self) -> dict[str, str]:
+        """Return the parameters of the DSN, its secrets included, overridden by the keys set beside it."""
+        return {**libpq.parse(self._dsn()), **self._parameters()}
+
+    def target(self) -> str:
+        """Return hosts, ports, database and user for people; never a secret."""
+        try:
+            return libpq.target(self.parameters())
+        except ValueError:
+            return "postgres.dsn"
+
+    def _dsn(self) -> str:
+        return self.dsn.get_secret_value() if self.dsn else ""
+
+    def _read_password(self) -> str | None:
+        if self.password_file:
+            return read_secret(self.password_file, "postgres.password_file")
+        return self.password.get_secret_value() if self.password else None
+
+    def _parameters(self) -> dict[str, str]:
+        """Return the keys set beside the DSN, under libpq's names, without the password."""
+        parameters = {
+            "host": self.host,
+            "port": self.port,
+            "dbname": self.database,
+            "user": self.user,
+            "sslmode": self.sslmode,
+            "sslrootcert": self.sslrootcert,
+            "sslcert": self.sslcert,
+            "sslkey": self.sslkey,
+            "target_session_attrs": self.target_session_attrs,
+        }
+        return {name: value for name, value in parameters.items() if value is not None}
