@@ -60,7 +60,7 @@ def _flow(message: Message) -> list[Record]:
 
 
 def _kind(
-    name: str, decode: Callable[[Message], list[Record]], *definitions: Table, any_table: MakeTable | None = None
+    name: str, decode: Callable[[Message], list[Record]], *definitions: Table, any_table: TableGenerator | None = None
 ) -> Kind:
     """Attach a decoder and the definitions of all its tables to a kind's names."""
     by_name = {table.name: table for table in definitions}

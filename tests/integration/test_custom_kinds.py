@@ -72,7 +72,7 @@ def test_documented_entry_is_a_configuration(tmp_path: Path, install: Install) -
     (entry,) = blocks("json")
     file = tmp_path / "eventwriter.json"
     file.write_text(f'{{"streams": [{entry}]}}')
-    with pytest.raises(ConfigError, match="there is no such kind; allowed are telemetry"):
+    with pytest.raises(ConfigError, match="not a known kind; known kinds are telemetry"):
         load(str(file), {})
 
     install_example(install)

@@ -62,5 +62,5 @@ def test_what_is_not_safe_says_what_to_edit(entry: dict[str, Any], workers: int,
 
 def test_unknown_stream_is_named_with_those_that_are_there() -> None:
     """A stream that is not there is a sentence."""
-    with pytest.raises(Fatal, match="there are A, B"):
+    with pytest.raises(Fatal, match="known entries are A, B"):
         scaled(settings(), "C", 2)

@@ -10,7 +10,7 @@ from eventwriter.admin.doctor.context import Case, case_of
 from eventwriter.admin.doctor.findings import Finding, Reporter
 from eventwriter.admin.doctor.nats import account_finding, version_finding
 from eventwriter.config.settings import Settings
-from eventwriter.config.stream_entries import EntryDefaults, entries
+from eventwriter.config.stream_entries import EntryDefaults, build_entries
 from eventwriter.jetstream.connect import NatsLink
 
 VOICE = Reporter("NATS", "version")
@@ -20,7 +20,7 @@ ONE, TWO = ["a"], ["a", "b"]
 def of_version(version: str, *filters: list[str]) -> Finding:
     """Return what is said of a server of that version, for entries with these subjects."""
     given = [{"name": f"S{at}", "subjects": each, "table": f"t{at}"} for at, each in enumerate(filters)]
-    streams = tuple(entries(given, EntryDefaults("events"), []))
+    streams = tuple(build_entries(given, EntryDefaults("events"), []))
     case: Case = case_of(Settings.model_validate({"streams": streams}))
     client = SimpleNamespace(connected_server_version=ServerVersion(version))
     case.link = cast(NatsLink, SimpleNamespace(client=client))
