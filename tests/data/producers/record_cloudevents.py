@@ -90,7 +90,10 @@ EVENTS: dict[str, tuple[dict[str, Any], Any]] = {
         },
         b"\x00\x01\xfe\xffhi\x00",
     ),
-    "no_data": ({"id": "N-1", "source": "/cron", "type": "example.tick", "time": TIME}, None),  # binary: an empty message with headers
+    "no_data": (
+        {"id": "N-1", "source": "/cron", "type": "example.tick", "time": TIME},
+        None,
+    ),  # binary: an empty message with headers
 }
 
 
