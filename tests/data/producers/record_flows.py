@@ -50,6 +50,10 @@ netflowv9:
 """
 """The part about directions and VRFs of the mapping file that goflow2 brings with it."""
 
+FORMS = {"json": "goflow2 JSON, one a line", "bin": "goflow2 protobuf, each with its length before it"}
+FRAMED = {"framing": "length prefix"}
+"""In told.json of payloads that are several protobuf messages, each with its length before it."""
+
 Build = Callable[[Sequence[flow_packets.Flow], int], bytes]
 Packets = Sequence[bytes]
 
@@ -85,6 +89,7 @@ def told_of(producer: str, form: str, name: str) -> dict[str, Any]:
         extra["observation_domain_id"] = flow_packets.OBSERVATION_DOMAIN
     extra["sampler_address"] = "192.0.2.250" if source == "SFLOW_5" else EXPORTER
     return {
+        **(FRAMED if form.startswith(FORMS["bin"]) else {}),
         "producer": producer,
         "kind": "netflow",
         "subject": "netflow.flows",
@@ -174,10 +179,7 @@ def record_goflow2(program: str) -> None:
     producer = f"goflow2 {os.environ.get('GOFLOW2_VERSION', version)}"
     for name in SENT:
         scheme = "sflow" if name == "sflow" else "netflow"
-        for form, words in (
-            ("json", "goflow2 JSON, one a line"),
-            ("bin", "goflow2 protobuf, each with its length before it"),
-        ):
+        for form, words in FORMS.items():
             suffix = "json.ndjson" if form == "json" else "protobuf.bin"
             told = told_of(producer, words, name)
             told["not_sent"] = ["flow_direction", "ingress_vrf", "egress_vrf"]
@@ -193,7 +195,7 @@ def record_goflow2(program: str) -> None:
                 payload = goflow2(program, packets_of(name), scheme, form, MAPPING)
                 record("goflow2", f"{name}_mapped_{suffix}", payload, told)
     for form, suffix in (("json", "json.ndjson"), ("bin", "protobuf.bin")):
-        told = softflowd_told(f"softflowd, then {producer}", form)
+        told = softflowd_told(f"softflowd, then {producer}", FORMS[form])
         record("goflow2", f"softflowd_{suffix}", goflow2(program, None, "netflow", form), told)
 
 
@@ -221,7 +223,7 @@ def tagged(flows: list[dict[str, Any]]) -> None:
 
 def softflowd_told(producer: str, form: str) -> dict[str, Any]:
     """Return what the captured frames hold; softflowd skips those without IP, and exports the newest first."""
-    told = told_of(producer, f"softflowd's IPFIX by goflow2: {form}", "sflow")
+    told = told_of(producer, f"{form}; IPFIX of softflowd", "sflow")
     start_ns = int(FLOWS["common"]["start_ns"])
     told["records"] = [
         {

@@ -123,9 +123,8 @@ def record_loguru() -> None:
     logger.add(out, level="TRACE", serialize=True, diagnose=False, backtrace=False)
 
     def say(call: dict[str, Any], failed: bool) -> None:
-        # The field "name" would be taken for a format argument.
         bound = logger.bind(**call["fields"]).opt(exception=failed, depth=1)
-        bound.log(levels[call["level"]], call["message"].replace("{", "{{").replace("}", "}}"))
+        bound.log(levels[call["level"]], call["message"])
 
     make_calls(say, levels)
     logger.remove()

@@ -327,7 +327,8 @@ def write_goflow2_v1() -> None:
 
     framed = message(fields)
     record("goflow2_v1", "protobuf.bin", framed, told("protobuf without a prefix", FLOW))
-    record("goflow2_v1", "protobuf_framed.bin", varint(len(framed)) + framed, told("protobuf, length-prefixed", FLOW))
+    framed_told = {"framing": "length prefix", **told("protobuf, its length before it", FLOW)}
+    record("goflow2_v1", "protobuf_framed.bin", varint(len(framed)) + framed, framed_told)
     record(
         "goflow2_v1",
         "protobuf_seconds.bin",

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 from golden_rows import DATA
 
-FOLDERS = sorted(path for path in DATA.iterdir() if path.name not in ("generations", "go_config", "golden"))
+FOLDERS = sorted(path for path in DATA.iterdir() if path.name not in ("generations", "go_config", "golden", "producers"))
 TESTS = "".join(
     path.read_text() for path in Path(__file__).parent.glob("test_*.py") if path.name != Path(__file__).name
 )
