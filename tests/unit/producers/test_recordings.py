@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from producer_recordings import BESIDE, FOLDER, PRODUCERS, RECORDINGS, Recording, frames, is_payload
 
-from eventwriter.config.settings import KINDS
+from eventwriter.kinds.names import KINDS
 
 SIZE_MAX_BYTES = 1_500_000
 MACHINE = re.compile(rb"/(?:root|home|tmp|work|Users|var/folders)/|site-packages|node_modules|localdomain")
