@@ -1,4 +1,4 @@
-"""A daemon with a web child, and what its reader does. It needs no servers: it waits for them, and says so."""
+"""A daemon with a web child, and an HTTP client for it. It needs no servers: it waits for them and reports that."""
 
 import http.client
 import json
@@ -23,8 +23,8 @@ NO_SERVERS: Mapping[str, Any] = {
 
 
 @dataclass(frozen=True, slots=True)
-class Answer:
-    """What came back."""
+class Response:
+    """One HTTP response."""
 
     status: int
     headers: Mapping[str, str]
@@ -32,33 +32,33 @@ class Answer:
 
     @property
     def json(self) -> Any:
-        """The body, read as JSON."""
+        """The body, parsed as JSON."""
         return json.loads(self.body)
 
 
 @dataclass(slots=True)
-class Site:
-    """One daemon, and the address of its web child."""
+class WebDaemon:
+    """One daemon and the port of its web child."""
 
     run: Run
     config: dict[str, Any]
     port: int = field(default_factory=free_port)
     tls: ssl.SSLContext | None = None
 
-    def start(self, **settings: Any) -> "Site":
-        """Write the configuration, with these keys of `http`, and start the daemon."""
+    def start(self, **settings: Any) -> "WebDaemon":
+        """Write the configuration with these keys of `http`, and start the daemon."""
         self.write(**settings)
         self.run.start()
         return self
 
     def write(self, **settings: Any) -> None:
-        """Write the configuration."""
+        """Write the configuration with these keys of `http`."""
         http_settings = {"listen": f"127.0.0.1:{self.port}", **settings}
-        whole = {"enabled": True, "control": {"socket": self.run.socket}, **self.config, "http": http_settings}
-        self.run.config.write_text(json.dumps(whole))
+        config = {"enabled": True, "control": {"socket": self.run.socket}, **self.config, "http": http_settings}
+        self.run.config.write_text(json.dumps(config))
 
-    def get(self, path: str, method: str = "GET", body: str | None = None, **headers: str) -> Answer:
-        """Ask once; header names are written with underscores."""
+    def get(self, path: str, method: str = "GET", body: str | None = None, **headers: str) -> Response:
+        """Send one request; header names are written with underscores."""
         if self.tls is not None:
             connection: http.client.HTTPConnection = http.client.HTTPSConnection(
                 "127.0.0.1", self.port, timeout=10, context=self.tls
@@ -68,50 +68,50 @@ class Site:
         named = {name.replace("_", "-"): value for name, value in headers.items()}
         try:
             connection.request(method, path, body, named)
-            answer = connection.getresponse()
-            return Answer(answer.status, dict(answer.headers), answer.read())
+            response = connection.getresponse()
+            return Response(response.status, dict(response.headers), response.read())
         finally:
             connection.close()
 
-    def served(self) -> "Site":
-        """Wait until somebody answers."""
+    def wait_until_served(self) -> "WebDaemon":
+        """Wait until the web child responds."""
 
-        def answers() -> bool:
+        def responds() -> bool:
             try:
                 return self.get("/login").status > 0
             except OSError:
                 return False
 
-        until(answers, self.run.log)
+        until(responds, self.run.log)
         return self
 
     def web(self) -> dict[str, Any]:
-        """Return what the supervisor says of its web child."""
-        found: dict[str, Any] = (self.run.status() or {}).get("web") or {}
-        return found
+        """Return the web child's part of the snapshot."""
+        web: dict[str, Any] = (self.run.status() or {}).get("web") or {}
+        return web
 
-    def until_web(self, wanted: Callable[[dict[str, Any]], object]) -> dict[str, Any]:
-        """Wait until the supervisor says so of its web child, and return that."""
-        found: dict[str, Any] = until(lambda: (web := self.web()) and wanted(web) and web, self.run.log)
-        return found
+    def until_web(self, condition: Callable[[dict[str, Any]], object]) -> dict[str, Any]:
+        """Wait until the web child's part of the snapshot meets a condition, and return it."""
+        web: dict[str, Any] = until(lambda: (web := self.web()) and condition(web) and web, self.run.log)
+        return web
 
 
 def until(probe: Callable[[], Any], log: Callable[[], str]) -> Any:
-    """Ask again and again until the answer is true, and return it."""
+    """Call `probe` until its result is true, and return the result."""
     deadline_s = time.monotonic() + WAIT_S
-    while not (found := probe()):
+    while not (result := probe()):
         assert time.monotonic() < deadline_s, log()[-4000:]
         time.sleep(0.05)
-    return found
+    return result
 
 
 @pytest.fixture
-def site(tmp_path: Path) -> Iterator[Site]:
-    """A daemon without servers, not started yet; it is gone afterwards."""
-    folder = tmp_path / "site"
+def web_daemon(tmp_path: Path) -> Iterator[WebDaemon]:
+    """A daemon without servers that has not been started; it is killed after the test."""
+    folder = tmp_path / "web_daemon"
     folder.mkdir()
-    made = Site(Run(folder, {}), dict(NO_SERVERS))
-    yield made
-    if made.run.process is not None:
-        made.run.process.kill()
-        made.run.process.wait()
+    daemon = WebDaemon(Run(folder, {}), dict(NO_SERVERS))
+    yield daemon
+    if daemon.run.process is not None:
+        daemon.run.process.kill()
+        daemon.run.process.wait()

@@ -1,10 +1,11 @@
 """
-The web child: health, status, metrics and the dashboard over HTTP, all read-only.
+Web child: health, status, metrics and the dashboard over HTTP, all read-only.
 
-One process of its own beside the workers. It asks the supervisor for the snapshot
-once a second over the control socket, and every reader is served from that one
-answer. Nothing here can change anything, and nothing here is needed for writing.
+A process beside the workers. It requests the snapshot from the supervisor once a second over
+the control socket and serves all clients from it. Nothing here can change the daemon, and
+writing does not depend on it.
 
-`feed` asks, `history` remembers fifteen minutes, `view` turns both into what the
-dashboard draws, `exposition` into Prometheus's text; `access` decides who may read.
+`poller` requests the snapshot, `history` keeps fifteen minutes of it, `view` computes what the
+dashboard draws, `broadcast` sends that to all dashboards, `exposition` renders Prometheus's
+text, `auth` decides who may read, `connections` limits the number of connections.
 """

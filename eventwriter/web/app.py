@@ -1,6 +1,4 @@
-"""
-What is served where: one literal table of paths, one short handler each, and what every answer carries.
-"""
+"""The HTTP application: one table of paths, one short handler for each, and the headers of every response."""
 
 import asyncio
 import contextlib
@@ -16,9 +14,9 @@ from aiohttp import web
 from eventwriter import clock
 from eventwriter.web import exposition
 from eventwriter.web.auth import SESSION_S, Access
-from eventwriter.web.broadcast import Board
-from eventwriter.web.connections import Door
-from eventwriter.web.poller import Feed
+from eventwriter.web.broadcast import Broadcast
+from eventwriter.web.connections import ConnectionLimit
+from eventwriter.web.poller import SnapshotPoller
 
 MEDIA_TYPES = {
     "html": "text/html; charset=utf-8",
@@ -30,7 +28,7 @@ MEDIA_TYPES = {
 
 @dataclass(frozen=True, slots=True)
 class Asset:
-    """One file."""
+    """One file of the dashboard."""
 
     body: bytes
     media_type: str
@@ -38,16 +36,16 @@ class Asset:
 
     @property
     def is_page(self) -> bool:
-        """Whether it is a page with a path of its own."""
+        """Whether the file is a page with a path of its own."""
         return self.media_type.startswith("text/html")
 
     def response(self, known: str | None = None, status: int = 200) -> web.Response:
         """
-        Return it as an answer; a short one where the reader has it already.
+        Return the file as a response, or 304 if the client has it already.
 
         Args:
-            known: The reader's If-None-Match header.
-            status: HTTP's.
+            known: The If-None-Match header of the request.
+            status: HTTP status.
         """
         headers = {"Content-Type": self.media_type, "ETag": self.etag, "Cache-Control": "no-cache"}
         if known == self.etag:
@@ -56,36 +54,39 @@ class Asset:
 
 
 def assets() -> dict[str, Asset]:
-    """Read all files; by name."""
-    found = {}
+    """Read all files of the dashboard; by name."""
+    result = {}
     for file in files("eventwriter.web").joinpath("static").iterdir():
         if media_type := MEDIA_TYPES.get(file.name.rpartition(".")[2]):
             body = file.read_bytes()
-            found[file.name] = Asset(body, media_type, f'"{hashlib.sha256(body).hexdigest()[:16]}"')
-    wrong = found["login.html"].body.replace(b'id="wrong" hidden', b'id="wrong"')
-    found["login-wrong.html"] = Asset(wrong, MEDIA_TYPES["html"], '"wrong"')
-    return found
+            result[file.name] = Asset(body, media_type, f'"{hashlib.sha256(body).hexdigest()[:16]}"')
+    wrong = result["login.html"].body.replace(b'id="wrong" hidden', b'id="wrong"')
+    result["login-wrong.html"] = Asset(wrong, MEDIA_TYPES["html"], '"wrong"')
+    return result
 
 
 OK, UNAVAILABLE = 200, 503
 CODES: Mapping[str, int] = {"healthy": OK, "starting": OK, "degraded": UNAVAILABLE, "failing": UNAVAILABLE}
-SHOWN = ("name", "health", "reason", "state", "worker_state", "lag_messages", "lag_s", "last_commit_at_ns", "restarts")
-"""What is shown of each slot."""
+"""HTTP status of `/api/health` by health."""
+SLOT_FIELDS = (
+    "name", "health", "reason", "state", "worker_state", "lag_messages", "lag_s", "last_commit_at_ns", "restarts",
+)  # fmt: skip
+"""Fields of each slot in `/api/health`."""
 
 
 def health(snapshot: Mapping[str, Any] | None, age_s: float | None) -> tuple[int, dict[str, Any]]:
     """
-    Return the HTTP status and the answer.
+    Return the HTTP status and the body of `/api/health`.
 
     Args:
-        snapshot: Fresh, or None where the supervisor gives none.
-        age_s: How old the last one is; None where there never was one.
+        snapshot: A fresh snapshot, or None.
+        age_s: Age of the last snapshot; None if there never was one.
     """
     if snapshot is None:
-        seconds = "" if age_s is None else f" for {age_s:.0f} s"
+        duration = "" if age_s is None else f" for {age_s:.0f} s"
         return UNAVAILABLE, {
             "status": "unknown",
-            "reason": f"the supervisor has given no snapshot{seconds}",
+            "reason": f"the supervisor has sent no snapshot{duration}",
             "snapshot_age_s": age_s if age_s is None else round(age_s, 1),
             "slots": [],
         }
@@ -98,17 +99,21 @@ def health(snapshot: Mapping[str, Any] | None, age_s: float | None) -> tuple[int
         "snapshot_age_s": round(age_s or 0.0, 1),
         "nats": snapshot["nats"],
         "postgres": snapshot["postgres"],
-        "slots": [{key: slot[key] for key in SHOWN} for slot in snapshot["slots"]],
+        "slots": [{key: slot[key] for key in SLOT_FIELDS} for slot in snapshot["slots"]],
     }
 
 
-READERS_MAX = 64  # dashboards; each is sent one picture a second
-TAKE_S_MAX = 20.0  # a reader that takes nothing for so long is gone, or might as well be
+CLIENTS_MAX = 64
+"""Most open dashboards; each is sent one view a second."""
+SEND_S_MAX = 20.0
+"""A dashboard that accepts no data for this long is disconnected."""
 FORM_BYTES_MAX = 4096
-WRONG_TOKEN_S = 0.5  # a wrong token's answer takes this long
-WRONG_TOKENS_MAX = 16  # at once; more are turned away
+WRONG_TOKEN_S = 0.5
+"""Delay of the response to a wrong token."""
+WRONG_TOKENS_MAX = 16
+"""Most delayed responses at once; further logins are rejected."""
 
-SECURITY = {
+SECURITY_HEADERS = {
     "Content-Security-Policy": "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self';"
     " connect-src 'self'; form-action 'self'; base-uri 'none'; frame-ancestors 'none'",
     "X-Content-Type-Options": "nosniff",
@@ -116,30 +121,37 @@ SECURITY = {
     "Cross-Origin-Opener-Policy": "same-origin",
     "Cross-Origin-Resource-Policy": "same-origin",
 }
-"""Headers of every answer. Nothing is loaded from elsewhere, and nobody may frame us."""
+"""Headers of every response. Pages load nothing from other hosts and cannot be framed."""
 
 PUBLIC = ("/login", "/static/")
-"""Paths that need no token: the login page and what it is made of. Nothing of the daemon is in them."""
+"""Paths that need no token: the login page and its files. They reveal nothing about the daemon."""
 
 Handle = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
 
 @dataclass(slots=True)
-class Site:
-    """All handlers and what they read; owned by the web child's loop."""
+class WebApp:
+    """
+    All handlers and the data that they serve. Owned by the web child's event loop.
 
-    feed: Feed
-    board: Board
+    Attributes:
+        limit: Limit on connections; None before the first listening socket.
+        requests: Number of requests.
+    """
+
+    poller: SnapshotPoller
+    broadcast: Broadcast
     access: Access
-    door: Door | None = None
+    limit: ConnectionLimit | None = None
     requests: int = 0
     assets: dict[str, Asset] = field(default_factory=assets)
-    _wrong: int = 0
+    _delayed: int = 0
+    """Responses to wrong tokens that are being delayed."""
     _metrics: tuple[int, dict[str, tuple[bytes, str]]] = (0, {})
-    """The snapshot's identity, and its text for each Accept header: scrapers ask more than once a second at times."""
+    """Identity of a snapshot, and its text by Accept header: several scrapers may ask within a second."""
 
     def app(self) -> web.Application:
-        """Return what talks HTTP."""
+        """Return the aiohttp application."""
         app = web.Application(middlewares=[self._guard()], client_max_size=FORM_BYTES_MAX)
         for path, handler in {
             "/": self.page,
@@ -153,35 +165,37 @@ class Site:
             app.router.add_get(path, handler)
         app.router.add_post("/login", self.login)
         app.router.add_post("/logout", self.logout)
-        app.on_response_prepare.append(decorate)
+        app.on_response_prepare.append(add_headers)
         return app
 
     async def page(self, _request: web.Request) -> web.StreamResponse:
-        """The dashboard."""
+        """Serve the dashboard."""
         return self.assets["index.html"].response()
 
     async def static(self, request: web.Request) -> web.StreamResponse:
-        """What pages are made of."""
+        """Serve a script, style sheet or icon."""
         asset = self.assets.get(request.match_info["name"])
         if asset is None or asset.is_page:
-            raise web.HTTPNotFound(text="there is no such file\n")
+            raise web.HTTPNotFound(text="no such file\n")
         return asset.response(request.headers.get("If-None-Match"))
 
     async def health(self, _request: web.Request) -> web.StreamResponse:
-        """Whether everything is written that comes in."""
-        code, answer = health(self.feed.fresh(), self.feed.age_s)
-        return as_json(answer, code)
+        """Serve the health of the daemon and of its slots."""
+        code, body = health(self.poller.fresh(), self.poller.age_s)
+        return as_json(body, code)
 
     async def status(self, _request: web.Request) -> web.StreamResponse:
-        """The snapshot, as `eventwriter-ctl status --json` shows it."""
-        snapshot = self.feed.fresh()
-        return as_json({"error": "the supervisor gives no snapshot"}, 503) if snapshot is None else as_json(snapshot)
+        """Serve the snapshot, as `eventwriter-ctl status --json` prints it."""
+        snapshot = self.poller.fresh()
+        if snapshot is None:
+            return as_json({"error": "no snapshot from the supervisor"}, UNAVAILABLE)
+        return as_json(snapshot)
 
     async def metrics(self, request: web.Request) -> web.StreamResponse:
-        """The snapshot for Prometheus; none rather than a stale one, so that `up` says so."""
-        snapshot, age_s = self.feed.fresh(), self.feed.age_s
+        """Serve the metrics; without a fresh snapshot an error, so that Prometheus records `up` as 0."""
+        snapshot, age_s = self.poller.fresh(), self.poller.age_s
         if snapshot is None or age_s is None:
-            raise web.HTTPServiceUnavailable(text="the supervisor gives no snapshot\n")
+            raise web.HTTPServiceUnavailable(text="no snapshot from the supervisor\n")
         if self._metrics[0] != id(snapshot):
             self._metrics = (id(snapshot), {})
         accept, texts = request.headers.get("Accept", "")[:256], self._metrics[1]
@@ -191,48 +205,48 @@ class Site:
         return web.Response(body=body, headers={"Content-Type": media_type})
 
     async def events(self, request: web.Request) -> web.StreamResponse:
-        """The dashboard's pictures, one a second, for as long as the reader takes them."""
-        if self.board.readers >= READERS_MAX:
-            raise web.HTTPServiceUnavailable(text=f"{READERS_MAX} dashboards are open: close one\n")
+        """Stream the views to a dashboard, one a second."""
+        if self.broadcast.clients >= CLIENTS_MAX:
+            raise web.HTTPServiceUnavailable(text=f"{CLIENTS_MAX} dashboards are open; close one\n")
         response = web.StreamResponse(headers={"Content-Type": "text/event-stream", "X-Accel-Buffering": "no"})
         response.force_close()
-        self.board.readers += 1
+        self.broadcast.clients += 1
         try:
-            await self._show(request, response)
+            await self._stream(request, response)
         except TimeoutError:
             if request.transport is not None:
                 request.transport.abort()
         except ConnectionError:
             pass
         finally:
-            self.board.readers -= 1
+            self.broadcast.clients -= 1
         return response
 
-    async def _show(self, request: web.Request, response: web.StreamResponse) -> None:
-        async with asyncio.timeout(TAKE_S_MAX):
+    async def _stream(self, request: web.Request, response: web.StreamResponse) -> None:
+        async with asyncio.timeout(SEND_S_MAX):
             await response.prepare(request)
-            await response.write(self.board.hello(not self.access.is_open))
-        while (picture := await self.board.next()) and self._allows(request):
-            async with asyncio.timeout(TAKE_S_MAX):
-                await response.write(picture)
-            self._saw(request)
+            await response.write(self.broadcast.first_event(self.access.needs_token))
+        while (event := await self.broadcast.next_event()) and self._allows(request):
+            async with asyncio.timeout(SEND_S_MAX):
+                await response.write(event)
+            self._mark_active(request)
         with contextlib.suppress(ConnectionError):
             await response.write_eof()
 
     async def login_page(self, _request: web.Request) -> web.StreamResponse:
-        """Where the token is asked for."""
+        """Serve the login page."""
         return self.assets["login.html"].response()
 
     async def login(self, request: web.Request) -> web.StreamResponse:
-        """Give a cookie for the right token."""
-        if self._wrong >= WRONG_TOKENS_MAX:
-            raise web.HTTPTooManyRequests(text="too many wrong tokens at once; wait a second\n")
+        """Set a session cookie if the token is right."""
+        if self._delayed >= WRONG_TOKENS_MAX:
+            raise web.HTTPTooManyRequests(text="too many wrong tokens; wait a second\n")
         form = await request.post()
         session = self.access.login(str(form.get("token", "")), clock.now_ns() / 1e9)
         if session is None:
-            self._wrong += 1
+            self._delayed += 1
             await asyncio.sleep(WRONG_TOKEN_S)
-            self._wrong -= 1
+            self._delayed -= 1
             return self.assets["login-wrong.html"].response(status=403)
         response = web.HTTPSeeOther("/")
         response.set_cookie(
@@ -242,7 +256,7 @@ class Site:
         return response
 
     async def logout(self, _request: web.Request) -> web.StreamResponse:
-        """Take the cookie back."""
+        """Delete the session cookie."""
         response = web.HTTPSeeOther("/login")
         response.del_cookie(self.access.cookie_name, path="/")
         return response
@@ -251,9 +265,9 @@ class Site:
         @web.middleware
         async def guard(request: web.Request, handler: Handle) -> web.StreamResponse:
             self.requests += 1
-            self._saw(request)
-            if not self._allows(request) and not (not self.access.is_open and request.path.startswith(PUBLIC)):
-                return self._refuse(request)
+            self._mark_active(request)
+            if not self._allows(request) and not (self.access.needs_token and request.path.startswith(PUBLIC)):
+                return self._reject(request)
             return await handler(request)
 
         return guard
@@ -261,31 +275,32 @@ class Site:
     def _allows(self, request: web.Request) -> bool:
         return self.access.allows(request.headers, request.cookies, clock.now_ns() / 1e9)
 
-    def _saw(self, request: web.Request) -> None:
-        if self.door is not None:
-            self.door.saw(request.protocol)
+    def _mark_active(self, request: web.Request) -> None:
+        if self.limit is not None:
+            self.limit.mark_active(request.protocol)
 
-    def _refuse(self, request: web.Request) -> web.StreamResponse:
-        if self.access.is_open:
+    def _reject(self, request: web.Request) -> web.StreamResponse:
+        if not self.access.needs_token:
             raise web.HTTPForbidden(
-                text="without http.token_file only requests to localhost are answered: the Host header is another\n"
+                text="the Host header is not a local name; without http.token_file only requests to localhost are"
+                " allowed\n"
             )
         if request.method in ("GET", "HEAD") and "text/html" in request.headers.get("Accept", ""):
             raise web.HTTPSeeOther("/login")
         raise web.HTTPUnauthorized(
-            text="a token is needed: send the header `Authorization: Bearer …` with what http.token_file holds\n",
+            text="a token is required; send the header `Authorization: Bearer …` with the content of http.token_file\n",
             headers={"WWW-Authenticate": 'Bearer realm="eventwriter"'},
         )
 
 
-def as_json(answer: dict[str, Any], status: int = 200) -> web.Response:
-    """Return an answer as JSON."""
-    return web.Response(body=json.dumps(answer).encode(), status=status, content_type="application/json")
+def as_json(body: dict[str, Any], status: int = OK) -> web.Response:
+    """Return a JSON response."""
+    return web.Response(body=json.dumps(body).encode(), status=status, content_type="application/json")
 
 
-async def decorate(_request: web.Request, response: web.StreamResponse) -> None:
-    """Add what every answer carries."""
-    for name, value in SECURITY.items():
+async def add_headers(_request: web.Request, response: web.StreamResponse) -> None:
+    """Add the headers of every response."""
+    for name, value in SECURITY_HEADERS.items():
         response.headers[name] = value
     response.headers.setdefault("Cache-Control", "no-store")
     response.headers["Server"] = "eventwriter"

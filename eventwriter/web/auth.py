@@ -1,10 +1,10 @@
 """
-Who may read: a bearer token, or a cookie that the login page gives for it. Secrets are compared in constant time.
+Access to the web child: a bearer token, or a session cookie that the login page issues for it.
 
-The cookie is signed with the token itself: it outlives a restart of the daemon, and
-no change of the token. Without a token only this machine is listened to; then the
-Host header is looked at, so that a page of somebody else's cannot have a browser
-read us under another name (DNS rebinding).
+Secrets are compared in constant time. The cookie is signed with the token: it survives a restart
+of the daemon, but not a change of the token. Without a token only local addresses are accepted,
+and the Host header is checked, so that a foreign page cannot make a browser read from here
+under another name (DNS rebinding).
 
 Source: RFC 6750 (bearer tokens), RFC 6265 (cookies).
 """
@@ -19,7 +19,8 @@ from eventwriter.config.address import Address
 from eventwriter.config.settings import HttpSettings
 from eventwriter.errors import EventwriterError
 
-TOKEN_CHARACTERS_MIN = 16  # what cannot be guessed at a thousand attempts a second
+TOKEN_CHARACTERS_MIN = 16
+"""Long enough not to be guessed at a thousand attempts a second."""
 SESSION_S = 30 * 86400.0
 LOCAL_NAMES = ("localhost", "127.0.0.1", "[::1]")
 
@@ -27,125 +28,133 @@ log = logging.getLogger(__name__)
 
 
 class CannotServe(EventwriterError):
-    """The web child cannot serve as it is told to; the sentence says what to do. It tries again."""
+    """The web child cannot serve with its settings; it retries until they are corrected."""
+
+    default_code = "cannot_serve"
 
 
 def read_token(path: str) -> str:
     """
-    Read the token.
+    Read the token from its file.
 
     Raises:
-        Unusable: The file cannot be read, or what is in it can be guessed.
+        CannotServe: The file cannot be read, or the token is too weak.
     """
     try:
         with open(path, encoding="utf-8") as file:
             token = file.read().strip()
     except (OSError, UnicodeDecodeError) as error:
-        raise CannotServe(f"http.token_file: cannot read {path}: {error}; check the path and its permissions") from None
+        raise CannotServe(
+            f"http.token_file: cannot read {path}: {error}",
+            code="token_unreadable",
+            hint="check the path and its permissions",
+        ) from None
     if len(token) < TOKEN_CHARACTERS_MIN or not token.isascii() or not token.isprintable() or " " in token:
         raise CannotServe(
-            f"http.token_file: {path} must hold a token of at least {TOKEN_CHARACTERS_MIN} visible ASCII characters,"
-            " like the output of `openssl rand -hex 32`"
+            f"http.token_file: {path} must contain a token of at least {TOKEN_CHARACTERS_MIN} printable ASCII"
+            " characters without spaces",
+            code="token_too_weak",
+            hint="create one with `openssl rand -hex 32`",
         )
     return token
 
 
-def same(given: str, wanted: str) -> bool:
-    """Compare two secrets in a time that says nothing about them, their lengths included."""
-    return hmac.compare_digest(*(hashlib.sha256(text.encode()).digest() for text in (given, wanted)))
+def equal_secrets(one: str, other: str) -> bool:
+    """Compare two secrets in a time that depends neither on their contents nor on their lengths."""
+    return hmac.compare_digest(*(hashlib.sha256(text.encode()).digest() for text in (one, other)))
 
 
-def cookie(token: str, expires_s: int) -> str:
-    """Return a session's cookie: its end, seconds since 1970, and the token's signature under that."""
+def session_cookie(token: str, expires_s: int) -> str:
+    """Return a session cookie: its expiry in seconds since 1970, signed with the token."""
     key = hashlib.sha256(b"eventwriter session " + token.encode()).digest()
     return f"{expires_s}.{hmac.new(key, str(expires_s).encode(), hashlib.sha256).hexdigest()}"
 
 
-def is_session(given: str, token: str, now_s: float) -> bool:
-    """Say whether a cookie is one of ours and not over."""
-    expires, _, _ = given.partition(".")
+def is_session(cookie: str, token: str, now_s: float) -> bool:
+    """Return whether a cookie has a valid signature and has not expired."""
+    expires, _, _ = cookie.partition(".")
     if not (expires.isascii() and expires.isdigit() and len(expires) <= 12):
         return False
-    return same(given, cookie(token, int(expires))) and now_s < int(expires)
+    return equal_secrets(cookie, session_cookie(token, int(expires))) and now_s < int(expires)
 
 
 def bearer(header: str) -> str | None:
-    """Return the token of an Authorization header, None where it has none."""
+    """Return the token of an Authorization header, None for another scheme."""
     scheme, _, token = header.partition(" ")
     return token.strip() if scheme.lower() == "bearer" else None
 
 
 def is_local_name(host: str) -> bool:
-    """Say whether a Host header names this machine as only itself calls it."""
+    """Return whether a Host header has a name of this machine that only local clients use."""
     name, colon, port = host.rpartition(":")
     return (name if colon and port.isdigit() else host).lower() in LOCAL_NAMES
 
 
 class Access:
     """
-    The token in force; read by every handler, read anew by the web child's clock.
+    Decides which requests are allowed, by the current token. Read by every handler, refreshed by the web child.
 
     Args:
-        http: Where the token's file is.
+        http: Address and path of the token file.
     """
 
     def __init__(self, http: HttpSettings) -> None:
-        assert http.address is not None, "without an address nothing is served"
+        assert http.address is not None, "the web child runs only with an address"
         self.address: Address = http.address
         self._path = http.token_file
         self._signature: tuple[int, ...] = ()
         self._token: str | None = None
-        # One host's ports share its cookies: each daemon needs a name of its own.
+        # All ports of a host share their cookies, so each daemon needs its own cookie name.
         self.cookie_name = f"eventwriter_{self.address.port}"
         self.is_secure = http.cert_file is not None
 
     @property
-    def is_open(self) -> bool:
-        """Whether nobody has to show a token."""
-        return self._path is None
+    def needs_token(self) -> bool:
+        """Whether requests need a token; without one only local names are allowed."""
+        return self._path is not None
 
     def load(self) -> None:
         """
         Read the token.
 
         Raises:
-            Unusable: There is none to be had.
+            CannotServe: The file cannot be read, or the token is too weak.
         """
         if self._path is not None:
-            self._signature = signature(self._path)
+            self._signature = file_signature(self._path)
             self._token = read_token(self._path)
 
     def refresh(self) -> None:
-        """Read the token again if its file has changed; one that cannot be used leaves the old one in force."""
-        if self._path is None or signature(self._path) == self._signature:
+        """Read the token again if its file has changed; an invalid new token leaves the old one in force."""
+        if self._path is None or file_signature(self._path) == self._signature:
             return
         try:
             self.load()
         except CannotServe as error:
-            log.warning("the old token stays in force", extra={"error": str(error)})
+            log.warning("the new token cannot be used; the old one stays in force", extra={"error": str(error)})
         else:
-            log.info("token read again", extra={"path": self._path})
+            log.info("token reloaded", extra={"path": self._path})
 
     def allows(self, headers: Mapping[str, str], cookies: Mapping[str, str], now_s: float) -> bool:
-        """Say whether a request may read."""
+        """Return whether a request is allowed."""
         if self._path is None:
             return is_local_name(headers.get("Host", ""))
         if self._token is None:
             return False
-        given = bearer(headers.get("Authorization", ""))
-        if given is not None:
-            return same(given, self._token)
+        token = bearer(headers.get("Authorization", ""))
+        if token is not None:
+            return equal_secrets(token, self._token)
         return is_session(cookies.get(self.cookie_name, ""), self._token, now_s)
 
-    def login(self, given: str, now_s: float) -> str | None:
-        """Return a new session's cookie for the right token, None for any other."""
-        if self._token is None or not same(given.strip(), self._token):
+    def login(self, token: str, now_s: float) -> str | None:
+        """Return a new session cookie for the right token, None for a wrong one."""
+        if self._token is None or not equal_secrets(token.strip(), self._token):
             return None
-        return cookie(self._token, int(now_s + SESSION_S))
+        return session_cookie(self._token, int(now_s + SESSION_S))
 
 
-def signature(path: str) -> tuple[int, ...]:
-    """Return what changes when a file is replaced or written; nothing where it is not there."""
+def file_signature(path: str) -> tuple[int, ...]:
+    """Return a value that changes when a file is replaced or written; empty if the file does not exist."""
     try:
         stat = os.stat(path)
     except OSError:

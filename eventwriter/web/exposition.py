@@ -1,8 +1,8 @@
 """
-The snapshot in Prometheus's text: the table of `observe.metrics`, filled in.
+Renders the snapshot in Prometheus's text format, by the table in `observe.metrics`.
 
-The one place that imports prometheus_client. Nothing is counted here: each scrape
-reads the supervisor's picture of that second.
+The only module that imports prometheus_client. Nothing is counted here: each scrape renders
+the newest snapshot of the supervisor.
 """
 
 from collections.abc import Iterator, Mapping
@@ -18,28 +18,29 @@ from eventwriter.observe import metrics
 from eventwriter.observe.histogram import counts, total
 from eventwriter.observe.metrics import Kind
 
-Picture = Mapping[str, Any]
-Labelled = list[tuple[tuple[str, ...], Picture]]
-"""Label values of what a picture is about, and the picture."""
+Fields = Mapping[str, Any]
+"""Fields of the snapshot, of one of its slots, or of a process."""
+Labelled = list[tuple[tuple[str, ...], Fields]]
+"""Label values of each subject, and its fields."""
 Family = CounterMetricFamily | GaugeMetricFamily
 
 
 class Exposition(Collector):
     """
-    One snapshot, as a collector.
+    Collector for one snapshot.
 
     Args:
-        snapshot: As the verb `status` answers.
-        age_s: How old it is.
+        snapshot: Result of the command `status`.
+        age_s: Its age.
     """
 
-    def __init__(self, snapshot: Picture, age_s: float) -> None:
+    def __init__(self, snapshot: Fields, age_s: float) -> None:
         self._snapshot, self._age_s = snapshot, age_s
 
     def collect(self) -> Iterator[Metric]:
-        """Yield the families, in the table's order."""
+        """Yield the metric families in the order of the table."""
         bounds = self._snapshot["histogram_bounds"]
-        slots: Labelled = [(slot_labels(slot["name"]), slot_figures(slot)) for slot in self._snapshot["slots"]]
+        slots: Labelled = [(slot_labels(slot["name"]), slot_fields(slot)) for slot in self._snapshot["slots"]]
         for metric in metrics.SLOT_METRICS:
             if metric.kind is Kind.HISTOGRAM:
                 yield histogram(metric, slots, bounds[metric.source])
@@ -48,10 +49,10 @@ class Exposition(Collector):
         for metric in metrics.PROCESS_METRICS:
             yield family(metric, metrics.PROCESS_LABELS, processes(self._snapshot))
         for metric in metrics.DAEMON_METRICS:
-            yield family(metric, (), [((), self._daemon())])
+            yield family(metric, (), [((), self._daemon_fields())])
 
-    def _daemon(self) -> Picture:
-        """Return the daemon's picture with what is written otherwise there."""
+    def _daemon_fields(self) -> Fields:
+        """Return the snapshot with the fields that the table expects under other names."""
         web = self._snapshot.get("web") or {}
         return {
             **self._snapshot,
@@ -64,23 +65,23 @@ class Exposition(Collector):
 
 def text(exposition: Exposition, accept: str) -> tuple[bytes, str]:
     """
-    Return the exposition's text and its media type.
+    Return the text of the exposition and its media type.
 
     Args:
-        accept: The reader's Accept header; OpenMetrics is given to whom it is asked by.
+        accept: Accept header of the request; it selects between Prometheus's text format and OpenMetrics.
     """
     encode, media_type = choose_encoder(accept)
     return encode(exposition), media_type
 
 
 def slot_labels(name: str) -> tuple[str, ...]:
-    """Return stream entry and partition of a slot's name."""
+    """Return the stream entry and the partition of a slot."""
     stream, partition = SlotName.parse(name)
     return stream, str(partition)
 
 
-def slot_figures(slot: Picture) -> Picture:
-    """Return a slot's picture with its circuit's as figures: zeros while it is closed, nothing without a worker."""
+def slot_fields(slot: Fields) -> Fields:
+    """Return the fields of a slot, with those of its circuit breaker if it has a worker; zeros while it is closed."""
     circuit = slot["postgres_circuit"]
     if not circuit:
         return slot
@@ -92,47 +93,52 @@ def slot_figures(slot: Picture) -> Picture:
     }
 
 
-def processes(snapshot: Picture) -> Labelled:
-    """Return the living processes and their figures."""
+def processes(snapshot: Fields) -> Labelled:
+    """Return the living processes."""
     named = [("supervisor", snapshot.get("supervisor")), ("web", snapshot.get("web"))]
     named += [(slot["name"], slot) for slot in snapshot["slots"] if slot["pid"]]
-    return [((name,), picture) for name, picture in named if picture]
+    return [((name,), usage) for name, usage in named if usage]
 
 
-def family(metric: metrics.Metric, labels: tuple[str, ...], pictures: Labelled) -> Family:
-    """Return a counter or gauge with one sample for each picture that knows it, or for each of its words."""
+def family(metric: metrics.Metric, labels: tuple[str, ...], subjects: Labelled) -> Family:
+    """Return a counter or gauge with the samples of all subjects."""
     names = [*labels, metric.label] if metric.label else [*labels]
-    made: Family
+    result: Family
     if metric.kind is Kind.COUNTER:
-        made = CounterMetricFamily(metric.name, metric.help, labels=names)
+        result = CounterMetricFamily(metric.name, metric.help, labels=names)
     else:
-        made = GaugeMetricFamily(metric.name, metric.help, labels=names)
-    for values, picture in pictures:
-        for word, value in samples(metric, picture.get(metric.source)):
-            made.add_metric([*values, *word], value * metric.scale)
-    return made
+        result = GaugeMetricFamily(metric.name, metric.help, labels=names)
+    for values, subject in subjects:
+        for label, value in samples(metric, subject.get(metric.source)):
+            result.add_metric([*values, *label], value * metric.scale)
+    return result
 
 
-def samples(metric: metrics.Metric, found: Any) -> Iterator[tuple[tuple[str, ...], float]]:
-    """Yield the label's value, where there is a label, and the figure; nothing for what is not known."""
+def samples(metric: metrics.Metric, value: Any) -> Iterator[tuple[tuple[str, ...], float]]:
+    """
+    Yield the samples of one metric of one subject: the value of the additional label, if any, and the number.
+
+    Args:
+        value: Value of the field; None yields no sample.
+    """
     if metric.kind is Kind.STATES:
         for word in metric.words:
-            yield (word,), float(word == found)
+            yield (word,), float(word == value)
     elif metric.label:
-        for word, value in (found or {}).items():
-            yield (word,), value
-    elif found is not None:
-        yield (), float(found)
+        for word, count in (value or {}).items():
+            yield (word,), count
+    elif value is not None:
+        yield (), float(value)
 
 
 def histogram(metric: metrics.Metric, slots: Labelled, bounds: list[float]) -> HistogramMetricFamily:
-    """Return a histogram with one set of buckets for each slot and word."""
+    """Return a histogram with cumulative buckets for each slot and label value."""
     names = [*metrics.SLOT_LABELS, metric.label] if metric.label else [*metrics.SLOT_LABELS]
-    made = HistogramMetricFamily(metric.name, metric.help, labels=names)
+    result = HistogramMetricFamily(metric.name, metric.help, labels=names)
     edges = [*(f"{bound:g}" if bound < 1e6 else repr(bound) for bound in bounds), "+Inf"]
     for values, slot in slots:
         for word, plain in slot["histograms"].get(metric.source, {}).items():
             buckets = list(zip(edges, accumulate(counts(plain)), strict=False))
             if len(buckets) == len(edges):
-                made.add_metric([*values, word] if metric.label else [*values], buckets, total(plain))
-    return made
+                result.add_metric([*values, word] if metric.label else [*values], buckets, total(plain))
+    return result

@@ -1,7 +1,7 @@
 """
-The last fifteen minutes of each stream, in steps of five seconds, so that a page that is opened has a past. Pure.
+Rates and lags of the last fifteen minutes, in steps of five seconds, for dashboards that are opened later; pure.
 
-Kept in the web child's memory only: bounded, and gone with it.
+The web child keeps them in memory only: they are bounded, and lost when it exits.
 """
 
 from collections import deque
@@ -13,30 +13,40 @@ STEP_S = 5
 SPAN_S = 900
 POINTS_MAX = SPAN_S // STEP_S
 
-Picture = Mapping[str, Any]
+SlotSnapshot = Mapping[str, Any]
+"""One slot of the supervisor's snapshot."""
 
 
 @dataclass(slots=True)
-class Past:
-    """One stream's past: as many entries as the history has points."""
+class Series:
+    """
+    Series of one stream, with one value for each point of the history.
+
+    Attributes:
+        messages_total: Counter at the newest point.
+    """
 
     messages_total: int
-    """At the last point."""
     messages_per_s: deque[float | None] = field(default_factory=lambda: deque(maxlen=POINTS_MAX))
     lag_messages: deque[int | None] = field(default_factory=lambda: deque(maxlen=POINTS_MAX))
 
 
 @dataclass(slots=True)
 class History:
-    """Written by the feed's task, once for each snapshot."""
+    """
+    The last fifteen minutes of all streams. Written by the poller's task, once per snapshot.
+
+    Attributes:
+        at_s: Seconds since 1970 of each point, multiples of `STEP_S`.
+        streams: Series by the name of the stream entry.
+    """
 
     at_s: deque[int] = field(default_factory=lambda: deque(maxlen=POINTS_MAX))
-    """Seconds since 1970 of each point, multiples of `STEP_S`."""
-    streams: dict[str, Past] = field(default_factory=dict)
+    streams: dict[str, Series] = field(default_factory=dict)
 
-    def add(self, now_s: float, snapshot: Picture) -> bool:
+    def add(self, now_s: float, snapshot: Mapping[str, Any]) -> bool:
         """
-        Take in a snapshot; returns whether it made a point, which one in each step does.
+        Add a snapshot; return whether it became a point, which the first one in each step does.
 
         Args:
             now_s: Seconds since 1970.
@@ -44,61 +54,57 @@ class History:
         at_s = int(now_s) // STEP_S * STEP_S
         if self.at_s and at_s <= self.at_s[-1]:
             return False
-        passed_s = at_s - self.at_s[-1] if self.at_s else None
+        elapsed_s = at_s - self.at_s[-1] if self.at_s else None
         self.at_s.append(at_s)
         groups = dict(by_stream(snapshot["slots"]))
-        self.streams = {name: self.streams.get(name) or self._new(slots) for name, slots in groups.items()}
+        self.streams = {name: self.streams.get(name) or self._new_series(slots) for name, slots in groups.items()}
         for name, slots in groups.items():
-            past, messages = self.streams[name], sum(slot["messages_total"] for slot in slots)
-            moved = messages - past.messages_total
-            # A smaller total is another daemon's, or a slot less.
-            past.messages_per_s.append(round(moved / passed_s, 1) if passed_s and moved >= 0 else None)
-            past.lag_messages.append(lag_messages(slots))
-            past.messages_total = messages
+            series, messages = self.streams[name], sum(slot["messages_total"] for slot in slots)
+            added = messages - series.messages_total
+            # The total shrinks if the daemon was restarted or a slot was removed.
+            series.messages_per_s.append(round(added / elapsed_s, 1) if elapsed_s and added >= 0 else None)
+            series.lag_messages.append(lag_messages(slots))
+            series.messages_total = messages
         return True
 
-    def all(self) -> dict[str, Any]:
-        """Return everything, as the page gets it when it connects."""
+    def to_dict(self, points: int = POINTS_MAX) -> dict[str, Any]:
+        """
+        Return the newest points in the form that the page expects.
+
+        Args:
+            points: How many; all by default.
+        """
         return {
             "step_s": STEP_S,
             "span_s": SPAN_S,
-            "at_s": list(self.at_s),
+            "at_s": list(self.at_s)[-points:],
             "streams": {
-                name: {"messages_per_s": list(past.messages_per_s), "lag_messages": list(past.lag_messages)}
-                for name, past in self.streams.items()
+                name: {
+                    "messages_per_s": list(series.messages_per_s)[-points:],
+                    "lag_messages": list(series.lag_messages)[-points:],
+                }
+                for name, series in self.streams.items()
             },
         }
 
-    def last(self) -> dict[str, Any]:
-        """Return the newest point, in the same form."""
-        return {
-            "step_s": STEP_S,
-            "span_s": SPAN_S,
-            "at_s": [self.at_s[-1]],
-            "streams": {
-                name: {"messages_per_s": [past.messages_per_s[-1]], "lag_messages": [past.lag_messages[-1]]}
-                for name, past in self.streams.items()
-            },
-        }
-
-    def _new(self, slots: list[Picture]) -> Past:
-        """Return the past of a stream that was not there: unknown, as far back as the history goes."""
-        past = Past(sum(slot["messages_total"] for slot in slots))
-        past.messages_per_s.extend([None] * (len(self.at_s) - 1))
-        past.lag_messages.extend([None] * (len(self.at_s) - 1))
-        return past
+    def _new_series(self, slots: list[SlotSnapshot]) -> Series:
+        """Return the series of a new stream, with unknown values at all earlier points."""
+        series = Series(sum(slot["messages_total"] for slot in slots))
+        series.messages_per_s.extend([None] * (len(self.at_s) - 1))
+        series.lag_messages.extend([None] * (len(self.at_s) - 1))
+        return series
 
 
-def by_stream(slots: Iterable[Picture]) -> Iterator[tuple[str, list[Picture]]]:
-    """Yield each stream entry's name and its slots, in the snapshot's order."""
-    groups: dict[str, list[Picture]] = {}
+def by_stream(slots: Iterable[SlotSnapshot]) -> Iterator[tuple[str, list[SlotSnapshot]]]:
+    """Yield the name of each stream entry with its slots, in the order of the snapshot."""
+    groups: dict[str, list[SlotSnapshot]] = {}
     for slot in slots:
         groups.setdefault(slot["name"].rpartition("/")[0], []).append(slot)
     yield from groups.items()
 
 
-def lag_messages(slots: Iterable[Picture]) -> int | None:
-    """Sum up a lag; slots that share a durable all report the same, which counts once. None while nobody knows it."""
+def lag_messages(slots: Iterable[SlotSnapshot]) -> int | None:
+    """Return the lag of several slots, with that of a shared durable counted once; None if no slot knows its lag."""
     known = [slot for slot in slots if slot["lag_messages"] is not None]
     by_durable = {slot["durable"] or slot["name"]: slot["lag_messages"] for slot in known}
     return sum(by_durable.values()) if known else None

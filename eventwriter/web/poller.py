@@ -1,8 +1,7 @@
 """
-The snapshot, asked for once a second over the control socket, and shared by all readers.
+Requests the snapshot from the supervisor once a second, for all clients of the web child.
 
-The one place that talks to the supervisor. A supervisor that does not answer costs
-its readers fresh figures, which they are told, and nothing else.
+If the supervisor does not answer, clients see how old the snapshot is; nothing else fails.
 """
 
 import asyncio
@@ -17,68 +16,68 @@ from eventwriter.control.protocol import ANSWER_BYTES_MAX, question
 
 log = logging.getLogger(__name__)
 
-ASK_S = 1.0  # workers report once a second: there is nothing newer
-ANSWER_S_MAX = 5.0
+INTERVAL_S = 1.0
+"""Interval of requests; workers send heartbeats at the same rate."""
+RESPONSE_S_MAX = 5.0
 STALE_S = 10.0
-"""Figures older than this are no longer given out as if they were true."""
+"""Age from which a snapshot is no longer served."""
 
 
-class Feed:
+class SnapshotPoller:
     """
-    The newest snapshot. Written by its own task, read by every handler of the same loop.
+    Keeps the newest snapshot. Written by its own task, read by the handlers of the same event loop.
 
     Args:
-        path: Of the control socket.
+        path: Path of the control socket.
+        on_snapshot: Called with each new snapshot.
     """
 
-    def __init__(self, path: str) -> None:
+    def __init__(self, path: str, on_snapshot: Callable[[dict[str, Any]], None]) -> None:
         self.path = path
         self.snapshot: dict[str, Any] | None = None
-        self.on_snapshot: Callable[[dict[str, Any]], None] = lambda _: None
-        """Called with each new one."""
-        self._heard_s: float | None = None
+        self._on_snapshot = on_snapshot
+        self._received_s: float | None = None
         self._streams: tuple[asyncio.StreamReader, asyncio.StreamWriter] | None = None
-        self._silent = False
+        self._failing = False
 
     @property
     def age_s(self) -> float | None:
-        """How old the snapshot is; seconds, None where there is none."""
-        return None if self._heard_s is None else clock.monotonic_s() - self._heard_s
+        """Age of the snapshot in seconds; None before the first one."""
+        return None if self._received_s is None else clock.monotonic_s() - self._received_s
 
     def fresh(self) -> dict[str, Any] | None:
-        """Return the snapshot, None where it is missing or stale."""
+        """Return the snapshot, or None if there is none or it is stale."""
         age_s = self.age_s
         return self.snapshot if age_s is not None and age_s <= STALE_S else None
 
     async def run(self) -> None:
-        """Ask for ever."""
+        """Poll until cancelled."""
         while True:
-            began_s = clock.monotonic_s()
-            await self._ask_once()
-            await asyncio.sleep(max(0.1, ASK_S - (clock.monotonic_s() - began_s)))
+            started_s = clock.monotonic_s()
+            await self._poll()
+            await asyncio.sleep(max(0.1, INTERVAL_S - (clock.monotonic_s() - started_s)))
 
     def close(self) -> None:
-        """Hang up."""
+        """Close the connection to the supervisor."""
         if self._streams is not None:
             self._streams[1].close()
             self._streams = None
 
-    async def _ask_once(self) -> None:
+    async def _poll(self) -> None:
         try:
-            async with asyncio.timeout(ANSWER_S_MAX):
-                answer = json.loads(await self._exchange())
-            snapshot = answer["result"]
+            async with asyncio.timeout(RESPONSE_S_MAX):
+                snapshot = json.loads(await self._request())["result"]
         except (OSError, TimeoutError, ValueError, KeyError, TypeError, asyncio.IncompleteReadError) as error:
             self.close()
-            if not self._silent:
-                log.warning("the supervisor gives no snapshot", extra={"path": self.path, "error": repr(error)})
-            self._silent = True
+            if not self._failing:
+                log.warning("no snapshot from the supervisor", extra={"path": self.path, "error": repr(error)})
+            self._failing = True
             return
-        self._silent = False
-        self._heard_s, self.snapshot = clock.monotonic_s(), snapshot
-        self.on_snapshot(snapshot)
+        self._failing = False
+        self._received_s, self.snapshot = clock.monotonic_s(), snapshot
+        self._on_snapshot(snapshot)
 
-    async def _exchange(self) -> bytes:
+    async def _request(self) -> bytes:
         if self._streams is None:
             self._streams = await asyncio.open_unix_connection(self.path, limit=ANSWER_BYTES_MAX)
         reader, writer = self._streams
@@ -86,4 +85,4 @@ class Feed:
         await writer.drain()
         with contextlib.suppress(asyncio.LimitOverrunError):
             return await reader.readuntil(b"\n")
-        raise ValueError("the answer is longer than any daemon's")
+        raise ValueError(f"the response exceeds {ANSWER_BYTES_MAX} bytes")

@@ -1,107 +1,109 @@
 """
-What the dashboard draws, worked out of two snapshots a few seconds apart. Pure.
+The view that the dashboard draws, computed from two snapshots a few seconds apart; pure.
 
-Where the time goes is the difference of the stages' seconds between the two, over
-the seconds that passed: each of a worker's two tasks is busy in one stage at a time.
+The share of a stage is the difference of its busy seconds between the two snapshots, divided
+by the elapsed time. Each of a worker's two tasks is in one stage at a time.
 """
 
 from collections.abc import Iterable, Mapping
 from typing import Any
 
+from eventwriter.observe.heartbeat import STAGES
 from eventwriter.observe.histogram import counts, total
-from eventwriter.web.history import by_stream, lag_messages
+from eventwriter.observe.metrics import HEALTHS
+from eventwriter.web.history import SlotSnapshot, by_stream, lag_messages
 
-Picture = Mapping[str, Any]
+Snapshot = Mapping[str, Any]
 
 WAITS = {"pull": "pull_wait_us_total", "batch": "queue_wait_us_total", "quarantine": "quarantine_us_total"}
-"""What else a worker's time goes into, and the counters of it."""
-BUSY = 0.6
-"""A stage that is busy for more than this share of the time sets the pace."""
+"""Counters of the time that a worker spends outside its stages, by the name in the view."""
+BUSY_SHARE = 0.6
+"""A stage that is busy for a larger share of the time is the bottleneck."""
 QUARANTINE_SHARE = 0.2
-"""Decoding message by message for more than this share of the time is what holds a worker up."""
-BEHIND_S = 5.0
-"""A message that waits for longer than any batch is kept open is a backlog."""
-IDLE = 0.8
-"""A line that waits for messages for more than this share of the time has nothing to do."""
+"""Quarantine is named as the bottleneck if it takes a larger share of the time."""
+BACKLOG_S = 5.0
+"""Lag from which a stream has a backlog: longer than any batch is kept open."""
+IDLE_SHARE = 0.8
+"""A worker that waits for messages for a larger share of the time is idle."""
 
 
-def view(now_ms: int, now: Picture, before: Picture, past: Mapping[str, list[int]]) -> dict[str, Any]:
+def view(now_ms: int, now: Snapshot, before: Snapshot, past: Mapping[str, list[int]]) -> dict[str, Any]:
     """
-    Return one picture for the page.
+    Return the view.
 
     Args:
         now_ms: Milliseconds since 1970.
         now: The newest snapshot.
-        before: One from a few seconds ago; the same one where there is none.
-        past: For each stream, the counts of its latency histogram some minutes ago.
+        before: The snapshot of a few seconds ago, or the same one if there is no other.
+        past: For each stream, the counts of its latency histogram of some minutes ago.
     """
-    earlier = {slot["name"]: slot for slot in before["slots"]} if before["pid"] == now["pid"] else {}
-    passed_s = max(0.0, now["uptime_s"] - before["uptime_s"])
+    slots_before = {slot["name"]: slot for slot in before["slots"]} if before["pid"] == now["pid"] else {}
+    elapsed_s = max(0.0, now["uptime_s"] - before["uptime_s"])
     streams = [
-        stream(name, slots, [earlier.get(slot["name"], slot) for slot in slots], passed_s, past.get(name))
+        stream_view(name, slots, [slots_before.get(slot["name"], slot) for slot in slots], elapsed_s, past.get(name))
         for name, slots in by_stream(now["slots"])
     ]
-    speeds = {key: round(sum(one[key] for one in streams), 1) for key in ("messages_per_s", "rows_per_s")}
+    rates = {key: round(sum(stream[key] for stream in streams), 1) for key in ("messages_per_s", "rows_per_s")}
     return {
         "at_ms": now_ms,
         **{key: now[key] for key in ("status", "reason", "stopping", "version", "uptime_s", "started_at_ns")},
         **{key: now[key] for key in ("nats", "postgres")},
-        "totals": {**now["totals"], **speeds},
+        "totals": {**now["totals"], **rates},
         "latency_bounds_s": now["histogram_bounds"]["latency_s"],
         "streams": streams,
     }
 
 
-def stream(
-    name: str, now: list[Picture], before: list[Picture], passed_s: float, past: list[int] | None
+def stream_view(
+    name: str, now: list[SlotSnapshot], before: list[SlotSnapshot], elapsed_s: float, past: list[int] | None
 ) -> dict[str, Any]:
-    """Draw one stream: all its slots together, then each."""
-    worst = max(now, key=lambda slot: ("healthy", "starting", "degraded", "failing").index(slot["health"]))
+    """Return the view of one stream: its slots together, and each of its workers."""
+    worst = max(now, key=lambda slot: HEALTHS.index(slot["health"]))
     dead = added(slot["dead_letters_by_reason"] for slot in now)
-    stages = where_time_goes(now, before, passed_s)
+    stages = stages_view(now, before, elapsed_s)
     lags_s = [slot["lag_s"] for slot in now if slot["lag_s"] is not None]
     return {
         "name": name,
         "source": now[0]["stream"],
         "health": worst["health"],
         "reason": worst["reason"],
-        "messages_per_s": moved(now, before, "messages_total", passed_s),
-        "rows_per_s": moved(now, before, "rows_total", passed_s),
+        "messages_per_s": rate(now, before, "messages_total", elapsed_s),
+        "rows_per_s": rate(now, before, "rows_total", elapsed_s),
         "lag_messages": lag_messages(now),
         "lag_s": max(lags_s, default=None),
         **{key: sum(slot[key] for slot in now) for key in ("messages_total", "rows_total", "dead_letters_total")},
         "dead_by_reason": dict(sorted(dead.items(), key=lambda pair: -pair[1])),
         "stages": stages,
-        "pace": pace(stages["share"], lag_words(now, before)),
-        "latency": since(latency_counts(now), past),
-        "workers": [worker(slot, then, passed_s) for slot, then in zip(now, before, strict=True)],
+        "bottleneck": bottleneck(stages["share"], backlog(now, before)),
+        "latency": counted_since(latency_counts(now), past),
+        "workers": [worker_view(slot, then, elapsed_s) for slot, then in zip(now, before, strict=True)],
     }
 
 
-def where_time_goes(now: list[Picture], before: list[Picture], passed_s: float) -> dict[str, Any]:
+def stages_view(now: list[SlotSnapshot], before: list[SlotSnapshot], elapsed_s: float) -> dict[str, Any]:
     """
-    Return, for each stage, the share of the time that it was busy, and its average for one batch or message.
+    Return each stage's share of the time, and averages per message, row or batch.
 
-    Shares are of one worker's time, averaged over the workers; null where it is not known.
+    Shares are averaged over the workers; a share or an average is null if it is unknown.
     """
     seconds = {
         stage: sum(stage_s(slot, stage) for slot in now) - sum(stage_s(slot, stage) for slot in before)
-        for stage in ("decode", "rows", "copy", "commit", "ack")
+        for stage in STAGES
     }
-    more = {
+    counters = {
         key: sum(slot[key] for slot in now) - sum(slot[key] for slot in before)
         for key in ("messages_total", "rows_total", "batches_total", *WAITS.values())
     }
-    waits = {stage: more[key] / 1e6 for stage, key in WAITS.items()}
-    time_s = passed_s * sum(1 for slot in now if slot["pid"])
-    messages, batches = more["messages_total"], more["batches_total"]
+    waits = {name: counters[key] / 1e6 for name, key in WAITS.items()}
+    worker_s = elapsed_s * sum(1 for slot in now if slot["pid"])
+    messages, batches = counters["messages_total"], counters["batches_total"]
     return {
         "share": {
-            stage: round(min(1.0, max(0.0, spent_s / time_s)), 3) if time_s else None
+            stage: round(min(1.0, max(0.0, spent_s / worker_s)), 3) if worker_s else None
             for stage, spent_s in {**seconds, **waits}.items()
         },
         "decode_us": ratio(seconds["decode"] * 1e6, messages),
-        "rows_us": ratio(seconds["rows"] * 1e6, more["rows_total"]),
+        "rows_us": ratio(seconds["rows"] * 1e6, counters["rows_total"]),
         "batch_messages": ratio(messages, batches),
         "copy_ms": ratio(seconds["copy"] * 1e3, batches),
         "commit_ms": ratio(seconds["commit"] * 1e3, batches),
@@ -109,54 +111,54 @@ def where_time_goes(now: list[Picture], before: list[Picture], passed_s: float) 
     }
 
 
-def pace(share: Mapping[str, float | None], behind: str | None) -> str | None:
+def bottleneck(share: Mapping[str, float | None], trend: str | None) -> str | None:
     """
-    Say in a few words what sets the pace; None while that is not known.
+    Return a short text about what limits the throughput, None if that is unknown.
 
     Args:
-        share: Of the time, by stage.
-        behind: Whether the backlog grows or shrinks, in words; None where there is none.
+        share: Share of the time by stage.
+        trend: Trend of the backlog as in `backlog`.
     """
     known = {stage: value for stage, value in share.items() if value is not None}
     if not known:
-        return behind
-    own = known["decode"] + known["rows"]
+        return trend
+    cpu = known["decode"] + known["rows"]
     if known["quarantine"] > QUARANTINE_SHARE:
-        reason = "decodes message by message after a worker's death"
-    elif known["copy"] > BUSY and known["copy"] >= own:
-        reason = "PostgreSQL sets the pace"
-    elif own > BUSY:
-        reason = "the worker's processor sets the pace; more partitions would help"
-    elif known["ack"] > BUSY:
-        reason = "NATS's acknowledgements set the pace"
-    elif behind:
-        return behind
+        limit = "decoding in small groups after a worker died"
+    elif known["copy"] > BUSY_SHARE and known["copy"] >= cpu:
+        limit = "PostgreSQL is the bottleneck"
+    elif cpu > BUSY_SHARE:
+        limit = "the worker's CPU is the bottleneck; more partitions would help"
+    elif known["ack"] > BUSY_SHARE:
+        limit = "acknowledgements to NATS are the bottleneck"
+    elif trend:
+        return trend
     else:
-        return "waits for messages most of the time" if known["pull"] > IDLE else "keeps up"
-    return f"{behind}: {reason}" if behind else reason
+        return "waiting for messages most of the time" if known["pull"] > IDLE_SHARE else "keeping up"
+    return f"{trend}: {limit}" if trend else limit
 
 
-def lag_words(now: list[Picture], before: list[Picture]) -> str | None:
-    """Say whether a backlog grows or shrinks, None where there is none."""
-    if max((slot["lag_s"] or 0.0 for slot in now), default=0.0) < BEHIND_S:
+def backlog(now: list[SlotSnapshot], before: list[SlotSnapshot]) -> str | None:
+    """Return the trend of a backlog as text, None if there is no backlog."""
+    if max((slot["lag_s"] or 0.0 for slot in now), default=0.0) < BACKLOG_S:
         return None
-    waiting, waited = lag_messages(now), lag_messages(before)
-    if waiting is None or waited is None or waiting == waited:
+    lag, lag_before = lag_messages(now), lag_messages(before)
+    if lag is None or lag_before is None or lag == lag_before:
         return "behind"
-    return "catching up" if waiting < waited else "falling behind"
+    return "catching up" if lag < lag_before else "falling behind"
 
 
-def worker(now: Picture, before: Picture, passed_s: float) -> dict[str, Any]:
-    """Draw one slot's line in the table of workers."""
-    same = now["pid"] is not None and now["pid"] == before["pid"] and before is not now
-    cpu = (now["cpu_s"] - before["cpu_s"]) if same and None not in (now["cpu_s"], before["cpu_s"]) else None
-    said = now["worker_state"] if now["state"] in ("starting", "running") else None
-    kept = ("name", "health", "reason", "pid", "uptime_s", "restarts", "rss_bytes", "lag_messages")
+def worker_view(now: SlotSnapshot, before: SlotSnapshot, elapsed_s: float) -> dict[str, Any]:
+    """Return the view of one slot's worker."""
+    same_process = now["pid"] is not None and now["pid"] == before["pid"] and before is not now
+    known = same_process and None not in (now["cpu_s"], before["cpu_s"])
+    worker_state = now["worker_state"] if now["state"] in ("starting", "running") else None
+    shown = ("name", "health", "reason", "pid", "uptime_s", "restarts", "rss_bytes", "lag_messages")
     return {
-        **{key: now[key] for key in kept},
-        "messages_per_s": moved([now], [before], "messages_total", passed_s),
-        "state": said or now["state"],
-        "cpu": ratio(cpu, passed_s) if cpu is not None else None,
+        **{key: now[key] for key in shown},
+        "messages_per_s": rate([now], [before], "messages_total", elapsed_s),
+        "state": worker_state or now["state"],
+        "cpu": ratio(now["cpu_s"] - before["cpu_s"], elapsed_s) if known else None,
         "retry_in_s": now["retry_in_s"],
         "last_error": now["last_error"],
         "last_error_at_ns": now["last_error_at_ns"],
@@ -165,40 +167,40 @@ def worker(now: Picture, before: Picture, passed_s: float) -> dict[str, Any]:
     }
 
 
-def moved(now: list[Picture], before: list[Picture], key: str, passed_s: float) -> float:
-    """Return how much a counter grows in a second, over all slots and across restarts of their workers."""
-    grown = sum(slot[key] for slot in now) - sum(slot[key] for slot in before)
-    return round(grown / passed_s, 1) if passed_s else 0.0
+def rate(now: list[SlotSnapshot], before: list[SlotSnapshot], key: str, elapsed_s: float) -> float:
+    """Return the increase of a counter per second, over all slots and across restarts of their workers."""
+    increase = sum(slot[key] for slot in now) - sum(slot[key] for slot in before)
+    return round(increase / elapsed_s, 1) if elapsed_s else 0.0
 
 
-def stage_s(slot: Picture, stage: str) -> float:
-    """Return the seconds that a slot has spent in a stage since it is there."""
+def stage_s(slot: SlotSnapshot, stage: str) -> float:
+    """Return the seconds that a slot has spent in a stage since it exists."""
     return total(slot["histograms"].get("stage_s", {}).get(stage))
 
 
-def latency_counts(slots: Iterable[Picture]) -> list[int]:
-    """Return the latency histogram of several slots, not cumulative."""
-    found = [counts(slot["histograms"].get("latency_s", {}).get("")) for slot in slots]
-    longest = max(map(len, found), default=0)
-    return [sum(one[at] for one in found if at < len(one)) for at in range(longest)]
+def latency_counts(slots: Iterable[SlotSnapshot]) -> list[int]:
+    """Return the counts of the latency histogram over several slots; not cumulative."""
+    histograms = [counts(slot["histograms"].get("latency_s", {}).get("")) for slot in slots]
+    length = max(map(len, histograms), default=0)
+    return [sum(histogram[at] for histogram in histograms if at < len(histogram)) for at in range(length)]
 
 
-def since(now: list[int], before: list[int] | None) -> list[int]:
-    """Return what was counted since `before`; all of it where that is unknown or another daemon's."""
+def counted_since(now: list[int], before: list[int] | None) -> list[int]:
+    """Return the counts that were added since `before`; all of them if it is unknown or from another daemon."""
     if before is None or len(before) != len(now) or any(a < b for a, b in zip(now, before, strict=True)):
         return now
     return [a - b for a, b in zip(now, before, strict=True)]
 
 
-def added(maps: Iterable[Mapping[str, int]]) -> dict[str, int]:
-    """Add up counters that are split by a word."""
-    together: dict[str, int] = {}
-    for one in maps:
-        for word, count in one.items():
-            together[word] = together.get(word, 0) + count
-    return together
+def added(split_counters: Iterable[Mapping[str, int]]) -> dict[str, int]:
+    """Return the sum of several split counters."""
+    result: dict[str, int] = {}
+    for counter in split_counters:
+        for label, count in counter.items():
+            result[label] = result.get(label, 0) + count
+    return result
 
 
-def ratio(amount: float, of: float) -> float | None:
-    """Return a quotient with three significant decimals, None where there is nothing to divide by."""
-    return round(amount / of, 3) if of > 0 else None
+def ratio(amount: float, divisor: float) -> float | None:
+    """Return a quotient rounded to three decimals, None if the divisor is not positive."""
+    return round(amount / divisor, 3) if divisor > 0 else None

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from fix_browser import Page
 from fix_daemon import Daemon
-from fix_web import Site, until
+from fix_web import WebDaemon, until
 from snapshots import heartbeat, made
 
 TOKEN = "0123456789abcdef0123456789abcdef"
@@ -27,16 +27,16 @@ def seen(probe: Callable[[], Any]) -> Any:
 
 
 @pytest.fixture
-def watched(daemon: Daemon, site: Site, tmp_path: Path) -> Site:
+def watched(daemon: Daemon, web_daemon: WebDaemon, tmp_path: Path) -> WebDaemon:
     """A daemon with its servers and a web child, started."""
-    site.run.config, site.run.socket = daemon.config, daemon.socket
-    site.config = json.loads(daemon.config.read_text())
-    site.write()
+    web_daemon.run.config, web_daemon.run.socket = daemon.config, daemon.socket
+    web_daemon.config = json.loads(daemon.config.read_text())
+    web_daemon.write()
     daemon.start()
-    return site.served()
+    return web_daemon.wait_until_served()
 
 
-async def test_page_follows_what_is_written(watched: Site, daemon: Daemon, page: Page) -> None:
+async def test_page_follows_what_is_written(watched: WebDaemon, daemon: Daemon, page: Page) -> None:
     """The dashboard shows the stream, each stage, and the messages as they come, without being loaded again."""
     page.open(f"http://127.0.0.1:{watched.port}/")
     seen(lambda: page.text("#status") == "healthy")
@@ -56,7 +56,7 @@ async def test_page_follows_what_is_written(watched: Site, daemon: Daemon, page:
     assert [] == page.complaints()
 
 
-async def test_page_that_is_loaded_again_has_its_past(watched: Site, daemon: Daemon, page: Page) -> None:
+async def test_page_that_is_loaded_again_has_its_past(watched: WebDaemon, daemon: Daemon, page: Page) -> None:
     """The web child remembers: a page that is opened later draws what was before."""
     url = f"http://127.0.0.1:{watched.port}/"
     await daemon.publish(300)
@@ -70,14 +70,14 @@ async def test_page_that_is_loaded_again_has_its_past(watched: Site, daemon: Dae
     assert page.ask(line).count("L") >= 2
 
 
-async def test_page_outlives_a_restart_of_the_daemon(watched: Site, daemon: Daemon, page: Page) -> None:
+async def test_page_outlives_a_restart_of_the_daemon(watched: WebDaemon, daemon: Daemon, page: Page) -> None:
     """While the daemon is away the page says so; when it is back the page goes on by itself."""
     page.open(f"http://127.0.0.1:{watched.port}/")
     await daemon.publish(100)
     seen(lambda: page.text(".tile:nth-child(1) small") == "100 since the start")
 
     assert 0 == daemon.stop()
-    seen(lambda: "No news from the daemon" in page.text("#lost"))
+    seen(lambda: "No data from the daemon" in page.text("#lost"))
     daemon.start()
     await daemon.publish(50)
 
@@ -86,11 +86,11 @@ async def test_page_outlives_a_restart_of_the_daemon(watched: Site, daemon: Daem
     assert [] == [said for said in page.complaints() if not NETWORK.search(said)]
 
 
-def test_login_is_asked_for_and_remembered(site: Site, page: Page, tmp_path: Path) -> None:
+def test_login_is_asked_for_and_remembered(web_daemon: WebDaemon, page: Page, tmp_path: Path) -> None:
     """With a token the page is the login; the right one leads to the dashboard, logging out leads back."""
     (tmp_path / "token").write_text(TOKEN)
-    site.start(token_file=str(tmp_path / "token")).served()
-    url = f"http://127.0.0.1:{site.port}/"
+    web_daemon.start(token_file=str(tmp_path / "token")).wait_until_served()
+    url = f"http://127.0.0.1:{web_daemon.port}/"
 
     def log_in(token: str) -> None:
         page.driver.find_element("id", "token").send_keys(token)
@@ -111,12 +111,12 @@ def test_login_is_asked_for_and_remembered(site: Site, page: Page, tmp_path: Pat
     assert [] == [said for said in page.complaints() if "403" not in said]
 
 
-def test_session_that_ends_leads_to_the_login(site: Site, page: Page, tmp_path: Path) -> None:
+def test_session_that_ends_leads_to_the_login(web_daemon: WebDaemon, page: Page, tmp_path: Path) -> None:
     """When the token is replaced an open dashboard ends at the login page, by itself."""
     token = tmp_path / "token"
     token.write_text(TOKEN)
-    site.start(token_file=str(token)).served()
-    page.open(f"http://127.0.0.1:{site.port}/")
+    web_daemon.start(token_file=str(token)).wait_until_served()
+    page.open(f"http://127.0.0.1:{web_daemon.port}/")
     page.driver.find_element("id", "token").send_keys(TOKEN)
     page.driver.find_element("css selector", "form button").click()
     seen(lambda: page.texts(".stream h2") == ["TELEMETRY"])
@@ -247,7 +247,7 @@ def test_silent_supervisor_is_said(scripted: Any, page: Page) -> None:
     seen(lambda: page.texts(".stream h2") == ["A"])
 
     supervisor.snapshot = None
-    seen(lambda: "No news from the daemon" in page.text("#lost"))
+    seen(lambda: "No data from the daemon" in page.text("#lost"))
     supervisor.snapshot = made({"A/0": heartbeat(), "B/0": heartbeat()}, uptime_s=90)
 
     seen(lambda: page.texts(".stream h2") == ["A", "B"])

@@ -8,8 +8,7 @@ from snapshots import heartbeat, made
 
 from eventwriter.observe import metrics
 from eventwriter.observe.heartbeat import BOUNDS
-from eventwriter.web import app as site
-from eventwriter.web import auth, connections, poller
+from eventwriter.web import app, auth, connections, poller
 from eventwriter.web.app import CODES, health
 from eventwriter.web.history import SPAN_S
 
@@ -35,7 +34,7 @@ def test_every_path_is_described() -> None:
     """Each path that is served stands on the page."""
     paths = {
         resource.canonical
-        for resource in site.Site(None, None, None).app().router.resources()  # type: ignore[arg-type]
+        for resource in app.WebApp(None, None, None).app().router.resources()  # type: ignore[arg-type]
     }
 
     assert set() == {path for path in paths if f"`{path}`" not in PAGE} - {"/static/{name}"}
@@ -44,9 +43,9 @@ def test_every_path_is_described() -> None:
 def test_limits_are_the_codes() -> None:
     """Numbers in the text are the constants'."""
     for text in (
-        f"{site.READERS_MAX} dashboards",
+        f"{app.CLIENTS_MAX} dashboards",
         f"{connections.CONNECTIONS_MAX} connections",
-        f"{site.TAKE_S_MAX:g} s",
+        f"{app.SEND_S_MAX:g} s",
         f"older than {poller.STALE_S:g} s",
         f"{auth.TOKEN_CHARACTERS_MIN} characters",
         f"{auth.SESSION_S / 86400:g} days",

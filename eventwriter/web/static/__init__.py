@@ -1,1 +1,1 @@
-"""What the dashboard is made of: served as it lies here, without a build."""
+"""Files of the dashboard, served unchanged; there is no build step."""

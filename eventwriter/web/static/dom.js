@@ -1,35 +1,39 @@
-// Making and changing elements. Text is always set as text: what comes from outside is never read as markup.
+// Helpers to create and update DOM elements. Text is only ever set as text, so data is never parsed as markup.
 
 const SVG = "http://www.w3.org/2000/svg";
 
+// Creates an HTML element with children.
 export function el(tag, className, ...children) {
-  const made = document.createElement(tag);
-  if (className) made.className = className;
-  made.append(...children);
-  return made;
+  const element = document.createElement(tag);
+  if (className) element.className = className;
+  element.append(...children);
+  return element;
 }
 
+// Creates an SVG element with attributes.
 export function svg(tag, attributes) {
-  const made = document.createElementNS(SVG, tag);
-  for (const [name, value] of Object.entries(attributes)) made.setAttribute(name, value);
-  return made;
+  const element = document.createElementNS(SVG, tag);
+  for (const [name, value] of Object.entries(attributes)) element.setAttribute(name, value);
+  return element;
 }
 
-// Writes only what is different: an unchanged page costs the browser nothing.
-export function put(element, text) {
+// Sets the text if it differs, so that unchanged values cost no rendering.
+export function setText(element, text) {
   if (element.textContent !== text) element.textContent = text;
 }
 
-export function mark(element, name, value) {
+// Sets an attribute if it differs.
+export function setAttribute(element, name, value) {
   if (element.getAttribute(name) !== value) element.setAttribute(name, value);
 }
 
-export function show(element, visible) {
+// Shows or hides an element.
+export function setVisible(element, visible) {
   if (element.hidden === visible) element.hidden = !visible;
 }
 
-// Keeps one child for each key, in order: makes what is new, removes what is gone, updates each.
-export function keep(parent, known, items, key, make) {
+// Reconciles the children of an element with a list of items: creates, removes, reorders and updates one part per key.
+export function reconcile(parent, known, items, key, make) {
   const wanted = new Set(items.map(key));
   for (const [name, part] of known) {
     if (!wanted.has(name)) {

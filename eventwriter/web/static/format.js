@@ -1,4 +1,4 @@
-// Figures as people read them. Every function takes null for "not known".
+// Formats numbers for people. Every function accepts null for an unknown value.
 
 const NONE = "–";
 const grouped = new Intl.NumberFormat("en", { maximumFractionDigits: 0 });

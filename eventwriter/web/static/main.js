@@ -1,80 +1,82 @@
-// The page's life: listen to the daemon, draw what it says, and say so when it says nothing.
+// Entry point: subscribes to the daemon's events, draws each view, and warns when no events arrive.
 
-import { keep, put, show } from "./dom.js";
+import { reconcile, setText, setVisible } from "./dom.js";
 import { seconds } from "./format.js";
-import { Past } from "./past.js";
+import { History } from "./history.js";
 import { card, header, overview, totals } from "./page.js";
 
-const SILENT_MS = 5000; // a picture comes each second
+const SILENT_MS = 5000; // the daemon sends a view every second
 const RETRY_MS = [500, 1000, 2000, 4000];
 
-const lost = document.getElementById("lost");
+const warning = document.getElementById("lost");
 const streams = document.getElementById("streams");
 const drawHeader = header();
 const drawOverview = overview(document.getElementById("overview"));
 const drawTotals = totals(document.getElementById("totals"));
 const cards = new Map();
-const past = new Past();
-let heard = Date.now();
+const history = new History();
+let receivedAt = Date.now();
 let failures = 0;
 let source = null;
-let trying = null;
+let retryTimer = null;
 
 function draw(view) {
   if (!view) return;
-  past.end(view.at_ms / 1000);
+  history.setEnd(view.at_ms / 1000);
   drawHeader(view);
-  drawTotals(view, past);
+  drawTotals(view, history);
   drawOverview(view);
-  keep(streams, cards, view.streams, (stream) => stream.name, (stream) => {
-    const made = card(stream);
-    return { root: made.root, update: (one) => made.update(one, past, latest.latency_bounds_s) };
+  reconcile(streams, cards, view.streams, (stream) => stream.name, (stream) => {
+    const { root, update } = card(stream);
+    return { root, update: (current) => update(current, history, latest.latency_bounds_s) };
   });
 }
 
 let latest = null;
 
-function hear(data) {
-  heard = Date.now();
+function receive(data) {
+  receivedAt = Date.now();
   failures = 0;
   document.body.classList.remove("silent");
-  show(lost, false);
-  past.add(data.history);
+  setVisible(warning, false);
+  history.add(data.history);
   latest = data.view ?? latest;
   draw(data.view);
-  if (data.token) show(document.getElementById("logout"), true);
+  if (data.token) setVisible(document.getElementById("logout"), true);
 }
 
 function connect() {
-  trying = null;
+  retryTimer = null;
   source = new EventSource("/api/events");
-  for (const name of ["hello", "tick"]) source.addEventListener(name, (event) => hear(JSON.parse(event.data)));
-  source.onerror = again;
+  for (const name of ["hello", "tick"]) source.addEventListener(name, (event) => receive(JSON.parse(event.data)));
+  source.onerror = reconnect;
 }
 
-async function again() {
+// Reconnects with backoff; EventSource itself would never give up on an expired login.
+async function reconnect() {
   source.close();
-  if (trying !== null) return;
-  trying = setTimeout(connect, RETRY_MS[Math.min(failures, RETRY_MS.length - 1)] * (0.75 + Math.random() / 2));
+  if (retryTimer !== null) return;
+  retryTimer = setTimeout(connect, RETRY_MS[Math.min(failures, RETRY_MS.length - 1)] * (0.75 + Math.random() / 2));
   failures += 1;
-  watch();
+  checkConnection();
   try {
-    const answer = await fetch("/api/health", { cache: "no-store" });
-    if (answer.status === 401) location.assign("/login");
+    const response = await fetch("/api/health", { cache: "no-store" });
+    if (response.status === 401) location.assign("/login");
   } catch {
-    // Nobody answers: that is what the line above the page says already.
+    // The daemon is unreachable; checkConnection shows that.
   }
 }
 
-function watch() {
-  const silent = Date.now() - heard;
-  if (silent < SILENT_MS && failures < 2) return;
+// Shows a warning while no events arrive.
+function checkConnection() {
+  const silentMs = Date.now() - receivedAt;
+  if (silentMs < SILENT_MS && failures < 2) return;
   document.body.classList.add("silent");
-  put(lost, `No news from the daemon for ${seconds(Math.max(1, Math.round(silent / 1000)))}: what is shown is from before. Trying again.`);
-  show(lost, true);
+  setText(warning, `No data from the daemon for ${seconds(Math.max(1, Math.round(silentMs / 1000)))}. The values below are old. Reconnecting.`);
+  setVisible(warning, true);
 }
 
-setInterval(watch, 1000);
+setInterval(checkConnection, 1000);
 addEventListener("pagehide", () => source?.close());
 addEventListener("pageshow", (event) => { if (event.persisted) connect(); });
 connect();

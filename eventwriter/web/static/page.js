@@ -1,7 +1,7 @@
-// What is on the page: the daemon's line, the totals, and a card for each stream. Made once, then only changed.
+// The parts of the page: header, totals, overview, and a card for each stream. Each is created once and then updated.
 
-import { bars, spark } from "./charts.js";
-import { el, keep, mark, put, show } from "./dom.js";
+import { histogram, sparkline } from "./charts.js";
+import { el, reconcile, setAttribute, setText, setVisible } from "./dom.js";
 import { bytes, count, micros, millis, percent, rate, seconds } from "./format.js";
 
 const perSecond = (value) => `${rate(value)}/s`;
@@ -19,11 +19,11 @@ const STAGES = [
 export function header() {
   const at = (id) => document.getElementById(id);
   return (view) => {
-    put(at("status"), view.status);
-    mark(at("status"), "data-health", view.status);
-    put(at("reason"), view.reason ?? "everything that comes in is written");
-    put(at("about"), `${view.version} · up ${seconds(view.uptime_s)}`);
-    mark(at("icon"), "href", ICONS[view.status] ?? "/static/icon.svg");
+    setText(at("status"), view.status);
+    setAttribute(at("status"), "data-health", view.status);
+    setText(at("reason"), view.reason ?? "all slots are healthy");
+    setText(at("about"), `${view.version} · up ${seconds(view.uptime_s)}`);
+    setAttribute(at("icon"), "href", ICONS[view.status] ?? "/static/icon.svg");
     document.title = `${view.status}${view.totals.lag_messages ? ` · ${count(view.totals.lag_messages)} waiting` : ""} · eventwriter`;
   };
 }
@@ -37,37 +37,37 @@ function tile(label, className = "") {
 export function totals(parent) {
   const tiles = { messages: tile("messages"), rows: tile("rows"), waiting: tile("waiting"), dead: tile("dead letters"),
     nats: tile("NATS", "server"), postgres: tile("PostgreSQL", "server") };
-  const moved = spark("messages a second, all streams", "throughput", perSecond);
-  const lag = spark("messages waiting, all streams", "lag", count);
+  const moved = sparkline("messages a second, all streams", "throughput", perSecond);
+  const lag = sparkline("messages waiting, all streams", "lag", count);
   parent.append(el("div", "tiles", ...Object.values(tiles).map((one) => one.root)), el("div", "charts", moved.root, lag.root));
 
   function server(one, state, where) {
     const partly = !state.connected && state.workers_connected > 0;
-    put(one.figure, state.connected ? "connected" : partly ? `${state.workers_connected} of ${state.workers} workers` : "not connected");
-    put(one.note, where ?? "");
-    mark(one.root, "title", where ?? "");
-    mark(one.root, "data-health", state.connected ? "healthy" : partly ? "degraded" : "failing");
+    setText(one.figure, state.connected ? "connected" : partly ? `${state.workers_connected} of ${state.workers} workers` : "not connected");
+    setText(one.note, where ?? "");
+    setAttribute(one.root, "title", where ?? "");
+    setAttribute(one.root, "data-health", state.connected ? "healthy" : partly ? "degraded" : "failing");
   }
 
-  return (view, past) => {
+  return (view, history) => {
     const sums = view.totals;
-    put(tiles.messages.figure, perSecond(sums.messages_per_s));
-    put(tiles.messages.note, `${count(sums.messages_total)} since the start`);
-    put(tiles.rows.figure, perSecond(sums.rows_per_s));
-    put(tiles.rows.note, `${count(sums.rows_total)} written`);
-    put(tiles.waiting.figure, count(sums.lag_messages));
-    put(tiles.waiting.note, sums.lag_messages ? `oldest ${seconds(sums.lag_s)}` : "nothing behind");
-    put(tiles.dead.figure, count(sums.dead_letters_total));
-    put(tiles.dead.note, sums.dead_letters_total ? `${percent(sums.dead_letters_total / Math.max(1, sums.messages_total))} of all` : "none");
-    mark(tiles.dead.root, "data-some", String(sums.dead_letters_total > 0));
+    setText(tiles.messages.figure, perSecond(sums.messages_per_s));
+    setText(tiles.messages.note, `${count(sums.messages_total)} since the start`);
+    setText(tiles.rows.figure, perSecond(sums.rows_per_s));
+    setText(tiles.rows.note, `${count(sums.rows_total)} written`);
+    setText(tiles.waiting.figure, count(sums.lag_messages));
+    setText(tiles.waiting.note, sums.lag_messages ? `oldest ${seconds(sums.lag_s)}` : "no backlog");
+    setText(tiles.dead.figure, count(sums.dead_letters_total));
+    setText(tiles.dead.note, sums.dead_letters_total ? `${percent(sums.dead_letters_total / Math.max(1, sums.messages_total))} of all` : "none");
+    setAttribute(tiles.dead.root, "data-some", String(sums.dead_letters_total > 0));
     server(tiles.nats, view.nats, view.nats.url);
     server(tiles.postgres, view.postgres, view.postgres.target);
-    moved.update(past, past.sum("messages_per_s"));
-    lag.update(past, past.sum("lag_messages"));
+    moved.update(history, history.sum("messages_per_s"));
+    lag.update(history, history.sum("lag_messages"));
   };
 }
 
-// A line of links to the cards below, each with its stream's health and speed.
+// Links to the cards below, each with the health and the rate of its stream.
 export function overview(parent) {
   const links = new Map();
   const make = (stream) => {
@@ -79,16 +79,16 @@ export function overview(parent) {
     return {
       root,
       update(one) {
-        mark(root, "data-health", one.health);
-        put(speed, perSecond(one.messages_per_s));
-        put(waiting, one.lag_messages ? `${count(one.lag_messages)} waiting` : "");
-        mark(root, "title", `${one.health}${one.reason ? `: ${one.reason}` : ""}`);
+        setAttribute(root, "data-health", one.health);
+        setText(speed, perSecond(one.messages_per_s));
+        setText(waiting, one.lag_messages ? `${count(one.lag_messages)} waiting` : "");
+        setAttribute(root, "title", `${one.health}${one.reason ? `: ${one.reason}` : ""}`);
       },
     };
   };
   return (view) => {
-    keep(parent, links, view.streams, (stream) => stream.name, make);
-    show(parent, view.streams.length > 1);
+    reconcile(parent, links, view.streams, (stream) => stream.name, make);
+    setVisible(parent, view.streams.length > 1);
   };
 }
 
@@ -103,14 +103,14 @@ function stage({ name, title, word, figure, unit }) {
     root,
     update(stream) {
       const share = stream.stages.share[name];
-      put(value, figure(stream));
-      put(load, share === null ? "–" : `${percent(share)} ${word}`);
+      setText(value, figure(stream));
+      setText(load, share === null ? "–" : `${percent(share)} ${word}`);
       root.style.setProperty("--share", share ?? 0);
     },
   };
 }
 
-// An error that is over is worth a line for a while; `status` remembers it for longer.
+// Returns the last error of a worker if it is less than an hour old; `status` shows it for longer.
 function lastError(one) {
   const ago_s = one.last_error_at_ns ? Date.now() / 1000 - one.last_error_at_ns / 1e9 : Infinity;
   return one.last_error && ago_s < 3600 ? `${seconds(Math.max(1, Math.round(ago_s)))} ago: ${one.last_error}` : "";
@@ -125,19 +125,19 @@ function worker() {
   return {
     root,
     update(one) {
-      put(cells.name, one.name);
-      put(cells.state, one.state);
-      mark(cells.state, "data-health", one.health);
-      put(cells.rate, perSecond(one.messages_per_s));
-      put(cells.restarts, count(one.restarts));
-      put(cells.cpu, percent(one.cpu));
-      put(cells.memory, bytes(one.rss_bytes));
-      mark(cells.up, "data-is", one.pid ? "up" : "");
-      put(cells.up, one.pid ? seconds(one.uptime_s) : one.retry_in_s === null ? "–" : `again in ${seconds(one.retry_in_s)}`);
-      // Where a stream has one worker only, its reason stands above already.
-      const said = one.reason ? (one.isAlone ? "" : one.reason) : lastError(one);
-      put(note, said);
-      show(second, said !== "");
+      setText(cells.name, one.name);
+      setText(cells.state, one.state);
+      setAttribute(cells.state, "data-health", one.health);
+      setText(cells.rate, perSecond(one.messages_per_s));
+      setText(cells.restarts, count(one.restarts));
+      setText(cells.cpu, percent(one.cpu));
+      setText(cells.memory, bytes(one.rss_bytes));
+      setAttribute(cells.up, "data-is", one.pid ? "up" : "");
+      setText(cells.up, one.pid ? seconds(one.uptime_s) : one.retry_in_s === null ? "–" : `restart in ${seconds(one.retry_in_s)}`);
+      // If a stream has only one worker, the card already shows its reason.
+      const remark = one.reason ? (one.isAlone ? "" : one.reason) : lastError(one);
+      setText(note, remark);
+      setVisible(second, remark !== "");
     },
   };
 }
@@ -146,7 +146,7 @@ function reason([word, number]) {
   const figure = el("strong");
   return {
     root: el("li", "", el("span", "", word.replaceAll("_", " ")), figure),
-    update: ([, many]) => put(figure, count(many)),
+    update: ([, many]) => setText(figure, count(many)),
     number,
   };
 }
@@ -155,14 +155,14 @@ export function card(first) {
   const heading = el("h2", "", first.name);
   const source = el("span", "source");
   const health = el("span", "pill");
-  const pace = el("p", "pace");
+  const bottleneck = el("p", "bottleneck");
   const why = el("p", "why");
   const stages = STAGES.map(stage);
   const pipeline = el("ol", "pipeline", ...stages.map((one) => one.root));
-  pipeline.setAttribute("aria-label", "Where the time goes");
-  const moved = spark("messages a second", "throughput", perSecond);
-  const lag = spark("messages waiting", "lag", count);
-  const latency = bars("latency", "from JetStream's timestamp to the commit, over the last 5 minutes");
+  pipeline.setAttribute("aria-label", "Share of time in each stage");
+  const moved = sparkline("messages a second", "throughput", perSecond);
+  const lag = sparkline("messages waiting", "lag", count);
+  const latency = histogram("latency", "from the JetStream timestamp to the commit, over the last 5 minutes");
   const reasons = el("ul", "reasons");
   const dead = el("div", "chart dead", el("div", "title", el("h4", "", "dead letters"), el("span", "value")), reasons);
   const table = el("table", "workers");
@@ -173,32 +173,32 @@ export function card(first) {
   const body = el("div", "scroll", table);
   const workers = new Map();
   const words = new Map();
-  const root = el("article", "stream", el("div", "head", heading, health, source, pace), why, pipeline,
+  const root = el("article", "stream", el("div", "head", heading, health, source, bottleneck), why, pipeline,
     el("div", "charts", moved.root, lag.root, latency.root, dead), body);
 
   root.id = anchor(first.name);
 
-  function update(stream, past, bounds) {
-    put(health, stream.health);
-    mark(health, "data-health", stream.health);
-    put(source, stream.source && stream.source !== stream.name ? `stream ${stream.source}` : "");
-    put(pace, stream.pace ?? "");
-    put(why, stream.reason ?? "");
-    show(why, Boolean(stream.reason));
+  function update(stream, history, bounds) {
+    setText(health, stream.health);
+    setAttribute(health, "data-health", stream.health);
+    setText(source, stream.source && stream.source !== stream.name ? `stream ${stream.source}` : "");
+    setText(bottleneck, stream.bottleneck ?? "");
+    setText(why, stream.reason ?? "");
+    setVisible(why, Boolean(stream.reason));
     for (const one of stages) one.update(stream);
-    moved.update(past, past.of(stream.name, "messages_per_s"));
-    lag.update(past, past.of(stream.name, "lag_messages"));
+    moved.update(history, history.of(stream.name, "messages_per_s"));
+    lag.update(history, history.of(stream.name, "lag_messages"));
     latency.update(bounds, stream.latency);
     const all = Object.entries(stream.dead_by_reason);
-    put(dead.querySelector(".value"), stream.dead_letters_total ? count(stream.dead_letters_total) : "none");
-    keep(reasons, words, all, ([word]) => word, reason);
-    // The table's heading is its first child: bodies are kept in one of their own.
-    keepWorkers(stream.workers);
+    setText(dead.querySelector(".value"), stream.dead_letters_total ? count(stream.dead_letters_total) : "none");
+    reconcile(reasons, words, all, ([word]) => word, reason);
+    updateWorkers(stream.workers);
   }
 
-  function keepWorkers(list) {
+  // The first child of the table is its heading; only the bodies after it are reconciled.
+  function updateWorkers(list) {
     const bodies = { children: [...table.tBodies], insertBefore: (part, before) => table.insertBefore(part, before) };
-    keep(bodies, workers, list.map((one) => ({ ...one, isAlone: list.length === 1 })), (one) => one.name, worker);
+    reconcile(bodies, workers, list.map((one) => ({ ...one, isAlone: list.length === 1 })), (one) => one.name, worker);
   }
   return { root, update };
 }

@@ -1,10 +1,13 @@
-"""What pages are made of: ours alone, and to be read by everybody."""
+"""Files of the dashboard, and the body of `/api/health`."""
 
 import re
+from typing import Any
 
 import pytest
+from snapshots import heartbeat, made
 
-from eventwriter.web.app import assets
+from eventwriter.observe.metrics import HEALTHS
+from eventwriter.web.app import CODES, assets, health
 
 FILES = assets()
 CSS = FILES["dashboard.css"].body.decode()
@@ -13,7 +16,7 @@ TEXT_CONTRAST_MIN = 4.5
 
 
 def colours(css: str) -> dict[str, str]:
-    """Return the variables that are a plain colour."""
+    """Return the CSS variables with a plain colour."""
     return dict(re.findall(r"--([a-z-]+): (#[0-9a-f]{6});", css))
 
 
@@ -29,18 +32,18 @@ def luminance(colour: str) -> float:
 
 
 @pytest.mark.parametrize("theme", [LIGHT, DARK], ids=["light", "dark"])
-@pytest.mark.parametrize("ground", ["paper", "card"])
+@pytest.mark.parametrize("background", ["paper", "card"])
 @pytest.mark.parametrize("ink", ["ink", "soft", "good", "warn", "bad", "accent"])
-def test_text_can_be_read(theme: dict[str, str], ground: str, ink: str) -> None:
-    """Every colour of text has enough contrast with every ground, in light and in dark."""
-    brighter, darker = sorted((luminance(theme[ink]), luminance(theme[ground])), reverse=True)
+def test_text_has_enough_contrast(theme: dict[str, str], background: str, ink: str) -> None:
+    """Every text colour has enough contrast with every backbackground, in light and dark mode."""
+    brighter, darker = sorted((luminance(theme[ink]), luminance(theme[background])), reverse=True)
 
     assert (brighter + 0.05) / (darker + 0.05) >= TEXT_CONTRAST_MIN
 
 
 @pytest.mark.parametrize("name", FILES)
-def test_nothing_comes_from_elsewhere(name: str) -> None:
-    """No file names another host, and none has what the policy forbids: code or style within the page."""
+def test_files_load_nothing_from_other_hosts(name: str) -> None:
+    """No file refers to another host, and none contains inline code or styles, which the policy forbids."""
     text = FILES[name].body.decode()
 
     assert [] == [
@@ -52,18 +55,48 @@ def test_nothing_comes_from_elsewhere(name: str) -> None:
     assert not re.search(r"innerHTML|outerHTML|insertAdjacentHTML|document\.write|\beval\(", text)
 
 
-def test_known_file_is_not_sent_again() -> None:
-    """A reader that has a file gets a short answer."""
+def test_unchanged_file_is_not_sent_again() -> None:
+    """A client that has the current version of a file gets 304."""
     asset = FILES["main.js"]
 
     assert (200, 304) == (asset.response().status, asset.response(asset.etag).status)
     assert asset.etag != FILES["page.js"].etag
 
 
-def test_scripts_import_what_is_there() -> None:
-    """Each module that a script imports is among the files, and so is each file that a page names."""
+def test_referenced_files_exist() -> None:
+    """Every module that a script imports and every file that a page refers to exists."""
     text = "\n".join(asset.body.decode() for asset in FILES.values())
-    named = re.findall(r'from "\./([^"]+)"', text) + re.findall(r'"/static/([^"]+)"', text)
+    referenced = re.findall(r'from "\./([^"]+)"', text) + re.findall(r'"/static/([^"]+)"', text)
 
-    assert set() == set(named) - set(FILES)
-    assert {"main.js", "dashboard.css", "icon.svg"} <= set(named)
+    assert set() == set(referenced) - set(FILES)
+    assert {"main.js", "dashboard.css", "icon.svg"} <= set(referenced)
+
+
+@pytest.mark.parametrize(
+    ("beat", "code", "status"),
+    [
+        (heartbeat(), 200, "healthy"),
+        (heartbeat(state="starting"), 200, "starting"),
+        (heartbeat(postgres_connected=False), 503, "degraded"),
+        (heartbeat(state="parked", reason="table x is missing"), 503, "failing"),
+    ],
+)
+def test_health_has_the_code_of_its_status(beat: dict[str, Any], code: int, status: str) -> None:
+    """Healthy and starting daemons get 200, degraded and failing ones 503, with the health of each slot."""
+    actual, body = health(made({"A/0": beat}, uptime_s=10), 0.5)
+
+    assert (code, status) == (actual, body["status"])
+    assert ("A/0", status) == (body["slots"][0]["name"], body["slots"][0]["health"])
+
+
+def test_every_health_has_a_code() -> None:
+    """Every health that the supervisor can report has an HTTP status."""
+    assert set(HEALTHS) == CODES.keys()
+
+
+@pytest.mark.parametrize(("age_s", "shown_age_s"), [(None, None), (12.34, 12.3)])
+def test_health_without_fresh_snapshot_is_unknown(age_s: float | None, shown_age_s: float | None) -> None:
+    """Without a fresh snapshot the health is unknown, which is 503."""
+    code, body = health(None, age_s)
+
+    assert (503, "unknown", shown_age_s) == (code, body["status"], body["snapshot_age_s"])

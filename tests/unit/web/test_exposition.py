@@ -1,4 +1,4 @@
-"""Prometheus's text, held against the table and the snapshot."""
+"""The Prometheus text, compared with the table of metrics and the snapshot."""
 
 import re
 import shutil
@@ -13,7 +13,7 @@ from eventwriter.observe import metrics
 from eventwriter.observe.heartbeat import BOUNDS
 from eventwriter.observe.metrics import Kind
 from eventwriter.postgres.circuit_breaker import Circuit
-from eventwriter.web.exposition import Exposition, slot_figures, text
+from eventwriter.web.exposition import Exposition, slot_fields, text
 
 SNAPSHOT = made(
     {"NETFLOW/0": heartbeat(), "NETFLOW/1": heartbeat(), "LOGS/0": {}},
@@ -23,12 +23,12 @@ NETFLOW = {"stream": "NETFLOW", "partition": "0"}
 
 
 def exposed(snapshot: dict[str, Any] = SNAPSHOT) -> str:
-    """Return the text for a reader without wishes."""
+    """Return the text for a request without an Accept header."""
     return text(Exposition(snapshot, 0.5), "")[0].decode()
 
 
 def samples(snapshot: dict[str, Any] = SNAPSHOT) -> dict[tuple[str, tuple[tuple[str, str], ...]], float]:
-    """Return every sample: (name, labels) → value."""
+    """Return every sample: value by (name, labels)."""
     return {
         (sample.name, tuple(sorted(sample.labels.items()))): sample.value
         for family in text_string_to_metric_families(exposed(snapshot))
@@ -37,33 +37,33 @@ def samples(snapshot: dict[str, Any] = SNAPSHOT) -> dict[tuple[str, tuple[tuple[
 
 
 def value(name: str, **labels: str) -> float:
-    """Return one sample."""
+    """Return the value of one sample."""
     return samples()[(name, tuple(sorted(labels.items())))]
 
 
-def test_table_and_text_name_the_same_metrics() -> None:
-    """Each row of the table is exposed as the kind that it says, with its help, and nothing else is."""
-    told = {match[1]: match[2] for match in re.finditer(r"^# TYPE (\S+) (\S+)$", exposed(), re.M)}
+def test_text_has_exactly_the_metrics_of_the_table() -> None:
+    """Each metric of the table is exposed with its kind and help, and no other metric is."""
+    exposed_kinds = {match[1]: match[2] for match in re.finditer(r"^# TYPE (\S+) (\S+)$", exposed(), re.M)}
     kinds = {Kind.STATES: "gauge"}
 
-    assert {metric.name: str(kinds.get(metric.kind, metric.kind)) for metric, _ in metrics.TABLE} == told
+    assert {metric.name: str(kinds.get(metric.kind, metric.kind)) for metric, _ in metrics.TABLE} == exposed_kinds
     for metric, _ in metrics.TABLE:
         assert f"# HELP {metric.name} {metric.help}\n" in exposed()
 
 
 @pytest.mark.parametrize(("metric", "labels"), metrics.TABLE, ids=lambda part: getattr(part, "name", ""))
-def test_metric_has_its_labels(metric: metrics.Metric, labels: tuple[str, ...]) -> None:
-    """A sample's labels are those of what it is about and the one that splits it: the table leaves none out."""
-    wanted = {*labels, *([metric.label] if metric.label else [])}
+def test_samples_have_the_labels_of_the_table(metric: metrics.Metric, labels: tuple[str, ...]) -> None:
+    """Every sample has the labels of its subject and the additional label of its metric."""
+    expected = {*labels, *([metric.label] if metric.label else [])}
     found = [set(dict(names)) - {"le"} for (name, names) in samples() if name.startswith(metric.name)]
 
     assert found
-    assert all(wanted <= one for one in found if one)
+    assert all(expected <= names for names in found if names)
 
 
 @pytest.mark.parametrize(("metric", "labels"), metrics.TABLE, ids=lambda part: getattr(part, "name", ""))
-def test_name_follows_the_conventions(metric: metrics.Metric, labels: tuple[str, ...]) -> None:
-    """Counters end in _total, nothing else does; units are base units; a help is one sentence."""
+def test_names_follow_the_conventions(metric: metrics.Metric, labels: tuple[str, ...]) -> None:
+    """Only counters end in _total, units are base units, and a help text is one sentence."""
     assert (metric.kind is Kind.COUNTER) == metric.name.endswith("_total")
     assert not re.search(r"_(ms|us|ns|millis|mb|kb|minutes)(_|$)", metric.name)
     assert metric.help.endswith(".") or metric.help.startswith("1; ")
@@ -71,22 +71,22 @@ def test_name_follows_the_conventions(metric: metrics.Metric, labels: tuple[str,
 
 
 @pytest.mark.parametrize("metric", metrics.SLOT_METRICS, ids=lambda metric: metric.name)
-def test_source_is_in_the_snapshot(metric: metrics.Metric) -> None:
-    """Every figure that the table names is a key of a slot's picture, or one of its histograms."""
-    slot = slot_figures(SNAPSHOT["slots"][0])
+def test_source_is_a_field_of_the_snapshot(metric: metrics.Metric) -> None:
+    """The source of every metric is a field of a slot in the snapshot, or one of its histograms."""
+    slot = slot_fields(SNAPSHOT["slots"][0])
 
     assert metric.source in (BOUNDS if metric.kind is Kind.HISTOGRAM else slot)
 
 
 def test_every_counter_of_a_slot_is_exposed() -> None:
-    """No figure that only grows is kept from Prometheus, but for those that a histogram's count has."""
+    """Every counter of a slot is exposed, except those that a histogram repeats."""
     known = {metric.source for metric in metrics.SLOT_METRICS} | {"batches_total", "dead_letters_total"}
 
     assert set() == {key for key in SNAPSHOT["slots"][0] if key.endswith("_total")} - known
 
 
-def test_words_of_states_are_the_supervisors() -> None:
-    """A state that the supervisor can be in has its place in the table."""
+def test_states_are_those_of_the_supervisor() -> None:
+    """The table has every state and every health that the supervisor can report."""
     from eventwriter.supervisor.slot import State
     from eventwriter.supervisor.status import Health
 
@@ -94,8 +94,8 @@ def test_words_of_states_are_the_supervisors() -> None:
     assert [str(one) for one in Health] == list(metrics.HEALTHS)
 
 
-def test_figures_have_the_units_of_their_names() -> None:
-    """Microseconds and nanoseconds become seconds, truths 0 and 1, words one of many."""
+def test_values_have_the_units_of_their_names() -> None:
+    """Microseconds and nanoseconds are converted to seconds, booleans to 0 and 1, states to one sample per value."""
     assert 110 == value("eventwriter_messages_total", **NETFLOW)
     assert 3 == value("eventwriter_pull_wait_seconds_total", **NETFLOW)
     assert 1_767_225_600 == value("eventwriter_last_commit_timestamp_seconds", **NETFLOW)
@@ -115,7 +115,7 @@ CIRCUIT = ("open", "open_seconds", "attempts")
 
 
 def circuit(slot: str, snapshot: dict[str, Any] = SNAPSHOT) -> list[float | None]:
-    """Return the circuit's three samples of a slot; None for one that is not there."""
+    """Return the three samples of a slot's circuit breaker; None for a missing one."""
     stream, partition = slot.split("/")
     labels = (("partition", partition), ("stream", stream))
     found = samples(snapshot)
@@ -123,7 +123,7 @@ def circuit(slot: str, snapshot: dict[str, Any] = SNAPSHOT) -> list[float | None
 
 
 def test_open_circuit_is_exposed_with_its_age_and_attempts() -> None:
-    """A circuit that a slot's worker has opened is 1, with its seconds and its failed attempts, for this slot only."""
+    """An open circuit breaker is exposed as 1 with its duration and failed attempts, for its slot only."""
     one = Circuit()
     one.failed(10.0, "connection refused", writing=True)
     one.failed(12.5, "connection refused", writing=True)
@@ -134,7 +134,7 @@ def test_open_circuit_is_exposed_with_its_age_and_attempts() -> None:
 
 
 def test_closed_circuit_is_zero() -> None:
-    """A circuit that has closed again is 0 in all three, so that an alert on it ends."""
+    """A circuit breaker that has closed again is exposed as 0 in all three metrics, so that alerts are resolved."""
     one = Circuit()
     one.failed(10.0, "connection refused", writing=True)
     one.worked(writing=True)
@@ -142,13 +142,13 @@ def test_closed_circuit_is_zero() -> None:
     assert [0, 0, 0] == circuit("A/0", made({"A/0": heartbeat(postgres_circuit=one.picture(11.0))}))
 
 
-def test_circuit_of_no_worker_is_left_out() -> None:
-    """Nobody knows the circuit of a slot without a worker."""
+def test_slot_without_worker_has_no_circuit() -> None:
+    """A slot without a worker has no samples of a circuit breaker."""
     assert [None, None, None] == circuit("LOGS/0")
 
 
 def test_histogram_is_cumulative() -> None:
-    """Buckets add up to the count, and the sum is the values' own."""
+    """Buckets are cumulative up to the count, and the sum is that of the values."""
     copy = {"stage": "copy", **NETFLOW}
 
     assert [0, 1, 1, 2, 2] == [
@@ -161,8 +161,8 @@ def test_histogram_is_cumulative() -> None:
     assert 110 == value("eventwriter_latency_seconds_bucket", le="0.25", **NETFLOW)
 
 
-def test_unknown_is_left_out() -> None:
-    """What nobody knows, as the lag of a slot without a worker, is no sample rather than a zero."""
+def test_unknown_value_has_no_sample() -> None:
+    """An unknown value, such as the lag of a slot without a worker, has no sample."""
     assert ("eventwriter_lag_messages", (("partition", "0"), ("stream", "LOGS"))) not in samples()
     assert {"supervisor", "web", "NETFLOW/0", "NETFLOW/1"} == {
         dict(labels)["process"] for name, labels in samples() if name == "eventwriter_process_open_fds"
@@ -170,12 +170,12 @@ def test_unknown_is_left_out() -> None:
 
 
 def test_daemon_without_slots_and_web_child_is_exposed() -> None:
-    """A snapshot of almost nothing is a text too."""
+    """A snapshot without slots and web child can be exposed."""
     assert 1 == samples(made({}))[("eventwriter_status", (("status", "degraded"),))]
 
 
-def test_label_from_outside_cannot_break_the_text() -> None:
-    """A quote or a line break in a label stays within it."""
+def test_label_values_are_escaped() -> None:
+    """Quotes and line breaks in a label value are escaped."""
     snapshot = made({"A/0": heartbeat(dead_letters_by_reason={'x"} 1\nevil 2': 5})})
 
     assert (
@@ -186,16 +186,16 @@ def test_label_from_outside_cannot_break_the_text() -> None:
     )
 
 
-def test_openmetrics_is_given_to_whom_it_is_asked_by() -> None:
-    """The Accept header decides about the form."""
+def test_accept_header_selects_openmetrics() -> None:
+    """A client that accepts OpenMetrics gets that format."""
     body, media_type = text(Exposition(SNAPSHOT, 0.5), "application/openmetrics-text; version=1.0.0")
 
     assert media_type.startswith("application/openmetrics-text")
     assert body.endswith(b"# EOF\n")
 
 
-def test_promtool_finds_nothing_to_say() -> None:
-    """Prometheus's own linter accepts names, kinds and helps."""
+def test_promtool_accepts_the_text() -> None:
+    """Prometheus's linter reports no problem in names, kinds and help texts."""
     promtool = shutil.which("promtool")
     if promtool is None:
         pytest.skip("promtool is not installed (Debian: prometheus)")

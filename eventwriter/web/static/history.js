@@ -1,13 +1,13 @@
-// The last fifteen minutes, as the daemon remembers them; over its restart, as this page does.
+// The last fifteen minutes of each stream, as the daemon sends them; this page keeps them across a restart of the daemon.
 
-export class Past {
+export class History {
   at_s = [];
   end_s = Date.now() / 1000;
   #span_s_max = 900;
   #streams = new Map();
   #step_s = 5;
 
-  // Takes in points; those that are known already stay as they are.
+  // Adds points; points that are already known stay unchanged.
   add(history) {
     if (!history) return;
     this.#span_s_max = history.span_s;
@@ -15,25 +15,28 @@ export class Past {
     const newest = this.at_s.at(-1) ?? -Infinity;
     history.at_s.forEach((at_s, at) => {
       if (at_s <= newest) return;
-      this.#gap(at_s);
+      this.#addGap(at_s);
       this.#push(at_s, (name, key) => history.streams[name]?.[key]?.[at] ?? null, Object.keys(history.streams));
     });
-    this.#forget();
+    this.#removeOld();
   }
 
-  end(at_s) {
+  // Sets the right edge of the charts.
+  setEnd(at_s) {
     this.end_s = at_s;
   }
 
-  // What a chart shows: all that is known, so that a daemon's first minutes are not a stroke at the edge.
+  // Time span of a chart: that of the known points, so that the first minutes of a daemon fill the chart.
   get span_s() {
     return Math.min(this.#span_s_max, Math.max(60, this.end_s - (this.at_s[0] ?? this.end_s)));
   }
 
+  // Returns one series of one stream.
   of(name, key) {
     return this.#streams.get(name)?.[key] ?? this.at_s.map(() => null);
   }
 
+  // Returns the sum of a series over all streams.
   sum(key) {
     const all = [...this.#streams.values()].map((stream) => stream[key]);
     return this.at_s.map((_, at) => {
@@ -42,8 +45,8 @@ export class Past {
     });
   }
 
-  // A daemon that was away leaves a hole, not a line across it.
-  #gap(at_s) {
+  // Adds an unknown point after an interruption, so that the line is not drawn across it.
+  #addGap(at_s) {
     const newest = this.at_s.at(-1);
     if (newest !== undefined && at_s - newest > 1.5 * this.#step_s) this.#push(newest + this.#step_s, () => null, []);
   }
@@ -51,8 +54,8 @@ export class Past {
   #push(at_s, value, names) {
     for (const name of names) {
       if (!this.#streams.has(name)) {
-        const none = () => this.at_s.map(() => null);
-        this.#streams.set(name, { messages_per_s: none(), lag_messages: none() });
+        const unknown = () => this.at_s.map(() => null);
+        this.#streams.set(name, { messages_per_s: unknown(), lag_messages: unknown() });
       }
     }
     this.at_s.push(at_s);
@@ -61,7 +64,7 @@ export class Past {
     }
   }
 
-  #forget() {
+  #removeOld() {
     while (this.at_s.length && this.at_s[0] < this.at_s.at(-1) - this.#span_s_max) {
       this.at_s.shift();
       for (const stream of this.#streams.values()) for (const key of Object.keys(stream)) stream[key].shift();
