@@ -19,12 +19,14 @@ from benchmarks.stage_any_table import reading
 from eventwriter.config.settings import PostgresSettings
 from eventwriter.demo.servers import EmbeddedServers
 from eventwriter.model import Adjustments, Message, Origin
-from eventwriter.postgres.copy import BatchWrite, PostgresSession, Rejected
+from eventwriter.postgres.copy import BatchWrite, write_batch
 from eventwriter.postgres.encode import encoder
+from eventwriter.postgres.errors import Rejected
 from eventwriter.postgres.ledger.ranges import Newest
 from eventwriter.postgres.ledger.store import LedgerKey, open_ledger
 from eventwriter.postgres.migrate.files import shipped
 from eventwriter.postgres.schema.catalog import Binding, bind, read_columns
+from eventwriter.postgres.session import PostgresSession
 from eventwriter.tables.generic.table import generate_tables
 from eventwriter.tables.table import Build
 
@@ -40,8 +42,8 @@ DDL = (
 class Bench:
     """A table, a connection, and batches for them."""
 
-    def __init__(self, copy_in: PostgresSession, ledger: Any, binding: Binding) -> None:
-        self.copy_in, self.ledger, self.binding = copy_in, ledger, binding
+    def __init__(self, postgres: PostgresSession, ledger: Any, binding: Binding) -> None:
+        self.postgres, self.ledger, self.binding = postgres, ledger, binding
         self.seq = 0
 
     def rows(self, numbers: Sequence[int]) -> bytearray:
@@ -62,9 +64,9 @@ class Bench:
         load = BatchWrite([(binding, rows)], [(self.seq, self.seq + 1)], Newest(self.seq, self.seq))
         began = time.perf_counter()
         try:
-            left_out = await self.copy_in.write(load, self.ledger)
+            left_out = await write_batch(self.postgres, load, self.ledger)
         except Rejected as rejected:
-            left_out = await self.copy_in.write(load, self.ledger, {0: rejected.constraint})
+            left_out = await write_batch(self.postgres, load, self.ledger, {0: rejected.constraint})
         return (time.perf_counter() - began) / ROWS * 1e6, left_out
 
 
@@ -74,7 +76,7 @@ async def measure(bench: Bench, share: float, rule: str) -> tuple[float, int]:
     for round_ in range(ROUNDS):
         first = (round_ + 1) * 10 * ROWS
         old = round(ROWS * share)
-        async with bench.copy_in.borrowed() as conn:
+        async with bench.postgres.transaction() as conn:
             await conn.execute("TRUNCATE readings")
         await bench.write(bench.rows(range(ROWS)), "append")
         numbers = [*range(old), *range(first, first + ROWS - old)]
@@ -86,11 +88,11 @@ async def measure(bench: Bench, share: float, rule: str) -> tuple[float, int]:
 
 async def main(dsn: str) -> None:
     """Measure and print."""
-    copy_in = PostgresSession(PostgresSettings.model_validate({"dsn": dsn}))
-    async with copy_in.borrowed() as conn:
+    postgres = PostgresSession(PostgresSettings.model_validate({"dsn": dsn}))
+    async with postgres.transaction() as conn:
         target, real = await read_columns(conn, None, "readings")
         ledger = await open_ledger(conn, '"public"."eventwriter_ledger"', LedgerKey(Origin("s", 1, 0), "c", "f"), 0)
-    bench = Bench(copy_in, ledger, bind(generate_tables("readings", real, {}, {}).tables[0], real, target))
+    bench = Bench(postgres, ledger, bind(generate_tables("readings", real, {}, {}).tables[0], real, target))
     print(f"{'batch of 5,000 rows':<34}{'µs per row':>12}{'left out':>10}")
     for name, share, rule in (
         ("plain, no duplicate", 0.0, "nothing"),
@@ -103,7 +105,7 @@ async def main(dsn: str) -> None:
     ):
         took, left_out = await measure(bench, share, rule)
         print(f"{name:<34}{took:>12.2f}{left_out:>10}")
-    await copy_in.close()
+    await postgres.close()
 
 
 if __name__ == "__main__":

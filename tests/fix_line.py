@@ -11,18 +11,20 @@ import pytest
 from eventwriter.config.settings import PostgresSettings, StreamSettings
 from eventwriter.kinds.registry import kind
 from eventwriter.model import Adjustments, Message, Origin, Trigger
+from eventwriter.pipeline import copy_stage
 from eventwriter.pipeline.batch import Settled
 from eventwriter.pipeline.batcher import BatchLimits, Rows, Target
 from eventwriter.pipeline.copy_stage import Copy, Letters
 from eventwriter.pipeline.counters import Counters
 from eventwriter.pipeline.coverage import Tracker
 from eventwriter.pipeline.decode import Decode
-from eventwriter.postgres.copy import PostgresSession
+from eventwriter.postgres.copy import BatchWrite, write_batch
 from eventwriter.postgres.dead_letters.record import DEAD_LETTERS
 from eventwriter.postgres.encode import ENCODE_ERRORS, encoder
 from eventwriter.postgres.ledger.epochs import StreamEnd, open_ledger
 from eventwriter.postgres.ledger.store import LedgerKey, filter_hash
 from eventwriter.postgres.schema.catalog import Binding, read_columns
+from eventwriter.postgres.session import PostgresSession
 from eventwriter.tables.table import Build
 from eventwriter.worker.table_binding import find_table, find_tables
 
@@ -46,7 +48,7 @@ class Bench:
         given = {"name": "THINGS", "stream_name": "events", "subjects": ("things.>",), "kind": "json"}
         self.stream = StreamSettings.model_validate({**given, **entry})
         self.dsn = dsn
-        self.copy_in = PostgresSession(PostgresSettings.model_validate({"dsn": dsn}))
+        self.postgres = PostgresSession(PostgresSettings.model_validate({"dsn": dsn}))
         self.tally = Adjustments()
         self.counters = Counters()
         self.warnings: list[str] = []
@@ -67,7 +69,7 @@ class Bench:
     async def bind(self) -> None:
         """Look the tables up and put the stages together."""
         of_kind = kind(self.stream.kind)
-        async with self.copy_in.borrowed() as conn:
+        async with self.postgres.transaction() as conn:
             found = await find_tables(conn, self.stream, of_kind)
             letters = await find_table(conn, None, DEAD_LETTERS)
             ledger_table, _ = await read_columns(conn, None, "eventwriter_ledger")
@@ -88,7 +90,7 @@ class Bench:
         limits = BatchLimits(10**6, 10**6, 10**9, 10.0)
         self.rows = Rows([target(b) for b in bindings], limits, Tracker(0, 0), ENCODE_ERRORS)
         self._copy = Copy(
-            self.copy_in, ledger, bindings, Letters(letters_binding, target(letters_binding)), self.counters,
+            self.postgres, ledger, bindings, Letters(letters_binding, target(letters_binding)), self.counters,
             self.said.append,
         )  # fmt: skip
 
@@ -131,7 +133,20 @@ async def bench(database: str) -> Any:
 
     yield make
     for one in made:
-        await one.copy_in.close()
+        await one.postgres.close()
+
+
+@pytest.fixture
+def batches(monkeypatch: pytest.MonkeyPatch) -> list[BatchWrite]:
+    """Record every batch that the copy stage attempts to write."""
+    batches: list[BatchWrite] = []
+
+    async def recording_write(session: PostgresSession, batch: BatchWrite, *more: Any) -> int:
+        batches.append(batch)
+        return await write_batch(session, batch, *more)
+
+    monkeypatch.setattr(copy_stage, "write_batch", recording_write)
+    return batches
 
 
 MakeBench = Callable[..., Bench]

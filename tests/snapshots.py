@@ -6,7 +6,7 @@ from typing import Any
 
 from eventwriter.model import SlotName
 from eventwriter.observe.histogram import LATENCY_S, MESSAGES, STAGE_S, Histogram
-from eventwriter.postgres.circuit_breaker import Circuit
+from eventwriter.postgres.circuit_breaker import CircuitBreaker
 from eventwriter.supervisor.slot import Slot, State, Worker
 from eventwriter.supervisor.status import Daemon, snapshot
 from eventwriter.supervisor.web import WEB, picture
@@ -34,7 +34,7 @@ def heartbeat(**fields: Any) -> dict[str, Any]:
         "postgres_target": "db/p as u",
         "nats_reconnects": 1,
         "postgres_reconnects": 2,
-        "postgres_circuit": Circuit().picture(STARTED_S),
+        "postgres_circuit": CircuitBreaker().to_dict(STARTED_S),
         "stream": "events",
         "messages_total": 110,
         "rows_total": 100,

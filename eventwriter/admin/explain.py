@@ -15,7 +15,7 @@ import orjson
 from eventwriter.errors import Poison
 from eventwriter.kinds.registry import Kind
 from eventwriter.model import Adjustments, Message, Origin, Record
-from eventwriter.postgres.schema.display import shown as shown
+from eventwriter.postgres.schema.conversions import json_value as json_value
 from eventwriter.tables.table import Build, Row, RowBuilder, Table
 
 _LATER_NS = 86_400_000_000_000
@@ -152,7 +152,7 @@ def _columns(table: Table, row: Row, moved: set[int]) -> list[tuple[str, str, An
         (
             column.name,
             column.type,
-            shown(value, column.type),
+            json_value(value, column.type),
             "with the message's JetStream time" if at in moved else "",
         )
         for at, (column, value) in enumerate(zip(table.columns, row, strict=True))

@@ -138,14 +138,14 @@ def wish_of(settings: Settings, entry: StreamSettings, table_names: tuple[str, .
 
 
 async def _real(postgres: PostgresSettings, entry: StreamSettings, kind: Kind) -> list[Table]:
-    from eventwriter.postgres.copy import PostgresSession
+    from eventwriter.postgres.session import PostgresSession
 
-    copy_in = PostgresSession(postgres)
+    session = PostgresSession(postgres)
     try:
-        async with copy_in.borrowed() as conn:
+        async with session.transaction() as conn:
             return [found.table for found in await find_tables(conn, entry, kind)]
     finally:
-        await copy_in.close()
+        await session.close()
 
 
 async def stored(settings: Settings, stream: str, seq: int) -> Message:

@@ -7,7 +7,7 @@ import psycopg
 
 from eventwriter.demo.traffic import TRAFFIC
 from eventwriter.errors import Retryable
-from eventwriter.postgres.errors import one_line
+from eventwriter.postgres.errors import primary_message
 
 _DEAD = (
     "SELECT count(*), count(DISTINCT (incarnation, epoch, stream_seq)) FROM eventwriter_dead_letters WHERE subject = %s"
@@ -110,5 +110,5 @@ def read(dsn: str, published: Mapping[str, int]) -> dict[str, Audit]:
                 dead = conn.execute(_DEAD, (traffic.subject,)).fetchone() or (0, 0)
                 audits[kind] = compare(messages, (rows[0], rows[1]), (dead[0], dead[1]), traffic.records)
     except psycopg.Error as error:
-        raise Retryable(f"the audit failed because the database cannot be queried: {one_line(error)}") from error
+        raise Retryable(f"the audit failed because the database cannot be queried: {primary_message(error)}") from error
     return audits

@@ -20,12 +20,13 @@ from eventwriter.pipeline.counters import Counters
 from eventwriter.pipeline.retry import DatabaseRetry
 from eventwriter.pipeline.retry import pause_s as pause_s
 from eventwriter.pipeline.splitter import BatchSizeLimit, BatchSplitter, Piece
-from eventwriter.postgres.copy import AlreadyCommitted, BatchWrite, PostgresSession, StagedTables
+from eventwriter.postgres.copy import AlreadyCommitted, BatchWrite, StagedTables, write_batch
 from eventwriter.postgres.errors import Rejected, Verdict
 from eventwriter.postgres.ledger.epochs import next_epoch
 from eventwriter.postgres.ledger.ranges import difference, overlaps
 from eventwriter.postgres.ledger.store import Ledger
 from eventwriter.postgres.schema.catalog import Binding
+from eventwriter.postgres.session import PostgresSession
 
 log = logging.getLogger(__name__)
 
@@ -58,19 +59,19 @@ class Copy:
 
     def __init__(
         self,
-        copy_in: PostgresSession,
+        postgres: PostgresSession,
         ledger: Ledger,
         bindings: Sequence[Binding],
         letters: Letters,
         counters: Counters,
         report: Callable[[str | None], None],
     ) -> None:
-        self._copy_in = copy_in
+        self._postgres = postgres
         self._ledger = ledger
         self._bindings = tuple(bindings)
         self._letters = letters
         self._counters = counters
-        self._patience = DatabaseRetry(copy_in.circuit, counters, report)
+        self._patience = DatabaseRetry(postgres.circuit_breaker, counters, report)
         self._most = BatchSizeLimit(BATCH_MESSAGES_MAX)
         self._stale = 0
         """How often in a row the ledger had something that its row did not show."""
@@ -129,7 +130,7 @@ class Copy:
         """
 
         async def begin() -> None:
-            async with self._copy_in.borrowed() as conn:
+            async with self._postgres.transaction() as conn:
                 await next_epoch(conn, self._ledger)
 
         await self._patience.through(begin)
@@ -157,7 +158,7 @@ class Copy:
         pieces.written(piece)
         self._counters.commits_s.append(clock.monotonic_s() - started_s)
         self._counters.last_commit_at_ns = clock.now_ns()
-        self._counters.times.stage_s["commit"].observe(self._copy_in.commit_s)
+        self._counters.times.stage_s["commit"].observe(self._postgres.commit_s)
         self._patience.over()
         return left_out
 
@@ -187,7 +188,7 @@ class Copy:
         detours: dict[int, str | None] = {}
 
         async def write() -> int:
-            return await self._copy_in.write(load, self._ledger, detours)
+            return await write_batch(self._postgres, load, self._ledger, detours)
 
         while True:
             try:
@@ -213,14 +214,14 @@ class Copy:
             )
 
         async def look() -> None:
-            async with self._copy_in.borrowed() as conn:
+            async with self._postgres.transaction() as conn:
                 await self._ledger.refresh(conn)
 
         await self._patience.through(look)
 
     async def _take_apart(self, batch: Batch, piece: Piece, pieces: BatchSplitter, rejected: Rejected) -> None:
         """Decide what to try after a refusal: smaller pieces, or the one message as a dead letter."""
-        verdict, target = rejected.verdict, self._copy_in.target
+        verdict, target = rejected.verdict, self._postgres.target
         # A duplicate gets here where no rule of its table may decide it: its messages are found like a bad value's.
         if verdict not in (Verdict.BISECT, Verdict.HALVE, Verdict.DUPLICATE):
             raise Fatal(f"PostgreSQL at {target} refuses the slot's rows: {rejected}")

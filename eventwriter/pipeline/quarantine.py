@@ -30,9 +30,10 @@ from eventwriter.pipeline.batch import KNOWN
 from eventwriter.pipeline.copy_stage import pause_s
 from eventwriter.pipeline.counters import Counters
 from eventwriter.postgres.connect import Connection
-from eventwriter.postgres.copy import PostgresSession, Rejected
+from eventwriter.postgres.errors import Rejected
 from eventwriter.postgres.ledger.store import Ledger
 from eventwriter.postgres.quarantine_notes import Note, Notes
+from eventwriter.postgres.session import PostgresSession
 
 log = logging.getLogger(__name__)
 
@@ -150,14 +151,14 @@ class Quarantine:
 
     def __init__(
         self,
-        copy_in: PostgresSession,
+        postgres: PostgresSession,
         notes: Notes,
         left: Sequence[Note],
         until_seq: int,
         ledger: Ledger,
         counters: Counters,
     ) -> None:
-        self._copy_in, self._notes, self._ledger, self._counters = copy_in, notes, ledger, counters
+        self._postgres, self._notes, self._ledger, self._counters = postgres, notes, ledger, counters
         self._left = list(left)
         self._until_seq = until_seq
         self._careful_until_s = clock.monotonic_s() + _CAREFUL_S if left else 0.0
@@ -203,7 +204,7 @@ class Quarantine:
             return
         if self._left:
             try:
-                async with self._copy_in.borrowed() as conn:
+                async with self._postgres.transaction() as conn:
                     await self._notes.forget(conn, self._left)
             except EventwriterError as error:
                 # What is wrong with the database is the line's to say; the next look cleans up.
@@ -217,7 +218,7 @@ class Quarantine:
         attempt = 0
         while self._active or attempt == 0:
             try:
-                async with self._copy_in.borrowed() as conn:
+                async with self._postgres.transaction() as conn:
                     await act(conn)
                 return
             except Retryable as error:

@@ -10,7 +10,7 @@ from typing import TypeVar
 from eventwriter import clock
 from eventwriter.errors import EventwriterError, Retryable
 from eventwriter.pipeline.counters import Counters
-from eventwriter.postgres.circuit_breaker import Circuit
+from eventwriter.postgres.circuit_breaker import CircuitBreaker
 
 T = TypeVar("T")
 
@@ -38,7 +38,7 @@ class DatabaseRetry:
         report: Told a sentence while the database is waited for, None when it works again.
     """
 
-    def __init__(self, circuit: Circuit, counters: Counters, report: Callable[[str | None], None]) -> None:
+    def __init__(self, circuit: CircuitBreaker, counters: Counters, report: Callable[[str | None], None]) -> None:
         self._circuit = circuit
         self._counters = counters
         self._report = report
@@ -62,11 +62,11 @@ class DatabaseRetry:
         """
         now_s = clock.monotonic_s()
         if not isinstance(error, Retryable):
-            self._circuit.failed(now_s, str(error), writing=True)
+            self._circuit.record_failure(now_s, str(error), writing=True)
         self._report(str(error))
         self._counters.retries_total += 1
         wait_s = pause_s(attempt, random.random())  # noqa: S311
-        self._circuit.rests(now_s, wait_s)
+        self._circuit.schedule_retry(now_s, wait_s)
         await asyncio.sleep(wait_s)
 
     def over(self) -> None:

@@ -1,14 +1,13 @@
 """
-Connecting to PostgreSQL, and what its refusals mean.
+Connecting to PostgreSQL, deadlines of connections, and the servers and TLS files of the settings.
 
-Each attempt asks the settings for the connection string anew, so a rotated
-password file is picked up by the next reconnect.
+Every attempt builds the connection string again, so that a rotated password file takes effect
+at the next reconnect.
 """
 
 import asyncio
 import contextlib
 import os
-import re
 import socket
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -19,74 +18,42 @@ import psycopg
 from eventwriter.config import libpq
 from eventwriter.config.settings import PostgresSettings
 from eventwriter.errors import Fatal, Retryable
-from eventwriter.postgres.errors import Verdict, one_line, verdict
+from eventwriter.postgres.errors import map_connect_error
 
 Connection = psycopg.AsyncConnection[Any]
 
 
-_LOGIN_SIGNS = ("authentication failed", "no pg_hba.conf entry", "pg_hba.conf rejects", "no password supplied")
-_TLS_SIGNS = ("certificate", "private key file", "does not support ssl", "ssl error", "sslmode")
-_PREAMBLE = re.compile(
-    r"^connection failed: connection to server (?:at|on) .*? failed: (?!.*connection to server)"
-    r"|; Is the server running.*$"
-)
-"""What libpq says besides the reason, where it tried one address: the sentence has the address already."""
-_QUOTED = re.compile(r"\"[^\"]*\"|'[^'\s]*'")
-
-
-def refusal(error: psycopg.Error, target: str) -> Retryable | Fatal:
-    """
-    Map a failed connection to a sentence and a family.
-
-    A login that is refused does not carry its SQLSTATE through libpq, so the words
-    are looked at too; not those in quotes, which are names of hosts, roles and files.
-    """
-    text = one_line(error)
-    signs = _QUOTED.sub('""', text).lower()
-    text = _PREAMBLE.sub("", text)
-    if re.search(r'(database|role) "" does not exist', signs):
-        return Fatal(f"PostgreSQL at {target}: {text}; create it, or correct postgres.database and postgres.user")
-    if verdict(error.sqlstate) is Verdict.PARK or any(sign in signs for sign in _LOGIN_SIGNS):
-        return Fatal(f"PostgreSQL at {target} refused the login: {text}; check postgres.user, password and pg_hba.conf")
-    if any(sign in signs for sign in _TLS_SIGNS):
-        return Fatal(
-            f"TLS to PostgreSQL at {target} failed: {text};"
-            " check postgres.sslmode, sslrootcert, sslcert and sslkey, and whether the server has TLS"
-        )
-    return Retryable(f"cannot reach PostgreSQL at {target}: {text}")
-
-
 async def connect(settings: PostgresSettings) -> Connection:
     """
-    Open one connection: autocommit (transactions are written out), and no named
-    prepared statements, which a transaction-pooling PgBouncer could not follow.
+    Open a connection in autocommit mode, without named prepared statements.
+
+    A PgBouncer that pools by transaction does not support named prepared statements.
 
     Raises:
-        Retryable: The server is not there, or not ready.
-        Fatal: It refuses the login, the database, or the certificate.
+        Retryable: The server is unreachable or not ready.
+        Fatal: The server refuses the login, the database or the certificate.
     """
+    target = settings.target()
     try:
-        conn = await psycopg.AsyncConnection.connect(settings.conninfo(), autocommit=True, prepare_threshold=None)
+        return await psycopg.AsyncConnection.connect(settings.conninfo(), autocommit=True, prepare_threshold=None)
     except psycopg.ProgrammingError:
-        # Its words quote the string, which may hold a password; so does the chain of causes.
-        raise Fatal(
-            "postgres.dsn: libpq cannot use it; check its parameters' names and the quoting of values"
-        ) from None
+        # The exception and its causes quote the connection string, which may hold a password.
+        hint = "check the names of its parameters and the quoting of its values"
+        raise Fatal("postgres.dsn is not a valid connection string", code="invalid_dsn", hint=hint) from None
     except psycopg.Error as error:
-        raise refusal(error, settings.target()) from error
+        raise map_connect_error(error, target) from error
     except OSError as error:
-        raise Retryable(f"cannot reach PostgreSQL at {settings.target()}: {error}") from error
-    return conn
+        raise Retryable(f"cannot reach PostgreSQL at {target}: {error}", code="postgres_unreachable") from error
 
 
 @contextlib.contextmanager
 def deadline(conn: Connection, limit_s: float) -> Iterator[None]:
     """
-    Cut the connection off if the block takes longer than `limit_s` seconds.
+    Shut the connection down if the block takes longer than `limit_s` seconds.
 
-    A server that is stopped, or behind a network that swallows packets, answers
-    neither a query nor a cancel request; psycopg would wait for both. Shutting the
-    socket down under libpq makes it see the end of the stream at once.
+    A stopped server, or one behind a network that drops packets, answers neither a query nor a
+    cancel request, and psycopg would wait for both. After a shutdown of the socket, libpq reads
+    the end of the stream at once.
     """
     timer = asyncio.get_running_loop().call_later(limit_s, sever, conn)
     try:
@@ -96,11 +63,11 @@ def deadline(conn: Connection, limit_s: float) -> Iterator[None]:
 
 
 def sever(conn: Connection) -> None:
-    """Shut the connection's socket down, from outside; whoever waits on it gets an error."""
+    """Shut down the connection's socket; a task that waits for the connection gets an error."""
     if conn.closed:
         return
-    with contextlib.suppress(OSError), socket.socket(fileno=os.dup(conn.fileno())) as twin:
-        twin.shutdown(socket.SHUT_RDWR)
+    with contextlib.suppress(OSError), socket.socket(fileno=os.dup(conn.fileno())) as duplicate:
+        duplicate.shutdown(socket.SHUT_RDWR)
 
 
 _ENVIRONMENT = {
@@ -111,10 +78,10 @@ _ENVIRONMENT = {
     "sslcert": "PGSSLCERT",
     "sslkey": "PGSSLKEY",
 }
+"""libpq's parameters and the environment variables of their defaults."""
 
-
-_AUTHORITIES = "~/.postgresql/root.crt"
-"""Whom libpq trusts where nobody says."""
+_DEFAULT_ROOT_CERT = "~/.postgresql/root.crt"
+"""File of trusted certificate authorities that libpq uses by default."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,8 +90,8 @@ class Endpoint:
     One server.
 
     Attributes:
-        host: Where to connect; one that begins with a slash is a folder with a Unix socket.
-        name: What its certificate is to be for.
+        host: Host name, address, or the folder of a Unix socket, which starts with a slash.
+        name: Host name that the server's certificate must carry.
     """
 
     host: str
@@ -139,11 +106,18 @@ class Endpoint:
 
 @dataclass(frozen=True, slots=True)
 class Tls:
-    """How TLS is to be used."""
+    """
+    Use of TLS.
+
+    Attributes:
+        mode: libpq's `sslmode`.
+        authorities: PEM file of trusted authorities; None for the system's.
+        certificate: PEM file of the client's certificate.
+        key: PEM file of the client's key.
+    """
 
     mode: str
     authorities: str | None
-    """PEM file; None for the system's."""
     certificate: str | None
     key: str | None
 
@@ -154,31 +128,30 @@ class Tls:
 
     @property
     def verified(self) -> bool:
-        """Whether the server's certificate is verified; libpq does so in `require`, too, where it has authorities."""
+        """Whether the server's certificate is verified; with authorities, libpq verifies it in mode `require` too."""
         return self.mode.startswith("verify") or (self.mode == "require" and self.authorities is not None)
 
 
 def _parameters(settings: PostgresSettings, environ: Mapping[str, str]) -> dict[str, str]:
-    given = libpq.parse(settings.conninfo())
+    """Return the parameters of the connection, with libpq's defaults from the environment."""
     defaults = {key: environ[name] for key, name in _ENVIRONMENT.items() if environ.get(name)}
-    return {**defaults, **given}
+    return {**defaults, **libpq.parse(settings.conninfo())}
 
 
 def endpoints(settings: PostgresSettings, environ: Mapping[str, str] = os.environ) -> list[Endpoint]:
     """
-    Return the servers that are tried, in order.
+    Return the servers in the order in which libpq tries them.
 
     Raises:
         Fatal: The password file cannot be read.
     """
-    found = _parameters(settings, environ)
-    hosts = (found.get("hostaddr") or found.get("host") or "").split(",")
-    names = (found.get("host") or found.get("hostaddr") or "").split(",")
-    ports = (found.get("port") or "5432").split(",")
+    parameters = _parameters(settings, environ)
+    hosts = (parameters.get("hostaddr") or parameters.get("host") or "").split(",")
+    names = (parameters.get("host") or parameters.get("hostaddr") or "").split(",")
+    ports = (parameters.get("port") or "5432").split(",")
     ports = ports * len(hosts) if len(ports) == 1 else ports
-    return [
-        Endpoint(host, int(port or 5432), name) for host, port, name in zip(hosts, ports, names, strict=False)
-    ]  # fmt: skip
+    triples = zip(hosts, ports, names, strict=False)
+    return [Endpoint(host, int(port or 5432), name) for host, port, name in triples]
 
 
 def tls_of(settings: PostgresSettings, environ: Mapping[str, str] = os.environ) -> Tls:
@@ -188,14 +161,12 @@ def tls_of(settings: PostgresSettings, environ: Mapping[str, str] = os.environ) 
     Raises:
         Fatal: The password file cannot be read.
     """
-    found = _parameters(settings, environ)
-    mode = found.get("sslmode") or "prefer"
-    authorities = found.get("sslrootcert")
+    parameters = _parameters(settings, environ)
+    mode = parameters.get("sslmode") or "prefer"
+    authorities = parameters.get("sslrootcert")
     if authorities is None and mode.startswith("verify"):
-        authorities = os.path.expanduser(_AUTHORITIES)
-    return Tls(
-        "verify-full" if authorities == "system" else mode,
-        None if authorities == "system" else authorities,
-        found.get("sslcert"),
-        found.get("sslkey"),
-    )
+        authorities = os.path.expanduser(_DEFAULT_ROOT_CERT)
+    certificate, key = parameters.get("sslcert"), parameters.get("sslkey")
+    if authorities == "system":
+        return Tls("verify-full", None, certificate, key)
+    return Tls(mode, authorities, certificate, key)

@@ -1,306 +1,159 @@
 """
-One transaction for one batch: COPY its rows and dead letters, note it in the ledger.
+Writes one batch in one transaction: COPY its rows and dead letters, record it in the ledger.
 
-Everything is encoded before the first byte is sent; the ledger's row is touched
-last, so that it is locked only while COMMIT runs. What PostgreSQL says no with
-comes out as one of a few outcomes; nothing here decides what to do about them.
+All rows are encoded before the transaction begins. The row of the ledger is updated last, so
+that it is locked only until COMMIT ends. Server errors are raised as one of a few exceptions;
+`pipeline.copy_stage` decides what to do about them.
 """
 
-import asyncio
-import logging
-from collections import Counter
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping, Sequence
-from contextlib import asynccontextmanager, contextmanager
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from types import MappingProxyType
 
 import psycopg
 
-from eventwriter import clock
-from eventwriter.config.settings import PostgresSettings
-from eventwriter.errors import EventwriterError, Retryable
-from eventwriter.postgres.circuit_breaker import Circuit
-from eventwriter.postgres.connect import Connection, connect, deadline, sever
-from eventwriter.postgres.errors import ANY, Step, Verdict, outcome
-from eventwriter.postgres.errors import Rejected as Rejected
+from eventwriter.errors import EventwriterError, Fatal
+from eventwriter.postgres import staging
+from eventwriter.postgres.connect import Connection
+from eventwriter.postgres.encode import SIGNATURE, TRAILER
+from eventwriter.postgres.errors import Rejected, Step, Verdict
 from eventwriter.postgres.ledger.ranges import Newest, Ranges
 from eventwriter.postgres.ledger.store import Ledger
 from eventwriter.postgres.schema.catalog import Binding
-from eventwriter.postgres.schema.table_guard import Watch
-from eventwriter.postgres.staging import copy_rows, copy_staged
-
-log = logging.getLogger(__name__)
-
-_SLACK_S = 5.0
-"""Beyond the server's own statement timeout, before the connection is cut off from this side."""
-_READ_ONLY = "25006"
+from eventwriter.postgres.schema.unique_keys import no_temporary, read_keys, read_rights
+from eventwriter.postgres.session import PostgresSession
 
 
 class AlreadyCommitted(EventwriterError):
-    """Something in the batch is in the ledger already; nothing was written."""
+    """The ledger already contains part of the batch; nothing was written."""
+
+    default_code = "already_committed"
 
 
 @dataclass(frozen=True, slots=True)
 class BatchWrite:
-    """What one transaction writes."""
+    """
+    Contents of one transaction.
+
+    Attributes:
+        rows: For each table, rows in COPY's binary format without signature and trailer; may be empty.
+        covered: Stream sequences that the transaction settles.
+        newest: Highest sequence and latest timestamp among them.
+    """
 
     rows: Sequence[tuple[Binding, bytes | bytearray]]
-    """For each table, rows in COPY's binary format, without signature and trailer; empty ones are skipped."""
     covered: Ranges
     newest: Newest
 
 
 StagedTables = Mapping[int, str | None]
-"""Which of a load's tables go through a staging table, by position, and the index that each of them ran into."""
+"""Index of each table of a batch that is written through a staging table, and the unique index that it violated."""
+
+_WITHOUT_ROWS = Step(writes_rows=False)
+_AT_COMMIT = Step(writes_rows=True)
+"""COMMIT checks deferred constraints."""
 
 
-class PostgresSession:
+async def write_batch(
+    session: PostgresSession, batch: BatchWrite, ledger: Ledger, staged: StagedTables = MappingProxyType({})
+) -> int:
     """
-    The worker's PostgreSQL connection and its transactions.
+    Write a batch and record it in the ledger, or write nothing.
 
-    Owned by the worker's flush; reconnects when asked to write without a connection.
+    A COMMIT whose response is lost raises Retryable like any lost connection. At the next attempt
+    the ledger tells whether the batch was committed.
 
     Args:
-        fault: Called with the name of each step; does nothing outside tests.
+        staged: Tables whose rows are written by their conflict rule.
+
+    Returns:
+        Number of rows that the conflict rules left out.
+
+    Raises:
+        AlreadyCommitted: The ledger contains part of the batch.
+        Rejected: The server rejects the batch.
+        Retryable: The server is unavailable; the same batch can be written later.
+        Fatal: The server refuses the login or temporary tables.
+        EventwriterError: Raised by `session.on_connect`, because a table has changed.
     """
+    try:
+        async with session.exclusive(writing=True) as conn:
+            left_out = await _transaction(session, conn, batch, ledger, staged)
+    except Rejected as rejected:
+        if rejected.verdict is Verdict.PARK:
+            await session.recheck_tables()
+        raise
+    ledger.remember(batch.covered, batch.newest)
+    return left_out
 
-    def __init__(self, settings: PostgresSettings, fault: Callable[[str], None] = lambda _: None) -> None:
-        self._settings = settings
-        self._fault = fault
-        self.on_connect: Callable[[Connection], Awaitable[None]] | None = None
-        """Looks at a new connection before it is used: are the tables still what the worker is bound to?"""
-        self.circuit = Circuit()
-        self._conn: Connection | None = None
-        self._step = ANY
-        """Where in a batch's transaction we are."""
-        self.reconnects = -1
-        self.errors: Counter[str] = Counter()
-        """By SQLSTATE class; `connect` where no connection came up, `none` where one broke."""
-        self.commit_s = 0.0
-        """How long the last COMMIT took."""
-        self.lock = asyncio.Lock()
-        """Held for as long as the connection is used: a connection serves one task at a time."""
-        self._begin = begin_sql(settings)
-        self._watch = Watch(self._begin)
-        self._limit_s = settings.statement_timeout_s + _SLACK_S
 
-    @property
-    def connected(self) -> bool:
-        """Whether there is a connection that was not seen to break."""
-        return self._conn is not None and not self._conn.closed
+async def _transaction(
+    session: PostgresSession, conn: Connection, batch: BatchWrite, ledger: Ledger, staged: StagedTables
+) -> int:
+    left_out = 0
+    async with session.step(conn, _WITHOUT_ROWS):
+        await session.begin(conn, tuple(binding.target for binding, rows in batch.rows if rows))
+    for at, (binding, rows) in enumerate(batch.rows):
+        if not rows:
+            continue
+        async with session.step(conn, Step(writes_rows=True, at=at)):
+            if at in staged:
+                left_out += await copy_staged(conn, binding, rows, staged[at])
+            else:
+                await copy_rows(conn, binding.copy_sql, rows)
+    async with session.step(conn, _WITHOUT_ROWS):
+        if not await ledger.record(conn, batch.covered, batch.newest):
+            raise AlreadyCommitted("the ledger already contains part of the batch")
+    session.fault("before_commit")
+    async with session.step(conn, _AT_COMMIT):
+        await session.commit(conn)
+    return left_out
 
-    @property
-    def target(self) -> str:
-        """Where rows go, for people: no secret in it."""
-        return self._settings.target()
 
-    async def connection(self) -> Connection:
-        """
-        Return the connection, making one if there is none.
+async def copy_rows(conn: Connection, copy_sql: str, rows: bytes | bytearray) -> int:
+    """
+    Copy rows into a table.
 
-        Raises:
-            Retryable: The server is not there.
-            Fatal: It refuses us.
-        """
-        if self._conn is not None and not self._conn.closed:
-            return self._conn
-        self._conn = None
-        try:
-            conn = await connect(self._settings)
-        except EventwriterError:
-            self.errors["connect"] += 1
+    Args:
+        rows: Rows in binary format, without signature and trailer.
+
+    Returns:
+        Number of rows.
+    """
+    async with conn.cursor() as cursor:
+        async with cursor.copy(copy_sql) as copy:
+            await copy.write(SIGNATURE)
+            await copy.write(rows)
+            await copy.write(TRAILER)
+        return cursor.rowcount
+
+
+async def copy_staged(conn: Connection, binding: Binding, rows: bytes | bytearray, violated: str | None) -> int:
+    """
+    Copy rows into a staging table and insert them from there by their table's conflict rule.
+
+    Args:
+        violated: The unique index that the plain COPY violated.
+
+    Returns:
+        Number of rows left out, because their key exists in the table or in a later row of the batch.
+
+    Raises:
+        Fatal: The role may not create temporary tables.
+        psycopg.Error: Raised by the server.
+    """
+    keys = await read_keys(conn, binding.target, violated)
+    try:
+        await conn.execute(staging.create_sql(binding))
+    except psycopg.errors.InsufficientPrivilege as error:
+        await conn.execute("ROLLBACK")
+        rights = await read_rights(conn, binding.target)
+        if rights.temporary:
             raise
-        self._watch.forget()
-        if self.on_connect is not None:
-            try:
-                with deadline(conn, self._limit_s):
-                    await conn.execute(self._begin)
-                    await self.on_connect(conn)
-                    await conn.execute("COMMIT")
-            except psycopg.Error as error:
-                await conn.close()
-                raise outcome(error, self.target) from error
-            except BaseException:
-                await conn.close()
-                raise
-        self._conn = conn
-        self.reconnects += 1
-        log.info("postgres connected", extra={"target": self.target, "backend": conn.info.backend_pid})
-        return conn
-
-    @asynccontextmanager
-    async def borrowed(self) -> AsyncIterator[Connection]:
-        """
-        Lend the connection for statements outside a batch, under a deadline.
-
-        Raises:
-            Rejected: The server refused a statement.
-            Retryable: The server's state.
-            Fatal: The server refuses the connection.
-        """
-        async with self.lock:
-            with self._noted(writing=False):
-                conn = await self.connection()
-                try:
-                    with deadline(conn, self._limit_s):
-                        # In a transaction, because that is what has the search path and the time limit.
-                        await conn.execute(self._begin)
-                        yield conn
-                        await conn.execute("COMMIT")
-                except psycopg.Error as error:
-                    raise await self._failed(conn, error, ANY) from error
-                except BaseException:
-                    await self._recover(conn)
-                    raise
-
-    async def write(self, load: BatchWrite, ledger: Ledger, detours: StagedTables = MappingProxyType({})) -> int:
-        """
-        Write `load` and note it in `ledger`, or nothing of it.
-
-        A COMMIT whose answer is lost raises Retryable like any lost connection; the
-        ledger then says, at the next attempt, which way it went.
-
-        Args:
-            detours: Tables whose rows are written by their conflict rule.
-
-        Returns:
-            How many rows those rules left out.
-
-        Raises:
-            AlreadyCommitted: Something in it is in the ledger.
-            Rejected: The server refused the batch.
-            Retryable: The server's state; the same load may be written later.
-            Fatal: The server refuses the connection, or temporary tables.
-            EventwriterError: What `on_connect` raises, where a table has changed.
-        """
-        async with self.lock:
-            with self._noted(writing=True):
-                return await self._write(load, ledger, detours)
-
-    @contextmanager
-    def _noted(self, writing: bool) -> Iterator[None]:
-        """Keep the circuit's books; a refusal of what was asked says nothing about the server's state."""
-        try:
-            yield
-        except Retryable as error:
-            self.circuit.failed(clock.monotonic_s(), str(error), writing)
-            raise
-        self.circuit.worked(writing)
-
-    async def _write(self, load: BatchWrite, ledger: Ledger, detours: StagedTables) -> int:
-        conn = await self.connection()
-        try:
-            left_out = await self._transaction(conn, load, ledger, detours)
-        except psycopg.Error as error:
-            meant = await self._failed(conn, error, self._step)
-            if isinstance(meant, Rejected) and meant.verdict is Verdict.PARK and self.on_connect is not None:
-                await self._look_closer()
-            raise meant from error
-        except EventwriterError:
-            await self._recover(conn)
-            raise
-        except BaseException:
-            # Cancelled in the middle: nothing may be left open on a connection that goes on.
-            sever(conn)
-            await self.close()
-            raise
-        ledger.remember(load.covered, load.newest)
-        return left_out
-
-    async def _transaction(self, conn: Connection, load: BatchWrite, ledger: Ledger, detours: StagedTables) -> int:
-        # A deadline for each step, as the server's own limit is for each statement.
-        left_out = 0
-        self._step = Step(blames_rows=False)
-        with deadline(conn, self._limit_s):
-            await self._watch.begin(conn, tuple(binding.target for binding, rows in load.rows if rows), self.on_connect)
-        for at, (binding, rows) in enumerate(load.rows):
-            self._step = Step(blames_rows=True, at=at)
-            if not rows:
-                continue
-            with deadline(conn, self._limit_s):
-                if at in detours:
-                    left_out += await copy_staged(conn, binding, rows, detours[at])
-                else:
-                    await copy_rows(conn, binding.copy_sql, rows)
-        self._step = Step(blames_rows=False)
-        with deadline(conn, self._limit_s):
-            if not await ledger.record(conn, load.covered, load.newest):
-                raise AlreadyCommitted("part of the batch is already in the ledger", code="already_committed")
-        self._fault("before_commit")
-        self._step = Step(blames_rows=True)  # deferred constraints are checked now
-        began_s = clock.monotonic_s()
-        with deadline(conn, self._limit_s):
-            await conn.execute("COMMIT")
-        self.commit_s = clock.monotonic_s() - began_s
-        return left_out
-
-    async def _look_closer(self) -> None:
-        """Have the tables looked at once more: that says what is wrong with them better than a refused statement."""
-        conn = await self.connection()
-        try:
-            with deadline(conn, self._limit_s):
-                await conn.execute(self._begin)
-                assert self.on_connect is not None
-                await self.on_connect(conn)
-        except psycopg.Error:
-            return  # then the refusal has to do
-        finally:
-            await self._recover(conn)
-
-    async def _failed(self, conn: Connection, error: psycopg.Error, step: Step) -> Retryable | Rejected:
-        """Make the connection usable again, or give it up; return what the error means."""
-        self.errors[error.sqlstate[:2] if error.sqlstate else "none"] += 1
-        meant = outcome(error, self.target, step)
-        await self._recover(conn)
-        # Of several hosts another one may be the primary by now; and what nobody can explain may be the connection's.
-        if error.sqlstate == _READ_ONLY or (isinstance(meant, Rejected) and meant.verdict is Verdict.UNKNOWN):
-            await self.close()
-        return meant
-
-    async def _recover(self, conn: Connection) -> None:
-        """Roll back; a connection that cannot even do that is given up."""
-        if conn.closed:
-            self._conn = None
-            return
-        try:
-            with deadline(conn, _SLACK_S):
-                await conn.execute("ROLLBACK")
-        except psycopg.Error:
-            await self.close()
-
-    async def close(self) -> None:
-        """Close the connection; the server rolls back what was not committed."""
-        conn, self._conn = self._conn, None
-        if conn is not None:
-            await conn.close()
-
-
-_LOCK_S_MAX = 10.0
-"""Waited for a lock, or half a statement's time; above that it is somebody's ALTER or VACUUM FULL, and an outage."""
-_DURABLE = (
-    "SELECT pg_catalog.set_config('synchronous_commit', 'on', true)"
-    " WHERE pg_catalog.current_setting('synchronous_commit') = 'off'"
-)
-"""What is acknowledged to JetStream must outlive a crash of the server; whoever says otherwise in `runtime_params`
-means it. The stronger values, for standbys, are left alone."""
-
-
-def begin_sql(settings: PostgresSettings) -> str:
-    """Return BEGIN and what is set, for one round trip; `runtime_params` win."""
-    statement_s = settings.statement_timeout_s
-    timeouts = {"statement_timeout": statement_s, "lock_timeout": min(_LOCK_S_MAX, statement_s / 2)}
-    params = {**{name: f"{round(s * 1000)}" for name, s in timeouts.items()}, **settings.runtime_params}
-    words = ["BEGIN", *(f"SET LOCAL {_name(name)} = {_value(name, text)}" for name, text in params.items())]
-    return "; ".join(words if "synchronous_commit" in params else [*words, _DURABLE])
-
-
-def _name(name: str) -> str:
-    """Quote a parameter's name, which comes from the configuration."""
-    return '"' + name.replace('"', '""') + '"'
-
-
-def _value(name: str, text: str) -> str:
-    """Quote a parameter's value; a list of schemas stays a list."""
-    if name == "search_path":
-        return ", ".join('"' + part.strip().strip('"').replace('"', '""') + '"' for part in text.split(","))
-    return "'" + text.replace("'", "''") + "'"
+        message, hint = no_temporary(rights)
+        raise Fatal(message, code="privilege_missing", hint=hint) from error
+    copied = await copy_rows(conn, staging.copy_sql(binding), rows)
+    written = (await conn.execute(staging.merge_sql(binding, keys))).rowcount
+    # Another table of the same transaction may need the staging table's name.
+    await conn.execute(staging.DROP)
+    return copied - written

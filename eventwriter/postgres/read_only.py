@@ -1,11 +1,11 @@
 """
-Looking into the database, and nothing else: every look is one READ ONLY transaction.
+Read-only access to the database for commands that run beside the daemon.
 
-For commands that prove or examine beside a running daemon. The transaction carries
-the same parameters (`search_path`) as a worker's, so the same tables are seen.
+Every transaction is READ ONLY and uses the parameters of a worker's transactions, such as
+`search_path`, so that the same tables are visible.
 """
 
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
 import psycopg
@@ -13,71 +13,63 @@ import psycopg
 from eventwriter.config.settings import PostgresSettings
 from eventwriter.errors import EventwriterError, Fatal, Retryable
 from eventwriter.postgres.connect import Connection, connect, deadline
-from eventwriter.postgres.errors import Verdict, one_line, verdict
-from eventwriter.postgres.schema.catalog import quoted
+from eventwriter.postgres.errors import Verdict, code_and_hint, primary_message, verdict_for
+from eventwriter.postgres.session import DEADLINE_SLACK_S, begin_sql
 
-_SLACK_S = 5.0
-"""Beyond the server's own statement timeout, before the connection is cut off from this side."""
+_STATEMENTS_MAX = 4
+"""Statements of one transaction that may each use the whole statement timeout."""
 
 
-class Reader:
-    """One connection for looks; whoever opened it closes it."""
+class ReadOnlySession:
+    """A connection for read-only transactions; the caller of `open_read_only` closes it."""
 
     def __init__(self, conn: Connection, settings: PostgresSettings) -> None:
         self.conn = conn
         self.target = settings.target()
-        self._limit_s = settings.statement_timeout_s
-        self._params = parameters(settings.runtime_params, self._limit_s)
+        self._statement_timeout_s = settings.statement_timeout_s
+        self._begin = begin_sql(settings, read_only=True)
 
     @asynccontextmanager
-    async def look(self) -> AsyncIterator[Connection]:
+    async def transaction(self) -> AsyncIterator[Connection]:
         """
-        Lend the connection inside a READ ONLY transaction.
+        Run the block in a READ ONLY transaction.
 
         Raises:
-            Retryable: The server's state, or the connection was lost.
-            Fatal: The server refuses a statement.
+            Retryable: The server is unavailable or the connection is lost.
+            Fatal: The server rejects a statement.
         """
         try:
-            with deadline(self.conn, self._limit_s * 4 + _SLACK_S):
-                async with self.conn.transaction():
-                    await self.conn.execute("SET TRANSACTION READ ONLY")
-                    for name, value in self._params.items():
-                        await self.conn.execute("SELECT set_config(%s, %s, true)", (name, value))
+            with deadline(self.conn, self._statement_timeout_s * _STATEMENTS_MAX + DEADLINE_SLACK_S):
+                await self.conn.execute(self._begin)
+                try:
                     yield self.conn
+                finally:
+                    if not self.conn.closed:
+                        await self.conn.execute("ROLLBACK")
         except psycopg.Error as error:
-            raise self.refusal(error) from error
+            raise self._map_error(error) from error
 
-    def refusal(self, error: psycopg.Error) -> EventwriterError:
-        """Map an error to a sentence and a family."""
-        text = f"PostgreSQL at {self.target}: {one_line(error)}"
-        if verdict(error.sqlstate) is Verdict.RETRY:
-            return Retryable(text)
+    def _map_error(self, error: psycopg.Error) -> EventwriterError:
+        text = f"PostgreSQL at {self.target}: {primary_message(error)}"
+        if verdict_for(error.sqlstate) is Verdict.RETRY:
+            code, hint = code_and_hint(error.sqlstate, "postgres_unavailable")
+            return Retryable(text, code=code, hint=hint)
+        code, hint = code_and_hint(error.sqlstate, "postgres_rejected")
         if error.sqlstate == "57014":
-            return Fatal(f"{text}: a look took longer than postgres.statement_timeout ({self._limit_s:g} s)")
-        return Fatal(f"{text} (SQLSTATE {error.sqlstate})")
+            hint = f"a query took longer than postgres.statement_timeout ({self._statement_timeout_s:g} s); raise it"
+        return Fatal(f"{text} (SQLSTATE {error.sqlstate})", code=code, hint=hint)
 
     async def close(self) -> None:
         """Close the connection."""
         await self.conn.close()
 
 
-async def open_reader(settings: PostgresSettings) -> Reader:
+async def open_read_only(settings: PostgresSettings) -> ReadOnlySession:
     """
-    Connect.
+    Open a connection for read-only transactions.
 
     Raises:
-        Retryable: The server is not there.
-        Fatal: It refuses us.
+        Retryable: The server is unreachable.
+        Fatal: The server refuses the login.
     """
-    return Reader(await connect(settings), settings)
-
-
-def parameters(given: Mapping[str, str], limit_s: float) -> dict[str, str]:
-    """Return the parameters of a transaction, in the form that `set_config` wants; pure."""
-    found = {"statement_timeout": f"{round(limit_s * 1000)}", **given}
-    if "search_path" in found:
-        # Names are taken as they are written, as a worker takes them.
-        names = [part.strip().strip('"') for part in found["search_path"].split(",")]
-        found["search_path"] = ", ".join(map(quoted, names))
-    return found
+    return ReadOnlySession(await connect(settings), settings)

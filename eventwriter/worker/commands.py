@@ -126,7 +126,7 @@ async def look(wiring: SessionBuilder, bound: Bound | None) -> dict[str, Any]:
     consumer = await _described(wiring, f"CONSUMER.INFO.{name}.{durable}")
     if bound is not None and wiring.stream.is_shared:
         # Others write into the same row: our picture of it is behind.
-        async with wiring.copy_in.borrowed() as conn:
+        async with wiring.postgres.transaction() as conn:
             await bound.ledger.refresh(conn)
     return {
         "entry": wiring.stream.name,

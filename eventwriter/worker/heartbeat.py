@@ -43,7 +43,7 @@ def report(
     counters, status = wiring.counters, wiring.condition
     state, reason = status.shown()
     stream = wiring.stream
-    counters.errors_by_sqlstate_class = wiring.copy_in.errors
+    counters.errors_by_sqlstate_class = wiring.postgres.errors
     heartbeat: Heartbeat = {
         "type": kind,
         "state": state,
@@ -68,11 +68,11 @@ def _connections(wiring: SessionBuilder) -> dict[str, object]:
     """Return the state of both connections, and how often each was lost and re-established."""
     connections: Connections = {
         "nats_connected": wiring.link.connected,
-        "postgres_connected": wiring.copy_in.connected,
+        "postgres_connected": wiring.postgres.connected,
     }
     reconnects: Reconnects = {
         "nats_reconnects": wiring.link.reconnects,
-        "postgres_reconnects": max(0, wiring.copy_in.reconnects),
+        "postgres_reconnects": max(0, wiring.postgres.reconnects),
     }
     return {**connections, **reconnects}
 
@@ -81,8 +81,8 @@ def _details(wiring: SessionBuilder) -> Details:
     counters = wiring.counters
     return {
         "nats_url": shown(wiring.settings.nats.servers),
-        "postgres_target": wiring.copy_in.target,
-        "postgres_circuit": wiring.copy_in.circuit.picture(clock.monotonic_s()),
+        "postgres_target": wiring.postgres.target,
+        "postgres_circuit": wiring.postgres.circuit_breaker.to_dict(clock.monotonic_s()),
         **own_usage(),
         "batch_messages_last": counters.batch_messages_last,
         "batch_trigger_last": counters.batch_trigger_last,

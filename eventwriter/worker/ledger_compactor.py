@@ -13,9 +13,10 @@ from dataclasses import dataclass
 from eventwriter.errors import Fatal, Retryable
 from eventwriter.jetstream.consumer import ConsumerState
 from eventwriter.jetstream.stream_reader import StreamReader
-from eventwriter.postgres.copy import PostgresSession, Rejected
+from eventwriter.postgres.errors import Rejected
 from eventwriter.postgres.ledger.ranges import Ranges, difference, normal
 from eventwriter.postgres.ledger.store import Ledger
+from eventwriter.postgres.session import PostgresSession
 from eventwriter.worker.table_binding import Rebind
 
 log = logging.getLogger(__name__)
@@ -49,7 +50,7 @@ class LedgerCompactor:
         missing: One sentence where a message is acknowledged and not in the ledger.
     """
 
-    copy_in: PostgresSession
+    postgres: PostgresSession
     ledger: Ledger
     lookup: StreamReader
     durable: str
@@ -67,7 +68,7 @@ class LedgerCompactor:
             self.missing = None
             return
         try:
-            async with self.copy_in.borrowed() as conn:
+            async with self.postgres.transaction() as conn:
                 # Another worker on the same durable may have filled them: the table says.
                 await self.ledger.refresh(conn)
             found = holes(self.ledger.committed, consumer.start_seq, consumer.ack_floor_stream_seq)
@@ -81,7 +82,7 @@ class LedgerCompactor:
             log.debug("ledger not folded", extra={"error": str(error)})
 
     async def _close(self, low: int, ack_floor: int) -> None:
-        async with self.copy_in.borrowed() as conn:
+        async with self.postgres.transaction() as conn:
             if await self.ledger.fold(conn, low, ack_floor):
                 log.debug("ledger folded", extra={"ack_floor": ack_floor, "ranges": len(self.ledger.committed)})
 

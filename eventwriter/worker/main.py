@@ -28,8 +28,8 @@ from eventwriter.jetstream.pull import ConsumerLost
 from eventwriter.model import SlotName
 from eventwriter.observe import logging as logs
 from eventwriter.pipeline.copy_stage import StreamRegressed
-from eventwriter.postgres.copy import PostgresSession, Rejected
-from eventwriter.postgres.errors import Verdict
+from eventwriter.postgres.errors import Rejected, Verdict
+from eventwriter.postgres.session import PostgresSession
 from eventwriter.worker import heartbeat
 from eventwriter.worker.commands import CommandHandler, Orders
 from eventwriter.worker.consumer_watch import next_pause_s
@@ -59,8 +59,8 @@ class Worker:
         self.parent = link
         self.fault = fault_points(os.environ)
         self.nats = NatsLink(settings.nats, f"eventwriter {slot}")
-        self.copy_in = PostgresSession(settings.postgres, self.fault)
-        self.wiring = SessionBuilder(settings, slot, self.nats, self.copy_in)
+        self.postgres = PostgresSession(settings.postgres, self.fault)
+        self.wiring = SessionBuilder(settings, slot, self.nats, self.postgres)
         self.wiring.tell = self._tell
         self.bound: Bound | None = None
         self.consumer: ConsumerState | None = None
@@ -77,7 +77,7 @@ class Worker:
         loop.add_reader(self.parent.fileno(), self._hear)
         self._life = asyncio.ensure_future(self._live())
         retention = retain(
-            self.copy_in, self.wiring.stream.schema_name, self.settings.dead_letters, self.wiring.counters
+            self.postgres, self.wiring.stream.schema_name, self.settings.dead_letters, self.wiring.counters
         )
         chores = [self._watch(), retention, *([self.wiring.storage.run()] if self.slot.partition == 0 else [])]
         side = [asyncio.ensure_future(task) for task in (self._beat(), self._keep(), self._fold(), *chores)]
@@ -93,9 +93,9 @@ class Worker:
             send(self.parent, heartbeat.report(self.wiring, self.bound, self.consumer, "stopped"))
             logs.tick(last=True)
             if self.wiring.counters.suspects:
-                await self.wiring.case.leave(self.copy_in)
+                await self.wiring.case.leave(self.postgres)
             await self.nats.close()
-            await self.copy_in.close()
+            await self.postgres.close()
         return EXIT_OK
 
     async def _live(self) -> None:
@@ -112,7 +112,7 @@ class Worker:
                 await self._sleep(0.2)
             except Retryable as error:
                 condition.become("waiting", str(error))
-                self.copy_in.circuit.rests(clock.monotonic_s(), _WAIT_S)
+                self.postgres.circuit_breaker.schedule_retry(clock.monotonic_s(), _WAIT_S)
                 await self._sleep(_WAIT_S)
             except (Fatal, Rejected) as error:
                 if isinstance(error, Rejected) and error.verdict in (Verdict.AGAIN, Verdict.HALVE):
@@ -120,7 +120,7 @@ class Worker:
                     await self._sleep(_WAIT_S)
                     continue
                 condition.become("parked", str(error))
-                self.copy_in.circuit.close()
+                self.postgres.circuit_breaker.close()
                 parked_s = next_pause_s(parked_s, clock.monotonic_s() - began_s)
                 await self._sleep(parked_s)
 
@@ -129,7 +129,7 @@ class Worker:
         if not self.nats.connected:
             await self._connect_nats()
         self.bound = bound = await self.wiring.bind()
-        self.copy_in.circuit.close()
+        self.postgres.circuit_breaker.close()
         self.consumer = bound.consumer
         bound.line.fault = self.fault
         self.nats.on_reconnect = bound.pull.renew
@@ -206,7 +206,11 @@ class Worker:
             return
         if not self.nats.connected:
             self.wiring.condition.outage(self.nats.last_error or "NATS is away; reconnecting")
-        elif self.wiring.condition.state == "waiting" and self.copy_in.connected and not self.copy_in.circuit.is_open:
+        elif (
+            self.wiring.condition.state == "waiting"
+            and self.postgres.connected
+            and not self.postgres.circuit_breaker.is_open
+        ):
             self.wiring.condition.outage(None)
 
     async def _look_at_consumer(self) -> None:

@@ -15,10 +15,11 @@ from eventwriter import clock
 from eventwriter.config.settings import Settings, StreamSettings
 from eventwriter.errors import EventwriterError, Retryable
 from eventwriter.kinds.registry import Kind
-from eventwriter.postgres.copy import PostgresSession, Rejected
+from eventwriter.postgres.errors import Rejected
 from eventwriter.postgres.partitions.maintain import Task, look, maintain
 from eventwriter.postgres.partitions.run import now, refusal, rows_of, time_columns
 from eventwriter.postgres.partitions.steps import Act, Ask, Note, Refusal, Steps
+from eventwriter.postgres.session import PostgresSession
 from eventwriter.worker.periodic import at_intervals
 
 log = logging.getLogger(__name__)
@@ -107,7 +108,7 @@ class PartitionMaintenance:
                 await own.close()
             self.looked(warnings)
 
-    async def _take(self, copy_in: PostgresSession, steps: Steps, warnings: list[str]) -> None:
+    async def _take(self, postgres: PostgresSession, steps: Steps, warnings: list[str]) -> None:
         answer: Any = None
         while True:
             try:
@@ -118,21 +119,21 @@ class PartitionMaintenance:
             if isinstance(step, Note):
                 self.say(step, warnings)
                 continue
-            answer = await self._answer(copy_in, step)
+            answer = await self._answer(postgres, step)
             if isinstance(step, Act) and isinstance(answer, int):
                 self.state.steps += 1
                 log.info("tables looked after", extra={"step": step.said(answer)})
 
-    async def _answer(self, copy_in: PostgresSession, step: Ask | Act) -> Any:
+    async def _answer(self, postgres: PostgresSession, step: Ask | Act) -> Any:
         try:
-            async with copy_in.borrowed() as conn:
+            async with postgres.transaction() as conn:
                 if isinstance(step, Ask):
                     return await (await conn.execute(step.sql, step.values)).fetchall()
                 return rows_of(await conn.execute(step.sql))
         except Rejected as error:
             refused = refusal(error.detail, error.sqlstate)
         except Retryable as error:
-            if not copy_in.connected:
+            if not postgres.connected:
                 raise
             refused = Refusal(str(error), later=True)
         self.state.later = self.state.later or refused.later

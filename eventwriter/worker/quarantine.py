@@ -12,10 +12,10 @@ from eventwriter.model import SlotName
 from eventwriter.pipeline.counters import Counters
 from eventwriter.pipeline.quarantine import Quarantine, suspicions
 from eventwriter.postgres.connect import Connection
-from eventwriter.postgres.copy import PostgresSession
 from eventwriter.postgres.ledger.store import Ledger
 from eventwriter.postgres.quarantine_notes import RIGHTS, SUSPECTS, Note, Notes, permitted
 from eventwriter.postgres.schema.catalog import read_columns
+from eventwriter.postgres.session import PostgresSession
 
 log = logging.getLogger(__name__)
 
@@ -64,21 +64,21 @@ class Case:
             log.warning("workers died decoding: quarantine narrows down which message it is", extra=extra)
 
     def open(
-        self, copy_in: PostgresSession, ledger: Ledger, counters: Counters, consumer: ConsumerState
+        self, postgres: PostgresSession, ledger: Ledger, counters: Counters, consumer: ConsumerState
     ) -> Quarantine | None:
         """Return the quarantine of a new binding, whose look is committed."""
         self._looked = True
         if self._notes is None:
             return None
         until_seq = consumer.delivered_stream_seq if consumer.ack_pending else 0
-        return Quarantine(copy_in, self._notes, self._left, until_seq, ledger, counters)
+        return Quarantine(postgres, self._notes, self._left, until_seq, ledger, counters)
 
-    async def leave(self, copy_in: PostgresSession) -> None:
+    async def leave(self, postgres: PostgresSession) -> None:
         """Take an open note back at an orderly end: it would count as a death."""
         if self._notes is None:
             return
         try:
-            async with asyncio.timeout(_LEAVE_S), copy_in.borrowed() as conn:
+            async with asyncio.timeout(_LEAVE_S), postgres.transaction() as conn:
                 await self._notes.close(conn)
         except (TimeoutError, EventwriterError) as error:
             log.warning("a note of quarantine was not taken back", extra={"error": str(error)})

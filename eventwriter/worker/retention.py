@@ -11,10 +11,10 @@ import logging
 from eventwriter.config.settings import DeadLetterSettings
 from eventwriter.pipeline.counters import Counters
 from eventwriter.postgres.connect import Connection
-from eventwriter.postgres.copy import PostgresSession
 from eventwriter.postgres.dead_letters import store
 from eventwriter.postgres.dead_letters.record import DEAD_LETTERS
 from eventwriter.postgres.schema.catalog import read_columns
+from eventwriter.postgres.session import PostgresSession
 from eventwriter.worker.periodic import at_intervals
 
 log = logging.getLogger(__name__)
@@ -28,19 +28,19 @@ _REST_S = 0.1
 _LOCK_SQL = "SELECT pg_try_advisory_xact_lock(hashtextextended('eventwriter retention ' || %s, 0))"
 
 
-async def retain(copy_in: PostgresSession, schema: str | None, wish: DeadLetterSettings, counters: Counters) -> None:
+async def retain(postgres: PostgresSession, schema: str | None, wish: DeadLetterSettings, counters: Counters) -> None:
     """Delete what is kept no longer, for ever; ends at once where everything is kept."""
     if wish.keep_s is None and wish.keep_max is None:
         return
 
     async def once() -> None:
-        await retain_once(copy_in, schema, wish, counters)
+        await retain_once(postgres, schema, wish, counters)
 
     await at_intervals(once, lambda: INTERVAL_S, "dead letters not looked through")
 
 
 async def retain_once(
-    copy_in: PostgresSession, schema: str | None, wish: DeadLetterSettings, counters: Counters
+    postgres: PostgresSession, schema: str | None, wish: DeadLetterSettings, counters: Counters
 ) -> int:
     """
     Delete all that is kept no longer now; return how many.
@@ -50,7 +50,7 @@ async def retain_once(
     """
     deleted = 0
     while True:
-        async with copy_in.borrowed() as conn:
+        async with postgres.transaction() as conn:
             some = await _delete_some(conn, schema, wish)
         deleted += some
         counters.dead_letters_expired_total += some

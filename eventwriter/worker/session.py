@@ -32,12 +32,12 @@ from eventwriter.pipeline.counters import Counters
 from eventwriter.pipeline.coverage import Tracker
 from eventwriter.pipeline.decode import Decode
 from eventwriter.pipeline.pipeline import BATCHES_QUEUED_MAX, Pipeline
-from eventwriter.postgres.copy import PostgresSession
 from eventwriter.postgres.dead_letters.record import DEAD_LETTERS
 from eventwriter.postgres.encode import ENCODE_ERRORS, encoder
 from eventwriter.postgres.ledger.epochs import open_ledger
 from eventwriter.postgres.ledger.store import Ledger, LedgerKey, filter_hash, forget
 from eventwriter.postgres.schema.catalog import Binding, read_columns
+from eventwriter.postgres.session import PostgresSession
 from eventwriter.tables.table import Build, RowBuilder, Table
 from eventwriter.worker.consumer_watch import ConsumerWatch, end_of, passed_over
 from eventwriter.worker.fault_points import deadly
@@ -84,15 +84,15 @@ class SessionBuilder:
     Written by the worker's event loop only.
     """
 
-    def __init__(self, settings: Settings, slot: SlotName, link: NatsLink, copy_in: PostgresSession) -> None:
+    def __init__(self, settings: Settings, slot: SlotName, link: NatsLink, postgres: PostgresSession) -> None:
         self.settings = settings
         self.stream = settings.stream(slot.stream)
         self.durable = self.stream.durable_name(settings.consumer_name, slot.partition)
         self.filters = self.stream.filters(slot.partition)
         self.kind = kind(self.stream.kind)
         self.link = link
-        self.copy_in = copy_in
-        self.storage = PartitionMaintenance(settings, self.stream, self.kind, copy_in)
+        self.postgres = postgres
+        self.storage = PartitionMaintenance(settings, self.stream, self.kind, postgres)
         self.api = JetStreamApi(link.client, settings.nats.domain)
         self.tally = Adjustments()
         self.counters = Counters()
@@ -118,8 +118,8 @@ class SessionBuilder:
             Retryable: A server is away.
         """
         state = await stream_state(self.api, self.stream.stream_name)
-        self.copy_in.on_connect = None
-        async with self.copy_in.borrowed() as conn:
+        self.postgres.on_connect = None
+        async with self.postgres.transaction() as conn:
             tables = await find_tables(conn, self.stream, self.kind)
             letters = await find_table(conn, self.stream.schema_name, DEAD_LETTERS)
             ledger_table, _ = await read_columns(conn, self.stream.schema_name, LEDGER)
@@ -130,16 +130,16 @@ class SessionBuilder:
         bindings = [found.bound(self.tally) for found in tables]
         letters_binding = letters.bound()
         self._warn([w for found, b in zip(tables, bindings, strict=True) for w in (*b.warnings, *found.warnings(b))])
-        self.copy_in.on_connect = recheck([*tables, letters])
+        self.postgres.on_connect = recheck([*tables, letters])
         await self._mend(ledger)
         consumer = await ensure(self.api, self.wish, ledger.floor())
         tracker = Tracker(consumer.delivered_consumer_seq, consumer.delivered_stream_seq)
         line, pull = self._line(ledger, bindings, letters_binding, tracker, consumer.created)
-        line.quarantine = self.case.open(self.copy_in, ledger, self.counters, consumer)
+        line.quarantine = self.case.open(self.postgres, ledger, self.counters, consumer)
         if line.quarantine is not None:
             line.quarantine.report, line.quarantine.tell = self.condition.outage, self.tell
         lookup = StreamReader(self.api, self.stream.stream_name, self.filters)
-        folding = LedgerCompactor(self.copy_in, ledger, lookup, self.durable)
+        folding = LedgerCompactor(self.postgres, ledger, lookup, self.durable)
         return Bound(line, pull, ledger, consumer, state, self._builder(ledger), bindings, tracker, folding)
 
     @property
@@ -154,7 +154,7 @@ class SessionBuilder:
             return
         try:
             found = await passed_over(self.api, self.wish, doubt, ledger.last_seq + 1)
-            async with self.copy_in.borrowed() as conn:
+            async with self.postgres.transaction() as conn:
                 await forget(conn, ledger, found)
         except EventwriterError:
             self.drift.doubt = doubt
@@ -209,7 +209,7 @@ class SessionBuilder:
         limits = BatchLimits(stream.batch_size, stream.max_batch_size, stream.max_batch_bytes, stream.batch_timeout_s)
         rows = Rows([target(b) for b in bindings], limits, tracker, ENCODE_ERRORS)
         letters = Letters(letters_binding, target(letters_binding))
-        copy = Copy(self.copy_in, ledger, bindings, letters, self.counters, self.condition.outage)
+        copy = Copy(self.postgres, ledger, bindings, letters, self.counters, self.condition.outage)
         pull = Pull(
             self.link.client,
             f"{self.api.prefix}.CONSUMER.MSG.NEXT.{stream.stream_name}.{self.durable}",

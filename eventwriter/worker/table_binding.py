@@ -58,7 +58,7 @@ class TableFound:
         return [
             *self.said,
             *unique_keys.warnings(self.target, rule, self.keys, binding.names, self.rights),
-            *unique_keys.narrower(self.target, rule, self.keys, told_apart),
+            *unique_keys.coarser_keys(self.target, rule, self.keys, told_apart),
         ]
 
 

@@ -21,7 +21,7 @@ from eventwriter.formats.json import dumps, loads_clean
 from eventwriter.model import Message, Record
 from eventwriter.pipeline.batch import Settled
 from eventwriter.pipeline.decode import matches
-from eventwriter.postgres.schema.display import shown
+from eventwriter.postgres.schema.conversions import json_value
 from eventwriter.tables.raw_data import redactor
 from eventwriter.tables.table import RowBuilder, Table
 from eventwriter.tables.values import has_escaped_secret, secret_finder, without
@@ -82,7 +82,7 @@ def row(
 def columns(table: Table, values: Sequence[Any]) -> dict[str, Any]:
     """Return a row's columns by name."""
     named = zip(table.columns, values, strict=True)
-    return {column.name: cut_value(shown(value, column.type)) for column, value in named if value is not None}
+    return {column.name: cut_value(json_value(value, column.type)) for column, value in named if value is not None}
 
 
 def payload_text(message: Message, redact: frozenset[str]) -> str:

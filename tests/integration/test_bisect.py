@@ -9,24 +9,12 @@ import pytest
 from fix_line import Bench, MakeBench
 
 from eventwriter.model import Outcome
+from eventwriter.postgres.copy import BatchWrite
 
 CHECKED = "CREATE TABLE things (n int, v text CHECK (v <> 'bad'))"
 # The server checks it after the last row, and names none.
 REFERRING = ("CREATE TABLE known (v text PRIMARY KEY)", "INSERT INTO known VALUES ('good')",
              "CREATE TABLE things (n int, v text REFERENCES known)")  # fmt: skip
-
-
-def copies_of(bench: Bench) -> list[Any]:
-    """Have the bench's transactions noted."""
-    loads: list[Any] = []
-    write = bench.copy_in.write
-
-    async def count(load: Any, *more: Any) -> int:
-        loads.append(load)
-        return await write(load, *more)
-
-    bench.copy_in.write = count  # type: ignore[method-assign]
-    return loads
 
 
 def batch(count: int, bad: Sequence[int]) -> list[dict[str, Any]]:
@@ -41,30 +29,28 @@ def some(count: int, most: int) -> list[list[int]]:
 
 
 @pytest.mark.parametrize("bad", some(1000, 20), ids=lambda bad: f"{len(bad)} from {min(bad, default=0)}")
-async def test_named_rows_cost_three_copies_each(bench: MakeBench, bad: list[int]) -> None:
+async def test_named_rows_cost_three_copies_each(bench: MakeBench, bad: list[int], batches: list[BatchWrite]) -> None:
     """Where the server says at which row it stopped, k guilty messages cost 3 k + 2 COPYs at most."""
     one = bench(CHECKED)
-    loads = copies_of(one)
 
     settled = await one.settle(*batch(1000, bad))
 
-    assert len(loads) <= 3 * len(bad) + 2
+    assert len(batches) <= 3 * len(bad) + 2
     balances(one, settled.outcomes, bad)
 
 
 @pytest.mark.parametrize("bad", some(256, 12), ids=lambda bad: f"{len(bad)} from {min(bad, default=0)}")
-async def test_unnamed_rows_cost_a_halving_each(bench: MakeBench, bad: list[int]) -> None:
+async def test_unnamed_rows_cost_a_halving_each(bench: MakeBench, bad: list[int], batches: list[BatchWrite]) -> None:
     """Where it does not, k guilty messages of n cost 2 k log2 n + 2 COPYs at most."""
     one = bench(*REFERRING)
-    loads = copies_of(one)
 
     settled = await one.settle(*batch(256, bad))
 
-    assert len(loads) <= 2 * len(bad) * math.log2(256) + 2
+    assert len(batches) <= 2 * len(bad) * math.log2(256) + 2
     balances(one, settled.outcomes, bad)
 
 
-async def test_rows_that_only_clash_are_all_written(bench: MakeBench) -> None:
+async def test_rows_that_only_clash_are_all_written(bench: MakeBench, batches: list[BatchWrite]) -> None:
     """A message that is refused only for what stands before it is written once it is by itself; nobody dies."""
     one = bench(
         "CREATE TABLE things (n int, v text)",
@@ -73,31 +59,28 @@ async def test_rows_that_only_clash_are_all_written(bench: MakeBench) -> None:
         " IF NEW.n = 100 THEN PERFORM set_config('odd.seen', 'yes', true); END IF; RETURN NEW; END $$",
         "CREATE TRIGGER odd BEFORE INSERT ON things FOR EACH ROW EXECUTE FUNCTION odd()",
     )
-    loads = copies_of(one)
 
     settled = await one.settle(*batch(256, []))
 
-    assert (4, 256) == (len(loads), settled.count(Outcome.WRITTEN))
+    assert (4, 256) == (len(batches), settled.count(Outcome.WRITTEN))
     balances(one, settled.outcomes, [])
 
 
-async def test_batch_of_nothing_but_guilty_messages(bench: MakeBench) -> None:
+async def test_batch_of_nothing_but_guilty_messages(bench: MakeBench, batches: list[BatchWrite]) -> None:
     """Two COPYs for each, and one for all their dead letters."""
     one = bench(CHECKED)
-    loads = copies_of(one)
 
     settled = await one.settle(*batch(40, range(40)))
 
-    assert (len(loads), 40) == (2 * 40, settled.count(Outcome.DEAD))
+    assert (len(batches), 40) == (2 * 40, settled.count(Outcome.DEAD))
     balances(one, settled.outcomes, range(40))
 
 
-async def test_messages_of_many_rows_and_tables(bench: MakeBench) -> None:
+async def test_messages_of_many_rows_and_tables(bench: MakeBench, batches: list[BatchWrite]) -> None:
     """The row that the server names is found again in whichever table, and its message dies whole."""
     one = bench(
         CHECKED, "CREATE TABLE others (n int, v text CHECK (v <> 'worse'))", tables=("things", "others"),
     )  # fmt: skip
-    loads = copies_of(one)
     payloads = [[{"n": 3 * m + at, "v": "good"} for at in range(3)] for m in range(30)]
     payloads[11][1]["v"] = "bad"
     payloads[20][2]["v"] = "worse"
@@ -107,17 +90,18 @@ async def test_messages_of_many_rows_and_tables(bench: MakeBench) -> None:
     assert [11, 20] == [at for at, outcome in enumerate(settled.outcomes) if outcome is Outcome.DEAD]
     for name in ("things", "others"):
         assert [(84, 84)] == one.read(f"SELECT count(*), count(DISTINCT n) FROM {name}")
-    assert len(loads) <= 3 * 2 + 2
+    assert len(batches) <= 3 * 2 + 2
 
 
-async def test_good_messages_are_committed_before_the_guilty_is_found(bench: MakeBench) -> None:
+async def test_good_messages_are_committed_before_the_guilty_is_found(
+    bench: MakeBench, batches: list[BatchWrite]
+) -> None:
     """Each good piece is written at once, with its own part of the ledger, which ends as one range."""
     one = bench(CHECKED)
-    loads = copies_of(one)
 
     await one.settle(*batch(100, [60]))
 
-    assert [[(1, 101)], [(1, 61)], [(61, 62)], [(62, 101)], [(61, 62)]] == [load.covered for load in loads]
+    assert [[(1, 101)], [(1, 61)], [(61, 62)], [(62, 101)], [(61, 62)]] == [load.covered for load in batches]
     assert [("{[1,101)}",)] == one.read("SELECT committed::text FROM eventwriter_ledger")
 
 

@@ -21,7 +21,7 @@ from eventwriter.config.settings import DeadLetterSettings, PostgresSettings
 from eventwriter.demo.process import free_port
 from eventwriter.model import Origin
 from eventwriter.pipeline.counters import Counters
-from eventwriter.postgres.copy import PostgresSession
+from eventwriter.postgres.session import PostgresSession
 from eventwriter.tables.ids import id_generator
 from eventwriter.worker.retention import retain_once
 
@@ -404,10 +404,10 @@ async def test_retention_deletes_the_oldest(office: Office, wish: dict[str, Any]
         office.conn.execute(
             f"UPDATE eventwriter_dead_letters SET created_at = now() - interval '{4 - n - 0.9} days' WHERE id = {n + 1}"
         )
-    copy_in, counters = PostgresSession(PostgresSettings.model_validate({"dsn": office.dsn})), Counters()
+    postgres, counters = PostgresSession(PostgresSettings.model_validate({"dsn": office.dsn})), Counters()
 
-    deleted = await retain_once(copy_in, None, DeadLetterSettings.model_validate(wish), counters)
-    await copy_in.close()
+    deleted = await retain_once(postgres, None, DeadLetterSettings.model_validate(wish), counters)
+    await postgres.close()
 
     assert left == [row[0] for row in office.states()]
     assert (4 - len(left), 4 - len(left)) == (deleted, counters.dead_letters_expired_total)
@@ -417,14 +417,14 @@ async def test_retention_gives_way_to_another_worker(office: Office) -> None:
     """While one worker looks through the letters, another one leaves them alone."""
     office.letter(b"x")
     office.letter(b"y")
-    copy_in = PostgresSession(PostgresSettings.model_validate({"dsn": office.dsn}))
+    postgres = PostgresSession(PostgresSettings.model_validate({"dsn": office.dsn}))
     lock = """hashtextextended('eventwriter retention "public"."eventwriter_dead_letters"', 0)"""
     wish = DeadLetterSettings(keep_max=1)
 
     with office.conn.transaction():
         office.conn.execute(f"SELECT pg_advisory_xact_lock({lock})")
-        held = await retain_once(copy_in, None, wish, Counters())
-    free = await retain_once(copy_in, None, wish, Counters())
-    await copy_in.close()
+        held = await retain_once(postgres, None, wish, Counters())
+    free = await retain_once(postgres, None, wish, Counters())
+    await postgres.close()
 
     assert (0, 1) == (held, free)

@@ -16,7 +16,7 @@ from eventwriter.config.settings import PostgresSettings, Settings
 from eventwriter.demo.binaries import postgres_account
 from eventwriter.demo.process import Server, free_port
 from eventwriter.postgres.connect import connect
-from eventwriter.postgres.read_only import open_reader
+from eventwriter.postgres.read_only import open_read_only
 from eventwriter.postgres.server_info import pooler
 
 Start = Callable[[str], str]
@@ -76,7 +76,7 @@ async def test_pooler_and_its_mode_are_found(start_pooler: Start, mode: str) -> 
 async def said_of(dsn: str) -> str:
     """Return doctor's sentence."""
     case = case_of(Settings.model_validate({"postgres": {"dsn": dsn}}))
-    case.reader = await open_reader(case.settings.postgres)
+    case.reader = await open_read_only(case.settings.postgres)
     try:
         found = await pooler_finding(Reporter("PostgreSQL", "pooler"), case)
     finally:

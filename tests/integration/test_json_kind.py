@@ -5,8 +5,8 @@ from fix_line import STORED_NS, Bench, MakeBench
 
 from eventwriter.config.settings import PostgresSettings
 from eventwriter.errors import Fatal
-from eventwriter.postgres.copy import PostgresSession
 from eventwriter.postgres.schema.catalog import CONSTANT, read_defaults
+from eventwriter.postgres.session import PostgresSession
 
 
 async def test_objects_and_arrays_become_rows(bench: MakeBench) -> None:
@@ -114,11 +114,11 @@ async def test_constant_defaults_are_told_from_computed_ones(bench: MakeBench, d
         " x5 date DEFAULT CURRENT_DATE, x6 text DEFAULT CURRENT_USER, x7 text DEFAULT 'a' || 'b',"
         " x8 uuid DEFAULT gen_random_uuid())"
     )
-    copy_in = PostgresSession(PostgresSettings.model_validate({"dsn": database}))
+    postgres = PostgresSession(PostgresSettings.model_validate({"dsn": database}))
 
-    async with copy_in.borrowed() as conn:
+    async with postgres.transaction() as conn:
         found = await read_defaults(conn, '"public"."things"')
-    await copy_in.close()
+    await postgres.close()
 
     assert {
         "a": 1, "b": -1, "c": 1e10, "d": "a::b()", "e": False, "f": [], "g": [], "h": "x", "i": "2026-01-01",

@@ -96,13 +96,13 @@ async def test_batch_writes_exactly_what_is_no_poison(bench: MakeBench, kind: st
     await empty(one, found)
     alone = Bench(one.dsn, **entry_of(kind), subjects=("others.>",))  # another page of the ledger
     await alone.settle(*(message for message in messages if message not in poison))
-    await alone.copy_in.close()
+    await alone.postgres.close()
     assert found == stored(one, kind)
     assert (share == 1.0) is not any(found.values())
 
 
 async def empty(one: Bench, tables: dict[str, list[Any]]) -> None:
     """Empty the tables, but not the ledger."""
-    async with one.copy_in.borrowed() as conn:
+    async with one.postgres.transaction() as conn:
         for name in tables:
             await conn.execute(f"TRUNCATE {name}".encode())

@@ -21,8 +21,9 @@ from eventwriter.errors import Fatal
 from eventwriter.kinds.registry import kind
 from eventwriter.model import Outcome
 from eventwriter.pipeline import retry
-from eventwriter.postgres.copy import PostgresSession
+from eventwriter.postgres.copy import BatchWrite
 from eventwriter.postgres.errors import VERDICTS, Verdict
+from eventwriter.postgres.session import PostgresSession
 from eventwriter.worker.table_binding import Rebind, find_tables, recheck
 
 THINGS = "CREATE TABLE things (n int, v text)"
@@ -73,13 +74,13 @@ async def line(ground: str, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Ma
         with psycopg.connect(ground, autocommit=True) as conn:
             conn.execute("DROP SCHEMA IF EXISTS public CASCADE; CREATE SCHEMA public")
         one = Bench(ground, **{"tables": ("things",), **entry}).make(*sql)
-        one.copy_in = PostgresSession(PostgresSettings.model_validate({"dsn": ground, **(postgres or {})}))
+        one.postgres = PostgresSession(PostgresSettings.model_validate({"dsn": ground, **(postgres or {})}))
         made.append(one)
         return one
 
     yield make
     for one in made:
-        await one.copy_in.close()
+        await one.postgres.close()
 
 
 async def until(probe: Callable[[], object]) -> None:
@@ -89,17 +90,9 @@ async def until(probe: Callable[[], object]) -> None:
             await asyncio.sleep(0.01)
 
 
-def counted(bench: Bench) -> list[int]:
-    """Have the bench's COPYs noted: how many messages each was for, as the ledger's ranges say."""
-    copies: list[int] = []
-    write = bench.copy_in.write
-
-    async def count(load: Any, *more: Any) -> int:
-        copies.append(sum(high - low for low, high in load.covered))
-        return await write(load, *more)
-
-    bench.copy_in.write = count  # type: ignore[method-assign]
-    return copies
+def sizes(batches: list[BatchWrite]) -> list[int]:
+    """Return how many messages each attempted batch covers."""
+    return [sum(high - low for low, high in batch.covered) for batch in batches]
 
 
 def rows(count: int, **special: str) -> list[dict[str, Any]]:
@@ -117,7 +110,7 @@ async def test_state_of_the_server_is_waited_for(line: MakeLine, code: str) -> N
     assert [(0,), (1,), (2,)] == one.read(ALL)
     assert ([Outcome.WRITTEN] * 3, 8, []) == (settled.outcomes, one.counters.retries_total, one.letters())
     assert ("no such luck" in str(one.said[0]), None) == (True, one.said[-1])
-    assert not one.copy_in.circuit.is_open
+    assert not one.postgres.circuit_breaker.is_open
 
 
 @pytest.mark.parametrize("code", codes(Verdict.BISECT, Verdict.DUPLICATE))
@@ -135,7 +128,7 @@ async def test_value_that_is_refused_is_found(line: MakeLine, code: str) -> None
 
 
 @pytest.mark.parametrize("code", codes(Verdict.HALVE))
-async def test_what_is_too_much_is_halved(line: MakeLine, code: str) -> None:
+async def test_what_is_too_much_is_halved(line: MakeLine, code: str, batches: list[BatchWrite]) -> None:
     """Pieces become smaller until the server takes them, and the next batch begins with what it took."""
     one = line(
         THINGS,
@@ -144,27 +137,27 @@ async def test_what_is_too_much_is_halved(line: MakeLine, code: str) -> None:
         "CREATE TRIGGER raise AFTER INSERT ON things REFERENCING NEW TABLE AS fresh"
         " FOR EACH STATEMENT EXECUTE FUNCTION raise()",
     )
-    copies = counted(one)
 
     await one.settle(*rows(8))
-    first, second = copies.copy(), copies
-    second.clear()
+    first = sizes(batches)
+    batches.clear()
     await one.settle(*rows(8))
 
-    assert ([8, 4, 2, 2, 4, 2, 2], [2, 2, 2, 2]) == (first, second)
+    assert ([8, 4, 2, 2, 4, 2, 2], [2, 2, 2, 2]) == (first, sizes(batches))
     assert ([(n,) for n in sorted([*range(8), *range(8)])], []) == (one.read(ALL), one.letters())
 
 
 @pytest.mark.parametrize("code", codes(Verdict.PARK))
-async def test_what_an_operator_must_mend_blames_no_message(line: MakeLine, code: str) -> None:
+async def test_what_an_operator_must_mend_blames_no_message(
+    line: MakeLine, code: str, batches: list[BatchWrite]
+) -> None:
     """The slot is parked with the server's words at the first refusal; nothing is written, nothing becomes a letter."""
     one = line(THINGS, *raising(code, "NEW.v = 'bad'"))
-    copies = counted(one)
 
     with pytest.raises(Fatal, match=f"no such luck.*{code}"):
         await one.settle(*rows(8, n3="bad"))
 
-    assert ([8], [], []) == (copies, one.read(ALL), one.letters())
+    assert ([8], [], []) == (sizes(batches), one.read(ALL), one.letters())
 
 
 @pytest.mark.parametrize("code", [*codes(Verdict.UNKNOWN), "ZZ123"])
@@ -193,7 +186,7 @@ def test_every_class_of_the_manual_is_in_the_table() -> None:
 # For real
 
 
-async def test_statement_timeout(line: MakeLine) -> None:
+async def test_statement_timeout(line: MakeLine, batches: list[BatchWrite]) -> None:
     """A COPY that takes too long is tried with half."""
     slow = (
         "CREATE FUNCTION raise() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN PERFORM pg_sleep(0.2); RETURN NEW; END $$"
@@ -202,11 +195,10 @@ async def test_statement_timeout(line: MakeLine) -> None:
         THINGS, slow, "CREATE TRIGGER raise BEFORE INSERT ON things FOR EACH ROW EXECUTE FUNCTION raise()",
         postgres={"statement_timeout": 0.5},
     )  # fmt: skip
-    copies = counted(one)
 
     await one.settle(*rows(4))
 
-    assert ([4, 2, 2], 4, []) == (copies, len(one.read(ALL)), one.letters())
+    assert ([4, 2, 2], 4, []) == (sizes(batches), len(one.read(ALL)), one.letters())
 
 
 async def test_single_message_that_takes_too_long_parks(line: MakeLine) -> None:
@@ -225,20 +217,19 @@ async def test_single_message_that_takes_too_long_parks(line: MakeLine) -> None:
     assert ([], []) == (one.read(ALL), one.letters())
 
 
-async def test_lock_that_is_held_is_an_outage(line: MakeLine, ground: str) -> None:
+async def test_lock_that_is_held_is_an_outage(line: MakeLine, ground: str, batches: list[BatchWrite]) -> None:
     """While somebody has the table to himself the batch is kept whole, and the lock is named."""
     one = line(THINGS, postgres={"statement_timeout": 0.4})
     await one.bind()
-    copies = counted(one)
     with psycopg.connect(ground) as other:
         other.execute("LOCK TABLE things IN ACCESS EXCLUSIVE MODE")
         writing = asyncio.create_task(one.settle(*rows(4)))
-        await until(lambda: len(copies) >= 3)
-        circuit = one.copy_in.circuit.picture(time.monotonic())
+        await until(lambda: len(batches) >= 3)
+        circuit = one.postgres.circuit_breaker.to_dict(time.monotonic())
     await writing
 
     assert ("open", "lock timeout" in circuit["reason"], circuit["attempts"]) == ("open", True, 2)
-    assert ({4}, 4) == (set(copies), len(one.read(ALL)))
+    assert ({4}, 4) == (set(sizes(batches)), len(one.read(ALL)))
 
 
 async def test_read_only_server_is_waited_for_on_new_connections(line: MakeLine, ground: str) -> None:
@@ -248,10 +239,10 @@ async def test_read_only_server_is_waited_for_on_new_connections(line: MakeLine,
     name = ground.rpartition("/")[2]
     with psycopg.connect(ground, autocommit=True) as other:
         other.execute(f"ALTER DATABASE {name} SET default_transaction_read_only = on")
-        pid = (await one.copy_in.connection()).info.backend_pid
+        pid = (await one.postgres.connection()).info.backend_pid
         other.execute("SELECT pg_terminate_backend(%s)", (pid,))
         writing = asyncio.create_task(one.settle({"n": 1}))
-        await until(lambda: one.copy_in.reconnects >= 5)
+        await until(lambda: one.postgres.reconnects >= 5)
         other.execute("SET default_transaction_read_only = off")
         other.execute(f"ALTER DATABASE {name} RESET default_transaction_read_only")
     await writing
@@ -266,32 +257,31 @@ async def test_too_many_connections(line: MakeLine, ground: str, servers: Addres
     one = line(THINGS, f"CREATE ROLE {role} LOGIN CONNECTION LIMIT 1", f"GRANT ALL ON SCHEMA public TO {role}",
                f"GRANT ALL ON ALL TABLES IN SCHEMA public TO {role}", postgres={"user": role})  # fmt: skip
     await one.bind()
-    await one.copy_in.close()
+    await one.postgres.close()
     with psycopg.connect(ground, user=role, autocommit=True) as other:
         writing = asyncio.create_task(one.settle(*rows(2)))
         await until(lambda: any("too many connections" in str(said) for said in one.said))
-        assert one.copy_in.circuit.is_open
+        assert one.postgres.circuit_breaker.is_open
         other.execute("SELECT 1")
     await writing
-    await one.copy_in.close()
+    await one.postgres.close()
     with psycopg.connect(ground, autocommit=True) as other:
         other.execute(f"DROP OWNED BY {role}; DROP ROLE {role}")
 
     assert [(0,), (1,)] == one.read(ALL)
 
 
-async def test_temporary_files_beyond_their_limit(line: MakeLine) -> None:
+async def test_temporary_files_beyond_their_limit(line: MakeLine, batches: list[BatchWrite]) -> None:
     """A staged batch whose sort is beyond `temp_file_limit` goes through in smaller pieces."""
     one = line(
         "CREATE TABLE things (n int PRIMARY KEY, v text)", "INSERT INTO things VALUES (0, 'old')",
         on_conflict="replace", postgres={"runtime_params": {"temp_file_limit": "400kB", "work_mem": "64kB"}},
     )  # fmt: skip
-    copies = counted(one)
 
     await one.settle(*({"n": n, "v": "x" * 1000} for n in range(1000)))
 
     assert (1000, []) == (len(one.read(ALL)), one.letters())
-    assert max(copies[2:]) < 1000
+    assert max(sizes(batches)[2:]) < 1000
 
 
 async def test_deadlock_is_tried_again(line: MakeLine, ground: str) -> None:
@@ -317,7 +307,9 @@ async def test_deadlock_is_tried_again(line: MakeLine, ground: str) -> None:
 # What blames nobody's row
 
 
-async def test_parameter_that_is_refused_is_no_messages_fault(line: MakeLine, ground: str) -> None:
+async def test_parameter_that_is_refused_is_no_messages_fault(
+    line: MakeLine, ground: str, batches: list[BatchWrite]
+) -> None:
     """A value of `runtime_params` that the server takes no longer parks the slot, though its class speaks of data."""
     role = f"role_{uuid.uuid4().hex[:8]}"
     one = line(THINGS, f"CREATE ROLE {role}", f"GRANT ALL ON SCHEMA public TO {role}",
@@ -327,12 +319,10 @@ async def test_parameter_that_is_refused_is_no_messages_fault(line: MakeLine, gr
     with psycopg.connect(ground, autocommit=True) as other:
         other.execute(f"DROP OWNED BY {role}; DROP ROLE {role}")
 
-    copies = counted(one)
-
     with pytest.raises(Fatal, match=r"role .* does not exist.*22023"):
         await one.settle(*rows(3))
 
-    assert ([3], [], []) == (copies, one.read(ALL), one.letters())
+    assert ([3], [], []) == (sizes(batches), one.read(ALL), one.letters())
 
 
 @pytest.mark.parametrize(
@@ -343,7 +333,7 @@ async def test_commit_outlives_a_crash(line: MakeLine, params: dict[str, str], a
     """A server that does not wait for its disk does so for us, unless the configuration says otherwise."""
     say = "NEW.v := current_setting('synchronous_commit')"
     one = line(THINGS, *doing(say), postgres={"runtime_params": params})
-    conn = await one.copy_in.connection()
+    conn = await one.postgres.connection()
     await conn.execute(f"SET synchronous_commit = {at_server}")
 
     await one.settle({"n": 1, "v": "x"})
@@ -351,15 +341,14 @@ async def test_commit_outlives_a_crash(line: MakeLine, params: dict[str, str], a
     assert [(meant,)] == one.read("SELECT v FROM things")
 
 
-async def test_ledger_that_refuses_is_no_messages_fault(line: MakeLine) -> None:
+async def test_ledger_that_refuses_is_no_messages_fault(line: MakeLine, batches: list[BatchWrite]) -> None:
     """A constraint on the ledger parks the slot; no dead letter is made."""
     one = line(THINGS, "ALTER TABLE eventwriter_ledger ADD CHECK (isempty(committed))")
-    copies = counted(one)
 
     with pytest.raises(Fatal, match="23514"):
         await one.settle(*rows(3))
 
-    assert ([3], [], []) == (copies, one.read(ALL), one.letters())
+    assert ([3], [], []) == (sizes(batches), one.read(ALL), one.letters())
 
 
 async def test_ledger_that_keeps_silent_is_no_endless_loop(line: MakeLine) -> None:
@@ -411,9 +400,9 @@ async def test_change_under_a_standing_connection_is_noticed(
 ) -> None:
     """The next batch writes nothing by encoders that no longer fit; what does not matter stops nothing."""
     one = line(THINGS)
-    async with one.copy_in.borrowed() as conn:
+    async with one.postgres.transaction() as conn:
         found = await find_tables(conn, one.stream, kind("json"))
-    one.copy_in.on_connect = recheck(found)
+    one.postgres.on_connect = recheck(found)
     await one.settle({"n": 7, "v": "x"})
     with psycopg.connect(ground, autocommit=True) as other:
         for statement in change.split(";"):

@@ -22,13 +22,13 @@ from eventwriter.model import Adjustments, Message, Origin, Record
 from eventwriter.pipeline.batcher import Target
 from eventwriter.pipeline.decode import matches
 from eventwriter.postgres.connect import Connection
-from eventwriter.postgres.copy import PostgresSession, Rejected
+from eventwriter.postgres.copy import copy_rows, copy_staged
 from eventwriter.postgres.dead_letters import store
 from eventwriter.postgres.dead_letters.store import Letter
 from eventwriter.postgres.encode import ENCODE_ERRORS, encoder, poison_of
-from eventwriter.postgres.errors import Verdict
+from eventwriter.postgres.errors import Rejected, Verdict
 from eventwriter.postgres.schema.catalog import Binding
-from eventwriter.postgres.staging import copy_rows, copy_staged
+from eventwriter.postgres.session import PostgresSession
 from eventwriter.tables.table import Build
 from eventwriter.worker.fault_points import deadly
 from eventwriter.worker.table_binding import find_tables
@@ -174,8 +174,8 @@ class Replay:
         dry: Try everything in transactions that are rolled back.
     """
 
-    def __init__(self, settings: Settings, copy_in: PostgresSession, table: str, dry: bool) -> None:
-        self._settings, self._copy_in, self._table, self._dry = settings, copy_in, table, dry
+    def __init__(self, settings: Settings, postgres: PostgresSession, table: str, dry: bool) -> None:
+        self._settings, self._postgres, self._table, self._dry = settings, postgres, table, dry
         self._writers: dict[str, Writer] = {}
         self.tally = Adjustments()
         self.left_out = 0
@@ -195,7 +195,7 @@ class Replay:
             return seen.results
         except Rejected as rejected:
             if rejected.verdict in (Verdict.PARK, Verdict.UNKNOWN, Verdict.AGAIN):
-                raise Fatal(f"PostgreSQL at {self._copy_in.target} refuses the rows: {rejected}") from rejected
+                raise Fatal(f"PostgreSQL at {self._postgres.target} refuses the rows: {rejected}") from rejected
             if len(ids) == 1:
                 return [await self._refused(ids[0], rejected)]
         middle = len(ids) // 2
@@ -211,7 +211,7 @@ class Replay:
         raise AssertionError("the last attempt returns or raises")
 
     async def _once(self, ids: Sequence[int]) -> list[Result]:
-        async with self._copy_in.borrowed() as conn:
+        async with self._postgres.transaction() as conn:
             claimed = await store.claim(conn, self._table, ids)
             results, left_out = await self._write(conn, claimed)
             failed = {r.id: f"{r.outcome}: {r.sentence}" for r in results if r.outcome != WRITTEN}
@@ -265,7 +265,7 @@ class Replay:
 
     async def _refused(self, number: int, rejected: Rejected) -> Result:
         if not self._dry:
-            async with self._copy_in.borrowed() as conn:
+            async with self._postgres.transaction() as conn:
                 await store.mark(conn, self._table, [], {number: f"{REFUSED}: {rejected}"})
         return Result(number, REFUSED, sentence=str(rejected))
 

@@ -8,7 +8,7 @@ from eventwriter.config.settings import Settings, StreamSettings
 from eventwriter.jetstream.api import JetStreamApi
 from eventwriter.jetstream.connect import NatsLink
 from eventwriter.model import SlotName
-from eventwriter.postgres.read_only import Reader
+from eventwriter.postgres.read_only import ReadOnlySession
 
 
 @dataclass(slots=True)
@@ -43,7 +43,7 @@ class Case:
     slots: list[SlotCase]
     link: NatsLink | None = None
     api: JetStreamApi | None = None
-    reader: Reader | None = None
+    reader: ReadOnlySession | None = None
     streams: dict[str, list[dict[str, Any]]] = field(default_factory=dict)
     looked_s: float = 0.0
     daemon: dict[str, Any] | None = None

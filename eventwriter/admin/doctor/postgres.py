@@ -7,7 +7,7 @@ from eventwriter.admin.doctor.context import Case, skew
 from eventwriter.admin.doctor.findings import Check, Finding, Reporter
 from eventwriter.errors import EventwriterError
 from eventwriter.postgres.dead_letters.record import DEAD_LETTERS
-from eventwriter.postgres.read_only import open_reader
+from eventwriter.postgres.read_only import open_read_only
 from eventwriter.postgres.schema.catalog import bind, read_columns
 from eventwriter.postgres.server_info import Migrated, ServerFacts, lacking_rights, migrated, pooler, server_facts
 from eventwriter.worker.session import LEDGER
@@ -23,8 +23,8 @@ def checks(case: Case) -> list[Check]:
 
     async def connection(voice: Reporter) -> Iterable[Finding]:
         try:
-            case.reader = await open_reader(case.settings.postgres)
-            async with case.reader.look() as conn:
+            case.reader = await open_read_only(case.settings.postgres)
+            async with case.reader.transaction() as conn:
                 facts.append(await server_facts(conn))
         except EventwriterError as error:
             said = str(error)
@@ -48,7 +48,7 @@ def checks(case: Case) -> list[Check]:
 
     async def migrations(voice: Reporter) -> Iterable[Finding]:
         assert case.reader is not None
-        async with case.reader.look() as conn:
+        async with case.reader.transaction() as conn:
             return migration_findings(voice, await migrated(conn))
 
     async def books(voice: Reporter) -> Iterable[Finding]:
@@ -114,7 +114,7 @@ async def ahead_s(case: Case) -> float:
     """Ask how far PostgreSQL's clock is ahead of this host's; seconds."""
     assert case.reader is not None
     before = dt.datetime.now(dt.UTC)
-    async with case.reader.look() as conn:
+    async with case.reader.transaction() as conn:
         cursor = await conn.execute("SELECT clock_timestamp()")
         row = await cursor.fetchone()
     after = dt.datetime.now(dt.UTC)
@@ -159,7 +159,7 @@ async def book_findings(voice: Reporter, case: Case) -> list[Finding]:
     found = []
     for schema in dict.fromkeys(slot.stream.schema_name for slot in case.slots):
         try:
-            async with case.reader.look() as conn:
+            async with case.reader.transaction() as conn:
                 ledger, _ = await read_columns(conn, schema, LEDGER)
                 letters, real = await read_columns(conn, schema, DEAD_LETTERS.name)
                 bind(DEAD_LETTERS, real, letters)

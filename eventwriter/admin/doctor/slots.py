@@ -106,7 +106,7 @@ async def table_findings(voice: Reporter, case: Case, slot: SlotCase) -> list[Fi
     """Bind the slot's tables, as a worker would."""
     assert case.reader is not None
     try:
-        async with case.reader.look() as conn:
+        async with case.reader.transaction() as conn:
             found = await find_tables(conn, slot.stream, kind(slot.stream.kind))
         bindings = [table.bound() for table in found]
     except EventwriterError as error:

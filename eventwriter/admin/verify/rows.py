@@ -22,7 +22,7 @@ from eventwriter.pipeline.decode import matches
 from eventwriter.postgres.connect import Connection
 from eventwriter.postgres.ledger import verify_queries
 from eventwriter.postgres.ledger.verify_queries import Search
-from eventwriter.postgres.schema.catalog import Binding, matched
+from eventwriter.postgres.schema.catalog import Binding, match_columns
 from eventwriter.postgres.schema.unique_keys import Key
 from eventwriter.tables.table import Build, Row, RowBuilder
 from eventwriter.worker.table_binding import TableFound, find_tables
@@ -367,7 +367,7 @@ async def _aged(
 
 def _time_column(target: Target) -> str | None:
     """Return the real name of the table's time column."""
-    found = matched(target.found.table.columns, target.found.real).get(target.found.table.time_column)
+    found = match_columns(target.found.table.columns, target.found.real).get(target.found.table.time_column)
     return found.name if found else None
 
 

@@ -21,7 +21,7 @@ from eventwriter.postgres.ledger import verify_queries
 from eventwriter.postgres.ledger.ranges import Ranges, contains
 from eventwriter.postgres.ledger.store import filter_hash
 from eventwriter.postgres.ledger.verify_queries import LedgerRow
-from eventwriter.postgres.read_only import Reader
+from eventwriter.postgres.read_only import ReadOnlySession
 from eventwriter.postgres.schema.catalog import read_columns
 from eventwriter.worker.session import LEDGER
 
@@ -43,7 +43,9 @@ class Wish:
 class Verifier:
     """Looks into the books of one slot, once."""
 
-    def __init__(self, settings: Settings, slot: SlotName, api: JetStreamApi, reader: Reader, wish: Wish) -> None:
+    def __init__(
+        self, settings: Settings, slot: SlotName, api: JetStreamApi, reader: ReadOnlySession, wish: Wish
+    ) -> None:
         self._settings, self._api, self._reader, self._wish = settings, api, reader, wish
         self._stream = settings.stream(slot.stream)
         self._durable = self._stream.durable_name(settings.consumer_name, slot.partition)
@@ -75,7 +77,7 @@ class Verifier:
 
     async def _facts(self, state: StreamState) -> Facts:
         info = await consumer_info(self._api, self._stream.stream_name, self._durable)
-        async with self._reader.look() as conn:
+        async with self._reader.transaction() as conn:
             self._ledger, _ = await read_columns(conn, self._stream.schema_name, LEDGER)
             self._letters, _ = await read_columns(conn, self._stream.schema_name, DEAD_LETTERS.name)
             found = await verify_queries.ledger_rows(conn, self._ledger, state.name, self._durable)
@@ -167,7 +169,7 @@ class Verifier:
     async def _looked(self, messages: list[Message], facts: Facts, epochs: dict[int, int]) -> RowsLooked:
         looked = RowsLooked()
         origin = Origin(facts.stream.name, facts.stream.incarnation_ns, facts.epoch)
-        async with self._reader.look() as conn:
+        async with self._reader.transaction() as conn:
             try:
                 targets = await rows.find_targets(conn, self._stream)
             except Fatal as error:
@@ -200,7 +202,7 @@ class Verifier:
     async def _count_letters(self, facts: Facts) -> None:
         origin = Origin(facts.stream.name, facts.stream.incarnation_ns, facts.epoch)
         known = committed(facts.current, {})
-        async with self._reader.look() as conn:
+        async with self._reader.transaction() as conn:
             # The ledger was read before: a letter of a batch since is above all that it knows.
             top = known[-1][1] if known else 0
             window = (facts.asked[0], min(facts.asked[1], top))

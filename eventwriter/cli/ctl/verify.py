@@ -101,12 +101,12 @@ async def books(settings: Settings, slots: list[SlotName], wish: "Wish") -> list
     from eventwriter.admin.verify.slot import Verifier, failed
     from eventwriter.jetstream.api import JetStreamApi
     from eventwriter.jetstream.connect import NatsLink
-    from eventwriter.postgres.read_only import open_reader
+    from eventwriter.postgres.read_only import open_read_only
 
     link = NatsLink(settings.nats, "eventwriter-ctl verify")
     await link.connect()
     try:
-        reader = await open_reader(settings.postgres)
+        reader = await open_read_only(settings.postgres)
         try:
             api = JetStreamApi(link.client, settings.nats.domain)
             reports = []

@@ -14,7 +14,7 @@ from eventwriter.postgres.connect import Connection
 from eventwriter.postgres.ledger import ranges
 from eventwriter.postgres.ledger.ranges import Ranges
 from eventwriter.postgres.ledger.store import instant
-from eventwriter.postgres.schema.catalog import quoted
+from eventwriter.postgres.quoting import quote_ident
 
 _EPOCH = dt.datetime(1970, 1, 1, tzinfo=dt.UTC)
 _US = dt.timedelta(microseconds=1)
@@ -185,7 +185,7 @@ async def count_rows(conn: Connection, search: Search, rows: Sequence[tuple[Any,
     wanted = ", ".join(f"%s::{cast}[]" for cast in search.casts)
     # Where an index is to serve, the comparison must be a plain one; NULL is found only by the other.
     same = " AND ".join(
-        f"t.{quoted(column)} {'=' if at == search.lead or not search.whole else 'IS NOT DISTINCT FROM'} w.{name}"
+        f"t.{quote_ident(column)} {'=' if at == search.lead or not search.whole else 'IS NOT DISTINCT FROM'} w.{name}"
         for at, (column, name) in enumerate(zip(search.columns, names, strict=True))
     )
     query = (
@@ -204,7 +204,7 @@ async def oldest(conn: Connection, target: str, column: str) -> dt.datetime | No
     Raises:
         psycopg.Error: As the server says.
     """
-    cursor = await conn.execute(f"SELECT min({quoted(column)}) FROM {target}".encode())  # noqa: S608
+    cursor = await conn.execute(f"SELECT min({quote_ident(column)}) FROM {target}".encode())  # noqa: S608
     row = await cursor.fetchone()
     found: dt.datetime | None = row[0] if row else None
     return found

@@ -17,8 +17,7 @@ from eventwriter.postgres.migrate.files import Migration, shipped
 from eventwriter.postgres.partitions.plan import to_make
 from eventwriter.postgres.partitions.sql import LOCK as LOCK
 from eventwriter.postgres.partitions.sql import cut
-from eventwriter.postgres.quoting import literal
-from eventwriter.postgres.schema.catalog import quoted
+from eventwriter.postgres.quoting import quote_ident, quote_literal
 
 LOCK_TIMEOUT = "60s"
 """Making one table takes milliseconds; who waits longer waits for something that hangs."""
@@ -125,7 +124,7 @@ def prologue(place: Place) -> str:
     return (
         f"SET LOCAL lock_timeout = '{LOCK_TIMEOUT}';\n"
         f"SELECT pg_advisory_xact_lock({LOCK});\n"
-        f"SET LOCAL search_path TO {quoted(place.schema)};"
+        f"SET LOCAL search_path TO {quote_ident(place.schema)};"
     )
 
 
@@ -137,12 +136,13 @@ def script(migration: Migration, result: Result, place: Place, records: Mapping[
     if result is Result.APPLIED:
         lines.append(made(migration, place))
     outcome = "applied" if result is Result.APPLIED else "found"
-    # Made again, a table needs its later versions again.
-    table, version = literal(migration.table), migration.version
+    # A table that is created again needs its later versions again.
+    table, version = quote_literal(migration.table), migration.version
+    values = ", ".join(map(quote_literal, (migration.name, migration.table, migration.checksum, outcome)))
     lines.append(f"DELETE FROM eventwriter_migrations WHERE table_name = {table} AND version >= {version};")  # noqa: S608
     lines.append(
         "INSERT INTO eventwriter_migrations (version, name, table_name, checksum, outcome)"  # noqa: S608
-        f" VALUES ({version}, {literal(migration.name)}, {table}, {literal(migration.checksum)}, {literal(outcome)});"
+        f" VALUES ({version}, {values});"
     )
     return "\n".join(lines)
 
@@ -172,10 +172,10 @@ def how_made(migration: Migration, place: Place) -> str:
 
 def hypertable(table: str, time_column: str, place: Place) -> str:
     """Return the call that makes a hypertable; the file has the indexes, so TimescaleDB adds none."""
-    relation = literal(f"{quoted(place.schema)}.{quoted(table)}")
-    chunk = f" chunk_time_interval => INTERVAL {literal(place.chunk_interval)}," if place.chunk_interval else ""
+    relation = quote_literal(f"{quote_ident(place.schema)}.{quote_ident(table)}")
+    chunk = f" chunk_time_interval => INTERVAL {quote_literal(place.chunk_interval)}," if place.chunk_interval else ""
     return (
-        f"SELECT {quoted(place.timescale or 'public')}.create_hypertable({relation}, '{time_column}'::name,{chunk}"
+        f"SELECT {quote_ident(place.timescale or 'public')}.create_hypertable({relation}, '{time_column}'::name,{chunk}"
         " create_default_indexes => false, if_not_exists => true);"
     )
 
@@ -191,7 +191,7 @@ def rendered(
 ) -> Iterator[str]:
     """Yield the whole of it as a script for psql."""
     # Not always: CREATE SCHEMA needs its privilege also where there is nothing to make.
-    schema = "" if schema_is_there else f"CREATE SCHEMA IF NOT EXISTS {quoted(place.schema)};\n"
+    schema = "" if schema_is_there else f"CREATE SCHEMA IF NOT EXISTS {quote_ident(place.schema)};\n"
     yield f"BEGIN;\n{schema}{prologue(place)}\n{RECORDS}\nCOMMIT;"
     for migration, result in results:
         yield f"\n-- {migration}: " + ("to be applied" if result is Result.APPLIED else result)

@@ -13,8 +13,7 @@ import psycopg
 from psycopg import conninfo as libpq
 
 from eventwriter.errors import EventwriterError, Fatal, Retryable
-from eventwriter.postgres.connect import refusal
-from eventwriter.postgres.errors import Verdict, one_line, verdict
+from eventwriter.postgres.errors import Verdict, map_connect_error, primary_message, verdict_for
 from eventwriter.postgres.migrate.files import Migration, shipped
 from eventwriter.postgres.migrate.plan import (
     LOCK,
@@ -32,7 +31,7 @@ from eventwriter.postgres.migrate.plan import (
     script,
 )
 from eventwriter.postgres.partitions.run import now
-from eventwriter.postgres.schema.catalog import quoted
+from eventwriter.postgres.quoting import quote_ident
 
 Connection = psycopg.Connection[Any]
 
@@ -65,7 +64,7 @@ def open_database(conninfo: str, target: str) -> Connection:
     except psycopg.ProgrammingError as error:
         raise Fatal(f"the connection string of {target} cannot be read; check postgres.dsn") from error
     except psycopg.Error as error:
-        raise refusal(error, target) from error
+        raise map_connect_error(error, target) from error
     except OSError as error:
         raise Retryable(f"cannot reach PostgreSQL at {target}: {error}") from error
 
@@ -182,7 +181,7 @@ def _timescale(conn: Connection, create: bool) -> tuple[str | None, tuple[str, .
     except psycopg.Error as error:
         if conn.closed:
             raise
-        return None, (f"TimescaleDB is available but cannot be installed ({one_line(error)}): no hypertables",)
+        return None, (f"TimescaleDB is available but cannot be installed ({primary_message(error)}): no hypertables",)
     return "public", ("TimescaleDB installed",)
 
 
@@ -200,13 +199,13 @@ def _make_schema(conn: Connection, schema: str) -> None:
     conn.execute(f"SET LOCAL lock_timeout = '{LOCK_TIMEOUT}'")
     conn.execute("SELECT pg_advisory_xact_lock(%s)", (LOCK,))
     if not _has_schema(conn, schema):
-        conn.execute(f"CREATE SCHEMA {quoted(schema)}")
+        conn.execute(f"CREATE SCHEMA {quote_ident(schema)}")
     if not _exists(conn, schema, "eventwriter_migrations"):
-        conn.execute(f"SET LOCAL search_path TO {quoted(schema)}; {RECORDS}")
+        conn.execute(f"SET LOCAL search_path TO {quote_ident(schema)}; {RECORDS}")
 
 
 def _records(conn: Connection, schema: str | None = None) -> dict[int, Record]:
-    table = "eventwriter_migrations" if schema is None else f"{quoted(schema)}.eventwriter_migrations"
+    table = "eventwriter_migrations" if schema is None else f"{quote_ident(schema)}.eventwriter_migrations"
     try:
         rows = conn.execute(f"SELECT version, table_name, checksum, outcome FROM {table}").fetchall()  # noqa: S608
     except psycopg.errors.UndefinedColumn as error:
@@ -235,7 +234,7 @@ def _one(conn: Connection, query: str, *values: object) -> tuple[Any, ...]:
 
 def _explained(error: psycopg.Error, target: str) -> EventwriterError:
     """Say in one sentence what the server refused, and what to do."""
-    text = one_line(error)
+    text = primary_message(error)
     if error.sqlstate == "42501":
         return Fatal(
             f"PostgreSQL at {target}: {text}; migrate as a role that may, or GRANT USAGE, CREATE ON SCHEMA to this one"
@@ -249,7 +248,7 @@ def _explained(error: psycopg.Error, target: str) -> EventwriterError:
         return Fatal(
             f"PostgreSQL at {target}: something else, perhaps another migrate, held its lock for {LOCK_TIMEOUT}"
         )
-    if verdict(error.sqlstate) is Verdict.RETRY:
+    if verdict_for(error.sqlstate) is Verdict.RETRY:
         return Retryable(f"lost PostgreSQL at {target}: {text}; migrate again: what was done stays done")
     return Fatal(
         f"PostgreSQL at {target} refused: {text} (SQLSTATE {error.sqlstate}); nothing of this version was made"

@@ -27,7 +27,7 @@ from eventwriter.postgres.partitions.plan import (
 from eventwriter.postgres.partitions.policies import policies
 from eventwriter.postgres.partitions.sql import DELETE_MAX, Root
 from eventwriter.postgres.partitions.steps import Act, Ask, Note, Refusal, Steps
-from eventwriter.postgres.quoting import instant
+from eventwriter.postgres.quoting import timestamp_literal
 
 _DELETES_MAX = 100
 """How often some rows are deleted from one default partition in one run: a million rows; the next run goes on."""
@@ -182,7 +182,7 @@ def _delete(root: Root, wish: StorageSettings, now: dt.datetime) -> Steps:
         return
     for _ in range(_DELETES_MAX):
         says = f"{root.table}: %d rows of the default partition deleted, older than {format_duration(wish.keep_s)}"
-        done = yield Act(sql.delete_old(root, instant(since)), says)
+        done = yield Act(sql.delete_old(root, timestamp_literal(since)), says)
         if isinstance(done, Refusal):
             yield _refused(root, "old rows of the default partition are not deleted", done)
             return

@@ -16,8 +16,7 @@ from eventwriter.config.settings import StorageSettings
 from eventwriter.postgres.partitions import sql as storage_sql
 from eventwriter.postgres.partitions.sql import Root, prologue
 from eventwriter.postgres.partitions.steps import Act, Ask, Note, Refusal, Steps
-from eventwriter.postgres.quoting import interval, literal
-from eventwriter.postgres.schema.catalog import quoted
+from eventwriter.postgres.quoting import interval_literal, quote_ident, quote_literal
 
 SEGMENT_BY: Mapping[str, str] = {
     "timeseries_metrics": "device_id",
@@ -57,12 +56,12 @@ def _set(root: Root, sql: str, what: str) -> Steps:
 
 def retention(root: Root, keep_s: float, functions: str, replaces: bool) -> str:
     """Return the SQL that has chunks dropped."""
-    return _policy(root, "retention", f"drop_after => {interval(keep_s)}", functions, replaces)
+    return _policy(root, "retention", f"drop_after => {interval_literal(keep_s)}", functions, replaces)
 
 
 def compression(root: Root, after_s: float, functions: str, replaces: bool) -> str:
     """Return the SQL that has chunks compressed."""
-    return _policy(root, "compression", f"compress_after => {interval(after_s)}", functions, replaces)
+    return _policy(root, "compression", f"compress_after => {interval_literal(after_s)}", functions, replaces)
 
 
 def compressible(root: Root, key: Sequence[str]) -> str:
@@ -75,15 +74,18 @@ def compressible(root: Root, key: Sequence[str]) -> str:
         key: The primary key's columns, which are either common to a segment or ordered by.
     """
     common = SEGMENT_BY.get(root.table, "")
-    order = [f"{quoted(root.time_column)} DESC", *(quoted(n) for n in key if n not in (root.time_column, common))]
+    order = [
+        f"{quote_ident(root.time_column)} DESC",
+        *(quote_ident(n) for n in key if n not in (root.time_column, common)),
+    ]
     return (
         f"ALTER TABLE {root.name} SET (timescaledb.compress,"
-        f" timescaledb.compress_segmentby = {literal(quoted(common) if common else '')},"
-        f" timescaledb.compress_orderby = {literal(', '.join(order))});"
+        f" timescaledb.compress_segmentby = {quote_literal(quote_ident(common) if common else '')},"
+        f" timescaledb.compress_orderby = {quote_literal(', '.join(order))});"
     )
 
 
 def _policy(root: Root, name: str, wish: str, functions: str, replaces: bool) -> str:
-    relation, of = literal(root.name), quoted(functions)
+    relation, of = quote_literal(root.name), quote_ident(functions)
     remove = f"SELECT {of}.remove_{name}_policy({relation}, if_exists => true);\n" if replaces else ""
     return f"{remove}SELECT {of}.add_{name}_policy({relation}, {wish}, if_not_exists => true);"

@@ -13,7 +13,7 @@ import psycopg
 from eventwriter import clock
 from eventwriter.config.settings import StorageSettings
 from eventwriter.errors import Retryable
-from eventwriter.postgres.errors import one_line
+from eventwriter.postgres.errors import primary_message
 from eventwriter.postgres.migrate.files import shipped
 from eventwriter.postgres.partitions.maintain import Task
 from eventwriter.postgres.partitions.steps import Act, Ask, Note, Refusal, Steps
@@ -135,7 +135,7 @@ def rows_of(cursor: "psycopg.Cursor[Any] | psycopg.AsyncCursor[Any]") -> int:
 
 
 def _refusal(conn: Connection, target: str, error: psycopg.Error) -> Refusal:
-    text = one_line(error)
+    text = primary_message(error)
     if conn.closed or conn.broken:
         raise Retryable(f"lost PostgreSQL at {target}: {text}; maintain again: what was done stays done") from error
     return refusal(text, error.sqlstate)

@@ -18,8 +18,7 @@ from dataclasses import dataclass
 from eventwriter.config.settings import StorageSettings
 from eventwriter.postgres.migrate.files import Migration
 from eventwriter.postgres.partitions.plan import ORIGIN, Making, default_of
-from eventwriter.postgres.quoting import instant, literal
-from eventwriter.postgres.schema.catalog import quoted
+from eventwriter.postgres.quoting import quote_ident, quote_literal, timestamp_literal
 
 LOCK = int.from_bytes(b"eventwr", "big")
 """The advisory lock's number, migrate's and ours; any constant would do, this one is recognisable in pg_locks."""
@@ -62,7 +61,7 @@ class Root:
 
     def of(self, table: str) -> str:
         """Return the qualified, quoted name of another table of its schema."""
-        return f"{quoted(self.schema)}.{quoted(table)}"
+        return f"{quote_ident(self.schema)}.{quote_ident(table)}"
 
 
 def prologue() -> str:
@@ -77,8 +76,8 @@ def prologue() -> str:
 
 def make(root: Root, making: Making) -> str:
     """Return the step that makes a partition and moves its rows out of the default partition."""
-    part, column = root.of(making.name), quoted(root.time_column)
-    low, high = instant(making.stretch.low), instant(making.stretch.high)
+    part, column = root.of(making.name), quote_ident(root.time_column)
+    low, high = timestamp_literal(making.stretch.low), timestamp_literal(making.stretch.high)
     mode = "SHARE ROW EXCLUSIVE" if root.default is None else "ACCESS EXCLUSIVE"
     lines = [
         prologue(),
@@ -86,7 +85,7 @@ def make(root: Root, making: Making) -> str:
         *_table(root, part, MARK),
     ]
     if root.default is not None:
-        default, columns = root.of(root.default), ", ".join(map(quoted, root.columns))
+        default, columns = root.of(root.default), ", ".join(map(quote_ident, root.columns))
         lines += [
             f"LOCK TABLE ONLY {default} IN ACCESS EXCLUSIVE MODE;",
             f"WITH moved AS (DELETE FROM ONLY {default} WHERE {column} >= {low} AND {column} < {high}"  # noqa: S608
@@ -106,8 +105,12 @@ def make_default(root: Root) -> str:
 
 
 def _table(root: Root, part: str, mark: str) -> list[str]:
-    owner = [f"ALTER TABLE {part} OWNER TO {quoted(root.owner)};"] if root.owner else []
-    return [f"CREATE TABLE {part} (LIKE {root.name} {_LIKE});", *owner, f"COMMENT ON TABLE {part} IS {literal(mark)};"]
+    owner = [f"ALTER TABLE {part} OWNER TO {quote_ident(root.owner)};"] if root.owner else []
+    return [
+        f"CREATE TABLE {part} (LIKE {root.name} {_LIKE});",
+        *owner,
+        f"COMMENT ON TABLE {part} IS {quote_literal(mark)};",
+    ]
 
 
 def drop(root: Root, name: str) -> str:
@@ -122,7 +125,7 @@ def delete_old(root: Root, kept_since: str) -> str:
     default = root.of(root.default)
     return (
         f"{prologue()}\nDELETE FROM ONLY {default} WHERE ctid = ANY (ARRAY(SELECT ctid FROM ONLY {default}"  # noqa: S608
-        f" WHERE {quoted(root.time_column)} < {kept_since} LIMIT {DELETE_MAX}));"
+        f" WHERE {quote_ident(root.time_column)} < {kept_since} LIMIT {DELETE_MAX}));"
     )
 
 
@@ -143,19 +146,19 @@ def cut(migration: Migration, schema: str, ahead: Sequence[Making]) -> str:
         raise ValueError(f"{migration}: a migration with a time column makes its table with 'CREATE TABLE {table} ('")
     root = Root(schema, table, column)
     lines = [sql, f"CREATE TABLE {root.of(default_of(table))} PARTITION OF {root.name} DEFAULT;"]
-    lines.append(f"COMMENT ON TABLE {root.of(default_of(table))} IS {literal(DEFAULT_MARK)};")
+    lines.append(f"COMMENT ON TABLE {root.of(default_of(table))} IS {quote_literal(DEFAULT_MARK)};")
     for one in ahead:
-        low, high = instant(one.stretch.low), instant(one.stretch.high)
+        low, high = timestamp_literal(one.stretch.low), timestamp_literal(one.stretch.high)
         lines.append(f"CREATE TABLE {root.of(one.name)} PARTITION OF {root.name} FOR VALUES FROM ({low}) TO ({high});")
-        lines.append(f"COMMENT ON TABLE {root.of(one.name)} IS {literal(MARK)};")
+        lines.append(f"COMMENT ON TABLE {root.of(one.name)} IS {quote_literal(MARK)};")
     return "\n".join(lines)
 
 
 def strays(root: Root, wish: StorageSettings) -> str:
     """Return the query for rows of the default partition by period, between two instants."""
     assert root.default is not None
-    width, origin = f"INTERVAL '{wish.partition_s:.0f} seconds'", instant(ORIGIN)
-    column = quoted(root.time_column)
+    width, origin = f"INTERVAL '{wish.partition_s:.0f} seconds'", timestamp_literal(ORIGIN)
+    column = quote_ident(root.time_column)
     return (
         f"SELECT extract(epoch FROM date_bin({width}, {column}, {origin}::timestamptz))::float8, count(*)"  # noqa: S608
         f" FROM ONLY {root.of(root.default)} WHERE {column} >= %(low)s AND {column} < %(high)s GROUP BY 1"
@@ -165,7 +168,7 @@ def strays(root: Root, wish: StorageSettings) -> str:
 def left_over(root: Root) -> str:
     """Return the query for how many rows the default partition holds, and from when to when."""
     assert root.default is not None
-    first, last = (f"{act}({quoted(root.time_column)}) AT TIME ZONE 'UTC'" for act in ("min", "max"))
+    first, last = (f"{act}({quote_ident(root.time_column)}) AT TIME ZONE 'UTC'" for act in ("min", "max"))
     shape = "'YYYY-MM-DD HH24:MI'"
     return f"SELECT count(*), to_char({first}, {shape}), to_char({last}, {shape}) FROM ONLY {root.of(root.default)}"  # noqa: S608
 
@@ -173,7 +176,7 @@ def left_over(root: Root) -> str:
 def older(root: Root) -> str:
     """Return the query that has a row where the default partition holds one that is older than an instant."""
     assert root.default is not None
-    return f"SELECT 1 FROM ONLY {root.of(root.default)} WHERE {quoted(root.time_column)} < %(since)s LIMIT 1"  # noqa: S608
+    return f"SELECT 1 FROM ONLY {root.of(root.default)} WHERE {quote_ident(root.time_column)} < %(since)s LIMIT 1"  # noqa: S608
 
 
 TABLES = """
@@ -236,7 +239,7 @@ ORDER BY k.place
 
 def ours(schema: str) -> str:
     """Return the query that has a row where migrate made the table."""
-    records = f"{quoted(schema)}.eventwriter_migrations"
+    records = f"{quote_ident(schema)}.eventwriter_migrations"
     return f"SELECT 1 FROM {records} WHERE table_name = %(table)s AND outcome = 'applied' LIMIT 1"  # noqa: S608
 
 

@@ -1,10 +1,9 @@
 """
-How a value of one of our column types is written into a real column of another type.
+Conversions from our column types to the types of real columns.
 
-`CONVERSIONS` is the whole of it: a pair that is not there cannot be written, and
-`postgres.schema.catalog` refuses the table. Pure; a converter is made when a worker binds,
-and only for columns that differ, so a table as `eventwriter migrate` makes it costs
-nothing here.
+A pair of types that is not in `CONVERSIONS` cannot be written, and `postgres.schema.catalog`
+rejects the table. Converters are created when a worker binds, and only for columns whose type
+differs: a table created by `eventwriter migrate` needs none. Pure.
 """
 
 import datetime as dt
@@ -24,16 +23,16 @@ from eventwriter.tables import binary
 from eventwriter.tables.generic.values import ELEMENT_OIDS
 
 Converter = Callable[[Any], Any]
-"""From a row's value (never None) to what the dumper takes. Raises only `Poison` and what encoders raise."""
+"""Converts a row's value (never None) to a value for the dumper. Raises only `Poison` and `encode.ENCODE_ERRORS`."""
 
 JSONB_VERSION = b"\x01"
-"""What binary `jsonb` begins with; `json` and text have no such byte."""
+"""First byte of binary `jsonb`; `json` and text have none."""
 
 JSON_TYPES = ("jsonb", "json")
 TEXT_TYPES = ("text", "character varying", "character", "citext")
 
 _MANY_DECIMALS = re.compile(r"[eE]-0*[0-9]{5}|\.[0-9]{10000}").search
-"""Of numbers; `numeric`, which `jsonb` keeps them in, has 16,383."""
+"""Finds numbers with many decimals; `jsonb` stores numbers as `numeric`, which has at most 16,383."""
 
 _EPOCH = dt.datetime(2000, 1, 1, tzinfo=dt.UTC)
 _PACK_FLOAT4 = struct.Struct("!f").pack
@@ -41,20 +40,30 @@ _INT_LIMITS = {"smallint": 2**15, "integer": 2**31}
 
 
 @dataclass(frozen=True, slots=True)
-class Site:
-    """The column that a converter works for."""
+class TargetColumn:
+    """
+    Real column for which a converter is created.
 
-    column: str
-    tally: Adjustments
-    """Where adjustments are counted; written by the worker that bound the table."""
+    Attributes:
+        adjustments: Counts changed values; written by the worker that bound the table.
+    """
+
+    name: str
+    adjustments: Adjustments
 
 
 @dataclass(frozen=True, slots=True)
-class Fit:
-    """How a value gets into a column: psycopg's name of the dumper, and what is done before it."""
+class Conversion:
+    """
+    How a value is written into a column.
+
+    Attributes:
+        dumper: psycopg's name of the dumper.
+        make: Creates the converter that is applied before the dumper; None if there is none.
+    """
 
     dumper: str
-    make: Callable[[Site], Converter] | None = None
+    make: Callable[[TargetColumn], Converter] | None = None
 
 
 def elements(array: bytes) -> list[Any]:
@@ -62,7 +71,7 @@ def elements(array: bytes) -> list[Any]:
     Decode PostgreSQL's binary array of one dimension, of `int4` or `text`.
 
     Returns:
-        Its elements; empty for an array without dimensions.
+        The elements; empty for an array without dimensions.
 
     Source:
         PostgreSQL's array_send(): dimensions, has-NULL flag, element type, then per
@@ -87,18 +96,18 @@ def elements(array: bytes) -> list[Any]:
 
 
 def uuid_text(value: bytes) -> str:
-    """Write a UUID's 16 bytes in its canonical form."""
+    """Return the canonical text of a UUID's 16 bytes."""
     digits = value.hex()
     return f"{digits[:8]}-{digits[8:12]}-{digits[12:16]}-{digits[16:20]}-{digits[20:]}"
 
 
 def instant_text(value: int) -> str:
-    """Write microseconds since 2000-01-01 UTC as ISO 8601, in UTC."""
+    """Return microseconds since 2000-01-01 UTC as ISO 8601 text in UTC."""
     return (_EPOCH + dt.timedelta(microseconds=value)).isoformat()
 
 
 def float_text(value: float) -> str:
-    """Write a float the way PostgreSQL does: its shortest exact form, `NaN`, `Infinity`."""
+    """Return a float as PostgreSQL prints it: the shortest exact form, `NaN` or `Infinity`."""
     if math.isfinite(value):
         return repr(float(value))
     return "NaN" if math.isnan(value) else "Infinity" if value > 0 else "-Infinity"
@@ -106,10 +115,10 @@ def float_text(value: float) -> str:
 
 def json_of_text(value: str) -> bytes:
     """
-    Return text as JSON: as it is where it holds a JSON object or array, else as a JSON string.
+    Return text as JSON: unchanged if it is a JSON object or array, otherwise as a JSON string.
 
-    What holds an escaped U+0000, which `jsonb` cannot, stays a string and so is kept whole. Numbers with more
-    decimals than `jsonb` has (1e-20000) are rounded.
+    Text with an escaped U+0000, which `jsonb` cannot store, becomes a string and is stored completely.
+    Numbers with more decimals than `jsonb` supports (1e-20000) are rounded.
     """
     if value.lstrip()[:1] in ("{", "[") and "\\u0000" not in value:
         try:
@@ -121,16 +130,16 @@ def json_of_text(value: str) -> bytes:
     return orjson.dumps(value)
 
 
-def address(type_name: str) -> Callable[[Site], Converter]:
-    """Return the maker of a converter from an address in text to binary `inet` or `cidr`."""
+def _address(type_name: str) -> Callable[[TargetColumn], Converter]:
+    """Return the factory of converters from an address as text to binary `inet` or `cidr`."""
 
-    def make(site: Site) -> Converter:
+    def make(column: TargetColumn) -> Converter:
         def convert(value: str) -> bytes:
             try:
                 return binary.inet(value, type_name == "cidr")
             except ValueError as error:
                 raise Poison(
-                    "bad_value", f"column {site.column} is {type_name} and cannot take {value!r}: {error}"
+                    "bad_value", f"column {column.name} is {type_name} and cannot store {value!r}: {error}"
                 ) from None
 
         return convert
@@ -138,15 +147,15 @@ def address(type_name: str) -> Callable[[Site], Converter]:
     return make
 
 
-def clamp(real: str) -> Callable[[Site], Converter]:
-    """Return the maker of a converter that cuts integers to the range of `smallint` or `integer`, counting."""
+def _clamp(real: str) -> Callable[[TargetColumn], Converter]:
+    """Return the factory of converters that cut integers to the range of `smallint` or `integer` and count them."""
     high = _INT_LIMITS[real] - 1
 
-    def make(site: Site) -> Converter:
+    def make(column: TargetColumn) -> Converter:
         def convert(value: int) -> int:
             if -high - 1 <= value <= high:
                 return value
-            site.tally.clamped += 1
+            column.adjustments.clamped += 1
             return high if value > 0 else -high - 1
 
         return convert
@@ -154,20 +163,20 @@ def clamp(real: str) -> Callable[[Site], Converter]:
     return make
 
 
-def float4(site: Site) -> Converter:
-    """Return the converter from a float to binary `real`, which holds up to 3.4e38."""
+def _float4(column: TargetColumn) -> Converter:
+    """Return the converter from a float to binary `real`, whose maximum is 3.4e38."""
 
     def convert(value: float) -> bytes:
         try:
             return _PACK_FLOAT4(value)
         except OverflowError as error:
-            raise Poison("bad_value", f"column {site.column} is real and cannot hold {value!r}") from error
+            raise Poison("bad_value", f"column {column.name} is real and cannot store {value!r}") from error
 
     return convert
 
 
-def always(convert: Converter) -> Callable[[Site], Converter]:
-    """Return a maker of `convert`, whatever the column."""
+def _always(convert: Converter) -> Callable[[TargetColumn], Converter]:
+    """Return a factory that returns `convert` for every column."""
     return lambda _: convert
 
 
@@ -181,11 +190,11 @@ _TEXT_FORMS: Mapping[str, Converter] = {
     "int4[]": lambda value: orjson.dumps(elements(value)).decode(),
     "text[]": lambda value: orjson.dumps(elements(value)).decode(),
 }
-"""Our type -> its value as text. `text`, `json` and `jsonb` are text already."""
+"""For each of our types, the function from a value to text. `text`, `json` and `jsonb` need none."""
 
 _JSON_FORMS: Mapping[str, Callable[[Any], bytes]] = {
     "text": json_of_text,
-    # NaN and the infinities have no JSON form; orjson writes null.
+    # JSON has no NaN or infinity; orjson writes null.
     "float8": orjson.dumps,
     "int4": orjson.dumps,
     "int8": orjson.dumps,
@@ -195,56 +204,76 @@ _JSON_FORMS: Mapping[str, Callable[[Any], bytes]] = {
     "int4[]": lambda value: orjson.dumps(elements(value)),
     "text[]": lambda value: orjson.dumps(elements(value)),
 }
-"""Our type -> its value as JSON text. `json` and `jsonb` are JSON already."""
+"""For each of our types, the function from a value to JSON text. `json` and `jsonb` need none."""
 
 
 def _versioned(form: Callable[[Any], bytes]) -> Converter:
     return lambda value: JSONB_VERSION + form(value)
 
 
-CONVERSIONS: Mapping[tuple[str, str], Fit] = {
-    # As eventwriter makes them: nothing to do.
-    ("text", "text"): Fit("text"),
-    ("float8", "double precision"): Fit("float8"),
-    ("int4", "integer"): Fit("int4"),
-    ("int8", "bigint"): Fit("int8"),
-    ("bool", "boolean"): Fit("bool"),
-    ("timestamptz", "timestamp with time zone"): Fit("int8"),
-    ("uuid", "uuid"): Fit("bytea"),
-    ("jsonb", "jsonb"): Fit("bytea"),
-    ("int4[]", "integer[]"): Fit("bytea"),
-    ("text[]", "text[]"): Fit("bytea"),
-    ("bytea", "bytea"): Fit("bytea"),
-    # The same bytes under another name.
-    ("text", "character varying"): Fit("text"),
-    ("text", "character"): Fit("text"),
-    ("text", "citext"): Fit("text"),
-    ("timestamptz", "timestamp without time zone"): Fit("int8"),
+CONVERSIONS: Mapping[tuple[str, str], Conversion] = {
+    # Tables as eventwriter creates them need no conversion.
+    ("text", "text"): Conversion("text"),
+    ("float8", "double precision"): Conversion("float8"),
+    ("int4", "integer"): Conversion("int4"),
+    ("int8", "bigint"): Conversion("int8"),
+    ("bool", "boolean"): Conversion("bool"),
+    ("timestamptz", "timestamp with time zone"): Conversion("int8"),
+    ("uuid", "uuid"): Conversion("bytea"),
+    ("jsonb", "jsonb"): Conversion("bytea"),
+    ("int4[]", "integer[]"): Conversion("bytea"),
+    ("text[]", "text[]"): Conversion("bytea"),
+    ("bytea", "bytea"): Conversion("bytea"),
+    # The same bytes, another type name.
+    ("text", "character varying"): Conversion("text"),
+    ("text", "character"): Conversion("text"),
+    ("text", "citext"): Conversion("text"),
+    ("timestamptz", "timestamp without time zone"): Conversion("int8"),
     # Wider and narrower numbers.
-    ("int4", "bigint"): Fit("int8"),
-    ("int4", "smallint"): Fit("int2", clamp("smallint")),
-    ("int8", "integer"): Fit("int4", clamp("integer")),
-    ("int8", "smallint"): Fit("int2", clamp("smallint")),
-    ("int4", "numeric"): Fit("numeric"),
-    ("int8", "numeric"): Fit("numeric"),
-    ("float8", "real"): Fit("bytea", float4),
-    ("float8", "numeric"): Fit("numeric", always(lambda value: Decimal(float_text(value)))),
-    ("text", "inet"): Fit("bytea", address("inet")),
-    ("text", "cidr"): Fit("bytea", address("cidr")),
-    ("text", "enum"): Fit("text"),
-    # What only kinds that fill any table write.
-    ("int2", "smallint"): Fit("int2"),
-    ("numeric", "numeric"): Fit("numeric"),
-    ("date", "date"): Fit("int4"),
-    ("time", "time without time zone"): Fit("int8"),
-    ("interval", "interval"): Fit("bytea"),
-    **{(f"{real}[]", f"{real}[]"): Fit("bytea") for real in ELEMENT_OIDS if f"{real}[]" not in ("integer[]", "text[]")},
-    # JSON with and without jsonb's version byte.
-    **{("json", real): Fit("bytea") for real in ("json", *TEXT_TYPES)},
-    ("json", "jsonb"): Fit("bytea", always(lambda value: JSONB_VERSION + value)),
-    **{("jsonb", real): Fit("bytea", always(lambda value: value[1:])) for real in ("json", *TEXT_TYPES)},
-    **{(ours, real): Fit("text", always(form)) for ours, form in _TEXT_FORMS.items() for real in TEXT_TYPES},
-    **{(ours, "json"): Fit("bytea", always(form)) for ours, form in _JSON_FORMS.items()},
-    **{(ours, "jsonb"): Fit("bytea", always(_versioned(form))) for ours, form in _JSON_FORMS.items()},
+    ("int4", "bigint"): Conversion("int8"),
+    ("int4", "smallint"): Conversion("int2", _clamp("smallint")),
+    ("int8", "integer"): Conversion("int4", _clamp("integer")),
+    ("int8", "smallint"): Conversion("int2", _clamp("smallint")),
+    ("int4", "numeric"): Conversion("numeric"),
+    ("int8", "numeric"): Conversion("numeric"),
+    ("float8", "real"): Conversion("bytea", _float4),
+    ("float8", "numeric"): Conversion("numeric", _always(lambda value: Decimal(float_text(value)))),
+    ("text", "inet"): Conversion("bytea", _address("inet")),
+    ("text", "cidr"): Conversion("bytea", _address("cidr")),
+    ("text", "enum"): Conversion("text"),
+    # Types that only kinds for arbitrary tables write.
+    ("int2", "smallint"): Conversion("int2"),
+    ("numeric", "numeric"): Conversion("numeric"),
+    ("date", "date"): Conversion("int4"),
+    ("time", "time without time zone"): Conversion("int8"),
+    ("interval", "interval"): Conversion("bytea"),
+    **{
+        (f"{real}[]", f"{real}[]"): Conversion("bytea")
+        for real in ELEMENT_OIDS
+        if f"{real}[]" not in ("integer[]", "text[]")
+    },
+    # JSON with or without the version byte of jsonb.
+    **{("json", real): Conversion("bytea") for real in ("json", *TEXT_TYPES)},
+    ("json", "jsonb"): Conversion("bytea", _always(lambda value: JSONB_VERSION + value)),
+    **{("jsonb", real): Conversion("bytea", _always(lambda value: value[1:])) for real in ("json", *TEXT_TYPES)},
+    **{(ours, real): Conversion("text", _always(form)) for ours, form in _TEXT_FORMS.items() for real in TEXT_TYPES},
+    **{(ours, "json"): Conversion("bytea", _always(form)) for ours, form in _JSON_FORMS.items()},
+    **{(ours, "jsonb"): Conversion("bytea", _always(_versioned(form))) for ours, form in _JSON_FORMS.items()},
 }
-"""(our type, the real column's type by its `format_type` name without modifiers) -> how."""
+"""Conversion by our type and the real column's type, as `format_type` prints it without modifiers."""
+
+
+def json_value(value: Any, sql_type: str) -> Any:
+    """Return a value of a row as plain JSON shows it."""
+    if value is None:
+        return None
+    match sql_type:
+        case "timestamptz":
+            return instant_text(value)
+        case "uuid":
+            return uuid_text(value)
+        case "jsonb":
+            return orjson.loads(value[1:])
+        case "int4[]" | "text[]":
+            return elements(value)
+    return f"\\x{value.hex()}" if isinstance(value, bytes) else value

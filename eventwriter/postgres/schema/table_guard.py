@@ -1,86 +1,83 @@
 """
-Tables that are changed under a running worker: noticed by the transaction that would write them.
+Detects tables that were altered under a running worker, in the transaction that writes them.
 
-A worker's encoders are made for the columns as they were when it bound. An ALTER may
-make PostgreSQL refuse good rows, and one from bigint to double precision would even
-have it take their bytes for other values. So each batch's transaction, in the round
-trip that begins it, locks its tables as COPY would, and asks for a mark of their
-columns. From then on they cannot change before its end.
+A worker's encoders match the columns at the time of binding. After an ALTER TABLE, PostgreSQL
+may reject valid rows; after a change from bigint to double precision it would even accept their
+bytes as other values. Each batch's transaction therefore starts, in a single round trip, by
+locking its tables as COPY would and reading a fingerprint of their columns. The columns cannot
+change from then until the end of the transaction.
 """
 
 from collections.abc import Awaitable, Callable, Sequence
 
 from eventwriter.postgres.connect import Connection
+from eventwriter.postgres.quoting import quote_literal
 
-Look = Callable[[Connection], Awaitable[None]]
-"""Looks whether the tables are still what the encoders were made for; raises where they are not."""
+CheckTables = Callable[[Connection], Awaitable[None]]
+"""Checks that the tables still match the encoders; raises if they do not."""
 
 # ONLY: a parent may have thousands of partitions, and COPY locks those that it writes.
 _LOCK = "LOCK TABLE {tables} IN ROW EXCLUSIVE MODE"
-# A catalog row gets another xmin whenever it is changed; VACUUM leaves it alone.
-_MARK = (
+# Every change of a catalog row changes its xmin; VACUUM does not.
+_FINGERPRINT = (
     "SELECT string_agg(attrelid::text || ' ' || attnum::text || ' ' || xmin::text, ',' ORDER BY attrelid, attnum)"
     " FROM pg_catalog.pg_attribute WHERE attnum > 0 AND attrelid IN ({tables})"
 )
 
 
-class Watch:
+class TableGuard:
     """
-    What one connection's transactions have seen of the tables they write.
+    Column fingerprints that the transactions of one connection have seen.
 
     Args:
-        begin: BEGIN and what is set.
+        begin: BEGIN and the SET statements of a transaction.
     """
 
     def __init__(self, begin: str) -> None:
         self._begin = begin
-        self._texts: dict[tuple[str, ...], str] = {}
-        self._marks: dict[tuple[str, ...], str | None] = {}
-        """For each set of tables, the mark of their columns when they were last looked at."""
+        self._statements: dict[tuple[str, ...], str] = {}
+        self._fingerprints: dict[tuple[str, ...], str | None] = {}
+        """For each set of tables, the fingerprint that was last checked."""
 
-    def forget(self) -> None:
-        """Have the next transaction look, whatever it finds: the connection is another one."""
-        self._marks.clear()
+    def reset(self) -> None:
+        """Forget all fingerprints, because the connection is new."""
+        self._fingerprints.clear()
 
-    async def begin(self, conn: Connection, targets: tuple[str, ...], look: Look | None) -> None:
+    async def begin(self, conn: Connection, targets: tuple[str, ...], check: CheckTables | None) -> None:
         """
-        Begin a transaction; look at the tables to be written where their mark is not the one seen before.
+        Begin a transaction, and check the tables to be written if their fingerprint has changed.
 
         Args:
-            targets: Their qualified, quoted names; none for a transaction that writes the ledger only.
+            targets: Qualified, quoted names; empty for a transaction that writes only the ledger.
 
         Raises:
-            psycopg.Error: As the server says.
-            EventwriterError: What `look` raises.
+            psycopg.Error: Raised by the server.
+            EventwriterError: Raised by `check`.
         """
         if not targets:
             await conn.execute(self._begin)
             return
-        if targets not in self._texts:
-            self._texts[targets] = begin_sql(self._begin, targets)
-        cursor = await conn.execute(self._texts[targets])
+        if targets not in self._statements:
+            self._statements[targets] = guarded_begin_sql(self._begin, targets)
+        cursor = await conn.execute(self._statements[targets])
         while cursor.nextset():
             pass
         row = await cursor.fetchone()
-        mark = row[0] if row else None
-        if look is not None and self._marks.get(targets) != mark:
-            await look(conn)
-        self._marks[targets] = mark
+        fingerprint = row[0] if row else None
+        if check is not None and self._fingerprints.get(targets) != fingerprint:
+            await check(conn)
+        self._fingerprints[targets] = fingerprint
 
 
-def begin_sql(begin: str, targets: Sequence[str]) -> str:
+def guarded_begin_sql(begin: str, targets: Sequence[str]) -> str:
     """
-    Return what begins a transaction; its last result is one mark of all columns.
+    Return the statements that begin a transaction; the last result is the fingerprint of all columns.
 
     Args:
-        begin: BEGIN and what is set.
-        targets: Qualified, quoted names of the tables that will be written; at least one.
+        begin: BEGIN and the SET statements of a transaction.
+        targets: Qualified, quoted names of the tables to be written; at least one.
     """
     names = list(dict.fromkeys(targets))
     lock = _LOCK.format(tables=", ".join(f"ONLY {name}" for name in names))
-    mark = _MARK.format(tables=", ".join(f"{_literal(name)}::pg_catalog.regclass" for name in names))
-    return f"{begin}; {lock}; {mark}"
-
-
-def _literal(text: str) -> str:
-    return "'" + text.replace("'", "''") + "'"
+    tables = ", ".join(f"{quote_literal(name)}::pg_catalog.regclass" for name in names)
+    return f"{begin}; {lock}; {_FINGERPRINT.format(tables=tables)}"

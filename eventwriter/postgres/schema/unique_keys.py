@@ -1,9 +1,9 @@
 """
-The unique keys that a real table has, and what a duplicate can be decided by.
+Unique keys of a real table, and whether PostgreSQL can decide a duplicate by them.
 
-Existing databases have other keys than the tables that `eventwriter migrate` makes,
-so the server is asked: once when a worker binds, for warnings, and again by each
-batch that met a duplicate, because an index may have been made since.
+Existing databases may have other keys than the tables that `eventwriter migrate` creates, so the
+server is asked: when a worker binds, for warnings, and again for each batch with a duplicate
+key, because an index may have been created since.
 """
 
 from collections.abc import Collection, Sequence
@@ -12,8 +12,10 @@ from typing import Any
 
 import psycopg
 
-# Columns of expressions and predicates are known to pg_depend only, those of constraints to the index only.
-# The violated index may be a partition's (a child of ours) or a chunk's (named after ours): those sort first as well.
+from eventwriter.postgres.quoting import quote_ident
+
+# Columns of expressions and predicates are recorded only in pg_depend, columns of constraints only in the index.
+# The violated index may belong to a partition (a child of ours) or a chunk (named after ours); these sort first too.
 _KEYS_SQL = """
 SELECT i.relname,
        ARRAY(SELECT pg_get_indexdef(x.indexrelid, k, true) FROM generate_series(1, x.indnkeyatts) k ORDER BY k)::text[],
@@ -51,23 +53,23 @@ SELECT current_user::text, current_database()::text, has_database_privilege(curr
 
 @dataclass(frozen=True, slots=True)
 class Key:
-    """A unique index (or an exclusion constraint) of a real table."""
+    """A unique index or an exclusion constraint of a real table."""
 
     name: str
     expressions: tuple[str, ...]
-    """What is unique, as SQL over the table's columns; quoted where it needs to be."""
+    """SQL expressions over the table's columns that are unique together."""
     columns: frozenset[str]
-    """Those of the expressions that are plain columns, by name."""
+    """Names of the expressions that are plain columns."""
     needs: frozenset[str]
-    """Every column that expressions and predicate use."""
+    """All columns that the expressions and the predicate use."""
     predicate: str | None
-    """Of a partial index, as SQL."""
+    """SQL predicate of a partial index."""
     decides: bool
-    """Whether ON CONFLICT may name it: it is neither deferrable nor an exclusion constraint."""
+    """Whether ON CONFLICT can use it: it is neither deferrable nor an exclusion constraint."""
     nulls_equal: bool
-    """NULLS NOT DISTINCT: two NULLs are the same key."""
+    """Whether two NULLs are equal (NULLS NOT DISTINCT)."""
     never_null: bool
-    """All its expressions are columns that are NOT NULL."""
+    """Whether all expressions are columns that are NOT NULL."""
 
     def __str__(self) -> str:
         return f"{self.name} ({', '.join(self.expressions)})"
@@ -75,7 +77,7 @@ class Key:
 
 @dataclass(frozen=True, slots=True)
 class Rights:
-    """What the role may do that a duplicate key would need."""
+    """Privileges of the role that handling a duplicate key requires."""
 
     role: str
     database: str
@@ -86,14 +88,14 @@ class Rights:
 
 async def read_keys(conn: psycopg.AsyncConnection[Any], target: str, violated: str | None = None) -> list[Key]:
     """
-    Ask the server for a table's unique keys.
+    Read a table's unique keys.
 
     Args:
         target: The table's qualified, quoted name.
-        violated: The index that an error named, which may be a partition's.
+        violated: The index that an error named; may belong to a partition.
 
     Returns:
-        The violated one first, then the primary key, then the others by name.
+        The violated key first, then the primary key, then the others by name.
     """
     cursor = await conn.execute(_KEYS_SQL, {"table": target, "violated": violated})
     return [
@@ -103,7 +105,7 @@ async def read_keys(conn: psycopg.AsyncConnection[Any], target: str, violated: s
 
 
 async def read_rights(conn: psycopg.AsyncConnection[Any], target: str) -> Rights:
-    """Ask the server what our role may do."""
+    """Read the privileges of the current role."""
     cursor = await conn.execute(_RIGHTS_SQL, {"table": target})
     row = await cursor.fetchone()
     assert row is not None
@@ -112,7 +114,7 @@ async def read_rights(conn: psycopg.AsyncConnection[Any], target: str) -> Rights
 
 def warnings(target: str, rule: str, keys: Sequence[Key], written: Collection[str], rights: Rights) -> list[str]:
     """
-    Say what a duplicate key would meet, before it comes.
+    Return warnings about the effect of duplicate keys.
 
     Args:
         rule: The conflict rule in force: `append`, `nothing` or `replace`.
@@ -121,55 +123,61 @@ def warnings(target: str, rule: str, keys: Sequence[Key], written: Collection[st
     ours = [key for key in keys if key.needs <= set(written)]
     if rule == "append":
         return [
-            f"table {target} has the unique key {key} and on_conflict is append: a message whose key is there already"
-            ' becomes a dead letter; set "on_conflict" to "nothing" or "replace" to skip it or to replace the row'
+            f"table {target} has the unique key {key} and on_conflict is append: a message whose key exists already"
+            ' becomes a dead letter; set "on_conflict" to "nothing" to keep the existing row, or to "replace"'
             for key in ours
         ]
     deciding = [key for key in ours if key.decides]
     found = [
-        f"table {target}: {key} is deferrable or an exclusion constraint, by which PostgreSQL decides no conflict:"
+        f"table {target}: {key} is deferrable or an exclusion constraint, which ON CONFLICT does not support:"
         " a message that violates it becomes a dead letter"
         for key in ours
         if not key.decides
     ]
     if rule == "replace" and not deciding:
         found.append(f"table {target} has no unique key over the columns that are written: no row is ever replaced")
-    needed = ("SELECT", "UPDATE") if rule == "replace" else ("SELECT",)
-    lacking = [name for name in needed if not (rights.select if name == "SELECT" else rights.update)]
-    if deciding and lacking:
+    return found + (_missing_rights(target, rule, rights) if deciding else [])
+
+
+def _missing_rights(target: str, rule: str, rights: Rights) -> list[str]:
+    found = []
+    needed = {"SELECT": rights.select, "UPDATE": rights.update or rule != "replace"}
+    if missing := [name for name, granted in needed.items() if not granted]:
         found.append(
             f"table {target}: a duplicate key would park the slot, because role {rights.role} lacks"
-            f' {" and ".join(lacking)}; run GRANT {", ".join(lacking)} ON {target} TO "{rights.role}"'
+            f" {' and '.join(missing)}; run GRANT {', '.join(missing)} ON {target} TO {quote_ident(rights.role)}"
         )
-    if deciding and not rights.temporary:
-        found.append(f"table {target}: a duplicate key would park the slot: {no_temporary(rights)}")
+    if not rights.temporary:
+        message, hint = no_temporary(rights)
+        found.append(f"table {target}: a duplicate key would park the slot: {message}; {hint}")
     return found
 
 
-def narrower(target: str, rule: str, keys: Sequence[Key], told_apart: Sequence[str]) -> list[str]:
+def coarser_keys(target: str, rule: str, keys: Sequence[Key], identity: Sequence[str]) -> list[str]:
     """
-    Say of which unique keys different rows may be alike.
+    Return warnings about unique keys that are the same for different rows.
 
     Args:
         rule: The conflict rule in force.
-        told_apart: The columns, by their real names, by which we tell rows apart; none where we do not.
+        identity: Real names of the columns that identify a row for eventwriter; may be empty.
     """
     if rule == "append":
         return []
     kept = "last" if rule == "replace" else "first"
-    found = [(key, [name for name in told_apart if name not in key.needs]) for key in keys if key.decides]
+    missing = [(key, [name for name in identity if name not in key.needs]) for key in keys if key.decides]
     return [
-        f"table {target}: the unique key {key} lacks {', '.join(lacking)}, by which eventwriter tells rows apart: of"
-        f' different rows with one key only the {kept} is kept; set "on_conflict" to "append" to keep the messages'
-        " of the others as dead letters"
-        for key, lacking in found
-        if lacking
+        f"table {target}: the unique key {key} lacks {', '.join(columns)}, which eventwriter needs to tell rows apart:"
+        f' of different rows with the same key only the {kept} is kept; set "on_conflict" to "append" to store the'
+        " messages of the others as dead letters"
+        for key, columns in missing
+        if columns
     ]
 
 
-def no_temporary(rights: Rights) -> str:
-    """Say why duplicates cannot be sorted out, and what mends it."""
-    return (
-        f"role {rights.role} may not make temporary tables in database {rights.database}, and batches with duplicate"
-        f' keys go through one; run GRANT TEMPORARY ON DATABASE "{rights.database}" TO "{rights.role}"'
+def no_temporary(rights: Rights) -> tuple[str, str]:
+    """Return the message and the hint for a role that may not create temporary tables."""
+    message = (
+        f"role {rights.role} may not create temporary tables in database {rights.database}, and batches with duplicate"
+        " keys are written through one"
     )
+    return message, f"run GRANT TEMPORARY ON DATABASE {quote_ident(rights.database)} TO {quote_ident(rights.role)}"

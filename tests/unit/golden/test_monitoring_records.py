@@ -92,7 +92,7 @@ def fill(worker: Worker) -> None:
         histogram.observe(10**at, at)
     times.pull_wait_us_total, times.queue_wait_us_total, times.quarantine_us_total = 18_500_000, 19_500_000, 20_500_000
     wiring.tally.timestamp_defaulted, wiring.tally.clamped, wiring.tally.fields_ignored = 21, 22, 23
-    wiring.copy_in.errors.update({"23": 24, "connect": 25})
+    wiring.postgres.errors.update({"23": 24, "connect": 25})
     wiring.warnings = ("a table warning",)
     wiring.watch.seen = StreamStats(26, 27_000, 0.28)
     storage = wiring.storage.state
@@ -105,7 +105,7 @@ def test_heartbeat_of_bound_worker_is_unchanged(worker: Worker, check_golden: Ch
     worker.wiring.condition.become("waiting", "an outage")
     worker.wiring.condition.become("running")
     worker.wiring.link = SimpleNamespace(connected=True, reconnects=31)
-    worker.copy_in._conn, worker.copy_in.reconnects = SimpleNamespace(closed=False), 32
+    worker.postgres._conn, worker.postgres.reconnects = SimpleNamespace(closed=False), 32
     line = SimpleNamespace(
         in_flight=[None, None, None], held_count=lambda: 133, held_bytes=lambda: 13_400,
         oldest_ns=lambda: NOW_NS - 1_250_000_000,
@@ -126,8 +126,8 @@ def test_heartbeat_of_bound_worker_is_unchanged(worker: Worker, check_golden: Ch
 def test_heartbeat_of_new_worker_is_unchanged(worker: Worker, check_golden: CheckGolden) -> None:
     """A worker whose PostgreSQL is unreachable from the start reports the circuit, and no field of a binding."""
     worker.wiring.condition.become("waiting", "an outage")
-    worker.copy_in.circuit.failed(NOW_S - 3, "an outage", writing=False)
-    worker.copy_in.circuit.rests(NOW_S, 1.0)
+    worker.postgres.circuit_breaker.record_failure(NOW_S - 3, "an outage", writing=False)
+    worker.postgres.circuit_breaker.schedule_retry(NOW_S, 1.0)
 
     heartbeat = with_fixed_usage(report(worker.wiring, None, None))
 

@@ -102,7 +102,7 @@ async def test_care_ends_after_a_database_that_refused_us_for_a_while() -> None:
 
     class Base:
         @asynccontextmanager
-        async def borrowed(self) -> AsyncIterator[None]:
+        async def transaction(self) -> AsyncIterator[None]:
             if error := answers.pop(0):
                 raise error
             yield

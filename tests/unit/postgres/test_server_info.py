@@ -8,7 +8,6 @@ from eventwriter.config.settings import PostgresSettings
 from eventwriter.postgres.connect import Endpoint, endpoints, tls_of
 from eventwriter.postgres.migrate.files import parsed
 from eventwriter.postgres.migrate.plan import Record
-from eventwriter.postgres.read_only import parameters
 from eventwriter.postgres.server_info import compared
 
 FIRST = parsed("0001_a.sql", "-- table: a\nCREATE TABLE a ();")
@@ -85,10 +84,3 @@ def test_authorities_are_libpq_s(monkeypatch: pytest.MonkeyPatch, given: dict[st
     monkeypatch.setenv("HOME", "/home/one")
 
     assert expected == tls_of(PostgresSettings.model_validate(given), {}).authorities
-
-
-def test_search_path_is_quoted_as_a_worker_s() -> None:
-    """A look has the worker's parameters: names of schemas are taken as they are written."""
-    found = parameters({"search_path": 'Events, "public"', "timezone": "UTC"}, 30.0)
-
-    assert {"statement_timeout": "30000", "search_path": '"Events", "public"', "timezone": "UTC"} == found

@@ -12,7 +12,7 @@ from snapshots import heartbeat, made
 from eventwriter.observe import metrics
 from eventwriter.observe.heartbeat import BOUNDS
 from eventwriter.observe.metrics import Kind
-from eventwriter.postgres.circuit_breaker import Circuit
+from eventwriter.postgres.circuit_breaker import CircuitBreaker
 from eventwriter.web.exposition import Exposition, slot_fields, text
 
 SNAPSHOT = made(
@@ -124,10 +124,10 @@ def circuit(slot: str, snapshot: dict[str, Any] = SNAPSHOT) -> list[float | None
 
 def test_open_circuit_is_exposed_with_its_age_and_attempts() -> None:
     """An open circuit breaker is exposed as 1 with its duration and failed attempts, for its slot only."""
-    one = Circuit()
-    one.failed(10.0, "connection refused", writing=True)
-    one.failed(12.5, "connection refused", writing=True)
-    snapshot = made({"A/0": heartbeat(postgres_circuit=one.picture(14.5)), "A/1": heartbeat()})
+    one = CircuitBreaker()
+    one.record_failure(10.0, "connection refused", writing=True)
+    one.record_failure(12.5, "connection refused", writing=True)
+    snapshot = made({"A/0": heartbeat(postgres_circuit=one.to_dict(14.5)), "A/1": heartbeat()})
 
     assert [1, 4.5, 2] == circuit("A/0", snapshot)
     assert [0, 0, 0] == circuit("A/1", snapshot)
@@ -135,11 +135,11 @@ def test_open_circuit_is_exposed_with_its_age_and_attempts() -> None:
 
 def test_closed_circuit_is_zero() -> None:
     """A circuit breaker that has closed again is exposed as 0 in all three metrics, so that alerts are resolved."""
-    one = Circuit()
-    one.failed(10.0, "connection refused", writing=True)
-    one.worked(writing=True)
+    one = CircuitBreaker()
+    one.record_failure(10.0, "connection refused", writing=True)
+    one.record_success(writing=True)
 
-    assert [0, 0, 0] == circuit("A/0", made({"A/0": heartbeat(postgres_circuit=one.picture(11.0))}))
+    assert [0, 0, 0] == circuit("A/0", made({"A/0": heartbeat(postgres_circuit=one.to_dict(11.0))}))
 
 
 def test_slot_without_worker_has_no_circuit() -> None:

@@ -7,8 +7,8 @@ import pytest
 
 from eventwriter.config.settings import PostgresSettings, Settings, StreamSettings
 from eventwriter.kinds.registry import kind
-from eventwriter.postgres.copy import PostgresSession
 from eventwriter.postgres.partitions.steps import Note
+from eventwriter.postgres.session import PostgresSession
 from eventwriter.worker.partitions import PartitionMaintenance, tasks
 
 

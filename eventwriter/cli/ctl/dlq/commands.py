@@ -32,7 +32,7 @@ PAGE = 500  # letters of one transaction; fewer where they are large
 
 async def list_letters(desk: Desk, limit: int, json_wanted: bool) -> int:
     """Print the newest letters."""
-    async with desk.copy_in.borrowed() as conn:
+    async with desk.postgres.transaction() as conn:
         found = await store.heads(conn, desk.table, desk.filters, limit)
         count = await store.total(conn, desk.table, desk.filters)
     if json_wanted:
@@ -48,7 +48,7 @@ async def list_letters(desk: Desk, limit: int, json_wanted: bool) -> int:
 
 async def show(desk: Desk, number: int, json_wanted: bool) -> int:
     """Print one letter whole."""
-    async with desk.copy_in.borrowed() as conn:
+    async with desk.postgres.transaction() as conn:
         found = await store.read(conn, desk.table, [number])
     if not found:
         raise Fatal(f"table {desk.table} has no letter {number}; eventwriter-ctl dlq list shows those that are there")
@@ -70,7 +70,7 @@ async def _today(desk: Desk, letter: Letter) -> tuple[list[str], Any]:
     try:
         entry = owner(desk.settings, letter)
         of_kind = kind(entry.kind)
-        async with desk.copy_in.borrowed() as conn:
+        async with desk.postgres.transaction() as conn:
             tables = [found.table for found in await find_tables(conn, entry, of_kind)]
     except (Fatal, Poison) as error:
         return [str(error)], {"outcome": "unknown", "detail": str(error)}
@@ -94,7 +94,7 @@ async def _today(desk: Desk, letter: Letter) -> tuple[list[str], Any]:
 async def replay(desk: Desk, dry: bool, quiet: bool) -> int:
     """Replay letters that are new."""
     filters = dataclasses.replace(desk.filters, state=store.NEW)
-    work = Replay(desk.settings, desk.copy_in, desk.table, dry)
+    work = Replay(desk.settings, desk.postgres, desk.table, dry)
     counts: Counter[str] = Counter()
     rows = 0
     with progress() as bar:
@@ -121,7 +121,7 @@ async def export(desk: Desk, file: str) -> int:
     count = 0
     with progress() as bar, _written(file) as out:
         async for ids in _pages(desk, desk.filters, bar, "exporting"):
-            async with desk.copy_in.borrowed() as conn:
+            async with desk.postgres.transaction() as conn:
                 found = await store.read(conn, desk.table, ids)
             for letter in found:
                 payload = base64.b64encode(letter.payload or b"").decode()
@@ -155,13 +155,13 @@ def _written(file: str) -> Iterator[IO[bytes]]:
 async def purge(desk: Desk, yes: bool) -> int:
     """Delete letters, in small transactions."""
     if not yes:
-        async with desk.copy_in.borrowed() as conn:
+        async with desk.postgres.transaction() as conn:
             count = await store.total(conn, desk.table, desk.filters)
         raise Fatal(f"that would delete {count:,} letter{'' if count == 1 else 's'} for good; say --yes if it is meant")
     count = 0
     with progress() as bar:
         async for ids in _pages(desk, desk.filters, bar, "deleting"):
-            async with desk.copy_in.borrowed() as conn:
+            async with desk.postgres.transaction() as conn:
                 count += await store.delete(conn, desk.table, ids)
     click.echo(f"{count:,} letter{'' if count == 1 else 's'} deleted")
     return 0
@@ -169,13 +169,13 @@ async def purge(desk: Desk, yes: bool) -> int:
 
 async def _pages(desk: Desk, filters: Filters, bar: Progress, what: str) -> AsyncIterator[list[int]]:
     """Walk the letters that are there now, oldest first."""
-    async with desk.copy_in.borrowed() as conn:
+    async with desk.postgres.transaction() as conn:
         count = await store.total(conn, desk.table, filters)
     task = bar.add_task(what, total=count)
     after = 0
     # Not beyond what was counted: a daemon may be writing new ones all the time.
     while count > 0:
-        async with desk.copy_in.borrowed() as conn:
+        async with desk.postgres.transaction() as conn:
             ids = await store.page(conn, desk.table, filters, after, min(PAGE, count))
         if not ids:
             return

@@ -16,10 +16,11 @@ from eventwriter.config import durations
 from eventwriter.config.load import load
 from eventwriter.config.settings import PostgresSettings, Settings
 from eventwriter.errors import Fatal
-from eventwriter.postgres.copy import PostgresSession, Rejected
 from eventwriter.postgres.dead_letters.record import DEAD_LETTERS
 from eventwriter.postgres.dead_letters.store import Filters, Letter
+from eventwriter.postgres.errors import Rejected
 from eventwriter.postgres.schema.catalog import read_columns
+from eventwriter.postgres.session import PostgresSession
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,7 +28,7 @@ class Desk:
     """What every command has."""
 
     settings: Settings
-    copy_in: PostgresSession
+    postgres: PostgresSession
     table: str
     """The letters' table, qualified and quoted."""
     filters: Filters
@@ -48,18 +49,18 @@ async def opened(given: Mapping[str, Any]) -> AsyncIterator[Desk]:
     hush()
     settings = settings_of(given)
     filters = filters_of(settings, given, clock.now_ns())
-    copy_in = PostgresSession(settings.postgres)
+    postgres = PostgresSession(settings.postgres)
     try:
-        async with copy_in.borrowed() as conn:
+        async with postgres.transaction() as conn:
             table, columns = await read_columns(conn, schema_of(settings, given.get("schema")), DEAD_LETTERS.name)
         missing = set(Letter.__slots__) - {column.name for column in columns}
         if missing:
             raise Fatal(f"table {table} lacks {', '.join(sorted(missing))}: run eventwriter migrate")
-        yield Desk(settings, copy_in, table, filters)
+        yield Desk(settings, postgres, table, filters)
     except Rejected as rejected:
-        raise Fatal(f"PostgreSQL at {copy_in.target} refused: {rejected}") from rejected
+        raise Fatal(f"PostgreSQL at {postgres.target} refused: {rejected}") from rejected
     finally:
-        await copy_in.close()
+        await postgres.close()
 
 
 def settings_of(given: Mapping[str, Any]) -> Settings:

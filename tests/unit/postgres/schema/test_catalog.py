@@ -1,4 +1,4 @@
-"""Binding a table definition to the columns that a server says there are."""
+"""Binding of a table definition to the columns of a real table."""
 
 import pytest
 from hypothesis import given
@@ -47,7 +47,7 @@ OURS = (
 
 
 def changed(*columns: RealColumn) -> list[RealColumn]:
-    """Our own columns with some of them replaced, and others added."""
+    """Return our columns with some of them replaced and others added."""
     by_name = {column.name: column for column in (*OURS, *columns)}
     return list(by_name.values())
 
@@ -56,8 +56,8 @@ def nullable(name: str, type_name: str) -> RealColumn:
     return RealColumn(name, type_name, False, False, False)
 
 
-def test_our_own_table_is_written_straight() -> None:
-    """A table as we make it needs no picking, no converting, no filling and no warning."""
+def test_table_of_migrate_needs_no_conversion() -> None:
+    """The columns that `eventwriter migrate` creates need no selection, conversion or warning."""
     binding = bind(THINGS, OURS, TARGET)
 
     assert binding == Binding(
@@ -77,13 +77,13 @@ def test_our_own_table_is_written_straight() -> None:
     )
 
 
-def test_order_of_the_real_table_is_of_no_matter() -> None:
-    """Columns are copied in our order, whatever theirs is."""
+def test_order_of_the_real_columns_does_not_matter() -> None:
+    """Columns are copied in the order of the definition."""
     assert bind(THINGS, OURS, TARGET) == bind(THINGS, OURS[::-1], TARGET)
 
 
-def test_older_name_is_written_in_the_newer_ones_place() -> None:
-    """A table with poller_id instead of gateway_id is served, and the column counts as present."""
+def test_column_with_a_former_name_is_written() -> None:
+    """A table with poller_id instead of gateway_id is written, and the column counts as present."""
     real = [nullable("poller_id", "text") if column.name == "gateway_id" else column for column in OURS]
 
     binding = bind(THINGS, real, TARGET)
@@ -93,8 +93,8 @@ def test_older_name_is_written_in_the_newer_ones_place() -> None:
     assert () == binding.warnings
 
 
-def test_older_name_that_is_another_column_of_ours_is_not_taken() -> None:
-    """An alias never steals a column that another of ours has by its own name."""
+def test_former_name_that_another_column_has_is_not_used() -> None:
+    """A former name does not match a real column that another column of ours has as its name."""
     real = [column for column in OURS if column.name != "gateway_id"]
 
     binding = bind(THINGS, real, TARGET)
@@ -103,18 +103,18 @@ def test_older_name_that_is_another_column_of_ours_is_not_taken() -> None:
     assert "agent_id" in binding.present
 
 
-def test_lacking_columns_make_one_warning_without_derived_ones() -> None:
-    """Columns that the table lacks are named once, all together; costly extras are not missed."""
+def test_missing_columns_are_one_warning_without_derived_ones() -> None:
+    """One warning names all columns that the table lacks, except for derived columns."""
     real = [column for column in OURS if column.name not in ("octets", "ports", "series_key")]
 
     binding = bind(THINGS, real, TARGET)
 
-    assert ('table "public"."things" lacks octets, ports: these values are not stored',) == binding.warnings
+    assert ('table "public"."things": has no column octets, ports: these values are not stored',) == binding.warnings
     assert (0, 1, 2, 4, 5) == binding.positions
 
 
 def test_generated_column_is_never_written() -> None:
-    """What the server computes is left out of the COPY, and not missed."""
+    """COPY leaves out a column that the server generates, and there is no warning."""
     binding = bind(THINGS, changed(RealColumn("octets", "bigint", False, True, True)), TARGET)
 
     assert "octets" not in binding.copy_sql
@@ -123,54 +123,55 @@ def test_generated_column_is_never_written() -> None:
 
 
 @pytest.mark.parametrize(
-    ("column", "sentence"),
+    ("column", "message", "statement"),
     [
         pytest.param(
             nullable("agent_id", "bigint"),
-            'table "public"."things": column agent_id is bigint and cannot take eventwriter\'s text; mend it with'
-            ' ALTER TABLE "public"."things" ALTER COLUMN "agent_id" TYPE text USING "agent_id"::text',
+            "column agent_id is bigint and cannot store text",
+            'ALTER TABLE "public"."things" ALTER COLUMN "agent_id" TYPE text USING "agent_id"::text',
             id="type",
         ),
         pytest.param(
             nullable("octets", "date"),
-            'table "public"."things": column octets is date and cannot take eventwriter\'s bigint; mend it with'
-            ' ALTER TABLE "public"."things" ALTER COLUMN "octets" TYPE bigint USING "octets"::text::bigint',
+            "column octets is date and cannot store bigint",
+            'ALTER TABLE "public"."things" ALTER COLUMN "octets" TYPE bigint USING "octets"::text::bigint',
             id="type by its usual name",
         ),
         pytest.param(
             RealColumn('ten"ant', "uuid", True, False, False),
-            'table "public"."things": column ten"ant (uuid) is NOT NULL without a default and unknown to eventwriter;'
-            ' mend it with ALTER TABLE "public"."things" ALTER COLUMN "ten""ant" SET DEFAULT ..., or DROP NOT NULL',
+            'column ten"ant (uuid) is NOT NULL without a default and unknown to eventwriter',
+            'ALTER TABLE "public"."things" ALTER COLUMN "ten""ant" SET DEFAULT ... (or DROP NOT NULL)',
             id="unknown and required",
         ),
     ],
 )
-def test_what_cannot_be_written_is_refused_with_its_mending(column: RealColumn, sentence: str) -> None:
-    """A table that cannot be filled is refused with the column and the statement that mends it."""
+def test_unfit_column_is_an_error_with_the_statement_that_fixes_it(
+    column: RealColumn, message: str, statement: str
+) -> None:
+    """The error names the column that cannot be written, its hint the statement that fixes the table."""
     with pytest.raises(Fatal) as caught:
         bind(THINGS, changed(column), TARGET)
 
-    assert sentence == str(caught.value)
+    error = caught.value
+    expected = ("column_mismatch", f"table {TARGET}: {message}", f"run {statement}")
+    assert expected == (error.code, error.message, error.hint)
 
 
-def test_all_that_is_wrong_is_said_at_once() -> None:
-    """Two columns in the way make one refusal that names both."""
+def test_two_unfit_columns_are_one_error() -> None:
+    """One error names all columns that cannot be written."""
     real = changed(nullable("agent_id", "point"), RealColumn("tenant_id", "uuid", True, False, False))
 
-    with pytest.raises(Fatal, match=r"agent_id is point.*; table .*tenant_id"):
+    with pytest.raises(Fatal, match=r"agent_id is point.*; column tenant_id"):
         bind(THINGS, real, TARGET)
 
 
-def test_another_table_of_that_name_is_refused() -> None:
-    """A table with none of our columns is another table."""
-    with pytest.raises(Fatal, match="has none of eventwriter's columns"):
-        bind(THINGS, [nullable("price", "numeric")], TARGET)
+@pytest.mark.parametrize("columns", [[nullable("price", "numeric")], []], ids=["others", "none"])
+def test_table_without_any_of_our_columns_is_an_error(columns: list[RealColumn]) -> None:
+    """A table with none of our columns is another table of the same name."""
+    with pytest.raises(Fatal) as caught:
+        bind(THINGS, columns, TARGET)
 
-
-def test_table_without_columns_is_refused() -> None:
-    """A table with no column at all is another table, too."""
-    with pytest.raises(Fatal, match="has none of eventwriter's columns"):
-        bind(THINGS, [], TARGET)
+    assert "column_missing" == caught.value.code
 
 
 @pytest.mark.parametrize(
@@ -183,8 +184,8 @@ def test_table_without_columns_is_refused() -> None:
         pytest.param("ports", "jsonb", b"\x01[]", id="array in jsonb"),
     ],
 )
-def test_json_column_that_may_not_be_null_gets_an_empty_value(name: str, type_name: str, expected: bytes) -> None:
-    """Absent JSON becomes an empty object or list where the column is NOT NULL."""
+def test_not_null_json_column_gets_an_empty_value(name: str, type_name: str, expected: bytes) -> None:
+    """An absent JSON value becomes an empty object or list if the column is NOT NULL."""
     binding = bind(THINGS, changed(RealColumn(name, type_name, True, True, False)), TARGET)
 
     at = [column.name for column in THINGS.columns].index(name)
@@ -192,8 +193,8 @@ def test_json_column_that_may_not_be_null_gets_an_empty_value(name: str, type_na
     assert () == binding.warnings
 
 
-def test_other_columns_that_may_not_be_null_are_warned_of() -> None:
-    """Where only the server can refuse a missing value, it is said beforehand."""
+def test_other_not_null_column_is_a_warning() -> None:
+    """A warning says that the server will reject missing values."""
     binding = bind(THINGS, changed(RealColumn("agent_id", "text", True, True, False)), TARGET)
 
     assert (None,) * 8 == binding.null_as
@@ -206,23 +207,24 @@ def test_other_columns_that_may_not_be_null_are_warned_of() -> None:
     ("value", "expected"),
     [(2**31 - 1, 2**31 - 1), (2**31, 2**31 - 1), (-(2**31), -(2**31)), (-(2**31) - 1, -(2**31)), (0, 0)],
 )
-def test_integer_is_cut_to_a_narrower_column_and_counted(value: int, expected: int) -> None:
-    """What a narrower column cannot hold is its limit, and each cut is counted."""
-    tally = Adjustments()
-    binding = bind(THINGS, changed(nullable("octets", "integer")), TARGET, tally)
+def test_integer_is_cut_to_the_range_of_a_narrower_column_and_counted(value: int, expected: int) -> None:
+    """A value outside the range of a narrower column becomes the nearest limit and is counted."""
+    adjustments = Adjustments()
+    binding = bind(THINGS, changed(nullable("octets", "integer")), TARGET, adjustments)
 
     convert = binding.converters[3]
     assert convert is not None
     assert expected == convert(value)
-    assert int(value != expected) == tally.clamped
+    assert int(value != expected) == adjustments.clamped
     assert (
-        'table "public"."things": octets (integer) narrower than eventwriter\'s: larger values are cut',
+        'table "public"."things": octets (integer) is narrower than eventwriter\'s type:'
+        " larger values are cut to its range",
     ) == binding.warnings
 
 
 @pytest.mark.parametrize("text", ["", "router-1", "10.0.0.1/33", "10.0.0.0.1", "fe80::1%eth0"])
-def test_text_that_is_no_address_is_poison_for_inet(text: str) -> None:
-    """An inet column takes addresses only; anything else is a dead letter that names the column."""
+def test_text_that_is_not_an_address_is_poison_for_inet(text: str) -> None:
+    """An inet column stores only addresses; other text becomes a dead letter whose detail names the column."""
     convert = bind(THINGS, changed(nullable("agent_id", "inet")), TARGET).converters[2]
 
     assert convert is not None
@@ -231,11 +233,11 @@ def test_text_that_is_no_address_is_poison_for_inet(text: str) -> None:
     assert "bad_value" == caught.value.reason
 
 
-def test_zoneless_time_is_warned_of() -> None:
-    """A column without time zone gets UTC, and the operator is told."""
+def test_column_without_time_zone_is_a_warning() -> None:
+    """Times are written in UTC into a column without time zone, and a warning says so."""
     binding = bind(THINGS, changed(RealColumn("time", "timestamp(3) without time zone", True, False, False)), TARGET)
 
-    assert ('table "public"."things": time without time zone: times are written in UTC',) == binding.warnings
+    assert ('table "public"."things": time has no time zone: times are written in UTC',) == binding.warnings
 
 
 @pytest.mark.parametrize(
@@ -250,8 +252,8 @@ def test_zoneless_time_is_warned_of() -> None:
         ("integer[]", "integer[]"),
     ],
 )
-def test_modifiers_and_schemas_do_not_hide_a_type(type_name: str, expected: str) -> None:
-    """A type is known with its length, precision or an extension's schema."""
+def test_type_is_recognised_with_modifiers_and_schema(type_name: str, expected: str) -> None:
+    """A length, a precision or the schema of an extension does not change the plain type."""
     assert expected == plain_type(type_name)
 
 
@@ -269,17 +271,17 @@ def test_modifiers_and_schemas_do_not_hide_a_type(type_name: str, expected: str)
     ],
 )
 def test_text_becomes_json(text: str, expected: bytes) -> None:
-    """Text that holds an object or array is that; any other text is a JSON string."""
+    """Text with a JSON object or array becomes that; other text becomes a JSON string."""
     assert expected == json_of_text(text)
 
 
 def test_array_without_dimensions_has_no_elements() -> None:
-    """PostgreSQL's empty array is an empty list."""
+    """PostgreSQL's empty array, which has no dimensions, becomes an empty list."""
     assert [] == elements(bytes.fromhex("00000000 00000000 00000017"))
 
 
 def test_array_elements_are_decoded() -> None:
-    """Integers, texts and NULLs come out of the binary array."""
+    """Texts and NULLs are decoded from a binary array."""
     array = bytes.fromhex(
         "00000001 00000001 00000019"  # one dimension, has NULLs, text
         "00000002 00000001"  # two elements, from 1
@@ -302,7 +304,7 @@ TYPE_NAMES = [
     "",
 ]
 
-# Half of them as we make them, so that whole tables are bound and not only refused.
+# Half of the columns are our own, so that some tables can be bound.
 real_columns = st.sampled_from(OURS) | st.builds(
     RealColumn,
     name=st.sampled_from([*(column.name for column in THINGS.columns), "poller_id", "other"]) | st.text(max_size=3),
@@ -314,7 +316,7 @@ real_columns = st.sampled_from(OURS) | st.builds(
 
 
 def try_to_bind(real: list[RealColumn]) -> Binding | str:
-    """The binding, or the sentence that refuses it."""
+    """Return the binding, or the text of the error."""
     try:
         return bind(THINGS, real, TARGET)
     except Fatal as error:
@@ -322,8 +324,8 @@ def try_to_bind(real: list[RealColumn]) -> Binding | str:
 
 
 @given(st.lists(real_columns, max_size=12, unique_by=lambda column: column.name))
-def test_bind_refuses_or_gives_what_can_be_written(real: list[RealColumn]) -> None:
-    """Whatever the real table is, the binding is whole, or there is a sentence for the operator."""
+def test_bind_returns_a_complete_binding_or_raises_fatal(real: list[RealColumn]) -> None:
+    """For every real table there is either a complete binding or an error that names the table."""
     binding = try_to_bind(real)
 
     if isinstance(binding, str):
@@ -341,8 +343,8 @@ def test_bind_refuses_or_gives_what_can_be_written(real: list[RealColumn]) -> No
 @pytest.mark.parametrize(
     ("real", "converted"), [("text", b"{}"), ("json", b"{}"), ("jsonb", b"\x01{}")], ids=["text", "json", "jsonb"]
 )
-def test_json_is_written_as_the_real_column_says(real: str, converted: bytes) -> None:
-    """JSON for a text column goes there without any conversion, into jsonb with jsonb's version before it."""
+def test_json_is_written_in_the_form_of_the_real_column(real: str, converted: bytes) -> None:
+    """JSON is written unchanged into text and json columns, and with the version byte into jsonb columns."""
     table = Table("logs", (Column("attributes", "json"),), lambda _: lambda record, message, index: (), "time")
 
     (convert,) = bind(table, [nullable("attributes", real)], TARGET).converters

@@ -1,0 +1,243 @@
+"""
+A connection to PostgreSQL and its transactions.
+
+`PostgresSession` owns one connection: it connects on demand, lends the connection to one task
+at a time, limits every statement by a deadline, records outages in a circuit breaker and maps
+server errors to the families of `eventwriter.errors`. `postgres.copy.write_batch` writes
+batches through it; everything else uses `PostgresSession.transaction`.
+"""
+
+import asyncio
+import logging
+from collections import Counter
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from contextlib import asynccontextmanager, contextmanager, suppress
+
+import psycopg
+
+from eventwriter import clock
+from eventwriter.config.settings import PostgresSettings
+from eventwriter.errors import EventwriterError, Retryable
+from eventwriter.postgres.circuit_breaker import CircuitBreaker
+from eventwriter.postgres.connect import Connection, connect, deadline, sever
+from eventwriter.postgres.errors import ANY_STEP, Rejected, Step, Verdict, map_error
+from eventwriter.postgres.quoting import quote_ident, quote_literal, quote_search_path
+from eventwriter.postgres.schema.table_guard import TableGuard
+
+log = logging.getLogger(__name__)
+
+DEADLINE_SLACK_S = 5.0
+"""Margin above the server's own statement timeout before the connection is cut off from this side."""
+_READ_ONLY_TRANSACTION = "25006"
+
+
+class PostgresSession:
+    """
+    One PostgreSQL connection, used by one task at a time.
+
+    Belongs to one event loop. Reconnects when a transaction starts without a connection.
+
+    Args:
+        fault: Called with the name of each fault point; does nothing outside tests.
+    """
+
+    def __init__(self, settings: PostgresSettings, fault: Callable[[str], None] = lambda _: None) -> None:
+        self._settings = settings
+        self.fault = fault
+        self.on_connect: Callable[[Connection], Awaitable[None]] | None = None
+        """Checks on every new connection that the tables still match the worker's bindings; raises if not."""
+        self.circuit_breaker = CircuitBreaker()
+        self._conn: Connection | None = None
+        self.reconnects = -1
+        self.errors: Counter[str] = Counter()
+        """Errors by SQLSTATE class; `connect` for failed connection attempts, `none` for lost connections."""
+        self.commit_s = 0.0
+        """Duration of the last COMMIT."""
+        self._lock = asyncio.Lock()
+        self._begin = begin_sql(settings)
+        self._table_guard = TableGuard(self._begin)
+        self._limit_s = settings.statement_timeout_s + DEADLINE_SLACK_S
+
+    @property
+    def connected(self) -> bool:
+        """Whether there is a connection that is not known to be broken."""
+        return self._conn is not None and not self._conn.closed
+
+    @property
+    def target(self) -> str:
+        """Host, port, database and role for messages, without secrets."""
+        return self._settings.target()
+
+    async def connection(self) -> Connection:
+        """
+        Return the open connection, connecting first if there is none.
+
+        Raises:
+            Retryable: The server is unreachable.
+            Fatal: The server refuses the login.
+            EventwriterError: Raised by `on_connect`.
+        """
+        if self._conn is not None and not self._conn.closed:
+            return self._conn
+        self._conn = None
+        try:
+            conn = await connect(self._settings)
+        except EventwriterError:
+            self.errors["connect"] += 1
+            raise
+        self._table_guard.reset()
+        try:
+            await self._check_tables(conn)
+        except psycopg.Error as error:
+            await conn.close()
+            raise map_error(error, self.target) from error
+        except BaseException:
+            await conn.close()
+            raise
+        self._conn = conn
+        self.reconnects += 1
+        log.info("postgres connected", extra={"target": self.target, "backend": conn.info.backend_pid})
+        return conn
+
+    @asynccontextmanager
+    async def transaction(self) -> AsyncIterator[Connection]:
+        """
+        Run statements other than a batch in a transaction, under one deadline.
+
+        Commits when the block ends, rolls back when it raises.
+
+        Raises:
+            Rejected: The server rejects a statement.
+            Retryable: The server is unavailable or the connection is lost.
+            Fatal: The server refuses the login.
+        """
+        async with self.exclusive(writing=False) as conn, self.step(conn, ANY_STEP):
+            # The transaction sets the search path and the time limits.
+            await conn.execute(self._begin)
+            yield conn
+            await self.commit(conn)
+
+    @asynccontextmanager
+    async def exclusive(self, *, writing: bool) -> AsyncIterator[Connection]:
+        """
+        Lend the connection to the block; roll back if the block raises.
+
+        Args:
+            writing: Whether success proves that writing works, which closes the circuit after a failed write.
+        """
+        async with self._lock:
+            with self._tracked(writing):
+                conn = await self.connection()
+                try:
+                    yield conn
+                except Exception:
+                    await self._roll_back(conn)
+                    raise
+                except BaseException:
+                    # Cancelled between or within statements: the connection's state is unknown.
+                    sever(conn)
+                    await self.close()
+                    raise
+
+    @asynccontextmanager
+    async def step(self, conn: Connection, step: Step) -> AsyncIterator[None]:
+        """Limit one step of a transaction by a deadline and map its errors."""
+        try:
+            with deadline(conn, self._limit_s):
+                yield
+        except psycopg.Error as error:
+            self.errors[error.sqlstate[:2] if error.sqlstate else "none"] += 1
+            mapped = map_error(error, self.target, step)
+            # Another of several hosts may be the primary now, and an unexplained error may be caused by the connection.
+            if error.sqlstate == _READ_ONLY_TRANSACTION or (
+                isinstance(mapped, Rejected) and mapped.verdict is Verdict.UNKNOWN
+            ):
+                await self.close()
+            raise mapped from error
+
+    async def begin(self, conn: Connection, targets: tuple[str, ...]) -> None:
+        """Begin a transaction that writes the tables `targets`, and check that they are unchanged."""
+        await self._table_guard.begin(conn, targets, self.on_connect)
+
+    async def commit(self, conn: Connection) -> None:
+        """Commit the transaction and record the duration."""
+        started_s = clock.monotonic_s()
+        await conn.execute("COMMIT")
+        self.commit_s = clock.monotonic_s() - started_s
+
+    async def recheck_tables(self) -> None:
+        """
+        Run `on_connect` again after a rejected batch.
+
+        It explains a changed table better than the error of a statement does. Database errors
+        are ignored, because the caller raises the original error.
+        """
+        async with self._lock:
+            conn = await self.connection()
+            try:
+                with suppress(psycopg.Error):
+                    await self._check_tables(conn)
+            finally:
+                await self._roll_back(conn)
+
+    async def close(self) -> None:
+        """Close the connection; the server rolls back an open transaction."""
+        conn, self._conn = self._conn, None
+        if conn is not None:
+            await conn.close()
+
+    async def _check_tables(self, conn: Connection) -> None:
+        if self.on_connect is None:
+            return
+        with deadline(conn, self._limit_s):
+            await conn.execute(self._begin)
+            await self.on_connect(conn)
+            await conn.execute("COMMIT")
+
+    @contextmanager
+    def _tracked(self, writing: bool) -> Iterator[None]:
+        """Record the result in the circuit breaker; a rejected statement does not open it."""
+        try:
+            yield
+        except Retryable as error:
+            self.circuit_breaker.record_failure(clock.monotonic_s(), str(error), writing)
+            raise
+        self.circuit_breaker.record_success(writing)
+
+    async def _roll_back(self, conn: Connection) -> None:
+        """Roll back; drop the connection if that fails."""
+        if conn.closed:
+            self._conn = None
+            return
+        try:
+            with deadline(conn, DEADLINE_SLACK_S):
+                await conn.execute("ROLLBACK")
+        except psycopg.Error:
+            await self.close()
+
+
+_LOCK_TIMEOUT_S_MAX = 10.0
+"""Limit for waiting for a lock, at most half the statement timeout. A lock held longer, by ALTER TABLE or VACUUM
+FULL, is treated as an outage."""
+_SYNCHRONOUS_COMMIT = (
+    "SELECT pg_catalog.set_config('synchronous_commit', 'on', true)"
+    " WHERE pg_catalog.current_setting('synchronous_commit') = 'off'"
+)
+"""A commit that is acknowledged to JetStream must survive a crash of the server, so `off` is overridden unless
+`runtime_params` sets it. Stronger values, which concern standbys, stay."""
+
+
+def begin_sql(settings: PostgresSettings, read_only: bool = False) -> str:
+    """Return BEGIN and the SET statements of a transaction as one round trip; `runtime_params` override ours."""
+    statement_s = settings.statement_timeout_s
+    timeouts_s = {"statement_timeout": statement_s, "lock_timeout": min(_LOCK_TIMEOUT_S_MAX, statement_s / 2)}
+    params = {name: f"{round(limit_s * 1000)}" for name, limit_s in timeouts_s.items()} | settings.runtime_params
+    statements = ["BEGIN READ ONLY" if read_only else "BEGIN", *(_set_local(*item) for item in params.items())]
+    if "synchronous_commit" not in params and not read_only:
+        statements.append(_SYNCHRONOUS_COMMIT)
+    return "; ".join(statements)
+
+
+def _set_local(name: str, value: str) -> str:
+    quoted_value = quote_search_path(value) if name == "search_path" else quote_literal(value)
+    return f"SET LOCAL {quote_ident(name)} = {quoted_value}"
