@@ -1,1 +1,1 @@
-"""The two commands, `eventwriter` and `eventwriter-ctl`: arguments in, text and exit codes out."""
+"""The commands `eventwriter` and `eventwriter-ctl`: arguments in, text and exit codes out."""

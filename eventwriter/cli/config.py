@@ -1,11 +1,11 @@
-"""`eventwriter config`: what is set, whether it can be used, and what there is to set."""
+"""`eventwriter config`: show, validate and describe the configuration."""
 
 import json
 import os
 
 import click
 
-from eventwriter.cli.load_runtime import load_to_run
+from eventwriter.cli.load_runtime import load_runtime
 from eventwriter.config.load import Loaded, load
 from eventwriter.errors import ConfigError
 
@@ -13,10 +13,10 @@ EXIT_NOT_ENABLED, EXIT_BROKEN = 1, 255  # systemd.service(5), ExecCondition=: 1 
 
 
 @click.group()
-@click.option("--config", "config_path", metavar="FILE", help="As `eventwriter --config`.")
+@click.option("--config", "config_path", metavar="FILE", help="Configuration file, as for `eventwriter --config`.")
 @click.pass_context
 def config(ctx: click.Context, config_path: str | None) -> None:
-    """Show, validate, describe the configuration."""
+    """Show, validate and describe the configuration."""
     ctx.obj = config_path or ctx.obj
 
 
@@ -24,9 +24,9 @@ def config(ctx: click.Context, config_path: str | None) -> None:
 @click.pass_obj
 def show(path: str | None) -> None:
     """
-    Print the settings in effect as JSON; secrets as asterisks.
+    Print the settings in effect as JSON, with secrets replaced by asterisks.
 
-    What is printed is a configuration file itself, but for the secrets.
+    Apart from the secrets, the output is itself a configuration file.
     """
     from eventwriter.config.describe import effective
 
@@ -41,16 +41,15 @@ def show(path: str | None) -> None:
 @click.pass_obj
 def validate(path: str | None, file: str | None) -> None:
     """
-    Name every mistake of FILE.
+    Validate FILE, or the configuration in effect, and print every mistake.
 
-    Without FILE, of the one in effect. Exit code 0 where there is none, else 2.
-    The environment counts as it would for `run`. Servers are not asked: whether
-    streams and tables exist, `run` says.
+    The environment applies as for `run`. Servers are not contacted; `eventwriter doctor` checks streams and tables.
+    Exit codes: 0 valid, 2 invalid.
     """
-    loaded = load_to_run(file or path, os.environ)
+    loaded = load_runtime(file or path, os.environ)
     warn(loaded)
     settings = loaded.settings
-    click.echo(f"{loaded.source}: can be used")
+    click.echo(f"{loaded.source}: valid")
     for stream in settings.streams:
         tables = f" → {', '.join(stream.tables)}" if stream.tables else ""
         off = "" if stream.enabled else " (not enabled)"
@@ -58,47 +57,44 @@ def validate(path: str | None, file: str | None) -> None:
             f"  {stream.name:<14} {stream.stream_name}: {', '.join(stream.subjects)} as {stream.kind}{tables}{off}"
         )
     if not settings.enabled:
-        click.echo(
-            "not enabled: `run` would end at once; set EVENT_WRITER_ENABLED=true, or enabled to true in the file"
-        )
+        click.echo("not enabled: `run` exits immediately; set EVENT_WRITER_ENABLED=true, or enabled = true in the file")
 
 
 @config.command()
 @click.pass_obj
 def enabled(path: str | None) -> int:
     """
-    Say by the exit code whether `run` would run.
+    Report by the exit code whether the daemon is enabled, for systemd's ExecCondition.
 
-    0: enabled. 1: not enabled. 255: the configuration cannot be used, with every
-    mistake on stderr. As systemd's ExecCondition wants it: 1 skips the unit, 255
-    makes it fail.
+    0: enabled. 1: not enabled, so the unit is skipped. 255: the configuration is invalid, so the unit fails; every
+    mistake is printed on stderr.
     """
-    from eventwriter.cli.main import tell
+    from eventwriter.cli.main import print_errors
 
     try:
         loaded = load(path, os.environ)
     except ConfigError as error:
-        tell(error, "eventwriter")
+        print_errors(error, "eventwriter")
         return EXIT_BROKEN
     if not loaded.settings.enabled:
         click.echo(
             f"eventwriter is not enabled ({loaded.source} and the environment):"
-            " set EVENT_WRITER_ENABLED=true, or enabled to true in the file"
+            " set EVENT_WRITER_ENABLED=true, or enabled = true in the file"
         )
     return 0 if loaded.settings.enabled else EXIT_NOT_ENABLED
 
 
 @config.command()
 def schema() -> None:
-    """Print the JSON schema, for editors."""
-    from eventwriter.config.describe import schema as described
+    """Print the JSON schema of the configuration, for editors."""
+    from eventwriter.config.describe import schema as json_schema
 
-    click.echo(json.dumps(described(), indent=2, ensure_ascii=False))
+    click.echo(json.dumps(json_schema(), indent=2, ensure_ascii=False))
 
 
 @config.command()
 def example() -> None:
-    """Print an annotated example file."""
+    """Print an annotated example configuration."""
     from importlib.resources import files
 
     click.echo(files("eventwriter.config").joinpath("example.toml").read_text(encoding="utf-8"), nl=False)
@@ -106,13 +102,13 @@ def example() -> None:
 
 @config.command()
 def reference() -> None:
-    """Print the manual of every key and variable, in Markdown."""
-    from eventwriter.config.describe import reference as described
+    """Print the reference of all keys and environment variables in Markdown."""
+    from eventwriter.config.describe import reference as reference_text
 
-    click.echo(described(), nl=False)
+    click.echo(reference_text(), nl=False)
 
 
 def warn(loaded: Loaded) -> None:
-    """Say on stderr what is worth a word."""
+    """Print the warnings of the configuration on stderr."""
     for warning in loaded.warnings:
         click.echo(f"warning: {warning}", err=True)

@@ -1,8 +1,8 @@
 """
-Whether a command that asks the servers itself has the running daemon's settings: in a plain shell it has others.
+Warning for commands that connect to other servers than the running daemon does.
 
-`eventwriter doctor` and `eventwriter-ctl verify`, `dlq`, `support-dump` load the caller's file
-and environment. Where these name other servers than the daemon's, what they find is of those.
+`eventwriter doctor` and `eventwriter-ctl verify`, `dlq` and `support-dump` load the caller's configuration and
+environment, which in a plain shell may name other servers than those of the daemon.
 """
 
 import os
@@ -18,53 +18,55 @@ from eventwriter.config.settings import Settings
 from eventwriter.control.client import Client
 from eventwriter.errors import EventwriterError
 
-ANSWER_S_MAX = 2.0  # what an operator waits for a daemon that hangs, before the command does its work
+ANSWER_S_MAX = 2.0  # longest delay of the command if the daemon hangs
 
 
 def difference(ours: Mapping[str, Any], daemons: Mapping[str, Any]) -> str | None:
     """
-    Return the sentence that says whose settings these are not; None where they are the daemon's. Pure.
+    Return a sentence that states the difference; None if both settings name the same servers and streams. Pure.
 
-    Two DSNs are taken for the same: the daemon shows none, as it may hold a password.
+    Two DSNs count as equal, because the daemon does not reveal its own, which may hold a password.
 
     Args:
-        ours: The command's settings, as `effective` shows them.
-        daemons: The daemon's, as its verb `config` does.
+        ours: Settings of the command, as `effective` returns them.
+        daemons: Settings of the daemon, as its verb `config` returns them.
     """
-    if same(ours) == same(daemons):
+    if identity(ours) == identity(daemons):
         return None
-    said = f"its NATS {', '.join(nats_of(daemons))}, its PostgreSQL {postgres_of(daemons)}"
+    details = f"its NATS {', '.join(nats_of(daemons))}, its PostgreSQL {postgres_of(daemons)}"
     if streams_of(ours) != streams_of(daemons):
-        said += f", its streams {', '.join(name for name, _ in streams_of(daemons)) or 'none'}"
-    return f"these are not the running daemon's settings ({said}): give --config, and run with its environment"
+        details += f", its streams {', '.join(name for name, _ in streams_of(daemons)) or 'none'}"
+    return (
+        f"these are not the settings of the running daemon ({details}); give --config and use the daemon's environment"
+    )
 
 
-def same(settings: Mapping[str, Any]) -> tuple[Any, ...]:
-    """Return what has to be the same: servers, database, streams."""
+def identity(settings: Mapping[str, Any]) -> tuple[Any, ...]:
+    """Return the servers, database and streams of settings for comparison."""
     return set(nats_of(settings)), postgres_of(settings), streams_of(settings)
 
 
 def nats_of(settings: Mapping[str, Any]) -> list[str]:
-    """Return NATS's servers, without what is hidden."""
+    """Return the NATS servers without hidden credentials."""
     return [server.replace(f"{HIDDEN}@", "") for server in settings["nats"]["servers"]]
 
 
 def postgres_of(settings: Mapping[str, Any]) -> str:
-    """Return where PostgreSQL is: of a DSN, which may hold a password, only that there is one is shown."""
+    """Return the PostgreSQL server; a DSN is not shown because it may hold a password."""
     postgres = settings["postgres"]
     if postgres["dsn"] is not None:
-        return "as its postgres.dsn says"
-    given = {"host": postgres["host"], "port": postgres["port"], "dbname": postgres["database"]}
-    return libpq.target({key: value for key, value in given.items() if value is not None})
+        return "as given by its postgres.dsn"
+    parameters = {"host": postgres["host"], "port": postgres["port"], "dbname": postgres["database"]}
+    return libpq.target({key: value for key, value in parameters.items() if value is not None})
 
 
 def streams_of(settings: Mapping[str, Any]) -> list[tuple[str, str]]:
-    """Return the entries that are enabled, each with its JetStream stream, in no order of their own."""
+    """Return the enabled stream entries with their JetStream streams, sorted."""
     return sorted((entry["name"], entry["stream_name"]) for entry in settings["streams"] if entry["enabled"])
 
 
-def asked(client: Client, settings: Settings) -> str | None:
-    """Ask the daemon, and return the sentence of `difference`; None where no daemon answers, or it has no settings."""
+def query(client: Client, settings: Settings) -> str | None:
+    """Query the daemon and return the result of `difference`; None if it does not answer."""
     try:
         daemons = client.call("config")["settings"]
     except EventwriterError:
@@ -73,15 +75,15 @@ def asked(client: Client, settings: Settings) -> str | None:
         client.close()
     try:
         return difference(effective(settings), daemons)
-    except (KeyError, TypeError):  # another release's settings: they cannot be compared
+    except (KeyError, TypeError):  # settings of another release cannot be compared
         return None
 
 
 def warn(settings: Settings, config: str | None) -> None:
-    """Say on stderr, in one line, where a daemon answers that has other settings; otherwise nothing."""
+    """Print a warning on stderr if a running daemon has other settings."""
     context = click.get_current_context(silent=True)
-    theirs = context.find_root().obj if context else None
-    # `eventwriter-ctl` has a client, maybe by --socket; `eventwriter` has none.
-    path = theirs.path if isinstance(theirs, Client) else socket_path(config, os.environ)
-    if sentence := asked(Client(path, ANSWER_S_MAX), settings):
-        click.echo(f"warning: {sentence}", err=True)
+    client = context.find_root().obj if context else None
+    # `eventwriter-ctl` has a client, possibly from --socket; `eventwriter` has none.
+    path = client.path if isinstance(client, Client) else socket_path(config, os.environ)
+    if mismatch := query(Client(path, ANSWER_S_MAX), settings):
+        click.echo(f"warning: {mismatch}", err=True)

@@ -1,7 +1,7 @@
 """
-`eventwriter doctor`: everything that the daemon needs, checked in order, with a hint for each failure.
+`eventwriter doctor`: check everything that the daemon needs, with a hint for each failure.
 
-Exit codes: 0 all is well, 1 there are warnings, 2 something fails.
+Exit codes: 0 all checks passed, 1 there are warnings, 2 a check failed.
 """
 
 import contextlib
@@ -19,7 +19,7 @@ from rich.text import Text
 from eventwriter.admin.doctor import runner
 from eventwriter.admin.doctor.findings import Finding, Status, counts, exit_code
 from eventwriter.cli import daemon_mismatch
-from eventwriter.cli.main import hush
+from eventwriter.cli.main import silence_logs
 from eventwriter.config.load import load
 from eventwriter.errors import ConfigError
 
@@ -27,19 +27,19 @@ _COLOURS = {Status.OK: "green", Status.WARN: "yellow", Status.FAIL: "bold red", 
 
 
 @click.command("doctor")
-@click.option("--config", "config_path", metavar="FILE", help="As `eventwriter --config`.")
-@click.option("--json", "as_json", is_flag=True, help="One JSON object.")
+@click.option("--config", "config_path", metavar="FILE", help="Configuration file, as for `eventwriter --config`.")
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
 def doctor(config_path: str | None, as_json: bool) -> int:
     """
-    Check all that the daemon needs, and say what to mend.
+    Check everything that the daemon needs, and say how to fix what fails.
 
-    Configuration, host, files, names, TLS, logins, versions, streams, consumers, tables,
-    books. The daemon may run or not; nothing is changed anywhere, and no secret is shown.
+    Checks the configuration, host, files, host names, TLS, logins, versions, streams, consumers, tables and ledger.
+    The daemon may be running; nothing is changed, and no secret is shown.
 
-    Exit codes: 0 all is well, 1 there are warnings, 2 something fails.
+    Exit codes: 0 all checks passed, 1 there are warnings, 2 a check failed.
     """
-    hush()  # what is logged on the way is in the findings
-    with contextlib.suppress(ConfigError):  # the first finding says it
+    silence_logs()  # the findings contain what would be logged
+    with contextlib.suppress(ConfigError):  # the first finding reports it
         daemon_mismatch.warn(load(config_path, os.environ).settings, config_path)
     findings = runner.run(config_path, os.environ)
     if as_json:
@@ -53,7 +53,7 @@ def doctor(config_path: str | None, as_json: bool) -> int:
 
 
 def parts(findings: Sequence[Finding]) -> Iterator[RenderableType]:
-    """Draw the findings, by group, and the count at the end."""
+    """Render the findings by group, and their counts at the end."""
     for group, members in groupby(findings, key=lambda finding: finding.group):
         table = Table.grid(padding=(0, 2, 0, 0))
         table.add_column(no_wrap=True, min_width=6)
@@ -65,5 +65,5 @@ def parts(findings: Sequence[Finding]) -> Iterator[RenderableType]:
                 text.append(f"\n→ {finding.hint}", "bold")
             table.add_row(Text(f"  {finding.status}", _COLOURS[finding.status]), finding.check, text)
         yield Group(Text(group, "bold"), table)
-    found = counts(findings)
-    yield Text(", ".join(f"{number} {status}" for status, number in found.items() if number or status is Status.OK))
+    totals = counts(findings)
+    yield Text(", ".join(f"{number} {status}" for status, number in totals.items() if number or status is Status.OK))

@@ -1,8 +1,8 @@
 """
-`eventwriter explain`: what a payload becomes, from a file or out of a stream; nothing is written anywhere.
+`eventwriter explain`: show what a payload from a file or a stream becomes, without writing anything.
 
-Exit codes: 0 it becomes rows; 1 it becomes a dead letter; 2 a mistake of the caller's;
-3 NATS cannot be reached.
+Exit codes: 0 the payload becomes rows, 1 it becomes a dead letter, 2 usage or configuration error,
+3 NATS is unreachable.
 """
 
 import asyncio
@@ -16,7 +16,7 @@ from pydantic import SecretStr
 from eventwriter import clock
 from eventwriter.admin.explain import Wish, as_json, as_text, explain, instant
 from eventwriter.cli.ctl.common import lines
-from eventwriter.cli.main import hush
+from eventwriter.cli.main import silence_logs
 from eventwriter.config.load import load
 from eventwriter.config.settings import PostgresSettings, Settings, StreamSettings
 from eventwriter.errors import Fatal
@@ -36,25 +36,24 @@ EXIT_DEAD = 1
     epilog=lines("eventwriter explain sample.json --kind telemetry", "eventwriter explain --stream events --seq 4711"),
 )
 @click.argument("file", required=False)
-@click.option("--kind", "kind_name", metavar="KIND", help=f"What the payload is: {', '.join(KINDS)}.")
-@click.option("--table", "table_names", metavar="NAME", multiple=True, help="Into these tables; may be repeated.")
-@click.option("--subject", metavar="SUBJECT", help="As if it had come on this subject.")
-@click.option("--stream", metavar="STREAM", help="Fetch the message from this JetStream stream instead; with --seq.")
-@click.option("--seq", type=click.IntRange(1), metavar="N", help="Its stream sequence.")
-@click.option("--config", "config_path", metavar="FILE", help="As `eventwriter --config`.")
-@click.option("--dsn", metavar="DSN", help="Where the table is, for kind json; else as configured.")
-@click.option("--json", "json_wanted", is_flag=True, help="One JSON object.")
+@click.option("--kind", "kind_name", metavar="KIND", help=f"Kind of the payload: {', '.join(KINDS)}.")
+@click.option("--table", "table_names", metavar="NAME", multiple=True, help="Target table; may be repeated.")
+@click.option("--subject", metavar="SUBJECT", help="Subject to assume for the payload.")
+@click.option("--stream", metavar="STREAM", help="Fetch the message from this JetStream stream; requires --seq.")
+@click.option("--seq", type=click.IntRange(1), metavar="N", help="Stream sequence of the message.")
+@click.option("--config", "config_path", metavar="FILE", help="Configuration file, as for `eventwriter --config`.")
+@click.option("--dsn", metavar="DSN", help="Database with the target table, for kind json. Default: as configured.")
+@click.option("--json", "json_output", is_flag=True, help="Print one JSON object.")
 def explain_command(
     file: str | None, kind_name: str | None, table_names: tuple[str, ...], subject: str | None,
-    stream: str | None, seq: int | None, config_path: str | None, dsn: str | None, json_wanted: bool,
+    stream: str | None, seq: int | None, config_path: str | None, dsn: str | None, json_output: bool,
 ) -> int:  # fmt: skip
     """
     Show what a payload becomes: its rows, column by column, or its dead letter.
 
-    FILE holds one payload, as it was published; - reads standard input. No server is
-    asked, but for kind json, whose columns are the real table's. With --stream and
-    --seq the message is fetched from JetStream, and the entry of the configuration
-    that it belongs to says the rest.
+    FILE holds one payload as published; - reads standard input. No server is contacted, except for kind json, which
+    takes its columns from the real table. With --stream and --seq the message is fetched from JetStream, and the
+    matching stream entry of the configuration determines its kind and tables.
     """
     settings = load(config_path, os.environ).settings
     if bool(stream) != bool(seq) or bool(file) == bool(stream):
@@ -64,24 +63,24 @@ def explain_command(
     else:
         message = Message("", subject or "", payload_of(str(file)), None, 1, 1, 1, clock.now_ns())
     entry = entry_of(settings, stream, subject or message.subject, kind_name)
-    likely = entry.every_subject[0].replace("*", "explain").replace(">", "explain")
-    message = message._replace(subject=subject or message.subject or likely)
-    found = explain(wish_of(settings, entry, table_names, dsn), message)
+    example_subject = entry.every_subject[0].replace("*", "explain").replace(">", "explain")
+    message = message._replace(subject=subject or message.subject or example_subject)
+    explanation = explain(wish_of(settings, entry, table_names, dsn), message)
     stored_at = instant(message.timestamp_ns) if stream else None
-    if json_wanted:
-        whole = {**as_json(found, message), "stored_at": stored_at}
+    if json_output:
+        whole = {**as_json(explanation, message), "stored_at": stored_at}
         click.echo(orjson.dumps(whole, option=orjson.OPT_INDENT_2).decode())
     else:
         if stored_at:
             click.echo(f"message: {stream} {seq}, {message.subject}, stored {stored_at}")
-        for line in as_text(found):
+        for line in as_text(explanation):
             click.echo(line)
-    return EXIT_DEAD if found.poison else 0
+    return EXIT_DEAD if explanation.poison else 0
 
 
 def payload_of(file: str) -> bytes:
     """
-    Read a payload, byte for byte.
+    Return the bytes of a payload file.
 
     Raises:
         Fatal: The file cannot be read.
@@ -89,28 +88,30 @@ def payload_of(file: str) -> bytes:
     if file == "-":
         return sys.stdin.buffer.read()
     try:
-        with open(file, "rb") as opened:
-            return opened.read()
+        with open(file, "rb") as payload:
+            return payload.read()
     except OSError as error:
-        raise Fatal(f"{file}: cannot be read: {error.strerror}; give a file with one payload, or - for stdin") from None
+        raise Fatal(f"{file} cannot be read: {error.strerror}; give a file with one payload, or - for stdin") from None
 
 
 def entry_of(settings: Settings, stream: str | None, subject: str, kind_name: str | None) -> StreamSettings:
     """
-    Return the entry of the configuration that a message belongs to; one made for `kind_name` where there is none.
+    Return the stream entry that a message belongs to; if none matches, a default entry of kind `kind_name`.
 
     Raises:
-        Fatal: No entry fits, and no kind is given.
+        Fatal: No entry matches, and no kind is given.
     """
     for entry in settings.streams:
-        here = stream is None or entry.stream_name == stream
-        fits = any(matches(pattern, subject) for pattern in entry.every_subject) if subject else entry.kind == kind_name
-        if here and fits and kind_name in (None, entry.kind):
+        same_stream = stream is None or entry.stream_name == stream
+        subject_matches = (
+            any(matches(pattern, subject) for pattern in entry.every_subject) if subject else entry.kind == kind_name
+        )
+        if same_stream and subject_matches and kind_name in (None, entry.kind):
             return entry
     if kind_name is None:
         known = ", ".join(f"{e.name} ({', '.join(e.every_subject)})" for e in settings.streams)
-        where = f"subject {subject!r}" if subject else "the payload"
-        raise Fatal(f"no entry of streams takes {where}; give --kind, or a --subject of one of: {known}")
+        what = f"subject {subject!r}" if subject else "the payload"
+        raise Fatal(f"no stream entry matches {what}; give --kind, or a --subject of one of: {known}")
     kind_named(kind_name)
     subjects = (subject,) if subject else DEFAULT_SUBJECTS.get(kind_name.upper(), (">",))
     return StreamSettings(name="explain", stream_name=stream or "events", subjects=subjects, kind=kind_name)
@@ -118,26 +119,29 @@ def entry_of(settings: Settings, stream: str | None, subject: str, kind_name: st
 
 def wish_of(settings: Settings, entry: StreamSettings, table_names: tuple[str, ...], dsn: str | None) -> Wish:
     """
-    Return how the daemon would read a message of `entry`.
+    Return the kind, tables and options that the daemon uses for messages of `entry`.
 
     Args:
-        dsn: Where to look real tables up, for a kind that takes its columns from them; None for the configured place.
+        settings: The configuration.
+        entry: Stream entry of the message.
+        table_names: Target tables instead of those of the entry.
+        dsn: Database with the real tables, for kinds that need them; None for the configured one.
 
     Raises:
         Fatal: The kind cannot fill one of the tables.
-        Retryable: PostgreSQL does not answer.
+        Retryable: PostgreSQL is unreachable.
     """
     kind = kind_named(entry.kind)
-    wanted = entry.model_copy(update={"tables": table_names}) if table_names else entry
-    tables: list[Table] = tables_of(wanted, kind)
+    target = entry.model_copy(update={"tables": table_names}) if table_names else entry
+    tables: list[Table] = tables_of(target, kind)
     if kind.any_table:
         postgres = PostgresSettings(dsn=SecretStr(dsn)) if dsn else settings.postgres
-        tables = asyncio.run(_real(postgres, wanted, kind))
+        tables = asyncio.run(_real_tables(postgres, target, kind))
     redact = frozenset(key.lower() for key in settings.redact)
     return Wish(kind, tables, settings.ocsf_version, redact, entry.options)
 
 
-async def _real(postgres: PostgresSettings, entry: StreamSettings, kind: Kind) -> list[Table]:
+async def _real_tables(postgres: PostgresSettings, entry: StreamSettings, kind: Kind) -> list[Table]:
     from eventwriter.postgres.session import PostgresSession
 
     session = PostgresSession(postgres)
@@ -150,17 +154,17 @@ async def _real(postgres: PostgresSettings, entry: StreamSettings, kind: Kind) -
 
 async def stored(settings: Settings, stream: str, seq: int) -> Message:
     """
-    Fetch a message from JetStream.
+    Return a stored message of a stream.
 
     Raises:
-        Fatal: There is no such stream or message, or NATS refuses us.
-        Retryable: NATS does not answer.
+        Fatal: The stream or message does not exist, or NATS refused the login.
+        Retryable: NATS is unreachable.
     """
-    # Imported here: explaining a file needs no driver.
+    # Imported here because explaining a file needs no driver.
     from eventwriter.jetstream.api import JetStreamApi, stored_message
     from eventwriter.jetstream.connect import NatsLink
 
-    hush()
+    silence_logs()
     link = NatsLink(settings.nats, "eventwriter explain")
     await link.connect()
     try:

@@ -1,4 +1,4 @@
-"""Loading settings for what runs them: kinds and tables, which only the program's upper half knows, are checked too."""
+"""Load settings for running the daemon, which also checks their kinds and tables."""
 
 from collections.abc import Mapping
 
@@ -7,22 +7,22 @@ from eventwriter.config.settings import Settings
 from eventwriter.errors import ConfigError, Fatal
 
 
-def load_to_run(path: str | None, environ: Mapping[str, str]) -> Loaded:
+def load_runtime(path: str | None, environ: Mapping[str, str]) -> Loaded:
     """
-    Load settings that a daemon can run.
+    Load settings and check that the daemon can run with them.
 
     Raises:
-        ConfigError: With every mistake.
+        ConfigError: The configuration is invalid; lists every mistake.
     """
     loaded = load(path, environ, check_files=True)
-    if mistakes := unfit(loaded.settings):
+    if mistakes := unsupported(loaded.settings):
         raise ConfigError(mistakes, path)
     return loaded
 
 
-def unfit(settings: Settings) -> list[str]:
-    """Return what this version cannot do, one sentence for each stream's entry."""
-    # Imported here: these bring nats-py and psycopg along, which a mistake in the file need not wait for.
+def unsupported(settings: Settings) -> list[str]:
+    """Return the mistakes in kinds and tables of the stream entries."""
+    # Imported here because it loads nats-py and psycopg, which an invalid file should not have to wait for.
     from eventwriter.kinds.registry import kind
     from eventwriter.worker.table_binding import tables_of
 

@@ -23,13 +23,13 @@ from eventwriter.observe.stderr import keep_standard_files
 
 COMMANDS: Mapping[str, tuple[str, str, str]] = {
     "run": ("eventwriter.cli.run", "run", "Run the daemon in the foreground."),
-    "config": ("eventwriter.cli.config", "config", "Show, validate, describe the configuration."),
-    "migrate": ("eventwriter.cli.migrate", "migrate", "Create or update the tables."),
+    "config": ("eventwriter.cli.config", "config", "Show, validate and describe the configuration."),
+    "migrate": ("eventwriter.cli.migrate", "migrate", "Create the tables and maintain their partitions."),
     "doctor": ("eventwriter.cli.doctor", "doctor", "Check everything that the daemon needs."),
     "explain": ("eventwriter.cli.explain", "explain_command", "Show what a payload becomes."),
-    "demo": ("eventwriter.cli.demo", "demo", "Run everything on embedded servers with made-up traffic."),
+    "demo": ("eventwriter.cli.demo", "demo", "Run everything on embedded servers with sample traffic."),
 }
-"""Name -> (module, attribute, what `--help` says)."""
+"""Name → (module, attribute, text in `--help`)."""
 
 CONFIG_VARIABLES = ("EVENT_WRITER_CONFIG", "CONFIG_PATH")
 CONFIG_PATHS = ("/etc/eventwriter/eventwriter.toml", "/etc/serviceradar/consumers/db-event-writer.json")
@@ -38,19 +38,19 @@ EXIT_MISTAKE, EXIT_UNREACHABLE, EXIT_INTERRUPTED = 2, 3, 130
 
 
 class LazyGroup(click.Group):
-    """A group whose subcommands are named in `COMMANDS` and imported on use."""
+    """Group whose subcommands are listed in `COMMANDS` and imported on use."""
 
     def list_commands(self, ctx: click.Context) -> list[str]:
-        """Return the names in the table's order."""
+        """Return the subcommands in the order of the table."""
         return list(COMMANDS)
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
-        """Import one subcommand; None if there is none of that name."""
+        """Import and return one subcommand; None if it does not exist."""
         if cmd_name not in COMMANDS:
             return None
         module, attribute, _ = COMMANDS[cmd_name]
         command = vars(importlib.import_module(module))[attribute]
-        assert isinstance(command, click.Command), f"{module}.{attribute} is no command"
+        assert isinstance(command, click.Command), f"{module}.{attribute} is not a command"
         return command
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
@@ -64,7 +64,7 @@ class LazyGroup(click.Group):
     "--config",
     "config_option",
     metavar="FILE",
-    help=f"JSON or TOML. Default: ${', $'.join(CONFIG_VARIABLES)}, then the first that exists of "
+    help=f"Configuration file, JSON or TOML. Default: ${', $'.join(CONFIG_VARIABLES)}, then the first that exists of "
     f"{', '.join(CONFIG_PATHS)}.",
 )
 @click.version_option(__version__, prog_name="eventwriter")
@@ -72,24 +72,23 @@ class LazyGroup(click.Group):
 def cli(ctx: click.Context, config_option: str | None) -> None:
     """Move messages from NATS JetStream into PostgreSQL: nothing lost, nothing twice."""
     ctx.obj = config_path(config_option, os.environ)
-    # Subcommands take --config as well; what was given before them is their default.
+    # Subcommands accept --config too; the value given before them is their default.
     ctx.default_map = {name: {"config_path": ctx.obj} for name in COMMANDS}
 
 
 def config_path(option: str | None, environ: Mapping[str, str]) -> str | None:
     """
-    Return the configuration file to read, None where there is none.
+    Return the configuration file to read; None if there is none.
 
-    A file that somebody named is returned whether it exists or not: reading
-    another one instead would hide the mistake.
+    A file that was given explicitly is returned even if it does not exist, so that the mistake is reported.
     """
-    named = [option, *(environ.get(variable) for variable in CONFIG_VARIABLES)]
-    usual = [path for path in CONFIG_PATHS if os.path.exists(path)]
-    return next((path for path in [*named, *usual] if path), None)
+    explicit = [option, *(environ.get(variable) for variable in CONFIG_VARIABLES)]
+    defaults = [path for path in CONFIG_PATHS if os.path.exists(path)]
+    return next((path for path in [*explicit, *defaults] if path), None)
 
 
-def obey(command: click.Command, arguments: Sequence[str], name: str) -> int:
-    """Run a command line; errors become sentences on stderr, and exit codes."""
+def run_command(command: click.Command, arguments: Sequence[str], name: str) -> int:
+    """Run a command line; report errors on stderr and return the exit code."""
     try:
         result = command.main(list(arguments), prog_name=name, standalone_mode=False)
     except click.exceptions.NoArgsIsHelpError as error:
@@ -101,7 +100,7 @@ def obey(command: click.Command, arguments: Sequence[str], name: str) -> int:
     except (click.Abort, KeyboardInterrupt):
         return EXIT_INTERRUPTED
     except ConfigError as error:
-        tell(error, name)
+        print_errors(error, name)
         return EXIT_MISTAKE
     except EventwriterError as error:
         click.echo(f"{name}: {error}", err=True)
@@ -109,19 +108,19 @@ def obey(command: click.Command, arguments: Sequence[str], name: str) -> int:
     return result if isinstance(result, int) else 0
 
 
-def hush() -> None:
-    """Keep log lines off the terminal where a command says itself what it found; else Python prints some."""
+def silence_logs() -> None:
+    """Suppress log output of commands that report their findings themselves."""
     logging.getLogger("eventwriter").addHandler(logging.NullHandler())
 
 
-def tell(error: ConfigError, name: str) -> None:
-    """Say every mistake on stderr, one line each; those of one file below a line that names it."""
+def print_errors(error: ConfigError, name: str) -> None:
+    """Print every mistake on stderr, one per line, below a line that names the file."""
     count = len(error.errors)
     if error.source:
-        click.echo(f"{name}: {error.source} cannot be used, {count} mistake{'s' if count > 1 else ''}:", err=True)
+        click.echo(f"{name}: {error.source} is invalid, {count} mistake{'s' if count > 1 else ''}:", err=True)
     for mistake in error.errors:
         line = f"  {mistake}" if error.source else f"{name}: {mistake}"
-        # One line each for whatever reads them; a person's terminal would break them within words.
+        # One line each for programs; wrapped at words for a terminal.
         width = shutil.get_terminal_size().columns if sys.stderr.isatty() else 0
         click.echo(
             textwrap.fill(line, width, subsequent_indent="    ", break_on_hyphens=False) if width else line, err=True
@@ -131,4 +130,4 @@ def tell(error: ConfigError, name: str) -> None:
 def main() -> None:
     """Entry point of `eventwriter`."""
     keep_standard_files()
-    sys.exit(obey(cli, sys.argv[1:], "eventwriter"))
+    sys.exit(run_command(cli, sys.argv[1:], "eventwriter"))

@@ -1,9 +1,8 @@
 """
-`eventwriter migrate`: make the tables that are not there yet, and say what was done.
+`eventwriter migrate`: create missing tables and report what was done.
 
-Exit codes: 0 done; 1 `--maintain` left something undone, and said why; 2 the operator's
-mistake, or a statement that the server refuses; 3 the server cannot be reached, or
-refuses the login.
+Exit codes: 0 done; 1 `--maintain` could not do everything and said why; 2 usage or configuration error, or a
+rejected statement; 3 the server is unreachable or refused the login.
 """
 
 import os
@@ -25,14 +24,19 @@ EXIT_UNDONE, EXIT_UNREACHABLE = 1, 3
 
 
 @click.command("migrate")
+@click.option("--config", "config_path", metavar="FILE", help="Configuration file, as for `eventwriter --config`.")
+@click.option("--dsn", metavar="DSN", help="Database to connect to. Default: as configured.")
 @click.option(
-    "--config", "config_path", metavar="FILE", help="As `eventwriter --config`; postgres and storage are read."
+    "--schema", metavar="NAME", help="Schema of the tables, created if missing. Default: the first of the search path."
 )
-@click.option("--dsn", metavar="DSN", help="Connect with this instead of what the configuration says.")
-@click.option("--schema", metavar="NAME", help="Where tables go; made if missing. Default: the search path's first.")
-@click.option("--plain", is_flag=True, help="Ordinary tables: no partitions, no hypertables.")
-@click.option("--chunk-interval", metavar="TIME", help="Time that one hypertable chunk spans, like '1 day'.")
-@click.option("--maintain", "maintains", is_flag=True, help="Make and drop partitions (or set policies), no tables.")
+@click.option("--plain", is_flag=True, help="Create ordinary tables without partitions or hypertables.")
+@click.option("--chunk-interval", metavar="TIME", help="Time span of one hypertable chunk, such as '1 day'.")
+@click.option(
+    "--maintain",
+    "maintains",
+    is_flag=True,
+    help="Create and drop partitions (or set policies) instead of creating tables.",
+)
 @click.option("--dry-run", is_flag=True, help="Print the SQL for psql and change nothing.")
 def migrate(
     config_path: str | None,
@@ -44,14 +48,12 @@ def migrate(
     dry_run: bool,
 ) -> int:
     """
-    Make the tables that eventwriter writes, where they are missing.
+    Create the tables that eventwriter writes, if they are missing.
 
-    A table of the same name that is there already is left as it is. May be run as
-    often as one likes, by several at once.
+    Existing tables of the same name are left unchanged. The command can be repeated, also concurrently.
 
-    With --maintain the tables that were made so are looked after instead: partitions
-    are made ahead and dropped by retention, as `storage` in the configuration says.
-    Run it every day, or let the daemon do it (storage.maintain).
+    With --maintain, partitions of the tables are created ahead and dropped by retention instead, as configured by
+    `storage`. Run it daily, or let the daemon do it (storage.maintain).
     """
     conninfo, target, configured, storage = connection(config_path, dsn)
     wish = Wish(schema or configured, plain, chunk_interval, storage)
@@ -60,20 +62,20 @@ def migrate(
     except Retryable as error:
         if maintains or not dry_run:
             raise
-        click.echo(f"eventwriter: {error}; so this is the SQL for an empty database", err=True)
+        click.echo(f"eventwriter: {error}; printing the SQL for an empty database", err=True)
         return show(without_server(wish, maintain_run.now()))
     except Fatal as error:
-        # Another family of exit code than a mistake: the login is the server's to grant.
+        # A refused login is not the caller's mistake, so it has the exit code of an unreachable server.
         click.echo(f"eventwriter: {error}", err=True)
         return EXIT_UNREACHABLE
     with closing(conn):
         if maintains:
-            return look_after(conn, target, wish, dry_run)
+            return maintain_tables(conn, target, wish, dry_run)
         return show(server.dry_run(conn, target, wish) if dry_run else server.migrate(conn, target, wish))
 
 
-def look_after(conn: server.Connection, target: str, wish: Wish, dry_run: bool) -> int:
-    """Look after the tables once; returns the exit code."""
+def maintain_tables(conn: server.Connection, target: str, wish: Wish, dry_run: bool) -> int:
+    """Maintain the tables once and return the exit code."""
     task = maintain_run.task(wish.schema, wish.storage)
     if dry_run:
         return show(maintain_run.dry_run(conn, target, maintain(task)))
@@ -86,20 +88,20 @@ def look_after(conn: server.Connection, target: str, wish: Wish, dry_run: bool) 
 
 def connection(config_path: str | None, dsn: str | None) -> tuple[str, str, str | None, StorageSettings]:
     """
-    Find out where to connect.
+    Return the connection parameters and storage settings.
 
     Returns:
-        libpq's connection string, what to call the server, the schema that the configuration names first, and how
-        tables are looked after: as the configuration says, and beside `dsn` only if the command line names its file.
+        The libpq connection string, the display name of the server, the first schema of the configured search path,
+        and the storage settings; with `dsn`, the latter are used only if the command line names a file.
 
     Raises:
-        ConfigError: The configuration cannot be used.
-        Fatal: `dsn` is no connection string, or the password file cannot be read.
+        ConfigError: The configuration is invalid.
+        Fatal: `dsn` is not a connection string, or the password file cannot be read.
     """
     if dsn is not None:
-        # A file that was merely found may be meant for another database, and say what to drop there.
-        named = click.get_current_context().get_parameter_source("config_path") is ParameterSource.COMMANDLINE
-        storage = load(config_path, os.environ).settings.storage if named else StorageSettings()
+        # A default configuration file may be meant for another database, and its retention must not apply to this one.
+        file_given = click.get_current_context().get_parameter_source("config_path") is ParameterSource.COMMANDLINE
+        storage = load(config_path, os.environ).settings.storage if file_given else StorageSettings()
         return (*server.described(dsn), None, storage)
     loaded = load(config_path, os.environ).settings
     settings = loaded.postgres
@@ -108,7 +110,7 @@ def connection(config_path: str | None, dsn: str | None) -> tuple[str, str, str 
 
 
 def show(lines: Iterator[str]) -> int:
-    """Print lines as they come; returns the exit code."""
+    """Print lines as they arrive and return the exit code."""
     for line in lines:
         click.echo(line)
     return 0

@@ -1,9 +1,8 @@
 """
-`eventwriter run`: read the settings, take the control socket, load the worker's code, hand over to the supervisor.
+`eventwriter run`: load the settings, bind the control socket, import the worker's code, start the supervisor.
 
-This is where parent and worker meet: the worker's modules are imported here,
-before anything forks, so that all children share that memory; the supervisor
-itself gets a plain callable.
+The worker's modules are imported here before the first fork, so that all children share
+their memory. The supervisor itself gets a plain callable.
 """
 
 import faulthandler
@@ -20,7 +19,7 @@ from functools import partial
 
 import click
 
-from eventwriter.cli.load_runtime import load_to_run
+from eventwriter.cli.load_runtime import load_runtime
 from eventwriter.config.settings import Settings
 from eventwriter.control.socket_lock import claim
 from eventwriter.errors import Fatal
@@ -39,35 +38,35 @@ log = logging.getLogger(__name__)
 
 
 @click.command()
-@click.option("--config", "config_path", metavar="FILE", help="As `eventwriter --config`.")
+@click.option("--config", "config_path", metavar="FILE", help="Configuration file, as for `eventwriter --config`.")
 def run(config_path: str | None) -> int:
     """
     Run the daemon in the foreground until SIGTERM or SIGINT.
 
-    SIGTERM and SIGINT finish what is open (a second one does not wait), SIGHUP
-    reads the configuration again, SIGUSR1 dumps stacks to stderr.
+    SIGTERM and SIGINT drain and exit (a second one does not wait), SIGHUP reloads the configuration, SIGUSR1
+    dumps stacks to stderr.
     """
-    # What comes before the loop listens is answered by the loop, and not by an end without a word.
+    # Signals that arrive before the supervisor's loop runs are handled by the loop.
     with signals_held():
-        supervisor = prepared(config_path)
+        supervisor = prepare(config_path)
     return supervisor.run() if supervisor is not None else 0
 
 
-def prepared(config_path: str | None) -> Supervisor | None:
+def prepare(config_path: str | None) -> Supervisor | None:
     """
-    Get everything ready to fork workers; None where the daemon is not enabled, which is said.
+    Prepare for forking workers; return None, with a message, if the daemon is not enabled.
 
     Raises:
-        EventwriterError: The configuration or the control socket cannot be used.
+        EventwriterError: The configuration is invalid, or the control socket cannot be bound.
     """
-    loaded = load_to_run(config_path, os.environ)
+    loaded = load_runtime(config_path, os.environ)
     settings, source = loaded.settings, loaded.source
     logs.configure(settings.log)
     for warning in loaded.warnings:
         log.warning(warning)
     if not settings.enabled:
         click.echo(
-            f"eventwriter is not enabled ({source}): set EVENT_WRITER_ENABLED=true, or enabled to true in the file",
+            f"eventwriter is not enabled ({source}): set EVENT_WRITER_ENABLED=true, or enabled = true in the file",
             err=True,
         )
         return None
@@ -81,7 +80,7 @@ def prepared(config_path: str | None) -> Supervisor | None:
     importlib.import_module(WORKER)
     share_memory()
     faulthandler.register(signal.SIGUSR1, file=STDERR)
-    # Not for secrets: the jitter only keeps workers from restarting in step.
+    # Not for secrets; the jitter only keeps workers from restarting simultaneously.
     jitter = random.Random().random  # noqa: S311
     again = partial(reread, config_path, control)
     return Supervisor(fleet, claimed, again, Notifier.from_environ(os.environ), jitter)
@@ -89,38 +88,38 @@ def prepared(config_path: str | None) -> Supervisor | None:
 
 def reread(path: str | None, control: str) -> DesiredState:
     """
-    Read the configuration again, for a reload.
+    Reload the configuration.
 
     Args:
-        path: Of the configuration file.
-        control: Path of the control socket, which a reload leaves where it is.
+        path: Configuration file.
+        control: Path of the control socket, which a reload does not change.
 
     Raises:
-        EventwriterError: It cannot be used.
+        EventwriterError: The configuration is invalid, or no longer enabled.
     """
-    loaded = load_to_run(path, os.environ)
+    loaded = load_runtime(path, os.environ)
     if not loaded.settings.enabled:
-        raise Fatal(f"eventwriter is no longer enabled in {loaded.source}: stop the daemon instead")
+        raise Fatal(f"eventwriter is no longer enabled in {loaded.source}; to stop it, stop the daemon")
     return replace(whole_fleet(loaded.settings, control), warnings=loaded.warnings)
 
 
 def whole_fleet(settings: Settings, control: str) -> DesiredState:
-    """Return the workers to run, and the web child beside them, which asks at the control socket `control`."""
+    """Return the workers to run and the web child, which connects to the control socket `control`."""
     web = web_fleet(settings, partial(web_child, settings, control))
     return replace(fleet_of(settings, partial(child, settings)), web=web, refit=partial(whole_fleet, control=control))
 
 
 def child(settings: Settings, slot: SlotName, link: socket.socket) -> int:
-    """Live a worker's life, in a forked child; returns the exit code."""
-    from eventwriter.worker import main as worker  # loaded long since, by `run`; only the name is fetched
+    """Run a worker in a forked child and return the exit code."""
+    from eventwriter.worker import main as worker  # already imported by `run`
 
     logs.configure(settings.log, str(slot))
     return worker.run(settings, slot, link)
 
 
 def web_child(settings: Settings, control: str, slot: SlotName, link: socket.socket) -> int:
-    """Live the web child's life, in a forked child; returns the exit code."""
-    from eventwriter.web import main as web  # its libraries are nobody else's: loaded in this process only
+    """Run the web server in a forked child and return the exit code."""
+    from eventwriter.web import main as web  # its libraries are loaded in this process only
 
     logs.configure(settings.log, str(slot))
     return web.run(settings, control, link)
@@ -128,10 +127,10 @@ def web_child(settings: Settings, control: str, slot: SlotName, link: socket.soc
 
 def share_memory() -> None:
     """
-    Make ready to fork: what is loaded by now is never traversed, and so never copied, by a child's collector.
+    Exclude loaded objects from garbage collection, so that children do not copy their memory pages.
 
     Raises:
-        Fatal: A thread is running; a lock that it holds would stay locked in every child.
+        Fatal: A thread is running, whose locks would stay locked in every child.
     """
     if threading.active_count() != 1:
         names = ", ".join(sorted(thread.name for thread in threading.enumerate()))

@@ -13,7 +13,7 @@ import psycopg
 import pytest
 from psycopg.conninfo import conninfo_to_dict, make_conninfo
 
-from eventwriter.cli.main import cli, obey
+from eventwriter.cli.main import cli, run_command
 from eventwriter.errors import Fatal
 from eventwriter.kinds.registry import KINDS
 from eventwriter.model import Origin
@@ -78,7 +78,7 @@ class Command:
         self._capsys = capsys
 
     def __call__(self, *args: str, before: Sequence[str] = ()) -> Said:
-        code = obey(cli, [*before, "migrate", *args], "eventwriter")
+        code = run_command(cli, [*before, "migrate", *args], "eventwriter")
         out, err = self._capsys.readouterr()
         return Said(code, out, err)
 

@@ -10,7 +10,7 @@ from fix_books import Shared
 from fix_run import command
 
 ELSEWHERE = {"EVENT_WRITER_NATS_URL": "nats://127.0.0.1:1", "EVENT_WRITER_POSTGRES_DSN": "postgresql://127.0.0.1:1/x"}
-BEGINNING = "these are not the running daemon's settings (its NATS "
+BEGINNING = "these are not the settings of the running daemon (its NATS "
 
 
 def asked(shared: Shared, line: str, *arguments: str) -> "subprocess.CompletedProcess[str]":

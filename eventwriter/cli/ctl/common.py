@@ -1,4 +1,4 @@
-"""What the commands of `eventwriter-ctl` share: finding the socket, naming slots, waiting with a word."""
+"""Shared parts of the `eventwriter-ctl` commands: locating the socket, selecting slots, waiting for a state."""
 
 import getpass
 import json
@@ -19,44 +19,44 @@ from eventwriter.control.client import Client, Unreachable
 from eventwriter.errors import ConfigError, EventwriterError
 
 POLL_S = 0.2
-SAY_S = 1.0  # how often it is said how far a long operation is
-COMPLETION_S_MAX = 1.0  # a person who has pressed Tab waits for it
+PROGRESS_S = 1.0  # shortest time between two progress lines
+COMPLETION_S_MAX = 1.0  # a person who pressed Tab is waiting
 WAIT_S = 60.0
 
-as_json_option = click.option("--json", "as_json", is_flag=True, help="As JSON.")
+as_json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 
 
 def console() -> Console:
-    """Return where people read: without colours where it is no terminal, or NO_COLOR is set."""
+    """Return a console for standard output, without colours if it is not a terminal or NO_COLOR is set."""
     return Console(highlight=False)
 
 
 def socket_path(config: str | None, environ: Mapping[str, str]) -> str:
-    """Return the control socket that the configuration names, or else the first usual one that is there."""
-    # Imported here: with --socket, which scripts use, the settings' 0.2 s are not spent.
+    """Return the control socket that the configuration names, otherwise the first default one that exists."""
+    # Imported here because loading the settings takes 0.2 s, which --socket avoids.
     from eventwriter.config.load import load
 
     runtime = environ.get("XDG_RUNTIME_DIR")
-    usual = ["/run/eventwriter/control.sock", os.path.join(runtime, "eventwriter.sock") if runtime else ""]
-    usual.append(os.path.join(tempfile.gettempdir(), f"eventwriter-{os.getuid()}.sock"))
-    there = [path for path in usual if path and os.path.exists(path)]
+    defaults = ["/run/eventwriter/control.sock", os.path.join(runtime, "eventwriter.sock") if runtime else ""]
+    defaults.append(os.path.join(tempfile.gettempdir(), f"eventwriter-{os.getuid()}.sock"))
+    existing = [path for path in defaults if path and os.path.exists(path)]
     try:
         control = load(config_path(config, environ), environ).settings.control
-    except ConfigError:  # a mistake elsewhere in the file must not keep an operator from asking
-        return there[0] if there else usual[-1]
-    return there[0] if there and "socket" not in control.model_fields_set else control.socket
+    except ConfigError:  # an error elsewhere in the file must not lock the operator out
+        return existing[0] if existing else defaults[-1]
+    return existing[0] if existing and "socket" not in control.model_fields_set else control.socket
 
 
 def operator(environ: Mapping[str, str]) -> str:
-    """Return who asks, for whoever wonders later why something rests."""
+    """Return the name of the operator, which the daemon records with the request."""
     try:
         return environ.get("SUDO_USER") or getpass.getuser()
-    except (KeyError, OSError):  # a user number without a name
+    except (KeyError, OSError):  # a user id without a name
         return ""
 
 
 def slot_names(ctx: click.Context) -> list[str]:
-    """Return the slots that the daemon has; none where it does not answer."""
+    """Return the names of the daemon's slots; none if it does not answer."""
     root = ctx.find_root().params
     try:
         path = root.get("path") or socket_path(root.get("config"), os.environ)
@@ -66,50 +66,50 @@ def slot_names(ctx: click.Context) -> list[str]:
 
 
 def streams_of(slots: Sequence[str]) -> list[str]:
-    """Return the streams of these slots, each once."""
+    """Return the streams of these slots without repetitions."""
     return list(dict.fromkeys(slot.rpartition("/")[0] for slot in slots))
 
 
 def complete_slot(ctx: click.Context, _param: click.Parameter, incomplete: str) -> list[CompletionItem]:
-    """Offer the slots and streams that the daemon has."""
+    """Complete the names of slots and streams."""
     slots = slot_names(ctx)
-    offered = [*streams_of(slots), *slots, "all"] if slots else []
-    return [CompletionItem(name) for name in offered if name.startswith(incomplete)]
+    candidates = [*streams_of(slots), *slots, "all"] if slots else []
+    return [CompletionItem(name) for name in candidates if name.startswith(incomplete)]
 
 
 def complete_stream(ctx: click.Context, _param: click.Parameter, incomplete: str) -> list[CompletionItem]:
-    """Offer the streams that the daemon has."""
+    """Complete the names of streams."""
     return [CompletionItem(name) for name in streams_of(slot_names(ctx)) if name.startswith(incomplete)]
 
 
 def lines(*texts: str) -> str:
-    """Return text for the end of a command's help that click does not wrap: examples, tables."""
+    """Return lines for the end of a command's help that click does not wrap."""
     return "\b\n" + "\n".join(texts)
 
 
-def slot_argument(**given: Any) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
-    """Return the argument SLOT, which shells complete."""
-    shown = "[SLOT|STREAM|all]" if given else "SLOT|STREAM|all"  # a metavar of our own gets no brackets from click
-    return click.argument("slot", metavar=shown, shell_complete=complete_slot, **given)
+def slot_argument(**attributes: Any) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
+    """Return the argument SLOT with shell completion."""
+    metavar = "[SLOT|STREAM|all]" if attributes else "SLOT|STREAM|all"  # click adds no brackets to a custom metavar
+    return click.argument("slot", metavar=metavar, shell_complete=complete_slot, **attributes)
 
 
 def wait_option(command: Callable[..., Any]) -> Callable[..., Any]:
-    """Add `--wait`."""
+    """Add the option `--wait`."""
     return click.option(
         "--wait", "wait_s", type=click.FloatRange(min=0.1), is_flag=False, flag_value=WAIT_S, metavar="[SECONDS]",
-        help=f"Until it is done, saying how far it is; {WAIT_S:g} seconds at most unless given. Exit code 1 if not.",
+        help=f"Wait until it is done, at most SECONDS (default {WAIT_S:g}); exit code 1 on timeout.",
     )(command)  # fmt: skip
 
 
-def pictures_of(client: Client, names: Sequence[str]) -> list[dict[str, Any]]:
-    """Return the pictures of these slots."""
+def select_slots(client: Client, names: Sequence[str]) -> list[dict[str, Any]]:
+    """Return the snapshot entries of these slots."""
     slots: list[dict[str, Any]] = client.call("status")["slots"]
     return [slot for slot in slots if slot["name"] in names]
 
 
 @dataclass(frozen=True, slots=True)
-class Waiting:
-    """What is waited for: slots, how they are wanted, and for how long; None where nobody waits."""
+class WaitFor:
+    """State to wait for: the slots, the predicate, and the longest wait in seconds (None: do not wait)."""
 
     names: Sequence[str]
     is_done: Callable[[Mapping[str, Any]], bool]
@@ -117,59 +117,59 @@ class Waiting:
 
 
 def answer(
-    client: Client, told: Mapping[str, Any], sentence: str | None, waiting: Waiting | None = None, *, as_json: bool
+    client: Client, reply: Mapping[str, Any], message: str | None, wait: WaitFor | None = None, *, as_json: bool
 ) -> int:
     """
-    Print what the daemon answered: as a sentence at once, or as one JSON object at the end, with how the wait ended.
+    Print the daemon's answer: as a sentence immediately, or as one JSON object after the wait, with its outcome.
 
     Returns:
-        The exit code: 0, or 1 where the time was too short.
+        The exit code: 0, or 1 after a timeout.
     """
-    if sentence and not as_json:
-        click.echo(sentence)
+    if message and not as_json:
+        click.echo(message)
     outcome: dict[str, Any] = {}
-    if waiting is not None and waiting.wait_s is not None:
+    if wait is not None and wait.wait_s is not None:
         began_s = clock.monotonic_s()
-        outcome["done"] = wait_for(client, waiting.names, waiting.is_done, waiting.wait_s)
+        outcome["done"] = wait_for(client, wait.names, wait.is_done, wait.wait_s)
         outcome["seconds"] = round(clock.monotonic_s() - began_s, 1)
     if as_json:
-        click.echo(json.dumps({**told, **outcome}))
+        click.echo(json.dumps({**reply, **outcome}))
     return 0 if outcome.get("done", True) else 1
 
 
 def wait_for(client: Client, names: Sequence[str], is_done: Callable[[Mapping[str, Any]], bool], wait_s: float) -> bool:
     """
-    Wait until every one of these slots is as wanted, and say on stderr, as programs read stdout, which is not yet.
+    Wait until the predicate holds for all of these slots. Pending slots are reported on stderr.
 
     Returns:
-        Whether the time was enough.
+        Whether it held before the timeout.
     """
-    began_s, said, said_s = clock.monotonic_s(), "", 0.0
+    began_s, printed, printed_s = clock.monotonic_s(), "", 0.0
     while True:
-        left = [slot for slot in pictures_of(client, names) if not is_done(slot)]
-        if not left:
+        pending = [slot for slot in select_slots(client, names) if not is_done(slot)]
+        if not pending:
             click.echo(f"done after {clock.monotonic_s() - began_s:.1f} s", err=True)
             return True
         if clock.monotonic_s() - began_s >= wait_s:
-            for slot in left:
-                click.echo(f"{slot['name']} is still {words(slot)} after {wait_s:g} s", err=True)
+            for slot in pending:
+                click.echo(f"{slot['name']} is still {describe(slot)} after {wait_s:g} s", err=True)
             return False
-        line = "waiting for " + ", ".join(f"{slot['name']} ({words(slot)})" for slot in left)
-        if line != said and clock.monotonic_s() - said_s >= SAY_S:
+        line = "waiting for " + ", ".join(f"{slot['name']} ({describe(slot)})" for slot in pending)
+        if line != printed and clock.monotonic_s() - printed_s >= PROGRESS_S:
             click.echo(line, err=True)
-            said, said_s = line, clock.monotonic_s()
+            printed, printed_s = line, clock.monotonic_s()
         time.sleep(POLL_S)
 
 
-def words(slot: Mapping[str, Any]) -> str:
-    """Say how a slot is, and how much it still has to settle."""
+def describe(slot: Mapping[str, Any]) -> str:
+    """Return the state of a slot and the number of messages that it still has to settle."""
     state = slot["worker_state"] if slot["state"] in ("starting", "running") and slot["worker_state"] else slot["state"]
     held = slot["held_messages"]
-    return f"{state}, {held:,} messages open" if held else str(state)
+    return f"{state}, {held:,} unsettled {'message' if held == 1 else 'messages'}" if held else str(state)
 
 
-def is_gone(client: Client) -> bool:
-    """Say whether nobody answers."""
+def is_unreachable(client: Client) -> bool:
+    """Return whether the daemon does not answer."""
     try:
         client.call("ping")
     except Unreachable:

@@ -1,4 +1,4 @@
-"""Commands of `eventwriter-ctl` that change what runs: pause, resume, drain, restart, scale, reload, log-level."""
+"""Commands of `eventwriter-ctl` that control workers: pause, resume, drain, restart, scale, reload, log-level."""
 
 import os
 from collections.abc import Mapping
@@ -7,7 +7,7 @@ from typing import Any
 import click
 
 from eventwriter.cli.ctl.common import (
-    Waiting,
+    WaitFor,
     answer,
     as_json_option,
     complete_stream,
@@ -20,28 +20,28 @@ from eventwriter.cli.ctl.common import (
 from eventwriter.cli.ctl.render import changes_table, effects
 from eventwriter.control.client import Client
 
-RELOAD_S_MAX = 30.0  # the daemon reads files, and imports what kinds of other packages bring
+RELOAD_S_MAX = 30.0  # the daemon reads files and imports kinds from other packages
 LEVELS = ("debug", "info", "warning", "error")
 
 
 def is_running(slot: Mapping[str, Any]) -> bool:
-    """Say whether a slot's worker runs."""
+    """Return whether the worker of a slot is running."""
     return bool(slot["state"] == "running" and slot["worker_state"] == "running")
 
 
 def is_stopped(slot: Mapping[str, Any]) -> bool:
-    """Say whether a slot has no worker because somebody wanted that."""
+    """Return whether a slot was stopped by an operator."""
     return bool(slot["state"] == "stopped")
 
 
 def is_paused(slot: Mapping[str, Any]) -> bool:
-    """Say whether a slot rests, with everything settled."""
-    rests = slot["worker_state"] == "paused" and not slot["held_messages"] and not slot["batches_in_flight"]
-    return bool(rests or is_stopped(slot))
+    """Return whether a slot is paused or stopped and has settled all its messages."""
+    paused = slot["worker_state"] == "paused" and not slot["held_messages"] and not slot["batches_in_flight"]
+    return bool(paused or is_stopped(slot))
 
 
 @click.command(
-    short_help="Pull nothing more, until resume.",
+    short_help="Stop pulling messages until resume.",
     epilog=lines(
         "eventwriter-ctl pause NETFLOW --wait && pg_dump …; eventwriter-ctl resume NETFLOW",
     ),
@@ -52,18 +52,18 @@ def is_paused(slot: Mapping[str, Any]) -> bool:
 @click.pass_obj
 def pause(client: Client, slot: str, wait_s: float | None, as_json: bool) -> int:
     """
-    Pull nothing more for a SLOT (NETFLOW/0), a STREAM's, or all, until `resume`.
+    Stop pulling messages for a SLOT (such as NETFLOW/0), a STREAM, or all, until `resume`.
 
-    What is open is settled; connections and consumer stay. Health is degraded meanwhile, with who asked.
-    A `restart`, and a restart of the daemon, resume; a worker that dies stays paused.
+    Messages in flight are settled; connections and consumer stay. Meanwhile health is degraded and names the
+    operator. `restart` and a restart of the daemon resume the slot; a crash of the worker does not.
     """
-    told = client.call("pause", slot=slot, by=operator(os.environ))
-    names = told["pausing"]
-    return answer(client, told, f"pausing {', '.join(names)}", Waiting(names, is_paused, wait_s), as_json=as_json)
+    reply = client.call("pause", slot=slot, by=operator(os.environ))
+    names = reply["pausing"]
+    return answer(client, reply, f"pausing {', '.join(names)}", WaitFor(names, is_paused, wait_s), as_json=as_json)
 
 
 @click.command(
-    short_help="Go on with what was paused or drained.",
+    short_help="Resume paused or drained slots.",
     epilog=lines(
         "eventwriter-ctl resume NETFLOW --wait",
         "eventwriter-ctl resume all",
@@ -74,14 +74,14 @@ def pause(client: Client, slot: str, wait_s: float | None, as_json: bool) -> int
 @as_json_option
 @click.pass_obj
 def resume(client: Client, slot: str, wait_s: float | None, as_json: bool) -> int:
-    """Go on with what was paused, or drained."""
-    told = client.call("resume", slot=slot)
-    names = told["resuming"]
-    return answer(client, told, f"resuming {', '.join(names)}", Waiting(names, is_running, wait_s), as_json=as_json)
+    """Resume slots that were paused or drained."""
+    reply = client.call("resume", slot=slot)
+    names = reply["resuming"]
+    return answer(client, reply, f"resuming {', '.join(names)}", WaitFor(names, is_running, wait_s), as_json=as_json)
 
 
 @click.command(
-    short_help="Finish what is open, and stop.",
+    short_help="Settle messages in flight and stop workers.",
     epilog=lines(
         "eventwriter-ctl drain NETFLOW/0 --wait",
         "eventwriter-ctl drain all --wait 120 --json",
@@ -93,17 +93,17 @@ def resume(client: Client, slot: str, wait_s: float | None, as_json: bool) -> in
 @click.pass_obj
 def drain(client: Client, slot: str, wait_s: float | None, as_json: bool) -> int:
     """
-    Finish what is open and stop, for a SLOT, a STREAM, or all.
+    Settle messages in flight and stop the workers of a SLOT, a STREAM, or all.
 
-    Drained slots stay stopped, and their messages wait in NATS, until `restart` or `resume`.
+    Drained slots stay stopped, and their messages stay in NATS, until `restart` or `resume`.
     """
-    told = client.call("drain", slot=slot)
-    names = told["draining"]
-    return answer(client, told, f"draining {', '.join(names)}", Waiting(names, is_stopped, wait_s), as_json=as_json)
+    reply = client.call("drain", slot=slot)
+    names = reply["draining"]
+    return answer(client, reply, f"draining {', '.join(names)}", WaitFor(names, is_stopped, wait_s), as_json=as_json)
 
 
 @click.command(
-    short_help="Drain, and start anew.",
+    short_help="Drain and start workers again.",
     epilog=lines(
         "eventwriter-ctl restart NETFLOW/0",
         "eventwriter-ctl restart all --wait",
@@ -114,19 +114,19 @@ def drain(client: Client, slot: str, wait_s: float | None, as_json: bool) -> int
 @as_json_option
 @click.pass_obj
 def restart(client: Client, slot: str, wait_s: float | None, as_json: bool) -> int:
-    """Drain and start anew a SLOT (NETFLOW/0), a STREAM, or all; also what was drained or has failed."""
-    pids = {one["name"]: one["pid"] for one in client.call("status")["slots"]}
-    told = client.call("restart", slot=slot)
-    names = told["restarting"]
+    """Drain and restart the workers of a SLOT (such as NETFLOW/0), a STREAM, or all; also drained and failed slots."""
+    pids = {entry["name"]: entry["pid"] for entry in client.call("status")["slots"]}
+    reply = client.call("restart", slot=slot)
+    names = reply["restarting"]
 
-    def is_new(one: Mapping[str, Any]) -> bool:
-        return is_running(one) and one["pid"] != pids.get(one["name"])
+    def is_new(entry: Mapping[str, Any]) -> bool:
+        return is_running(entry) and entry["pid"] != pids.get(entry["name"])
 
-    return answer(client, told, f"restarting {', '.join(names)}", Waiting(names, is_new, wait_s), as_json=as_json)
+    return answer(client, reply, f"restarting {', '.join(names)}", WaitFor(names, is_new, wait_s), as_json=as_json)
 
 
 @click.command(
-    short_help="Have N workers for a stream.",
+    short_help="Set the number of workers of a stream.",
     epilog=lines(
         "eventwriter-ctl scale LOGS 4 --wait",
     ),
@@ -138,20 +138,21 @@ def restart(client: Client, slot: str, wait_s: float | None, as_json: bool) -> i
 @click.pass_obj
 def scale(client: Client, stream: str, workers: int, wait_s: float | None, as_json: bool) -> int:
     """
-    Have N workers for a STREAM, until the configuration is read again.
+    Run N workers for a STREAM until the configuration is reloaded.
 
-    For entries whose workers share a durable (partition_mode = shared), and to add
-    workers where NATS numbers the subjects ({partition}). Others are refused, with what to edit.
+    Works for entries whose workers share a durable (partition_mode = shared), and to add workers where NATS puts
+    the partition into the subject ({partition}). Other entries are refused with what to edit instead.
     """
-    done = client.call("scale", stream=stream, workers=workers)
-    said = [f"{what}: {', '.join(done[what])}" for what in ("started", "removed") if done[what]]
-    sentence = f"{stream} has {workers} workers; " + ("; ".join(said) or "nothing changed")
-    return answer(client, done, sentence, Waiting(done["started"], is_running, wait_s), as_json=as_json)
+    reply = client.call("scale", stream=stream, workers=workers)
+    changes = [f"{change}: {', '.join(reply[change])}" for change in ("started", "removed") if reply[change]]
+    count = f"{workers} {'worker' if workers == 1 else 'workers'}"
+    message = f"{stream} has {count}; " + ("; ".join(changes) or "nothing changed")
+    return answer(client, reply, message, WaitFor(reply["started"], is_running, wait_s), as_json=as_json)
 
 
 @click.command(
     "log-level",
-    short_help="Log more, or less.",
+    short_help="Change the log level.",
     epilog=lines(
         "eventwriter-ctl log-level debug NETFLOW/0",
     ),
@@ -162,54 +163,53 @@ def scale(client: Client, stream: str, workers: int, wait_s: float | None, as_js
 @click.pass_obj
 def log_level(client: Client, level: str, slot: str | None, as_json: bool) -> int:
     """
-    Log more, or less, until a reload: every process, or the workers of a SLOT or STREAM.
+    Change the log level of all processes, or of the workers of a SLOT or STREAM, until a reload.
 
-    At debug each batch has its line.
+    At level debug every batch is logged.
     """
-    done = client.call("log_level", level=level, **({"slot": slot} if slot else {}))
-    everything = f"every process ({len(done['slots'])} workers)"
-    sentence = f"{level} for {everything if done['supervisor'] else ', '.join(done['slots'])}"
-    return answer(client, done, sentence, as_json=as_json)
+    reply = client.call("log_level", level=level, **({"slot": slot} if slot else {}))
+    everything = f"every process ({len(reply['slots'])} workers)"
+    message = f"{level} for {everything if reply['supervisor'] else ', '.join(reply['slots'])}"
+    return answer(client, reply, message, as_json=as_json)
 
 
 @click.command(
-    short_help="Read the configuration again.",
+    short_help="Reload the configuration.",
     epilog=lines(
         "eventwriter-ctl reload --diff",
         "eventwriter-ctl reload --wait",
     ),
 )
-@click.option("--diff", is_flag=True, help="Only show what would change.")
+@click.option("--diff", is_flag=True, help="Show what would change, and change nothing.")
 @as_json_option
 @wait_option
 @click.pass_obj
 def reload(client: Client, diff: bool, as_json: bool, wait_s: float | None) -> int:
     """
-    Read the configuration again, in the daemon's own environment.
+    Reload the configuration in the daemon's own environment.
 
-    Only workers whose settings changed are replaced: each new one starts when the old
-    one has settled what it had. A file with a mistake changes nothing, and the mistakes
-    are named. Secrets are compared and never shown.
+    Only workers whose settings changed are replaced; the new worker starts once the old one has settled its
+    messages. An invalid file changes nothing, and its errors are printed. Secrets are compared but never shown.
     """
-    patient = Client(client.path, RELOAD_S_MAX)
-    before = {slot["name"]: slot["pid"] for slot in patient.call("status")["slots"]}
-    told = patient.call("reload", diff=diff)
+    slow_client = Client(client.path, RELOAD_S_MAX)
+    before = {slot["name"]: slot["pid"] for slot in slow_client.call("status")["slots"]}
+    reply = slow_client.call("reload", diff=diff)
     if not as_json:
-        show(told, diff)
+        show(reply, diff)
 
     def is_new(slot: Mapping[str, Any]) -> bool:
-        return is_running(slot) and (slot["name"] not in told["replaced"] or slot["pid"] != before.get(slot["name"]))
+        return is_running(slot) and (slot["name"] not in reply["replaced"] or slot["pid"] != before.get(slot["name"]))
 
-    waiting = None if diff else Waiting([*told["replaced"], *told["started"]], is_new, wait_s)
-    return answer(client, told, None, waiting, as_json=as_json)
+    wait = None if diff else WaitFor([*reply["replaced"], *reply["started"]], is_new, wait_s)
+    return answer(client, reply, None, wait, as_json=as_json)
 
 
-def show(told: Mapping[str, Any], diff: bool) -> None:
-    """Print what a reload changed, or would change."""
+def show(reply: Mapping[str, Any], diff: bool) -> None:
+    """Print what a reload changed or would change."""
     out = console()
-    if told["changes"]:
-        out.print(changes_table(told["changes"], out.width))
-    for warning in told["warnings"]:
+    if reply["changes"]:
+        out.print(changes_table(reply["changes"], out.width))
+    for warning in reply["warnings"]:
         click.echo(f"warning: {warning}", err=True)
-    for line in effects(told, diff):
+    for line in effects(reply, diff):
         out.print(line)

@@ -1,7 +1,7 @@
 """
-A snapshot as text for a terminal: two lines a slot where it is narrow, one where it is wide.
+Snapshots as text for a terminal: two lines for each slot on a narrow one, one line on a wide one.
 
-Health is said in words and only underlined by colour: without colours nothing is lost.
+Colours only repeat what the words say, so that nothing is lost without them.
 """
 
 import json
@@ -13,42 +13,42 @@ from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
-WIDE_COLUMNS = 130  # from here on the second line's figures fit beside the first's
+WIDE_COLUMNS = 130  # from this width on, both lines of a slot fit on one
 NAME_COLUMNS = 18
-NAMES_SHOWN_MAX = 6  # in one remark
+NAMES_SHOWN_MAX = 6  # in one line
 
 COLOURS = {"healthy": "green", "starting": "cyan", "degraded": "yellow", "failing": "red"}
 NONE = "–"
 
-Picture = Mapping[str, Any]
+Snapshot = Mapping[str, Any]
 
 
-def render(picture: Picture, columns: int) -> RenderableType:
+def render(snapshot: Snapshot, columns: int) -> RenderableType:
     """
-    Draw a snapshot.
+    Render a snapshot.
 
     Args:
-        picture: As the verb `status` answers.
-        columns: Of the terminal; 80 is the least that is aimed at.
+        snapshot: Answer to the verb `status`.
+        columns: Width of the terminal; the layout needs at least 80.
     """
-    slots = wide(picture["slots"]) if columns >= WIDE_COLUMNS else narrow(picture["slots"])
-    return Group(*header(picture), Text(), slots, *remarks(picture))
+    slots = wide(snapshot["slots"]) if columns >= WIDE_COLUMNS else narrow(snapshot["slots"])
+    return Group(*header(snapshot), Text(), slots, *remarks(snapshot))
 
 
-def header(picture: Picture) -> list[Text]:
-    """Draw the daemon, its servers and the totals."""
-    totals, status = picture["totals"], picture["status"]
+def header(snapshot: Snapshot) -> list[Text]:
+    """Render the daemon, its servers and the totals."""
+    totals, status = snapshot["totals"], snapshot["status"]
     first = Text.assemble(
-        ("eventwriter ", "bold"), picture["version"], "  ", (status, f"bold {COLOURS[status]}"),
-        f"  pid {picture['pid']}  up {duration(picture['uptime_s'])}",
+        ("eventwriter ", "bold"), snapshot["version"], "  ", (status, f"bold {COLOURS[status]}"),
+        f"  pid {snapshot['pid']}  up {duration(snapshot['uptime_s'])}",
     )  # fmt: skip
     lines = [first]
-    if picture["reason"]:
-        lines.append(Text(picture["reason"], COLOURS[status]))
-    for name, server, where in (("NATS", picture["nats"], "url"), ("PostgreSQL", picture["postgres"], "target")):
+    if snapshot["reason"]:
+        lines.append(Text(snapshot["reason"], COLOURS[status]))
+    for name, server, where in (("NATS", snapshot["nats"], "url"), ("PostgreSQL", snapshot["postgres"], "target")):
         lines.append(Text.assemble(f"{name:<11}", connected(server), f"  {server[where] or NONE}"))
-        lines += tried(server)
-    lines += web_child(picture.get("web"))
+        lines += retries(server)
+    lines += web_child(snapshot.get("web"))
     lines.append(
         Text(
             f"{'total':<11}{number(totals['messages_total'])} messages ({rate(totals['messages_per_s'])}/s), "
@@ -64,8 +64,8 @@ def header(picture: Picture) -> list[Text]:
     return lines
 
 
-def connected(server: Picture) -> tuple[str, str]:
-    """Say whether the workers have their connections; one that only just starts is no outage."""
+def connected(server: Snapshot) -> tuple[str, str]:
+    """Return how many workers are connected to a server, and the colour; starting workers do not count."""
     if server["connected"]:
         return "connected", "green"
     if server.get("workers_connected"):
@@ -73,8 +73,8 @@ def connected(server: Picture) -> tuple[str, str]:
     return "not connected", "red"
 
 
-def web_child(web: Picture | None) -> list[Text]:
-    """Say where the dashboard is, or why it is not; nothing where none is wanted."""
+def web_child(web: Snapshot | None) -> list[Text]:
+    """Render the URL of the dashboard or why it is not available; nothing if it is not configured."""
     if web is None:
         return []
     if web["listening"]:
@@ -82,19 +82,19 @@ def web_child(web: Picture | None) -> list[Text]:
     return [Text.assemble(f"{'web':<11}", (web["state"], "yellow"), f"  {web['reason'] or 'not serving yet'}")]
 
 
-def tried(server: Picture) -> list[Text]:
-    """Say how often an open circuit was tried in vain, and when it is tried again."""
+def retries(server: Snapshot) -> list[Text]:
+    """Render the failed attempts of an open circuit and the time of the next one."""
     circuit = server.get("circuit") or {}
     if circuit.get("state") != "open":
         return []
-    again_s = circuit["next_try_in_s"]
-    again = "now" if again_s is None else f"in {duration(again_s)}"
+    next_s = circuit["next_try_in_s"]
+    next_try = "now" if next_s is None else f"in {duration(next_s)}"
     since = duration(circuit["open_s"])
-    return [Text(f"{'':<11}tried {circuit['attempts']} times in {since}, again {again}", "yellow")]
+    return [Text(f"{'':<11}{circuit['attempts']} failed attempts in {since}, next attempt {next_try}", "yellow")]
 
 
-def narrow(slots: list[Picture]) -> Group:
-    """Draw slots on two lines each, within 80 columns."""
+def narrow(slots: list[Snapshot]) -> Group:
+    """Render each slot on two lines of at most 80 columns."""
     titles = ("msg/s", "rows/s", "lag", "behind", "unacked", "dead", "restarts")
     lines = [Text(f"{'slot':<{NAME_COLUMNS}} {'state':<8}" + figures(*titles), "bold")]
     for slot in slots:
@@ -120,12 +120,12 @@ def narrow(slots: list[Picture]) -> Group:
 
 
 def figures(*texts: str) -> str:
-    """Set the seven figures of a slot right-aligned under each other, each in its column's width."""
+    """Right-align the seven numbers of a slot in their columns."""
     return "".join(f"{text:>{width}}" for text, width in zip(texts, (7, 7, 7, 7, 8, 7, 9), strict=True))
 
 
-def wide(slots: list[Picture]) -> Table:
-    """Draw slots on one line each."""
+def wide(slots: list[Snapshot]) -> Table:
+    """Render each slot on one line."""
     table = Table(box=None, padding=(0, 2, 0, 0), pad_edge=False)
     for title in ("slot", "state"):
         table.add_column(title, no_wrap=True)
@@ -146,49 +146,49 @@ def wide(slots: list[Picture]) -> Table:
     return table
 
 
-def remarks(picture: Picture) -> list[Text]:
+def remarks(snapshot: Snapshot) -> list[Text]:
     """
-    Say what ails the slots (the worst is in the header already), what they warn of, and last errors that are else.
+    Render the problems, warnings and last errors of the slots; the worst problem is in the header already.
 
-    Slots that are the same, as all are while a server is away, share a line.
+    Slots with the same text share a line, as they do while a server is unreachable.
     """
-    ailing: dict[tuple[str, str], list[str]] = {}
-    warned: dict[str, list[str]] = {}
+    problems: dict[tuple[str, str], list[str]] = {}
+    warned_slots: dict[str, list[str]] = {}
     errors: dict[str, list[str]] = {}
-    for slot in picture["slots"]:
+    for slot in snapshot["slots"]:
         reason = slot["reason"] or ""
         if reason and slot["health"] != "starting":
-            ailing.setdefault((slot["health"], reason), []).append(slot["name"])
+            problems.setdefault((slot["health"], reason), []).append(slot["name"])
         for warning in warnings(slot):
-            warned.setdefault(warning, []).append(slot["name"])
+            warned_slots.setdefault(warning, []).append(slot["name"])
         if slot["last_error"] and slot["last_error"] not in reason:
             errors.setdefault(slot["last_error"], []).append(slot["name"])
     lines: list[Text] = []
-    for (health, reason), names in ailing.items():
-        said = next((one for one in names if f"{one}: {reason}" == picture["reason"]), None)
-        if said is None:
+    for (health, reason), names in problems.items():
+        in_header = next((name for name in names if f"{name}: {reason}" == snapshot["reason"]), None)
+        if in_header is None:
             lines.append(Text.assemble((f"{listed(names)} {health}: ", COLOURS[health]), reason))
-        elif others := [one for one in names if one != said]:
-            lines.append(Text.assemble((f"{listed(others)} {health}", COLOURS[health]), f", as {said}"))
-    lines += [Text.assemble((f"{listed(names)} warning: ", "yellow"), text) for text, names in warned.items()]
+        elif others := [name for name in names if name != in_header]:
+            lines.append(Text.assemble((f"{listed(others)} {health}", COLOURS[health]), f", same as {in_header}"))
+    lines += [Text.assemble((f"{listed(names)} warning: ", "yellow"), text) for text, names in warned_slots.items()]
     lines += [Text(f"{listed(names)} last error: {error}", "dim") for error, names in errors.items()]
     return [Text(), *lines] if lines else []
 
 
-def warnings(slot: Picture) -> list[str]:
-    """Return what is no failure, and yet not as it might be: of the tables' columns, and of their storage."""
+def warnings(slot: Snapshot) -> list[str]:
+    """Return the warnings of a slot about its tables' columns and storage."""
     storage = slot["storage"] or {}
     return [*(slot["warnings"] or ()), *storage.get("warnings", ())]
 
 
 def listed(names: list[str]) -> str:
-    """Write names with commas between, the rest as a number where they are many."""
-    shown = ", ".join(names[:NAMES_SHOWN_MAX])
-    return shown if len(names) <= NAMES_SHOWN_MAX else f"{shown} and {len(names) - NAMES_SHOWN_MAX} more"
+    """Join names with commas; beyond a limit, give the number of the others."""
+    text = ", ".join(names[:NAMES_SHOWN_MAX])
+    return text if len(names) <= NAMES_SHOWN_MAX else f"{text} and {len(names) - NAMES_SHOWN_MAX} more"
 
 
-def name(slot: Picture, columns: int = NAME_COLUMNS) -> str:
-    """Return a slot's name, cut in the middle of the stream where it is long: the partition must show."""
+def name(slot: Snapshot, columns: int = NAME_COLUMNS) -> str:
+    """Return the name of a slot; a long stream name is cut so that the partition remains visible."""
     text = str(slot["name"])
     if len(text) > columns:
         stream, _, partition = text.rpartition("/")
@@ -196,10 +196,10 @@ def name(slot: Picture, columns: int = NAME_COLUMNS) -> str:
     return text
 
 
-def state(slot: Picture) -> str:
-    """Return a slot's state; a worker that waits or is parked says so."""
-    said = slot["worker_state"]
-    return str(said if slot["state"] in ("starting", "running") and said else slot["state"])
+def state(slot: Snapshot) -> str:
+    """Return the state of a slot, in more detail if its worker reports one."""
+    worker_state = slot["worker_state"]
+    return str(worker_state if slot["state"] in ("starting", "running") and worker_state else slot["state"])
 
 
 def number(value: float | None) -> str:
@@ -218,7 +218,7 @@ def short(value: float | None) -> str:
 
 
 def rate(value: float) -> str:
-    """Return messages or rows per second: one decimal where that still says something."""
+    """Return a rate per second, with one decimal below 10."""
     return f"{value:.1f}" if 0 < value < 10 else short(round(value))
 
 
@@ -246,44 +246,48 @@ def duration(value_s: float | None) -> str:
 
 VALUE_CHARS_MAX = 200
 EFFECT_COLOURS = {"restart": "yellow", "at once": "green"}
-WORDS = {"restart": "needs a restart"}
+EFFECT_TEXTS = {"restart": "needs a restart"}
 
 
 def changes_table(changes: Sequence[Mapping[str, Any]], columns: int) -> Table:
-    """Draw the keys that are otherwise, each with its values and its effect."""
+    """Render the changed keys with their values and effects."""
     table = Table(box=None, padding=(0, 2, 0, 0), pad_edge=False)
     widths = {"key": columns * 2 // 5, "before": columns // 5, "after": columns // 5, "effect": 16}
     for title, width in widths.items():
         table.add_column(title, overflow="fold", max_width=width)
-    for one in changes:
-        effect = WORDS.get(one["effect"], one["effect"])
+    for change in changes:
+        effect = EFFECT_TEXTS.get(change["effect"], change["effect"])
         table.add_row(
-            one["key"],
-            value(one["before"]),
-            value(one["after"]),
-            Text(effect, EFFECT_COLOURS.get(one["effect"], "cyan")),
+            change["key"],
+            value(change["before"]),
+            value(change["after"]),
+            Text(effect, EFFECT_COLOURS.get(change["effect"], "cyan")),
         )
     return table
 
 
-def value(given: Any) -> str:
-    """Return a value as a file has it, its end cut off where it is long."""
-    text = "–" if given is None else given if isinstance(given, str) else json.dumps(given, ensure_ascii=False)
+def value(setting: Any) -> str:
+    """Return a value as it is written in a file, truncated if it is long."""
+    text = "–" if setting is None else setting if isinstance(setting, str) else json.dumps(setting, ensure_ascii=False)
     return text if len(text) <= VALUE_CHARS_MAX else f"{text[:VALUE_CHARS_MAX]}…"
 
 
-def effects(told: Mapping[str, Any], diff: bool) -> list[Text]:
-    """Say what becomes of workers, in a line for each kind of it."""
+def effects(reply: Mapping[str, Any], diff: bool) -> list[Text]:
+    """Render the effects of a reload on the workers, one line for each kind of effect."""
     would = "would be " if diff else ""
     lines = [
-        Text(f"{would}{what}: {', '.join(told[what])}") for what in ("replaced", "started", "removed") if told[what]
+        Text(f"{would}{effect}: {', '.join(reply[effect])}")
+        for effect in ("replaced", "started", "removed")
+        if reply[effect]
     ]
-    if told["restart_needed"]:
-        lines.append(Text(f"only a restart of the daemon brings in: {', '.join(told['restart_needed'])}", "yellow"))
-    if not told["changes"]:
-        lines.append(Text("nothing is different from what runs"))
+    if reply["restart_needed"]:
+        lines.append(
+            Text(f"takes effect only after a restart of the daemon: {', '.join(reply['restart_needed'])}", "yellow")
+        )
+    if not reply["changes"]:
+        lines.append(Text("the configuration has not changed"))
     elif not lines:
-        lines.append(Text("no worker is concerned"))
+        lines.append(Text("no worker is affected"))
     return lines
 
 
@@ -291,12 +295,12 @@ Sample = Mapping[str, Any]
 
 
 def sample_lines(sample: Sample) -> list[Text]:
-    """Draw one sample: which message, then its payload, its rows or its reason."""
+    """Render one sample: the message, then its payload, rows or reason."""
     at = datetime.fromtimestamp(sample["at_ns"] / 1e9, UTC)
-    again = f"  delivery {sample['num_delivered']}" if sample["num_delivered"] > 1 else ""
+    redelivered = f"  delivery {sample['num_delivered']}" if sample["num_delivered"] > 1 else ""
     head = Text.assemble(
         f"{at:%H:%M:%S.%f}"[:-3] + "Z  ", (sample["slot"], "bold"), f"  {sample['stream_seq']}  ",
-        (sample["subject"], "cyan"), f"  {sample['bytes']:,} bytes{again}",
+        (sample["subject"], "cyan"), f"  {sample['bytes']:,} bytes{redelivered}",
     )  # fmt: skip
     lines = [head]
     if sample["headers"]:
@@ -308,10 +312,10 @@ def sample_lines(sample: Sample) -> list[Text]:
     for row in sample.get("rows", ()):
         lines.append(Text(f"  → {row['table']}", "bold"))
         width = max((len(column) for column in row["columns"]), default=0)
-        lines += [Text(f"    {column:<{width}}  {shown(value)}") for column, value in row["columns"].items()]
+        lines += [Text(f"    {column:<{width}}  {text(value)}") for column, value in row["columns"].items()]
     return lines
 
 
-def shown(value: Any) -> str:
-    """Return a column's value."""
+def text(value: Any) -> str:
+    """Return the value of a column as text."""
     return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)

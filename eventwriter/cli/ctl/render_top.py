@@ -1,4 +1,4 @@
-"""`top` and `stat` as text for a terminal of 80 columns, with more where it is wider. Pure."""
+"""Output of `top`, `stat`, `lag` and `streams` for terminals of 80 columns, with more columns on wider ones. Pure."""
 
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
@@ -7,7 +7,7 @@ from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from eventwriter.cli.ctl.rates import STAGES, Pace
+from eventwriter.cli.ctl.rates import STAGES, Rates
 from eventwriter.cli.ctl.render import (
     COLOURS,
     NONE,
@@ -22,18 +22,18 @@ from eventwriter.cli.ctl.render import (
     state,
 )
 
-Picture = Mapping[str, Any]
+Snapshot = Mapping[str, Any]
 
-SORTS: Mapping[str, tuple[str, Callable[[Picture, Pace], Any]]] = {
-    "m": ("msg/s", lambda _slot, pace: pace.rates["messages_per_s"]),
-    "r": ("rows/s", lambda _slot, pace: pace.rates["rows_per_s"]),
+SORTS: Mapping[str, tuple[str, Callable[[Snapshot, Rates], Any]]] = {
+    "m": ("msg/s", lambda _slot, rates: rates.per_second["messages_per_s"]),
+    "r": ("rows/s", lambda _slot, rates: rates.per_second["rows_per_s"]),
     "l": ("lag", lambda slot, _pace: slot["lag_messages"] or 0),
-    "c": ("cpu", lambda _slot, pace: pace.cpu or 0.0),
+    "c": ("cpu", lambda _slot, rates: rates.cpu or 0.0),
     "x": ("memory", lambda slot, _pace: slot["rss_bytes"] or 0),
     "d": ("dead", lambda slot, _pace: slot["dead_letters_total"]),
     "n": ("name", lambda slot, _pace: slot["name"]),
 }
-"""Key → what slots are sorted by; the largest first, names from A."""
+"""Key → column to sort by, largest first; names in ascending order."""
 
 SHORT = {
     "pull": "pull",
@@ -44,34 +44,35 @@ SHORT = {
     "commit": "com",
     "ack": "ack",
 }
-HOT = 0.5  # from here on a stage of work is what a worker does most of the time
-LEGEND = "shares of the time; pull waits for messages, wait for the copy, the others work"
+HOT = 0.5  # from this share on, a worker spends most of its time in one stage
+LEGEND = "shares of time: pull waits for messages, wait for the copy; the others work"
 NAME_CHARS = 16
 
 
-def top(picture: Picture, paces: Mapping[str, Pace], sort: str, columns: int) -> RenderableType:
-    """Draw slots, the largest first, with where the time of each goes."""
+def top(snapshot: Snapshot, rates_by_slot: Mapping[str, Rates], sort: str, columns: int) -> RenderableType:
+    """Render the slots, largest first, with how each spends its time."""
     by = SORTS[sort][1]
-    slots = sorted(picture["slots"], key=lambda slot: by(slot, paces[slot["name"]]), reverse=sort != "n")
-    table = wide_top(slots, paces) if columns >= WIDE_COLUMNS else narrow_top(slots, paces)
+    slots = sorted(snapshot["slots"], key=lambda slot: by(slot, rates_by_slot[slot["name"]]), reverse=sort != "n")
+    table = wide_top(slots, rates_by_slot) if columns >= WIDE_COLUMNS else narrow_top(slots, rates_by_slot)
     keys = " ".join(f"{key}:{title}" for key, (title, _) in SORTS.items())
     return Group(
-        *heading(picture, paces), Text(), table, Text(),
+        *heading(snapshot, rates_by_slot), Text(), table, Text(),
         Text(LEGEND, "dim"), Text(f"by {SORTS[sort][0]}; keys {keys} q:quit", "dim"),
     )  # fmt: skip
 
 
-def heading(picture: Picture, paces: Mapping[str, Pace]) -> list[Text]:
-    """Draw the daemon in two lines, and why it is not well in a third."""
-    status, totals = picture["status"], picture["totals"]
+def heading(snapshot: Snapshot, rates_by_slot: Mapping[str, Rates]) -> list[Text]:
+    """Render the daemon in two lines, and its problem, if any, in a third."""
+    status, totals = snapshot["status"], snapshot["totals"]
     rates = {
-        key: sum(pace.rates[key] for pace in paces.values()) for key in ("messages_per_s", "rows_per_s", "bytes_per_s")
+        key: sum(rates.per_second[key] for rates in rates_by_slot.values())
+        for key in ("messages_per_s", "rows_per_s", "bytes_per_s")
     }
-    cpu = sum(pace.cpu or 0.0 for pace in paces.values())
+    cpu = sum(rates.cpu or 0.0 for rates in rates_by_slot.values())
     lines = [
         Text.assemble(
-            ("eventwriter ", "bold"), picture["version"], "  ", (status, f"bold {COLOURS[status]}"),
-            f"  up {duration(picture['uptime_s'])}  {len(picture['slots'])} slots  cpu {cpu:.0%}",
+            ("eventwriter ", "bold"), snapshot["version"], "  ", (status, f"bold {COLOURS[status]}"),
+            f"  up {duration(snapshot['uptime_s'])}  {len(snapshot['slots'])} slots  cpu {cpu:.0%}",
         ),
         Text(
             f"{rate(rates['messages_per_s'])} msg/s  {rate(rates['rows_per_s'])} rows/s  "
@@ -79,28 +80,30 @@ def heading(picture: Picture, paces: Mapping[str, Pace]) -> list[Text]:
             f"dead {short(totals['dead_letters_total'])}"
         ),
     ]  # fmt: skip
-    return [*lines, Text(picture["reason"], COLOURS[status])] if picture["reason"] else lines
+    return [*lines, Text(snapshot["reason"], COLOURS[status])] if snapshot["reason"] else lines
 
 
-def narrow_top(slots: Sequence[Picture], paces: Mapping[str, Pace]) -> Group:
-    """Draw each slot in one line of 79 columns."""
+def narrow_top(slots: Sequence[Snapshot], rates_by_slot: Mapping[str, Rates]) -> Group:
+    """Render each slot on one line of 79 columns."""
     titles = "".join(f"{SHORT[stage]:>5}" for stage in STAGES)
     lines = [Text(f"{'slot':<{NAME_CHARS}} {'state':<8}{'msg/s':>7}{'lag':>7}{'cpu':>5}" + titles, "bold")]
     for slot in slots:
-        pace = paces[slot["name"]]
+        rates = rates_by_slot[slot["name"]]
         line = Text(f"{name(slot, NAME_CHARS):<{NAME_CHARS}} ", "bold").append(
             f"{state(slot):<8}", COLOURS[slot["health"]]
         )
-        figures = f"{rate(pace.rates['messages_per_s']):>7}{short(slot['lag_messages']):>7}{percent(pace.cpu):>5}"
+        figures = (
+            f"{rate(rates.per_second['messages_per_s']):>7}{short(slot['lag_messages']):>7}{percent(rates.cpu):>5}"
+        )
         line.append(figures, "default not bold")
         for stage in STAGES:
-            line.append(f"{percent(pace.stages.get(stage)):>5}", heat(stage, pace))
+            line.append(f"{percent(rates.stages.get(stage)):>5}", heat(stage, rates))
         lines.append(line)
     return Group(*lines)
 
 
-def wide_top(slots: Sequence[Picture], paces: Mapping[str, Pace]) -> Table:
-    """Draw each slot in one line, with more figures."""
+def wide_top(slots: Sequence[Snapshot], rates_by_slot: Mapping[str, Rates]) -> Table:
+    """Render each slot on one line with more columns."""
     table = Table(box=None, padding=(0, 2, 0, 0), pad_edge=False)
     for title in ("slot", "state"):
         table.add_column(title, no_wrap=True)
@@ -108,28 +111,29 @@ def wide_top(slots: Sequence[Picture], paces: Mapping[str, Pace]) -> Table:
     for title in numbers:
         table.add_column(title, justify="right", no_wrap=True)
     for slot in slots:
-        pace = paces[slot["name"]]
+        rates = rates_by_slot[slot["name"]]
         table.add_row(
             Text(name(slot), "bold"), Text(state(slot), COLOURS[slot["health"]]),
-            rate(pace.rates["messages_per_s"]), rate(pace.rates["rows_per_s"]), size(pace.rates["bytes_per_s"]),
-            short(per_batch(pace)), short(slot["lag_messages"]), duration(slot["lag_s"]), percent(pace.cpu),
+            rate(rates.per_second["messages_per_s"]), rate(rates.per_second["rows_per_s"]),
+            size(rates.per_second["bytes_per_s"]),
+            short(per_batch(rates)), short(slot["lag_messages"]), duration(slot["lag_s"]), percent(rates.cpu),
             size(slot["rss_bytes"]), millis(slot["commit_p99_ms"]),
-            *[Text(percent(pace.stages.get(stage)), heat(stage, pace)) for stage in STAGES],
+            *[Text(percent(rates.stages.get(stage)), heat(stage, rates)) for stage in STAGES],
         )  # fmt: skip
     return table
 
 
-def heat(stage: str, pace: Pace) -> str:
-    """Return how a share is drawn: the busiest stage of work stands out, from half of the time on in red."""
-    if stage != pace.busiest:
+def heat(stage: str, rates: Rates) -> str:
+    """Return the style of a share: the busiest stage is highlighted, in red from half of the time on."""
+    if stage != rates.busiest:
         return "default not bold"
-    return "bold red" if pace.stages[stage] >= HOT else "bold yellow"
+    return "bold red" if rates.stages[stage] >= HOT else "bold yellow"
 
 
-def per_batch(pace: Pace) -> int | None:
-    """Return how many messages a batch had."""
-    batches = pace.rates["batches_per_s"]
-    return round(pace.rates["messages_per_s"] / batches) if batches else None
+def per_batch(rates: Rates) -> int | None:
+    """Return the mean number of messages per batch."""
+    batches = rates.per_second["batches_per_s"]
+    return round(rates.per_second["messages_per_s"] / batches) if batches else None
 
 
 def percent(share: float | None) -> str:
@@ -150,45 +154,47 @@ def size(value_bytes: float | None) -> str:
 
 STAT = (("time", 8), ("msg/s", 8), ("rows/s", 8), ("data/s", 8), ("batch", 6), ("lag", 8), ("unack", 7), ("dead/s", 7),
         ("redel", 6), ("cpu", 5), ("p99", 7))  # fmt: skip
-"""`stat`'s columns and their widths: 78 together."""
+"""Columns of `stat` with their widths, 78 characters in total."""
 
 
 def stat_head() -> str:
-    """Return the line with the titles."""
+    """Return the header line."""
     return "".join(f"{title:>{width}}" for title, width in STAT)
 
 
-def stat_line(at: str, slots: Sequence[Picture], pace: Pace) -> str:
-    """Return a second in one line, as vmstat does."""
+def stat_line(at: str, slots: Sequence[Snapshot], rates: Rates) -> str:
+    """Return one line of `stat`."""
     lags = {(slot["stream"], slot["durable"] or slot["name"]): slot["lag_messages"] for slot in slots}
     p99 = [slot["commit_p99_ms"] for slot in slots if slot["commit_p99_ms"] is not None]
     known = [lag for lag in lags.values() if lag is not None]
     acks = {(slot["stream"], slot["durable"] or slot["name"]): slot["ack_pending"] or 0 for slot in slots}
     texts = (
-        at, rate(pace.rates["messages_per_s"]), rate(pace.rates["rows_per_s"]), size(pace.rates["bytes_per_s"]),
-        short(per_batch(pace)), short(sum(known) if known else None), short(sum(acks.values())),
-        rate(pace.rates["dead_per_s"]), rate(pace.rates["redelivered_per_s"]), percent(pace.cpu),
+        at, rate(rates.per_second["messages_per_s"]), rate(rates.per_second["rows_per_s"]),
+            size(rates.per_second["bytes_per_s"]),
+        short(per_batch(rates)), short(sum(known) if known else None), short(sum(acks.values())),
+        rate(rates.per_second["dead_per_s"]), rate(rates.per_second["redelivered_per_s"]), percent(rates.cpu),
         millis(max(p99, default=None)),
     )  # fmt: skip
     return "".join(f"{text:>{width}}" for text, (_, width) in zip(texts, STAT, strict=True))
 
 
-BEHIND_S_MAX = 3.0  # what batches and heartbeats make of a slot that keeps up
+BEHIND_S_MAX = 3.0  # batching and heartbeats alone account for this much
 
 HOLES = {
-    False: "holes are not written yet, or not this slot's",
-    True: "several workers write in no order, and the holes are closed every few seconds",
+    False: "holes are messages not written yet or not selected by this slot",
+    True: "several workers write concurrently; holes are closed every few seconds",
 }
-"""What holes mean, by whether the durable is shared."""
+"""Meaning of holes, by whether the durable is shared."""
 
 
-def lag(found: Picture, pictures: Mapping[str, Picture], columns: int) -> RenderableType:
+def lag(found: Snapshot, snapshots: Mapping[str, Snapshot], columns: int) -> RenderableType:
     """
-    Draw how far each slot is, in stream sequences.
+    Render the position of each slot in stream sequences.
 
     Args:
-        found: As the verb `look` answers.
-        pictures: The snapshot's slots by name.
+        found: Answer to the verb `look`.
+        snapshots: Slots of the snapshot by name.
+        columns: Width of the terminal.
     """
     width = 10 if columns < WIDE_COLUMNS else 16
     titles = ("last", "delivered", "ack floor", "ledger")
@@ -200,33 +206,33 @@ def lag(found: Picture, pictures: Mapping[str, Picture], columns: int) -> Render
         )
     ]
     for slot, seen in found["slots"].items():
-        facts, picture = positions(seen), pictures[slot]
-        line = Text(f"{name(picture):<18}", "bold")
+        facts, snapshot = positions(seen), snapshots[slot]
+        line = Text(f"{name(snapshot):<18}", "bold")
         for key in ("last_seq", "delivered_seq", "ack_floor_seq", "ledger_seq"):
             line.append(f"{number_plain(facts[key], width):>{width}}", "default not bold")
         line.append(f"{short(facts['drift']):>7}{short(facts['lag_messages']):>7}", "default not bold")
         if columns >= WIDE_COLUMNS:
-            line.append(f"{duration(picture['lag_s']):>9}", "default not bold")
-        line.append(f"{left(picture):>7}", "default not bold")
+            line.append(f"{duration(snapshot['lag_s']):>9}", "default not bold")
+        line.append(f"{time_left(snapshot):>7}", "default not bold")
         lines.append(line)
     holes = {
         slot: f"{seen['ledger']['ranges']} ranges in the ledger; {HOLES[seen['shared']]}"
         for slot, seen in found["slots"].items()
         if seen["ledger"] and seen["ledger"]["ranges"] > 1
     }
-    return Group(*lines, *together(found["why"], "yellow"), *together(holes, "dim"))
+    return Group(*lines, *grouped(found["why"], "yellow"), *grouped(holes, "dim"))
 
 
-def together(said: Mapping[str, str], style: str) -> list[Text]:
-    """Draw what is said of slots, one line for those of which the same is said."""
-    of_text: dict[str, list[str]] = {}
-    for slot, text in said.items():
-        of_text.setdefault(text, []).append(slot)
-    return [Text(f"{listed(slots)}: {text}", style) for text, slots in of_text.items()]
+def grouped(texts: Mapping[str, str], style: str) -> list[Text]:
+    """Render a text for each slot; slots with the same text share a line."""
+    slots_of: dict[str, list[str]] = {}
+    for slot, text in texts.items():
+        slots_of.setdefault(text, []).append(slot)
+    return [Text(f"{listed(slots)}: {text}", style) for text, slots in slots_of.items()]
 
 
-def positions(seen: Picture) -> dict[str, Any]:
-    """Return a slot's positions; `drift` is how far the ledger is beyond what is acknowledged, below 0: behind it."""
+def positions(seen: Snapshot) -> dict[str, Any]:
+    """Return the positions of a slot; `drift` is the ledger's floor minus the consumer's ack floor."""
     consumer, ledger = seen["consumer"], seen["ledger"]
     written = ledger["floor_seq"] if ledger else None
     return {
@@ -239,54 +245,54 @@ def positions(seen: Picture) -> dict[str, Any]:
     }
 
 
-def left(picture: Picture) -> str:
-    """Say in what time a slot has caught up; what is but a moment behind keeps up, whatever its lag does."""
-    if picture["lag_s"] is not None and picture["lag_s"] < BEHIND_S_MAX:
+def time_left(snapshot: Snapshot) -> str:
+    """Return the time until a slot has caught up; a slot that is only moments behind counts as caught up."""
+    if snapshot["lag_s"] is not None and snapshot["lag_s"] < BEHIND_S_MAX:
         return "0s"
-    if picture["catch_up_s"] is not None:
-        return duration(picture["catch_up_s"]) if picture["catch_up_s"] else "0s"
-    return "grows" if (picture["lag_per_s"] or 0) > 0 else NONE
+    if snapshot["catch_up_s"] is not None:
+        return duration(snapshot["catch_up_s"]) if snapshot["catch_up_s"] else "0s"
+    return "grows" if (snapshot["lag_per_s"] or 0) > 0 else NONE
 
 
 def number_plain(value: int | None, width: int) -> str:
-    """Return a sequence in full where it fits its column, with commas where those fit too."""
+    """Return a sequence that fits its column: with commas, without, or abbreviated."""
     text = number(value)
     if len(text) < width:
         return text
     return plain if len(plain := text.replace(",", "")) < width else short(value)
 
 
-def streams(found: Picture, pictures: Mapping[str, Picture]) -> RenderableType:
-    """Draw each stream of JetStream's once, and which slots read it."""
+def streams(found: Snapshot, snapshots: Mapping[str, Snapshot]) -> RenderableType:
+    """Render each JetStream stream with the slots that read it."""
     parts: list[RenderableType] = []
     by_name: dict[str, list[str]] = {}
     for slot, seen in found["slots"].items():
         by_name.setdefault(seen["stream"]["name"], []).append(slot)
     for stream, slots in by_name.items():
         facts = found["slots"][slots[0]]["stream"]
-        parts += [*stream_lines(stream, facts), readers(slots, found, pictures), Text()]
-    return Group(*parts, *together(found["why"], "yellow"))
+        parts += [*stream_lines(stream, facts), readers(slots, found, snapshots), Text()]
+    return Group(*parts, *grouped(found["why"], "yellow"))
 
 
-def stream_lines(stream: str, facts: Picture) -> list[Text]:
-    """Draw a stream's own facts."""
+def stream_lines(stream: str, facts: Snapshot) -> list[Text]:
+    """Render the state and limits of a stream."""
     limits = {
         "age": duration(facts["max_age_s"]) if facts["max_age_s"] else None,
         "bytes": size(facts["max_bytes"]) if facts["max_bytes"] else None,
         "messages": number(facts["max_messages"]) if facts["max_messages"] else None,
     }
-    said = ", ".join(f"{what} {text}" for what, text in limits.items() if text)
-    kept = f"{said}, then {facts['discard']} ones go" if said else "no limit"
+    limit = ", ".join(f"{name} {text}" for name, text in limits.items() if text)
+    kept = f"{limit} (discard {facts['discard']})" if limit else "no limit"
     return [
         Text.assemble((stream, "bold"), f"  {number(facts['messages'])} messages, {size(facts['bytes'])}, "
                       f"sequences {number(facts['first_seq'])} to {number(facts['last_seq'])}"),
-        Text(f"  {facts['retention']}, {facts['storage']}, {facts['replicas']} replicas; kept: {kept}"),
+        Text(f"  {facts['retention']}, {facts['storage']}, {facts['replicas']} replicas; limits: {kept}"),
         Text(f"  subjects {', '.join(facts['subjects'])}; {facts['consumers']} consumers"),
     ]  # fmt: skip
 
 
-def readers(slots: Sequence[str], found: Picture, pictures: Mapping[str, Picture]) -> Table:
-    """Draw the slots that read a stream."""
+def readers(slots: Sequence[str], found: Snapshot, snapshots: Mapping[str, Snapshot]) -> Table:
+    """Render the slots that read a stream."""
     table = Table(box=None, padding=(0, 2, 0, 0), pad_edge=False)
     table.add_column("  slot", no_wrap=True)
     table.add_column("durable", overflow="fold")
@@ -295,7 +301,7 @@ def readers(slots: Sequence[str], found: Picture, pictures: Mapping[str, Picture
     for slot in slots:
         consumer = found["slots"][slot]["consumer"]
         table.add_row(
-            Text(f"  {name(pictures[slot])}", "bold"), consumer["durable"], short(consumer["pending"]),
-            short(consumer["ack_pending"]), short(consumer["redelivered"]), rate(pictures[slot]["messages_per_s"]),
+            Text(f"  {name(snapshots[slot])}", "bold"), consumer["durable"], short(consumer["pending"]),
+            short(consumer["ack_pending"]), short(consumer["redelivered"]), rate(snapshots[slot]["messages_per_s"]),
         )  # fmt: skip
     return table

@@ -1,4 +1,4 @@
-"""The books of one slot as text for a terminal of 80 columns; nothing is said by colour alone."""
+"""`eventwriter-ctl verify`: run the verification of slots and render its reports for a terminal of 80 columns."""
 
 import asyncio
 import os
@@ -15,7 +15,7 @@ from rich.text import Text
 from eventwriter.admin.verify.judge import Facts, JudgedSets, size
 from eventwriter.admin.verify.report import Gap, Report, RowsLooked, is_current, when, why_old
 from eventwriter.cli import daemon_mismatch
-from eventwriter.cli.main import hush
+from eventwriter.cli.main import silence_logs
 from eventwriter.config.load import load
 from eventwriter.config.settings import Settings
 from eventwriter.errors import Fatal
@@ -31,50 +31,54 @@ EXIT_GAPS, EXIT_UNREACHABLE = 1, 3
 LOOK_MESSAGES = 1000
 
 
-def verify(config: str | None, names: tuple[str, ...], asked: str | None, look: int, as_json: bool) -> int:
-    """Print the books of the slots that `names` mean, of all where there are none; returns the exit code."""
+def verify(config: str | None, names: tuple[str, ...], sequences: str | None, look: int, as_json: bool) -> int:
+    """Verify the slots selected by `names`, or all, print the reports and return the exit code."""
     from eventwriter.admin.verify.slot import Wish
 
-    hush()
+    silence_logs()
     settings = load(config, os.environ).settings
     daemon_mismatch.warn(settings, config)
-    slots = chosen(settings, names)
-    wish = Wish(read_range(asked), look)
+    slots = select_slots(settings, names)
+    wish = Wish(parse_range(sequences), look)
     try:
-        reports = asyncio.run(books(settings, slots, wish))
+        reports = asyncio.run(run_verification(settings, slots, wish))
     except Fatal as error:
-        # Another family of exit code than a mistake: the login is the server's to grant.
+        # A refused login is not the caller's mistake, so it has the exit code of an unreachable server.
         click.echo(f"eventwriter-ctl: {error}", err=True)
         return EXIT_UNREACHABLE
     show(reports, as_json)
     return 0 if all(report.balanced for report in reports) else EXIT_GAPS
 
 
-def chosen(settings: Settings, names: tuple[str, ...]) -> list[SlotName]:
+def select_slots(settings: Settings, names: tuple[str, ...]) -> list[SlotName]:
     """
-    Return the slots that are meant: of an entry, of a JetStream stream, or one slot.
+    Return the slots selected by names of stream entries, JetStream streams or slots.
 
     Raises:
-        Fatal: A name means none.
+        Fatal: A name selects no slot.
     """
-    # Workers that share a durable have one ledger between them.
-    there = [slot for slot in settings.slots() if not (settings.stream(slot.stream).is_shared and slot.partition)]
-    found: list[SlotName] = []
+    # Workers that share a durable also share one ledger row.
+    available = [slot for slot in settings.slots() if not (settings.stream(slot.stream).is_shared and slot.partition)]
+    selected: list[SlotName] = []
     for name in names:
-        meant = [slot for slot in there if name in (slot.stream, str(slot), settings.stream(slot.stream).stream_name)]
-        if not meant:
+        matching = [
+            slot for slot in available if name in (slot.stream, str(slot), settings.stream(slot.stream).stream_name)
+        ]
+        if not matching:
             known = ", ".join(f"{s.name} (of {s.stream_name})" for s in settings.streams if s.enabled)
-            raise Fatal(f"{name!r} is no enabled entry of streams and no JetStream stream of one; there are {known}")
-        found += meant
-    return list(dict.fromkeys(found)) if names else there
+            raise Fatal(
+                f"{name!r} is neither an enabled stream entry nor the JetStream stream of one; available: {known}"
+            )
+        selected += matching
+    return list(dict.fromkeys(selected)) if names else available
 
 
-def read_range(text: str | None) -> tuple[int, int]:
+def parse_range(text: str | None) -> tuple[int, int]:
     """
-    Read `100-200`, `100-`, `-200` or `100`; the first sequence, and the one after the last.
+    Parse `100-200`, `100-`, `-200` or `100` into the first sequence and the one after the last.
 
     Raises:
-        UsageError: It is none of these.
+        UsageError: The text has none of these forms.
     """
     from eventwriter.admin.verify.judge import SEQ_MAX
 
@@ -89,15 +93,15 @@ def read_range(text: str | None) -> tuple[int, int]:
     raise click.UsageError(f"--range {text!r}: write stream sequences like 100-200, 100- or -200, the smaller first")
 
 
-async def books(settings: Settings, slots: list[SlotName], wish: "Wish") -> list["Report"]:
+async def run_verification(settings: Settings, slots: list[SlotName], wish: "Wish") -> list["Report"]:
     """
-    Look into the books of each slot, one after the other.
+    Verify each slot in turn.
 
     Raises:
-        Retryable: A server is away.
-        Fatal: A server refuses us.
+        Retryable: A server is unreachable.
+        Fatal: A server refused the login.
     """
-    # Imported here: what only reads the command line needs no driver.
+    # Imported here so that parsing the command line loads no driver.
     from eventwriter.admin.verify.slot import Verifier, failed
     from eventwriter.jetstream.api import JetStreamApi
     from eventwriter.jetstream.connect import NatsLink
@@ -123,7 +127,7 @@ async def books(settings: Settings, slots: list[SlotName], wish: "Wish") -> list
 
 
 def show(reports: list["Report"], as_json: bool) -> None:
-    """Print what was found."""
+    """Print the reports."""
     if as_json:
         whole = {
             "balanced": all(report.balanced for report in reports),
@@ -137,7 +141,7 @@ def show(reports: list["Report"], as_json: bool) -> None:
 
 
 def render(report: Report) -> RenderableType:
-    """Draw one slot's books."""
+    """Render the report of one slot."""
     verdict = ("balances", "bold green") if report.balanced else ("does not balance", "bold red")
     head = Text.assemble(
         (report.slot, "bold"), f"  stream {report.stream}  durable {report.durable}  ", verdict
@@ -157,29 +161,32 @@ def render(report: Report) -> RenderableType:
 
 
 def lines(report: Report, facts: Facts, judged: JudgedSets) -> Iterable[tuple[str, str]]:
-    """Return the lines of figures: a name and a text each."""
+    """Yield the name and text of each line of a report."""
     stream = facts.stream
     yield (
         "stream",
         (
-            f"{stream.first_seq:,} to {stream.last_seq:,}, made {when(stream.incarnation_ns // 1000)}"
+            f"{stream.first_seq:,} to {stream.last_seq:,}, created {when(stream.incarnation_ns // 1000)}"
             if stream.last_seq >= stream.first_seq
-            else f"empty, next is {stream.last_seq + 1:,}; made {when(stream.incarnation_ns // 1000)}"
+            else f"empty, next is {stream.last_seq + 1:,}; created {when(stream.incarnation_ns // 1000)}"
         ),
     )
     yield "consumer", consumer_line(facts.consumer)
     for row in facts.rows:
         yield "ledger" if is_current(row, facts) else "old ledger", ledger_line(row, facts)
     if not any(is_current(row, facts) for row in facts.rows):
-        yield "ledger", "has no row of it yet"
+        yield "ledger", "no row yet"
     if judged.absorbed:
         count = size(judged.absorbed)
-        yield "", f"{count:,} of them above the ack floor: delivered again, they are not written again"
+        yield "", f"{count:,} sequences above the ack floor: redelivered messages are not written again"
     if judged.ahead:
-        yield "to come", f"{size(judged.ahead):,} sequences are not delivered yet"
+        yield "to come", f"{size(judged.ahead):,} sequences not delivered yet"
     yield "rows", rows_line(report.rows)
-    letters, messages = report.letters
-    yield "dead letters", f"{letters:,}" + (f", of {messages:,} messages only" if letters != messages else "")
+    dead_letters, messages = report.letters
+    yield (
+        "dead letters",
+        f"{dead_letters:,}" + (f", of {messages:,} distinct messages" if dead_letters != messages else ""),
+    )
     if not report.gaps:
         yield "gaps", "none"
     for at, sentence in enumerate(report.unprovable):
@@ -187,9 +194,9 @@ def lines(report: Report, facts: Facts, judged: JudgedSets) -> Iterable[tuple[st
 
 
 def consumer_line(consumer: ConsumerState | None) -> str:
-    """Say how far the consumer is."""
+    """Return the position of the consumer."""
     if consumer is None:
-        return "does not exist; the daemon makes it, beginning where the ledger ends"
+        return "does not exist; the daemon creates it, starting at the end of the ledger"
     return (
         f"delivered to {consumer.delivered_stream_seq:,}, ack floor {consumer.ack_floor_stream_seq:,},"
         f" {consumer.ack_pending:,} unacknowledged, {consumer.pending:,} pending"
@@ -197,7 +204,7 @@ def consumer_line(consumer: ConsumerState | None) -> str:
 
 
 def ledger_line(row: LedgerRow, facts: Facts) -> str:
-    """Say what one row of the ledger has."""
+    """Return the content of one ledger row."""
     if not row.committed:
         text = "nothing yet"
     else:
@@ -208,30 +215,30 @@ def ledger_line(row: LedgerRow, facts: Facts) -> str:
             text += f", {size(row.committed):,} sequences"
     if is_current(row, facts):
         return f"{text}, epoch {row.epoch}"
-    return f"{text}, epoch {row.epoch}, {why_old(row, facts)} (made {when(row.incarnation_us)})"
+    return f"{text}, epoch {row.epoch}, {why_old(row, facts)} (created {when(row.incarnation_us)})"
 
 
 def rows_line(looked: RowsLooked) -> str:
-    """Say what was found of the messages that were looked at."""
+    """Return the outcome of the messages whose rows were looked up."""
     if not looked.looked:
-        return "no message was looked at"
+        return "no message was looked up"
     parts = [
-        f"{count:,} {words}"
-        for count, words in (
+        f"{count:,} {outcome}"
+        for count, outcome in (
             (looked.written, f"with all their rows ({looked.rows:,})"),
             (looked.dead, "with a dead letter"),
             (looked.empty, "with nothing to write"),
-            (len(looked.missing), "with neither"),
-            (len(looked.twice), "with rows twice"),
+            (len(looked.missing), "with neither rows nor dead letter"),
+            (len(looked.twice), "with duplicated rows"),
             (sum(looked.doubted.values()), "not provable"),
         )
         if count
     ]
-    return f"{looked.looked:,} messages looked at: {', '.join(parts)}"
+    return f"{looked.looked:,} messages looked up: {', '.join(parts)}"
 
 
 def gap_table(gaps: list[Gap]) -> Table:
-    """Draw the gaps."""
+    """Render the gaps."""
     table = Table(box=None, padding=(0, 2, 0, 0), pad_edge=False, title_justify="left")
     table.add_column("  gap", style="red", no_wrap=True)
     table.add_column("messages", justify="right", no_wrap=True)

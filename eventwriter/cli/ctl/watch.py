@@ -1,4 +1,4 @@
-"""Commands of `eventwriter-ctl` that look on: top, stat, lag, streams."""
+"""Commands of `eventwriter-ctl` that watch: top, stat, lag, streams."""
 
 import itertools
 import json
@@ -21,26 +21,26 @@ from rich.text import Text
 
 from eventwriter import clock
 from eventwriter.cli.ctl.common import as_json_option, console, lines, slot_argument
-from eventwriter.cli.ctl.rates import Meter, Pace, summed
+from eventwriter.cli.ctl.rates import RateMeter, Rates, total_rates
 from eventwriter.cli.ctl.render_top import SORTS, lag, positions, stat_head, stat_line, streams, top
 from eventwriter.cli.main import EXIT_UNREACHABLE
 from eventwriter.control.client import Client, Unreachable
 
 TOP_S = 2.0
 STAT_S = 1.0
-HEAD_EVERY = 20  # lines of stat between two heads
+HEAD_EVERY = 20  # lines of stat between two header lines
 Seen = TypeVar("Seen")
 NAMES = {title: key for key, (title, _) in SORTS.items()}
 
 interval_option = click.option(
-    "--interval", "interval_s", type=click.FloatRange(min=0.2), metavar="SECONDS", help="Between two looks."
+    "--interval", "interval_s", type=click.FloatRange(min=0.2), metavar="SECONDS", help="Time between two updates."
 )
-count_option = click.option("--count", type=click.IntRange(min=1), metavar="N", help="Look N times, then end.")
+count_option = click.option("--count", type=click.IntRange(min=1), metavar="N", help="Stop after N updates.")
 
 
 @click.command(
     "top",
-    short_help="Live: where each slot's time goes.",
+    short_help="Show live how each slot spends its time.",
     epilog=lines(
         "eventwriter-ctl top --sort lag",
         "eventwriter-ctl top --count 1 --json",
@@ -48,33 +48,39 @@ count_option = click.option("--count", type=click.IntRange(min=1), metavar="N", 
 )
 @interval_option
 @count_option
-@click.option("--sort", type=click.Choice(list(NAMES)), default="msg/s", show_default=True, help="The largest first.")
+@click.option(
+    "--sort",
+    type=click.Choice(list(NAMES)),
+    default="msg/s",
+    show_default=True,
+    help="Column to sort by, largest first.",
+)
 @as_json_option
 @click.pass_obj
 def top_command(client: Client, interval_s: float | None, count: int | None, sort: str, as_json: bool) -> int:
     """
-    Watch what each slot does and where its time goes, until q or ^C.
+    Show live what each slot does and how it spends its time, until q or Ctrl-C.
 
-    A worker does two things at once. One half waits for messages (pull), decodes, encodes
-    rows, and waits for the other half; the other copies, commits and acknowledges. The
-    largest share of work is in colour: that stage is what limits the slot.
+    A worker has two concurrent tasks. One waits for messages (pull), decodes them, encodes rows, and waits for the
+    other; the other copies, commits and acknowledges. The working stage with the largest share is coloured: it
+    limits the slot.
     """
     screen = Top(client, NAMES[sort], as_json)
     return screen.run(interval_s or TOP_S, count)
 
 
 class Top:
-    """One watcher at one terminal, or a program that reads."""
+    """Updates of `top`, on a terminal or as plain output."""
 
     def __init__(self, client: Client, sort: str, as_json: bool) -> None:
         self._client, self._sort, self._as_json = client, sort, as_json
-        self._meter = Meter()
+        self._meter = RateMeter()
         self._console = console()
 
     def run(self, interval_s: float, count: int | None) -> int:
-        """Look again and again; returns the exit code."""
+        """Show updates until stopped; return the exit code."""
         on_screen = self._console.is_terminal and not self._as_json
-        self._look()  # rates need a look before
+        self._read()  # rates need a first snapshot
         time.sleep(min(interval_s, 1.2))
         try:
             if not on_screen:
@@ -85,81 +91,81 @@ class Top:
             return 0
 
     def _print(self, interval_s: float, count: int | None) -> int:
-        at = 0
+        updates = 0
         while True:
-            seen = self._look()
+            seen = self._read()
             if seen is None:
                 click.echo("the daemon does not answer", err=True)
             elif self._as_json:
                 click.echo(json.dumps(plain(*seen)))
             else:
                 self._console.print(self._draw(*seen))
-            at += 1
-            if at == count:
+            updates += 1
+            if updates == count:
                 return 0 if seen else EXIT_UNREACHABLE
             time.sleep(interval_s)
 
     def _show(self, live: Live, key: Callable[[float], str], interval_s: float, count: int | None) -> int:
-        at, seen = 0, self._look()
+        updates, seen = 0, self._read()
         while True:
             view: RenderableType = (
-                self._draw(*seen) if seen else Text(f"nobody answers on {self._client.path}; waiting")
+                self._draw(*seen) if seen else Text(f"no daemon answers on {self._client.path}; waiting")
             )
             live.update(view, refresh=True)
             pressed = key(interval_s)
             if "q" in pressed:
                 return 0
-            if wanted := [one for one in pressed if one in SORTS]:
-                self._sort = wanted[-1]
+            if sort_keys := [key for key in pressed if key in SORTS]:
+                self._sort = sort_keys[-1]
                 continue
-            seen, at = self._look(), at + 1
-            if at == count:
+            seen, updates = self._read(), updates + 1
+            if updates == count:
                 return 0 if seen else EXIT_UNREACHABLE
 
-    def _draw(self, picture: Mapping[str, Any], paces: Mapping[str, Pace]) -> RenderableType:
-        return top(picture, paces, self._sort, self._console.width)
+    def _draw(self, snapshot: Mapping[str, Any], rates_by_slot: Mapping[str, Rates]) -> RenderableType:
+        return top(snapshot, rates_by_slot, self._sort, self._console.width)
 
-    def _look(self) -> tuple[Mapping[str, Any], Mapping[str, Pace]] | None:
+    def _read(self) -> tuple[Mapping[str, Any], Mapping[str, Rates]] | None:
         try:
-            picture = self._client.call("status")
+            snapshot = self._client.call("status")
         except Unreachable:
             return None
-        return picture, self._meter.read(clock.monotonic_s(), picture)
+        return snapshot, self._meter.read(clock.monotonic_s(), snapshot)
 
 
-def plain(picture: Mapping[str, Any], paces: Mapping[str, Pace]) -> list[dict[str, Any]]:
-    """Return what `top` shows as JSON has it."""
-    shown = ("name", "state", "worker_state", "health", "pid", "lag_messages", "lag_s", "rss_bytes", "commit_p99_ms")
+def plain(snapshot: Mapping[str, Any], rates_by_slot: Mapping[str, Rates]) -> list[dict[str, Any]]:
+    """Return the content of `top` as plain JSON."""
+    keys = ("name", "state", "worker_state", "health", "pid", "lag_messages", "lag_s", "rss_bytes", "commit_p99_ms")
     return [
         {
-            **{key: slot[key] for key in shown},
-            **{key: round(value, 1) for key, value in paces[slot["name"]].rates.items()},
-            "cpu": paces[slot["name"]].cpu,
-            "stages": {stage: round(share, 4) for stage, share in paces[slot["name"]].stages.items()},
-            "busiest": paces[slot["name"]].busiest,
+            **{key: slot[key] for key in keys},
+            **{key: round(value, 1) for key, value in rates_by_slot[slot["name"]].per_second.items()},
+            "cpu": rates_by_slot[slot["name"]].cpu,
+            "stages": {stage: round(share, 4) for stage, share in rates_by_slot[slot["name"]].stages.items()},
+            "busiest": rates_by_slot[slot["name"]].busiest,
         }
-        for slot in picture["slots"]
+        for slot in snapshot["slots"]
     ]
 
 
-def again_and_again(look: Callable[[], Seen], wait_s: float, count: int | None = None) -> Iterator[Seen | None]:
-    """Look as often as wanted; a daemon that is away, perhaps to start anew, is told of once, waited for, and None."""
-    is_away = False
+def poll(read: Callable[[], Seen], wait_s: float, count: int | None = None) -> Iterator[Seen | None]:
+    """Yield what `read` returns, `count` times; None while the daemon is unreachable, which is reported once."""
+    unreachable = False
     for at in itertools.count() if count is None else range(count):
         if at:
             time.sleep(wait_s)
         seen = None
         try:
-            seen, is_away = look(), False
+            seen, unreachable = read(), False
         except Unreachable as error:
-            if not is_away:
+            if not unreachable:
                 click.echo(f"{error}; waiting", err=True)
-            is_away = True
+            unreachable = True
         yield seen
 
 
 @click.command(
-    short_help="A line a second, like vmstat.",
+    short_help="Print one line per second, as vmstat does.",
     epilog=lines(
         "eventwriter-ctl stat NETFLOW --count 60 > minute.txt",
     ),
@@ -171,74 +177,76 @@ def again_and_again(look: Callable[[], Seen], wait_s: float, count: int | None =
 @click.pass_obj
 def stat(client: Client, slot: str, interval_s: float | None, count: int | None, as_json: bool) -> int:
     """
-    Print a line a second, as vmstat does: for all, or a SLOT's, or a STREAM's.
+    Print one line per second, as vmstat does, for a SLOT, a STREAM, or all.
 
-    A daemon that goes away is waited for.
+    While the daemon is unreachable, the command waits.
     """
-    meter, at, picture, wait_s = Meter(), 0, None, interval_s or STAT_S
+    meter, printed, snapshot, wait_s = RateMeter(), 0, None, interval_s or STAT_S
     meter.read(clock.monotonic_s(), client.call("status"))
     try:
         time.sleep(wait_s)
-        for picture in again_and_again(lambda: client.call("status"), wait_s, count):
-            if picture is None:
+        for snapshot in poll(lambda: client.call("status"), wait_s, count):
+            if snapshot is None:
                 continue
-            paces = meter.read(clock.monotonic_s(), picture)
-            slots = [one for one in picture["slots"] if slot in ("all", one["name"], one["name"].rpartition("/")[0])]
+            rates_by_slot = meter.read(clock.monotonic_s(), snapshot)
+            slots = [
+                entry for entry in snapshot["slots"] if slot in ("all", entry["name"], entry["name"].rpartition("/")[0])
+            ]
             if not slots:
-                raise click.BadParameter(f"no slot or stream is called {slot!r}")
-            pace = summed({one["name"]: paces[one["name"]] for one in slots})
+                raise click.BadParameter(f"there is no slot or stream {slot!r}")
+            rates = total_rates({entry["name"]: rates_by_slot[entry["name"]] for entry in slots})
             if as_json:
-                click.echo(json.dumps({"at_ns": clock.now_ns(), **pace.rates, "cpu": pace.cpu}))
+                click.echo(json.dumps({"at_ns": clock.now_ns(), **rates.per_second, "cpu": rates.cpu}))
             else:
-                line = stat_line(f"{datetime.now().astimezone():%H:%M:%S}", slots, pace)
-                click.echo(line if at % HEAD_EVERY else f"{stat_head()}\n{line}")
-            at += 1
+                line = stat_line(f"{datetime.now().astimezone():%H:%M:%S}", slots, rates)
+                click.echo(line if printed % HEAD_EVERY else f"{stat_head()}\n{line}")
+            printed += 1
     except KeyboardInterrupt:
         return 0
-    return 0 if picture else EXIT_UNREACHABLE
+    return 0 if snapshot else EXIT_UNREACHABLE
 
 
 @click.command(
     "lag",
-    short_help="How far each slot is, on both servers.",
+    short_help="Show the position of each slot on both servers.",
     epilog=lines(
         "eventwriter-ctl lag NETFLOW --watch",
         "eventwriter-ctl lag --json",
         "\n\b",
-        "last        the stream's last sequence, of whatever subject",
-        "delivered   the last one that NATS has sent",
-        "ack floor   up to there everything is acknowledged",
-        "ledger      up to there everything is committed in PostgreSQL",
-        "drift       ledger minus ack floor: above 0 acknowledgements are on their way or",
-        "            were lost; for long below 0, see `eventwriter-ctl verify`",
-        "lag         messages to come, and those out that are not acknowledged",
-        "left        time to catch up, as the lag shrank within the last half minute",
+        "last        last sequence of the stream, of any subject",
+        "delivered   last sequence that NATS has delivered",
+        "ack floor   everything up to this sequence is acknowledged",
+        "ledger      everything up to this sequence is committed in PostgreSQL",
+        "drift       ledger minus ack floor: above 0, acknowledgements are in transit or",
+        "            lost; if it stays below 0, run `eventwriter-ctl verify`",
+        "lag         undelivered and unacknowledged messages",
+        "left        time to catch up at the rate of the last 30 seconds",
     ),
 )
 @slot_argument(default="all")
 @as_json_option
 @click.option("--watch", "watch_s", type=click.FloatRange(min=0.5), is_flag=False, flag_value=2.0, metavar="[SECONDS]",
-              help="Again and again, every 2 seconds unless given, until ^C.")  # fmt: skip
+              help="Repeat every SECONDS (default 2) until Ctrl-C.")  # fmt: skip
 @click.pass_obj
 def lag_command(client: Client, slot: str, as_json: bool, watch_s: float | None) -> int:
     """
-    Show how far each slot is, by both servers, in stream sequences.
+    Show the position of each slot on both servers, in stream sequences.
 
-    With --watch a daemon that goes away is waited for.
+    With --watch the command waits while the daemon is unreachable.
     """
     out = console()
 
-    def look() -> tuple[Any, dict[str, Any]]:
-        pictures = {one["name"]: one for one in client.call("status")["slots"]}
-        return client.call("look", slot=slot), pictures
+    def read() -> tuple[Any, dict[str, Any]]:
+        snapshots = {entry["name"]: entry for entry in client.call("status")["slots"]}
+        return client.call("look", slot=slot), snapshots
 
     try:
-        found, pictures = look()
-        show(out, as_json, found, pictures)
+        found, snapshots = read()
+        show(out, as_json, found, snapshots)
         if watch_s is None:
             return 1 if found["why"] else 0
         time.sleep(watch_s)
-        for seen in again_and_again(look, watch_s):
+        for seen in poll(read, watch_s):
             if seen is not None:
                 show(out, as_json, *seen)
     except KeyboardInterrupt:
@@ -246,22 +254,22 @@ def lag_command(client: Client, slot: str, as_json: bool, watch_s: float | None)
     return 0
 
 
-def show(out: Console, as_json: bool, found: Mapping[str, Any], pictures: Mapping[str, Mapping[str, Any]]) -> None:
-    """Print positions."""
+def show(out: Console, as_json: bool, found: Mapping[str, Any], snapshots: Mapping[str, Mapping[str, Any]]) -> None:
+    """Print the positions of all slots."""
     if as_json:
-        more = ("lag_s", "lag_per_s", "catch_up_s", "stalled_s")
+        extra = ("lag_s", "lag_per_s", "catch_up_s", "stalled_s")
         slots = {
-            name: {**positions(seen), **{key: pictures[name][key] for key in more}, **seen}
+            name: {**positions(seen), **{key: snapshots[name][key] for key in extra}, **seen}
             for name, seen in found["slots"].items()
         }
         click.echo(json.dumps({"slots": slots, "why": found["why"]}))
     else:
-        out.print(lag(found, pictures, out.width))
+        out.print(lag(found, snapshots, out.width))
 
 
 @click.command(
     "streams",
-    short_help="JetStream's streams, and who reads them.",
+    short_help="Show the streams and the slots that read them.",
     epilog=lines(
         "eventwriter-ctl streams",
         "eventwriter-ctl streams --json",
@@ -270,33 +278,33 @@ def show(out: Console, as_json: bool, found: Mapping[str, Any], pictures: Mappin
 @as_json_option
 @click.pass_obj
 def streams_command(client: Client, as_json: bool) -> int:
-    """Show the streams of JetStream that are read: size, limits, subjects, and who reads them."""
-    pictures = {one["name"]: one for one in client.call("status")["slots"]}
+    """Show the JetStream streams in use: size, limits, subjects, and the slots that read them."""
+    snapshots = {entry["name"]: entry for entry in client.call("status")["slots"]}
     found = client.call("look")
     if as_json:
         click.echo(json.dumps(found))
     else:
-        console().print(streams(found, pictures))
+        console().print(streams(found, snapshots))
     return 1 if found["why"] else 0
 
 
-READ_BYTES_MAX = 64  # what is typed ahead in one go
+READ_BYTES_MAX = 64  # keys typed ahead
 SEQUENCE = re.compile(r"\x1b(?:\[[0-9;]*[@-~]|O.)?")
-"""What an arrow or a function key sends: its letter is no key of ours."""
+"""Escape sequence of an arrow or function key, which must not be read as a letter."""
 
 
-def rest(wait_s: float) -> str:
-    """Wait where nobody can press a key."""
+def sleep_without_keys(wait_s: float) -> str:
+    """Wait without reading keys, because standard input is not a terminal."""
     time.sleep(wait_s)
     return ""
 
 
 def pressed(fd: int, wait_s: float) -> str:
-    """Wait so many seconds for keys and return all that were pressed; a terminal that is gone counts as q."""
+    """Wait up to `wait_s` seconds for keys and return those pressed; a closed terminal counts as q."""
     if not select.select([fd], [], [], wait_s)[0]:
         return ""
     try:
-        # Not through sys.stdin: its buffer would take in every key, and `select` would not see those left in it.
+        # Not through sys.stdin: `select` would not see keys that are left in its buffer.
         typed = os.read(fd, READ_BYTES_MAX)
     except OSError:
         typed = b""
@@ -305,9 +313,9 @@ def pressed(fd: int, wait_s: float) -> str:
 
 @contextmanager
 def keys() -> Iterator[Callable[[float], str]]:
-    """Give a function that waits so many seconds for keys and returns those pressed, empty where none was."""
+    """Yield a function that waits up to the given seconds for keys and returns those pressed."""
     if not sys.stdin.isatty():
-        yield rest
+        yield sleep_without_keys
         return
     fd = sys.stdin.fileno()
     before = termios.tcgetattr(fd)

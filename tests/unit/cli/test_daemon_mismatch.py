@@ -51,8 +51,8 @@ def test_nothing_is_said_of_the_daemon_s_own_settings(ours: dict[str, Any]) -> N
 def test_other_servers_are_said_in_one_sentence(ours: dict[str, Any]) -> None:
     """Another NATS, host, port or database is said with the daemon's own servers, and no login of theirs."""
     expected = (
-        "these are not the running daemon's settings (its NATS nats://n1:4222, nats://n2:4222,"
-        " its PostgreSQL p1:5433/db): give --config, and run with its environment"
+        "these are not the settings of the running daemon (its NATS nats://n1:4222, nats://n2:4222,"
+        " its PostgreSQL p1:5433/db); give --config and use the daemon's environment"
     )
     assert expected == difference(shown(**ours), shown())
 
@@ -60,10 +60,10 @@ def test_other_servers_are_said_in_one_sentence(ours: dict[str, Any]) -> None:
 @pytest.mark.parametrize("ours", [[], [stream("A", stream_name="others")], [stream("A"), stream("B")]])
 def test_other_streams_are_said_with_the_daemon_s(ours: list[dict[str, Any]]) -> None:
     """Other entries, or another stream of one, are said with the names of the daemon's entries."""
-    assert ", its streams A): give --config" in (difference(shown(streams=ours), shown()) or "")
+    assert ", its streams A); give --config" in (difference(shown(streams=ours), shown()) or "")
 
 
 def test_dsn_of_the_daemon_is_not_shown() -> None:
     """Of a daemon with a DSN it is said only that it has one."""
     daemons = shown(postgres={"dsn": "postgresql://me:s3cret@p1/db"})
-    assert "its PostgreSQL as its postgres.dsn says)" in (difference(shown(), daemons) or "")
+    assert "its PostgreSQL as given by its postgres.dsn)" in (difference(shown(), daemons) or "")

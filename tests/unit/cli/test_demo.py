@@ -76,7 +76,7 @@ def test_unknown_lag_is_a_dash() -> None:
     assert brief({**SLOT, "lag_messages": None}).endswith("lag –")
 
 
-def test_publisher_that_script_is_killed() -> None:
+def test_publisher_that_ignores_sigterm_is_killed() -> None:
     """A publisher that ignores SIGTERM is killed after the limit, and the error says so."""
     script = "import signal, time; signal.signal(signal.SIGTERM, signal.SIG_IGN); print(flush=True); time.sleep(60)"
     with subprocess.Popen([sys.executable, "-c", script], stdout=subprocess.PIPE) as process:

@@ -5,11 +5,11 @@ from pathlib import Path
 
 import pytest
 
-from eventwriter.cli.main import cli, obey
+from eventwriter.cli.main import cli, run_command
 
 
 def explain(*arguments: str) -> int:
-    return obey(cli, ["explain", *arguments], "eventwriter")
+    return run_command(cli, ["explain", *arguments], "eventwriter")
 
 
 @pytest.fixture(autouse=True)
@@ -47,10 +47,10 @@ def test_dead_letter_exits_with_one(sample: str, capsys: pytest.CaptureFixture[s
     [
         ((), "give either a FILE (or -), or both --stream and --seq"),
         (("--stream", "events"), "give either a FILE (or -), or both --stream and --seq"),
-        (("/nowhere/x.json", "--kind", "telemetry"), "/nowhere/x.json: cannot be read: No such file or directory"),
-        (("{sample}",), "no entry of streams takes the payload; give --kind, or a --subject of one of: TELEMETRY"),
+        (("/nowhere/x.json", "--kind", "telemetry"), "/nowhere/x.json cannot be read: No such file or directory"),
+        (("{sample}",), "no stream entry matches the payload; give --kind, or a --subject of one of: TELEMETRY"),
         (("{sample}", "--kind", "json"), 'kind json needs to be told where to; set "table" or "tables"'),
-        (("{sample}", "--subject", "x.y"), "no entry of streams takes subject 'x.y'"),
+        (("{sample}", "--subject", "x.y"), "no stream entry matches subject 'x.y'"),
         (("{sample}", "--kind", "nope"), "kind 'nope' does not exist in this version of eventwriter"),
         (("{sample}", "--kind", "telemetry", "--table", "logs"), "kind telemetry cannot fill table logs"),
     ],

@@ -8,7 +8,7 @@ import click
 import pytest
 
 from eventwriter.cli import main as module
-from eventwriter.cli.main import cli, config_path, obey
+from eventwriter.cli.main import cli, config_path, run_command
 from eventwriter.control.client import Unreachable
 from eventwriter.control.socket_lock import SocketTaken
 from eventwriter.errors import ConfigError, Fatal, Retryable
@@ -27,8 +27,8 @@ def raising(error: BaseException) -> Callable[[], None]:
     ("error", "code", "said"),
     [
         (ConfigError(["a: one", "b: two"]), 2, "ew: a: one\new: b: two\n"),
-        (ConfigError(["a: one"], "f"), 2, "ew: f cannot be used, 1 mistake:\n  a: one\n"),
-        (ConfigError(["a: one", "b: two"], "f"), 2, "ew: f cannot be used, 2 mistakes:\n  a: one\n  b: two\n"),
+        (ConfigError(["a: one"], "f"), 2, "ew: f is invalid, 1 mistake:\n  a: one\n"),
+        (ConfigError(["a: one", "b: two"], "f"), 2, "ew: f is invalid, 2 mistakes:\n  a: one\n  b: two\n"),
         (Fatal("table x is missing"), 2, "ew: table x is missing\n"),
         (Retryable("no NATS"), 3, "ew: no NATS\n"),
         (SocketTaken("another"), 3, "ew: another\n"),
@@ -42,21 +42,21 @@ def test_errors_become_sentences_and_codes(
     """Each family of errors has its exit code and no traceback."""
     command = click.Command("x", callback=raising(error))
 
-    assert code == obey(command, [], "ew")
+    assert code == run_command(command, [], "ew")
     assert said == capsys.readouterr().err.lstrip("\n")
 
 
 def test_returned_number_is_the_exit_code() -> None:
     """A command's number is its exit code, nothing returned is 0."""
     assert (7, 0) == (
-        obey(click.Command("x", callback=lambda: 7), [], "ew"),
-        obey(click.Command("x", callback=lambda: None), [], "ew"),
+        run_command(click.Command("x", callback=lambda: 7), [], "ew"),
+        run_command(click.Command("x", callback=lambda: None), [], "ew"),
     )
 
 
 def test_unknown_subcommand_is_a_mistake(capsys: pytest.CaptureFixture[str]) -> None:
     """A subcommand that does not exist is named."""
-    assert 2 == obey(cli, ["rum"], "eventwriter")
+    assert 2 == run_command(cli, ["rum"], "eventwriter")
     assert "No such command 'rum'" in capsys.readouterr().err
 
 
@@ -65,7 +65,7 @@ def test_help_imports_no_subcommand(capsys: pytest.CaptureFixture[str], monkeypa
     imported: list[str] = []
     monkeypatch.setattr(module.importlib, "import_module", imported.append)
 
-    assert 0 == obey(cli, ["--help"], "eventwriter")
+    assert 0 == run_command(cli, ["--help"], "eventwriter")
     said = capsys.readouterr().out
     assert ([], []) == (imported, [name for name in module.COMMANDS if name not in said])
 
@@ -74,9 +74,9 @@ def test_config_given_before_the_subcommand_reaches_it(tmp_path: Path, capsys: p
     """`eventwriter --config F run` and `eventwriter run --config F` read the same file."""
     path = str(tmp_path / "missing.toml")
 
-    assert 2 == obey(cli, ["--config", path, "run"], "eventwriter")
+    assert 2 == run_command(cli, ["--config", path, "run"], "eventwriter")
     before = capsys.readouterr().err
-    assert 2 == obey(cli, ["run", "--config", path], "eventwriter")
+    assert 2 == run_command(cli, ["run", "--config", path], "eventwriter")
     assert path in before
     assert before == capsys.readouterr().err
 

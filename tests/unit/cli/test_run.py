@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from eventwriter.cli.main import cli, obey
+from eventwriter.cli.main import cli, run_command
 from eventwriter.cli.run import share_memory
 from eventwriter.control.socket_lock import claim
 from eventwriter.errors import Fatal
@@ -23,7 +23,7 @@ def quiet_environment(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
 
 def test_writer_that_is_not_enabled_says_so_and_ends(capsys: pytest.CaptureFixture[str]) -> None:
     """Without EVENT_WRITER_ENABLED the daemon ends with 0 and one sentence."""
-    assert 0 == obey(cli, ["run"], "eventwriter")
+    assert 0 == run_command(cli, ["run"], "eventwriter")
 
     said = capsys.readouterr().err
     assert 1 == said.count("\n")
@@ -37,7 +37,7 @@ def test_second_instance_is_refused(
     monkeypatch.setenv("EVENT_WRITER_ENABLED", "true")
     first = claim(str(tmp_path / "s"), 0o660, None)
 
-    code = obey(cli, ["run"], "eventwriter")
+    code = run_command(cli, ["run"], "eventwriter")
     first.leave()
 
     assert 3 == code

@@ -1,4 +1,4 @@
-"""What each command of `eventwriter-ctl dlq` does; each returns its exit code."""
+"""Commands of `eventwriter-ctl dlq`; each returns its exit code."""
 
 import base64
 import contextlib
@@ -18,7 +18,7 @@ from eventwriter.admin.dlq.replay import DEAD, KILLER, REFUSED, WRITTEN, Replay,
 from eventwriter.admin.dlq.sandbox import trial
 from eventwriter.admin.explain import Wish, as_json, as_text, explain
 from eventwriter.cli.ctl.dlq import render
-from eventwriter.cli.ctl.dlq.session import Desk
+from eventwriter.cli.ctl.dlq.session import DlqSession
 from eventwriter.errors import Fatal, Poison
 from eventwriter.kinds.registry import kind
 from eventwriter.postgres.dead_letters import store
@@ -27,15 +27,15 @@ from eventwriter.worker.fault_points import deadly
 from eventwriter.worker.table_binding import find_tables
 
 EXIT_DEAD = 1
-PAGE = 500  # letters of one transaction; fewer where they are large
+PAGE = 500  # dead letters per transaction; fewer if they are large
 
 
-async def list_letters(desk: Desk, limit: int, json_wanted: bool) -> int:
-    """Print the newest letters."""
-    async with desk.postgres.transaction() as conn:
-        found = await store.heads(conn, desk.table, desk.filters, limit)
-        count = await store.total(conn, desk.table, desk.filters)
-    if json_wanted:
+async def list_letters(session: DlqSession, limit: int, json_output: bool) -> int:
+    """Print the newest dead letters."""
+    async with session.postgres.transaction() as conn:
+        found = await store.heads(conn, session.table, session.filters, limit)
+        count = await store.total(conn, session.table, session.filters)
+    if json_output:
         heads = [{k: v for k, v in render.plain(letter).items() if k != "headers"} for letter in found]
         click.echo(orjson.dumps({"total": count, "letters": heads}).decode())
         return 0
@@ -46,16 +46,16 @@ async def list_letters(desk: Desk, limit: int, json_wanted: bool) -> int:
     return 0
 
 
-async def show(desk: Desk, number: int, json_wanted: bool) -> int:
-    """Print one letter whole."""
-    async with desk.postgres.transaction() as conn:
-        found = await store.read(conn, desk.table, [number])
+async def show(session: DlqSession, number: int, json_output: bool) -> int:
+    """Print one dead letter."""
+    async with session.postgres.transaction() as conn:
+        found = await store.read(conn, session.table, [number])
     if not found:
-        raise Fatal(f"table {desk.table} has no letter {number}; eventwriter-ctl dlq list shows those that are there")
+        raise Fatal(f"table {session.table} has no dead letter {number}; list them with `eventwriter-ctl dlq list`")
     letter = found[0]
-    redact = frozenset(key.lower() for key in desk.settings.redact)
-    today = await _today(desk, letter)
-    if json_wanted:
+    redact = frozenset(key.lower() for key in session.settings.redact)
+    today = await _today(session, letter)
+    if json_output:
         readable = {"headers": render.headers(letter, redact), "payload": render.payload(letter, redact)}
         shown = render.plain(letter) | readable | {"today": today[1]}
         click.echo(orjson.dumps(shown, option=orjson.OPT_INDENT_2).decode())
@@ -65,118 +65,120 @@ async def show(desk: Desk, number: int, json_wanted: bool) -> int:
     return 0
 
 
-async def _today(desk: Desk, letter: Letter) -> tuple[list[str], Any]:
-    """Return what the letter's message would become today, in lines and as plain JSON."""
+async def _today(session: DlqSession, letter: Letter) -> tuple[list[str], Any]:
+    """Return what the message would become today, as lines and as plain JSON."""
     try:
-        entry = owner(desk.settings, letter)
+        entry = owner(session.settings, letter)
         of_kind = kind(entry.kind)
-        async with desk.postgres.transaction() as conn:
+        async with session.postgres.transaction() as conn:
             tables = [found.table for found in await find_tables(conn, entry, of_kind)]
     except (Fatal, Poison) as error:
         return [str(error)], {"outcome": "unknown", "detail": str(error)}
-    redact = frozenset(key.lower() for key in desk.settings.redact)
+    redact = frozenset(key.lower() for key in session.settings.redact)
     as_daemon = dataclasses.replace(of_kind, decode=deadly(os.environ, of_kind.decode))
-    wish, message = Wish(as_daemon, tables, desk.settings.ocsf_version, redact, entry.options), message_of(letter)
+    wish, message = Wish(as_daemon, tables, session.settings.ocsf_version, redact, entry.options), message_of(letter)
 
-    def explained() -> bytes:
-        found = explain(wish, message)
-        return orjson.dumps([as_text(found), as_json(found, message)])
+    def explain_message() -> bytes:
+        explanation = explain(wish, message)
+        return orjson.dumps([as_text(explanation), as_json(explanation, message)])
 
-    # In a process of its own: of this very message a worker may have died.
-    answer, death = trial(explained)
+    # In a separate process, because this message may have killed a worker.
+    answer, death = trial(explain_message)
     if death:
-        sentence = f"decoding it was tried in a process of its own: {death}"
-        return [sentence], {"outcome": "killed", "detail": sentence}
+        detail = f"decoding it in a separate process failed: {death}"
+        return [detail], {"outcome": "killed", "detail": detail}
     lines, plain = orjson.loads(answer)
     return [f"entry {entry.name}, kind {entry.kind}", *lines], {"entry": entry.name, **plain}
 
 
-async def replay(desk: Desk, dry: bool, quiet: bool) -> int:
-    """Replay letters that are new."""
-    filters = dataclasses.replace(desk.filters, state=store.NEW)
-    work = Replay(desk.settings, desk.postgres, desk.table, dry)
+async def replay(session: DlqSession, dry: bool, quiet: bool) -> int:
+    """Replay dead letters in state new."""
+    filters = dataclasses.replace(session.filters, state=store.NEW)
+    work = Replay(session.settings, session.postgres, session.table, dry)
     counts: Counter[str] = Counter()
     rows = 0
     with progress() as bar:
-        async for ids in _pages(desk, filters, bar, "trying" if dry else "replaying"):
+        async for ids in _pages(session, filters, bar, "trying" if dry else "replaying"):
             results = await work.page(ids)
             counts.update(result.outcome for result in results)
             counts["elsewhere"] += len(ids) - len(results)
             rows += sum(result.rows for result in results)
             if not quiet:
-                _tell(results, dry)
+                _print_results(results, dry)
     click.echo(render.replayed(counts, rows, work.left_out, dry))
     return EXIT_DEAD if any(counts[outcome] for outcome in (DEAD, REFUSED, KILLER)) else 0
 
 
-def _tell(results: list[Result], dry: bool) -> None:
+def _print_results(results: list[Result], dry: bool) -> None:
     for result in results:
         outcome = "would be written" if dry and result.outcome == WRITTEN else result.outcome
-        said = result.sentence or f"{result.rows} row{'' if result.rows == 1 else 's'}"
-        click.echo(f"{result.id}  {outcome}: {said}")
+        detail = result.sentence or f"{result.rows} row{'' if result.rows == 1 else 's'}"
+        click.echo(f"{result.id}  {outcome}: {detail}")
 
 
-async def export(desk: Desk, file: str) -> int:
-    """Write letters to a file that is there whole, or not at all."""
+async def export(session: DlqSession, file: str) -> int:
+    """Export dead letters to a file, which is created complete or not at all."""
     count = 0
-    with progress() as bar, _written(file) as out:
-        async for ids in _pages(desk, desk.filters, bar, "exporting"):
-            async with desk.postgres.transaction() as conn:
-                found = await store.read(conn, desk.table, ids)
+    with progress() as bar, _atomic_file(file) as out:
+        async for ids in _pages(session, session.filters, bar, "exporting"):
+            async with session.postgres.transaction() as conn:
+                found = await store.read(conn, session.table, ids)
             for letter in found:
                 payload = base64.b64encode(letter.payload or b"").decode()
                 out.write(orjson.dumps(render.plain(letter) | {"payload": payload}) + b"\n")
             count += len(found)
-    click.echo(f"{count:,} letter{'' if count == 1 else 's'} exported to {file}", err=file == "-")
+    click.echo(f"{count:,} dead letter{'' if count == 1 else 's'} exported to {file}", err=file == "-")
     return 0
 
 
 @contextlib.contextmanager
-def _written(file: str) -> Iterator[IO[bytes]]:
-    """Lend a file that gets its name when all is in it."""
+def _atomic_file(file: str) -> Iterator[IO[bytes]]:
+    """Yield a temporary file that is renamed to `file` once it is complete."""
     if file == "-":
         yield sys.stdout.buffer
         sys.stdout.buffer.flush()
         return
     part = f"{file}.part"
     try:
-        # Payloads may hold secrets: for the owner alone.
+        # Payloads may hold secrets, so only the owner gets access.
         with open(os.open(part, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "wb") as out:
             yield out
         os.replace(part, file)
     except OSError as error:
-        raise Fatal(f"{part}: cannot be written: {error.strerror}; give a file in a folder that can be") from error
+        raise Fatal(f"{part} cannot be written: {error.strerror}; choose a file in a writable folder") from error
     except BaseException:
         with contextlib.suppress(OSError):
             os.unlink(part)
         raise
 
 
-async def purge(desk: Desk, yes: bool) -> int:
-    """Delete letters, in small transactions."""
+async def purge(session: DlqSession, yes: bool) -> int:
+    """Delete dead letters in small transactions."""
     if not yes:
-        async with desk.postgres.transaction() as conn:
-            count = await store.total(conn, desk.table, desk.filters)
-        raise Fatal(f"that would delete {count:,} letter{'' if count == 1 else 's'} for good; say --yes if it is meant")
+        async with session.postgres.transaction() as conn:
+            count = await store.total(conn, session.table, session.filters)
+        raise Fatal(
+            f"this would permanently delete {count:,} dead letter{'' if count == 1 else 's'}; confirm with --yes"
+        )
     count = 0
     with progress() as bar:
-        async for ids in _pages(desk, desk.filters, bar, "deleting"):
-            async with desk.postgres.transaction() as conn:
-                count += await store.delete(conn, desk.table, ids)
-    click.echo(f"{count:,} letter{'' if count == 1 else 's'} deleted")
+        async for ids in _pages(session, session.filters, bar, "deleting"):
+            async with session.postgres.transaction() as conn:
+                count += await store.delete(conn, session.table, ids)
+    click.echo(f"{count:,} dead letter{'' if count == 1 else 's'} deleted")
     return 0
 
 
-async def _pages(desk: Desk, filters: Filters, bar: Progress, what: str) -> AsyncIterator[list[int]]:
-    """Walk the letters that are there now, oldest first."""
-    async with desk.postgres.transaction() as conn:
-        count = await store.total(conn, desk.table, filters)
+async def _pages(session: DlqSession, filters: Filters, bar: Progress, what: str) -> AsyncIterator[list[int]]:
+    """Yield pages of ids of the dead letters that exist now, oldest first."""
+    async with session.postgres.transaction() as conn:
+        count = await store.total(conn, session.table, filters)
     task = bar.add_task(what, total=count)
     after = 0
-    # Not beyond what was counted: a daemon may be writing new ones all the time.
+    # Stop at the initial count, because a daemon may keep writing new ones.
     while count > 0:
-        async with desk.postgres.transaction() as conn:
-            ids = await store.page(conn, desk.table, filters, after, min(PAGE, count))
+        async with session.postgres.transaction() as conn:
+            ids = await store.page(conn, session.table, filters, after, min(PAGE, count))
         if not ids:
             return
         yield ids
@@ -185,7 +187,7 @@ async def _pages(desk: Desk, filters: Filters, bar: Progress, what: str) -> Asyn
 
 
 def progress() -> Progress:
-    """Return the bar for what takes long, on a terminal's stderr; nothing elsewhere."""
+    """Return a progress bar on stderr, disabled if that is not a terminal."""
     console = Console(stderr=True)
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
     return Progress(*columns, console=console, transient=True, disable=not console.is_terminal)

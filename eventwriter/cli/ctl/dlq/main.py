@@ -1,11 +1,11 @@
 """
-`eventwriter-ctl dlq`: dead letters listed, shown, replayed, exported, purged.
+`eventwriter-ctl dlq`: list, show, replay, export and purge dead letters.
 
-They are in PostgreSQL, so it is asked, not the daemon, which may run or not. What
-needs a driver is imported when a command runs: it takes longer to load than anything else.
+The commands query PostgreSQL; the daemon may be running or not. Modules that need a driver
+are imported when a command runs, because they are slow to load.
 
-Exit codes: 0 done; 1 some letters are still dead; 2 the operator's mistake, or a
-refusal; 3 PostgreSQL cannot be reached, or refuses the login.
+Exit codes: 0 done; 1 some dead letters could not be replayed; 2 usage or configuration error, or a rejected
+statement; 3 PostgreSQL is unreachable or refused the login.
 """
 
 import asyncio
@@ -21,85 +21,87 @@ LIST_MAX = 50
 
 
 def connected(command: F) -> F:
-    """Add the options that say where the letters are."""
+    """Add the options that select the database."""
     for option in (
-        click.option("--schema", metavar="NAME", help="Where the table is, if entries name several schemas."),
-        click.option("--dsn", metavar="DSN", help="Connect with this instead of what the configuration says."),
-        click.option("--config", "config", metavar="FILE", help="As `eventwriter --config`."),
+        click.option("--schema", metavar="NAME", help="Schema of the dead-letter table, if entries use several."),
+        click.option("--dsn", metavar="DSN", help="Database to connect to. Default: as configured."),
+        click.option("--config", "config", metavar="FILE", help="Configuration file, as for `eventwriter --config`."),
     ):
         command = option(command)
     return command
 
 
 def filtered(command: F) -> F:
-    """Add the options that say which letters."""
+    """Add the options that select dead letters."""
     for option in (
-        click.option("--before", metavar="TIME", help="Written before that; as --since."),
-        click.option("--since", metavar="TIME", help="Written since: 2h, 7d, or a time like 2026-01-31T12:00Z."),
-        click.option("--reason", metavar="WORD", help="Of this reason: malformed, rejected, crash_loop …"),
-        click.option("--stream", metavar="NAME", help="Of an entry of the configuration, or of a JetStream stream."),
+        click.option("--before", metavar="TIME", help="Only those written before TIME."),
+        click.option("--since", metavar="TIME", help="Only those written since TIME: 2h, 7d, or 2026-01-31T12:00Z."),
+        click.option("--reason", metavar="WORD", help="Only those with this reason: malformed, rejected, crash_loop …"),
+        click.option("--stream", metavar="NAME", help="Only those of this stream entry or JetStream stream."),
     ):
         command = option(command)
     return command
 
 
-STATE = click.option("--state", type=click.Choice(["new", "replayed"]), help="In this state; any if not given.")
+STATE = click.option("--state", type=click.Choice(["new", "replayed"]), help="Only those in this state. Default: any.")
 
 
 @click.group()
 def dlq() -> None:
     """
-    Look at dead letters, and have them written after all.
+    Inspect and replay dead letters.
 
-    A dead letter is a message that could not become rows, kept whole with the reason.
-    PostgreSQL is asked, not the daemon. Exit codes: 0 done, 1 some are still dead,
-    2 a mistake, 3 PostgreSQL cannot be reached.
+    A dead letter is a message that could not become rows, stored whole with the reason. The commands query
+    PostgreSQL, not the daemon. Exit codes: 0 done, 1 some could not be replayed, 2 usage or configuration error,
+    3 PostgreSQL is unreachable.
     """
 
 
 @dlq.command("list")
 @filtered
 @STATE
-@click.option("--limit", type=click.IntRange(1), default=LIST_MAX, show_default=True, metavar="N", help="At most N.")
-@click.option("--json", "as_json", is_flag=True, help="One JSON object, headers and payloads left out.")
+@click.option(
+    "--limit", type=click.IntRange(1), default=LIST_MAX, show_default=True, metavar="N", help="Show at most N."
+)
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON object without headers and payloads.")
 @connected
 @click.pass_context
-def list_letters(ctx: click.Context, /, **given: Any) -> int:
-    """Show the newest letters, newest first."""
+def list_letters(ctx: click.Context, /, **options: Any) -> int:
+    """List dead letters, newest first."""
     from eventwriter.cli.ctl.dlq import commands
 
-    return run(ctx, given, lambda desk: commands.list_letters(desk, given["limit"], given["as_json"]))
+    return run(ctx, options, lambda session: commands.list_letters(session, options["limit"], options["as_json"]))
 
 
 @dlq.command()
 @click.argument("number", type=click.IntRange(1), metavar="ID")
-@click.option("--json", "as_json", is_flag=True, help="One JSON object.")
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
 @connected
 @click.pass_context
-def show(ctx: click.Context, /, **given: Any) -> int:
-    """Show one letter whole: headers, payload, reason, and what its message would become today."""
+def show(ctx: click.Context, /, **options: Any) -> int:
+    """Show one dead letter: headers, payload, reason, and what its message would become today."""
     from eventwriter.cli.ctl.dlq import commands
 
-    return run(ctx, given, lambda desk: commands.show(desk, given["number"], given["as_json"]))
+    return run(ctx, options, lambda session: commands.show(session, options["number"], options["as_json"]))
 
 
 @dlq.command()
 @click.argument("numbers", type=click.IntRange(1), nargs=-1, metavar="[ID]...")
 @filtered
-@click.option("--dry-run", is_flag=True, help="Try it, say what would happen, and write nothing.")
-@click.option("--quiet", is_flag=True, help="Only the sum, no line for each letter.")
+@click.option("--dry-run", is_flag=True, help="Show what would happen, and write nothing.")
+@click.option("--quiet", is_flag=True, help="Print only the summary.")
 @connected
 @click.pass_context
-def replay(ctx: click.Context, /, **given: Any) -> int:
+def replay(ctx: click.Context, /, **options: Any) -> int:
     """
-    Have new letters written, by today's code and configuration.
+    Write new dead letters to their tables with the current code and configuration.
 
-    All new ones, unless IDs or filters are given. The rows and the letter's new state are
-    one transaction: a letter is replayed once, whatever happens, and by whomever.
+    Without IDs or filters, all new dead letters are replayed. The rows and the new state are committed in one
+    transaction, so each dead letter is replayed at most once.
     """
     from eventwriter.cli.ctl.dlq import commands
 
-    return run(ctx, given, lambda desk: commands.replay(desk, given["dry_run"], given["quiet"]))
+    return run(ctx, options, lambda session: commands.replay(session, options["dry_run"], options["quiet"]))
 
 
 @dlq.command()
@@ -108,44 +110,44 @@ def replay(ctx: click.Context, /, **given: Any) -> int:
 @STATE
 @connected
 @click.pass_context
-def export(ctx: click.Context, /, **given: Any) -> int:
+def export(ctx: click.Context, /, **options: Any) -> int:
     """
-    Write letters to FILE, one JSON object a line, the payload in base64; - is standard output.
+    Export dead letters to FILE, one JSON object per line with the payload in base64; - is standard output.
 
-    Payloads are as they came: secrets in them are not left out.
+    Payloads are exported unchanged, including any secrets in them.
     """
     from eventwriter.cli.ctl.dlq import commands
 
-    return run(ctx, given, lambda desk: commands.export(desk, given["file"]))
+    return run(ctx, options, lambda session: commands.export(session, options["file"]))
 
 
 @dlq.command()
 @filtered
 @STATE
-@click.option("--yes", is_flag=True, help="Without this it is only counted.")
+@click.option("--yes", is_flag=True, help="Confirm the deletion; without it, only the count is printed.")
 @connected
 @click.pass_context
-def purge(ctx: click.Context, /, **given: Any) -> int:
-    """Delete letters, for good: those that the filters mean, all without any."""
+def purge(ctx: click.Context, /, **options: Any) -> int:
+    """Delete the selected dead letters permanently; without filters, all of them."""
     from eventwriter.cli.ctl.dlq import commands
 
-    return run(ctx, given, lambda desk: commands.purge(desk, given["yes"]))
+    return run(ctx, options, lambda session: commands.purge(session, options["yes"]))
 
 
-def run(ctx: click.Context, given: dict[str, Any], act: Callable[[Any], Any]) -> int:
+def run(ctx: click.Context, options: dict[str, Any], act: Callable[[Any], Any]) -> int:
     """
-    Connect, find the letters' table, and act.
+    Connect, open the dead-letter table, and run the command.
 
     Returns:
         The exit code.
     """
-    from eventwriter.cli.ctl.dlq.session import opened
+    from eventwriter.cli.ctl.dlq.session import open_session
 
-    given["config"] = given["config"] or ctx.find_root().params.get("config")
+    options["config"] = options["config"] or ctx.find_root().params.get("config")
 
     async def main() -> int:
-        async with opened(given) as desk:
-            code: int = await act(desk)
+        async with open_session(options) as session:
+            code: int = await act(session)
             return code
 
     return asyncio.run(main())

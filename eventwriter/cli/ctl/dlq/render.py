@@ -1,4 +1,4 @@
-"""Dead letters as text for a terminal, and as plain JSON; pure."""
+"""Dead letters as text for a terminal and as plain JSON. Pure."""
 
 import base64
 import datetime as dt
@@ -19,53 +19,53 @@ HEX_LINE_BYTES = 16
 
 
 def table(found: list[Letter]) -> Table:
-    """Draw letters on one line each, within 80 columns."""
-    drawn = Table(box=None, padding=(0, 1, 0, 0), pad_edge=False, expand=True)
+    """Render each dead letter on one line within 80 columns."""
+    rows = Table(box=None, padding=(0, 1, 0, 0), pad_edge=False, expand=True)
     for title, width in (("id", 12), ("written (UTC)", 14), ("from", 20), ("reason", 13), ("state", 8)):
-        drawn.add_column(title, no_wrap=True, max_width=width)
-    drawn.add_column("detail", no_wrap=True, overflow="ellipsis", ratio=1)
+        rows.add_column(title, no_wrap=True, max_width=width)
+    rows.add_column("detail", no_wrap=True, overflow="ellipsis", ratio=1)
     for letter in found:
-        drawn.add_row(
+        rows.add_row(
             str(letter.id), letter.created_at.astimezone(dt.UTC).strftime("%m-%d %H:%M:%S"),
             Text(f"{letter.stream} {letter.stream_seq}"), Text(letter.reason or ""), letter.state,
             Text(_one_line(letter.detail or "")),
         )  # fmt: skip
-    return drawn
+    return rows
 
 
 def counted(shown: int, total: int) -> str:
-    """Say how many letters there are beyond those that are shown."""
+    """Return how many dead letters exist and how many are shown."""
     if total <= shown:
-        return f"{total:,} letter{'' if total == 1 else 's'}" if total else "no letters"
-    return f"the newest {shown:,} of {total:,} letters; --limit shows more, filters fewer"
+        return f"{total:,} dead letter{'' if total == 1 else 's'}" if total else "no dead letters"
+    return f"the newest {shown:,} of {total:,} dead letters; use --limit to show more"
 
 
 def replayed(counts: Counter[str], rows: int, left_out: int, dry: bool) -> str:
-    """Sum a replay up."""
+    """Return the summary of a replay."""
     done = counts[WRITTEN]
     if not sum(counts.values()):
-        return "no new letters"
+        return "no new dead letters"
     parts = [f"{done:,} {'would be written' if dry else 'written'} ({rows:,} row{'' if rows == 1 else 's'})"]
     parts += [f"{counts[outcome]:,} {outcome}" for outcome in (DEAD, REFUSED, KILLER) if counts[outcome]]
-    parts += [f"{counts['elsewhere']:,} in another replay's hands"] * bool(counts["elsewhere"])
+    parts += [f"{counts['elsewhere']:,} locked by another replay"] * bool(counts["elsewhere"])
     if left_out:
-        parts.append(f"{left_out:,} of the rows were there already (by the table's conflict rule)")
+        parts.append(f"{left_out:,} rows existed already (conflict rule of the table)")
     return "; ".join(parts) + ("; nothing was changed" if dry else "")
 
 
 def plain(letter: Letter) -> dict[str, Any]:
-    """Return a letter as plain JSON, but for its payload."""
-    found = {name: getattr(letter, name) for name in Letter.__slots__ if name != "payload"}
-    return {name: instant(value) if isinstance(value, dt.datetime) else value for name, value in found.items()}
+    """Return a dead letter as plain JSON without its payload."""
+    fields = {name: getattr(letter, name) for name in Letter.__slots__ if name != "payload"}
+    return {name: instant(value) if isinstance(value, dt.datetime) else value for name, value in fields.items()}
 
 
 def instant(at: dt.datetime) -> str:
-    """Write a time in UTC, to the microsecond where it has them."""
+    """Return a time in UTC as ISO 8601."""
     return at.astimezone(dt.UTC).isoformat().replace("+00:00", "Z")
 
 
 def payload(letter: Letter, redact: frozenset[str]) -> Mapping[str, str]:
-    """Return the payload under `text`, without secrets, or under `base64` where it is no text."""
+    """Return the payload under `text` without secrets, or under `base64` if it is not text."""
     text = text_of(letter.payload or b"")
     if text is None:
         return {"base64": base64.b64encode(letter.payload or b"").decode()}
@@ -73,7 +73,7 @@ def payload(letter: Letter, redact: frozenset[str]) -> Mapping[str, str]:
 
 
 def text_of(payload: bytes) -> str | None:
-    """Return a payload as text; None where it is none."""
+    """Return a payload as text; None if it is not printable UTF-8."""
     try:
         text = payload.decode()
     except UnicodeDecodeError:
@@ -83,30 +83,31 @@ def text_of(payload: bytes) -> str | None:
 
 def redacted(text: str, redact: frozenset[str]) -> str:
     """
-    Return a payload's text without the secrets in it.
+    Return the text of a payload without secrets.
 
-    What is no JSON is shown up to the first key that may be one: where its value ends cannot be known.
+    Text that is not JSON is cut at the first redacted key, because the end of its value cannot be determined.
     """
     try:
         value = loads_clean(text)
         kept = without(value, redact)
     except (ValueError, Poison):
         places = [place for key in redact if (place := text.lower().find(key)) >= 0]
-        return f"{text[: min(places)]}… (the rest may hold a secret: settings.redact)" if places else text
+        return f"{text[: min(places)]}… (the rest may hold a secret; see the setting redact)" if places else text
     return text if kept == value else dumps(kept).decode()
 
 
 def whole(letter: Letter, redact: frozenset[str]) -> list[str]:
-    """Return a letter in lines."""
+    """Return a dead letter as lines."""
     facts = {
-        "letter": f"{letter.id}, {letter.state}" + (f" {instant(letter.replayed_at)}" if letter.replayed_at else ""),
+        "dead letter": f"{letter.id}, {letter.state}"
+        + (f" {instant(letter.replayed_at)}" if letter.replayed_at else ""),
         "reason": letter.reason,
         "detail": letter.detail,
         "SQLSTATE": letter.sqlstate,
         "written": instant(letter.created_at),
         "last replay": letter.replay_tried_at
         and f"{instant(letter.replay_tried_at)}{f', {letter.replay_error}' if letter.replay_error else ''}",
-        "stream": f"{letter.stream}, made {instant(letter.incarnation)}, epoch {letter.epoch}",
+        "stream": f"{letter.stream}, created {instant(letter.incarnation)}, epoch {letter.epoch}",
         "sequence": letter.stream_seq,
         "subject": letter.subject,
         "stored": letter.message_timestamp and instant(letter.message_timestamp),
@@ -120,12 +121,12 @@ def whole(letter: Letter, redact: frozenset[str]) -> list[str]:
 
 
 def headers(letter: Letter, redact: frozenset[str]) -> dict[str, str]:
-    """Return a letter's headers, those that are secrets as an ellipsis."""
+    """Return the headers of a dead letter, with secrets replaced by an ellipsis."""
     return {name: "…" if name.lower() in redact else value for name, value in (letter.headers or {}).items()}
 
 
 def payload_lines(payload: bytes, redact: frozenset[str]) -> list[str]:
-    """Return a payload in lines: its text, or hexadecimal."""
+    """Return a payload as lines of text or hexadecimal."""
     text = text_of(payload)
     size = f"{len(payload):,} byte{'' if len(payload) == 1 else 's'}"
     if not payload:
@@ -133,13 +134,13 @@ def payload_lines(payload: bytes, redact: frozenset[str]) -> list[str]:
     if text is not None:
         return [f"payload, {size}:", *(f"  {line}" for line in redacted(text, redact).splitlines())]
     return [
-        f"payload, {size}, no text:",
-        *(_dumped(at, payload[at : at + HEX_LINE_BYTES]) for at in range(0, len(payload), HEX_LINE_BYTES)),
+        f"payload, {size}, not text:",
+        *(_hex_line(at, payload[at : at + HEX_LINE_BYTES]) for at in range(0, len(payload), HEX_LINE_BYTES)),
     ]
 
 
-def _dumped(at: int, part: bytes) -> str:
-    """Return one line of a hexadecimal dump: place, bytes in pairs, and those that are ASCII."""
+def _hex_line(at: int, part: bytes) -> str:
+    """Return one line of a hex dump: offset, bytes in pairs, printable ASCII."""
     printable = "".join(chr(byte) if 32 <= byte < 127 else "." for byte in part)
     return f"  {at:08x}  {part.hex(' ', -2):<39}  {printable}"
 

@@ -1,4 +1,4 @@
-"""Where `eventwriter-ctl dlq` works: the settings, the connection, the table of letters, and which are meant."""
+"""Session of `eventwriter-ctl dlq`: settings, connection, dead-letter table and filters."""
 
 import dataclasses
 import datetime as dt
@@ -11,7 +11,7 @@ from typing import Any
 from eventwriter import clock
 from eventwriter.admin.dlq.replay import durables
 from eventwriter.cli import daemon_mismatch
-from eventwriter.cli.main import config_path, hush
+from eventwriter.cli.main import config_path, silence_logs
 from eventwriter.config import durations
 from eventwriter.config.load import load
 from eventwriter.config.settings import PostgresSettings, Settings
@@ -24,97 +24,97 @@ from eventwriter.postgres.session import PostgresSession
 
 
 @dataclass(frozen=True, slots=True)
-class Desk:
-    """What every command has."""
+class DlqSession:
+    """State shared by all dlq commands."""
 
     settings: Settings
     postgres: PostgresSession
     table: str
-    """The letters' table, qualified and quoted."""
+    """The dead-letter table, qualified and quoted."""
     filters: Filters
 
 
 @asynccontextmanager
-async def opened(given: Mapping[str, Any]) -> AsyncIterator[Desk]:
+async def open_session(options: Mapping[str, Any]) -> AsyncIterator[DlqSession]:
     """
-    Connect, and find the table.
+    Connect and open the dead-letter table.
 
     Args:
-        given: The command's options.
+        options: Options of the command.
 
     Raises:
-        ConfigError, Fatal: A mistake, or a refusal.
-        Retryable: The server is not there.
+        ConfigError, Fatal: An option or the configuration is invalid, or PostgreSQL rejected a statement.
+        Retryable: The server is unreachable.
     """
-    hush()
-    settings = settings_of(given)
-    filters = filters_of(settings, given, clock.now_ns())
+    silence_logs()
+    settings = settings_of(options)
+    filters = filters_of(settings, options, clock.now_ns())
     postgres = PostgresSession(settings.postgres)
     try:
         async with postgres.transaction() as conn:
-            table, columns = await read_columns(conn, schema_of(settings, given.get("schema")), DEAD_LETTERS.name)
+            table, columns = await read_columns(conn, schema_of(settings, options.get("schema")), DEAD_LETTERS.name)
         missing = set(Letter.__slots__) - {column.name for column in columns}
         if missing:
-            raise Fatal(f"table {table} lacks {', '.join(sorted(missing))}: run eventwriter migrate")
-        yield Desk(settings, postgres, table, filters)
+            raise Fatal(f"table {table} lacks {', '.join(sorted(missing))}: run `eventwriter migrate`")
+        yield DlqSession(settings, postgres, table, filters)
     except Rejected as rejected:
-        raise Fatal(f"PostgreSQL at {postgres.target} refused: {rejected}") from rejected
+        raise Fatal(f"PostgreSQL at {postgres.target} rejected the statement: {rejected}") from rejected
     finally:
         await postgres.close()
 
 
-def settings_of(given: Mapping[str, Any]) -> Settings:
-    """Return the configuration, with the connection that was given by hand."""
-    settings = load(config_path(given.get("config"), os.environ), os.environ).settings
-    if given.get("dsn") is None:
-        daemon_mismatch.warn(settings, given.get("config"))
+def settings_of(options: Mapping[str, Any]) -> Settings:
+    """Return the settings, with the connection given by `--dsn`."""
+    settings = load(config_path(options.get("config"), os.environ), os.environ).settings
+    if options.get("dsn") is None:
+        daemon_mismatch.warn(settings, options.get("config"))
         return settings
-    # Whoever gives a DSN has said whom to ask.
+    # With an explicit DSN there is no mismatch to warn about.
     postgres = PostgresSettings.model_validate(
-        {"dsn": given["dsn"], "runtime_params": settings.postgres.runtime_params}
+        {"dsn": options["dsn"], "runtime_params": settings.postgres.runtime_params}
     )
     return settings.model_copy(update={"postgres": postgres})
 
 
-def schema_of(settings: Settings, asked: str | None) -> str | None:
+def schema_of(settings: Settings, option: str | None) -> str | None:
     """
-    Return the schema of the letters' table; None where the search path says.
+    Return the schema of the dead-letter table; None to use the search path.
 
     Raises:
-        Fatal: The configuration has several.
+        Fatal: The configuration uses several schemas.
     """
-    if asked is not None:
-        return asked
+    if option is not None:
+        return option
     schemas = {entry.schema_name for entry in settings.streams}
     if len(schemas) > 1:
-        known = ", ".join(sorted(name or "the search path's" for name in schemas))
-        raise Fatal(f"the entries of streams write to several schemas, each with its dead letters: {known};"
-                    " say which with --schema")  # fmt: skip
+        known = ", ".join(sorted(name or "the search path" for name in schemas))
+        raise Fatal(f"the stream entries use several schemas, each with its own dead letters: {known};"
+                    " select one with --schema")  # fmt: skip
     return schemas.pop() if schemas else None
 
 
-def filters_of(settings: Settings, given: Mapping[str, Any], now_ns: int) -> Filters:
-    """Read which letters are meant."""
-    stream = given.get("stream")
-    found = Filters(
-        reason=given.get("reason"),
-        state=given.get("state"),
-        since=instant(given["since"], "--since", now_ns) if given.get("since") else None,
-        before=instant(given["before"], "--before", now_ns) if given.get("before") else None,
-        ids=tuple(given.get("numbers") or ()),
+def filters_of(settings: Settings, options: Mapping[str, Any], now_ns: int) -> Filters:
+    """Return the filters given by the options."""
+    stream = options.get("stream")
+    filters = Filters(
+        reason=options.get("reason"),
+        state=options.get("state"),
+        since=instant(options["since"], "--since", now_ns) if options.get("since") else None,
+        before=instant(options["before"], "--before", now_ns) if options.get("before") else None,
+        ids=tuple(options.get("numbers") or ()),
     )
-    entry = next((each for each in settings.streams if each.name == stream), None)
+    entry = next((entry for entry in settings.streams if entry.name == stream), None)
     if entry is None:
-        return dataclasses.replace(found, stream=stream)
-    return dataclasses.replace(found, stream=entry.stream_name, consumers=durables(settings, entry))
+        return dataclasses.replace(filters, stream=stream)
+    return dataclasses.replace(filters, stream=entry.stream_name, consumers=durables(settings, entry))
 
 
 def instant(text: str, option: str, now_ns: int) -> dt.datetime:
     """
-    Read a time: a duration that lies back, or ISO 8601 (UTC where it has no offset).
+    Parse a time: a duration before now, or ISO 8601 (UTC without an offset).
 
     Raises:
-        Fatal: It is neither.
+        Fatal: The text is neither.
     """
     now = dt.datetime.fromtimestamp(now_ns / 1e9, dt.UTC)
     try:
@@ -122,7 +122,9 @@ def instant(text: str, option: str, now_ns: int) -> dt.datetime:
     except (ValueError, OverflowError):
         pass
     try:
-        found = dt.datetime.fromisoformat(text)
+        time = dt.datetime.fromisoformat(text)
     except ValueError:
-        raise Fatal(f"{option} {text!r}: write how far back, like 2h or 7d, or a time like 2026-01-31T12:00Z") from None
-    return found if found.tzinfo else found.replace(tzinfo=dt.UTC)
+        raise Fatal(
+            f"{option} {text!r}: give a duration such as 2h or 7d, or a time such as 2026-01-31T12:00Z"
+        ) from None
+    return time if time.tzinfo else time.replace(tzinfo=dt.UTC)

@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from eventwriter.cli.ctl.check import CRITICAL, OK, WARNING, Threshold, figures, judged, performance
+from eventwriter.cli.ctl.check import CRITICAL, OK, WARNING, Threshold, evaluate, metrics, performance
 
 LIMITS = {
     "lag": Threshold(1000, 10_000),
@@ -36,18 +36,18 @@ def picture(
             picture(status="degraded", reason="A/0: draining"), WARNING, ["degraded: A/0: draining"], id="degraded"
         ),
         pytest.param(picture(status="failing", reason="A/0: x"), CRITICAL, ["failing: A/0: x"], id="failing"),
-        pytest.param(picture(lag_messages=1000), WARNING, ["1,000 messages wait (warning from 1000)"], id="lag"),
+        pytest.param(picture(lag_messages=1000), WARNING, ["1,000 messages are waiting (warning from 1000)"], id="lag"),
         pytest.param(
-            picture(lag_messages=10_000), CRITICAL, ["10,000 messages wait (critical from 10000)"], id="much lag"
+            picture(lag_messages=10_000), CRITICAL, ["10,000 messages are waiting (critical from 10000)"], id="much lag"
         ),
         pytest.param(picture(lag_messages=None, lag_s=None), OK, [], id="lag unknown"),
         pytest.param(
-            picture(lag_s=61.2), WARNING, ["the oldest message that waits is 61 s old (warning from 60s)"], id="age"
+            picture(lag_s=61.2), WARNING, ["the oldest waiting message is 61 s old (warning from 60s)"], id="age"
         ),
         pytest.param(
             picture(slot(), slot(stalled_s=120.0)),
             CRITICAL,
-            ["nothing was settled for 120 s though messages wait (critical from 120s)"],
+            ["no message was settled for 120 s while messages are waiting (critical from 120s)"],
             id="stall of one slot",
         ),
         pytest.param(picture(slot(stalled_s=500.0, lag_messages=0)), OK, [], id="nothing to do is no stall"),
@@ -62,7 +62,7 @@ def picture(
 )
 def test_worst_finding_decides(given: dict[str, Any], code: int, words: list[str]) -> None:
     """The exit code is that of the worst, and each finding has its sentence."""
-    assert (code, words) == judged(given, LIMITS)
+    assert (code, words) == evaluate(given, LIMITS)
 
 
 def test_performance_data_has_values_units_and_thresholds() -> None:
@@ -74,14 +74,14 @@ def test_performance_data_has_values_units_and_thresholds() -> None:
 
 
 def test_figures_are_written_out() -> None:
-    """Large figures and thresholds have no exponent, and times no more than two decimals."""
+    """Large metrics and thresholds have no exponent, and times no more than two decimals."""
     limits = {**LIMITS, "lag": Threshold(1_000_000, 25_000_000)}
     given = picture(lag_messages=12_345_678, lag_s=0.0738813)
 
     assert performance(given, limits).startswith("lag=12345678;1000000;25000000 lag_age=0.07s;")
-    assert "12,345,678 messages wait (warning from 1000000)" in judged(given, limits)[1]
+    assert "12,345,678 messages are waiting (warning from 1000000)" in evaluate(given, limits)[1]
 
 
 def test_every_threshold_has_a_figure() -> None:
     """What can be limited is what is measured."""
-    assert set(LIMITS) == set(figures(picture()))
+    assert set(LIMITS) == set(metrics(picture()))

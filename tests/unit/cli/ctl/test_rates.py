@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from eventwriter.cli.ctl.rates import STAGES, TOTALS, Meter, Pace, summed
+from eventwriter.cli.ctl.rates import STAGES, TOTALS, RateMeter, Rates, total_rates
 
 
 def slot(age_s: float = 0.0, messages: int = 0, name: str = "A/0", **more: Any) -> dict[str, Any]:
@@ -18,32 +18,32 @@ def slot(age_s: float = 0.0, messages: int = 0, name: str = "A/0", **more: Any) 
     }  # fmt: skip
 
 
-def read(meter: Meter, now_s: float, *slots: dict[str, Any]) -> dict[str, Pace]:
+def read(meter: RateMeter, now_s: float, *slots: dict[str, Any]) -> dict[str, Rates]:
     return meter.read(now_s, {"slots": slots})
 
 
 def test_rate_counts_from_heartbeat_to_heartbeat() -> None:
     """What matters is when the worker counted, not when somebody looked."""
-    meter = Meter()
+    meter = RateMeter()
     read(meter, 100.0, slot(age_s=0.9, messages=1000))
     found = read(meter, 102.0, slot(age_s=0.1, messages=3800))
 
-    assert 1000 == pytest.approx(found["A/0"].rates["messages_per_s"])
+    assert 1000 == pytest.approx(found["A/0"].per_second["messages_per_s"])
 
 
 def test_same_heartbeat_twice_leaves_the_rate() -> None:
     """Between two heartbeats the rate stays what it was, rather than nothing."""
-    meter = Meter()
+    meter = RateMeter()
     read(meter, 100.0, slot())
     read(meter, 101.0, slot(messages=500))
     found = read(meter, 101.2, slot(age_s=0.2, messages=500))
 
-    assert 500 == found["A/0"].rates["messages_per_s"]
+    assert 500 == found["A/0"].per_second["messages_per_s"]
 
 
 def test_stages_are_shares_of_the_time() -> None:
     """Seconds of each stage become its share; copying is told without the commit that ends it."""
-    meter = Meter()
+    meter = RateMeter()
     read(meter, 100.0, slot())
     now = slot(
         decode=0.2, rows=0.4, copy=1.0, commit=0.3, ack=0.1, pull_wait_us_total=1_000_000, queue_wait_us_total=400_000
@@ -56,7 +56,7 @@ def test_stages_are_shares_of_the_time() -> None:
 
 def test_shares_stay_within_bounds() -> None:
     """A batch that took longer than the time between two looks is all of it, not more; a new daemon's less is none."""
-    meter = Meter()
+    meter = RateMeter()
     read(meter, 100.0, slot(decode=5.0))
     found = read(meter, 101.0, slot(decode=1.0, copy=9.0))["A/0"]
 
@@ -65,7 +65,7 @@ def test_shares_stay_within_bounds() -> None:
 
 def test_new_worker_has_no_processor_time_yet() -> None:
     """Processor time is a process's own: across a restart there is none to tell."""
-    meter = Meter()
+    meter = RateMeter()
     read(meter, 100.0, slot(cpu_s=50.0))
     found = read(meter, 101.0, slot(cpu_s=0.5, pid=2))
 
@@ -74,17 +74,17 @@ def test_new_worker_has_no_processor_time_yet() -> None:
 
 def test_slots_come_and_go() -> None:
     """A slot that is new has no rate yet, and one that is gone is forgotten."""
-    meter = Meter()
+    meter = RateMeter()
     read(meter, 100.0, slot(name="A/0"))
     found = read(meter, 101.0, slot(name="B/0"))
 
-    assert {"B/0": Pace()} == found
+    assert {"B/0": Rates()} == found
     assert found["B/0"].busiest is None
 
 
 def test_sum_adds_rates_and_processors() -> None:
     """All slots together are the sum."""
-    one = Pace({**dict.fromkeys(TOTALS, 0.0), "rows_per_s": 5.0}, {}, 0.5)
+    one = Rates({**dict.fromkeys(TOTALS, 0.0), "rows_per_s": 5.0}, {}, 0.5)
 
-    both = summed({"A/0": one, "B/0": one, "C/0": Pace()})
-    assert (10.0, 1.0) == (both.rates["rows_per_s"], both.cpu)
+    both = total_rates({"A/0": one, "B/0": one, "C/0": Rates()})
+    assert (10.0, 1.0) == (both.per_second["rows_per_s"], both.cpu)

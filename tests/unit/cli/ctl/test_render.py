@@ -82,14 +82,14 @@ def test_long_name_keeps_its_partition() -> None:
     assert any(line.startswith("OTEL_METRICS_O…/12 ") for line in drawn(picture(slot()), 80))
 
 
-@pytest.mark.parametrize(("next_s", "again"), [(1.24, "again in 1.2s"), (None, "again now")])
+@pytest.mark.parametrize(("next_s", "again"), [(1.24, "in 1.2s"), (None, "now")])
 def test_open_circuit_says_how_often_it_was_tried(next_s: float | None, again: str) -> None:
     """A server that is waited for has a line of its own; one that works has none."""
     circuit = {"state": "open", "open_s": 12.0, "attempts": 7, "next_try_in_s": next_s, "reason": "gone"}
     given = picture(slot())
     given["postgres"]["circuit"] = circuit
 
-    assert f"           tried 7 times in 12s, {again}" in drawn(given, 80)
+    assert f"           7 failed attempts in 12s, next attempt {again}" in drawn(given, 80)
     assert not [line for line in drawn(picture(slot()), 80) if "tried" in line]
 
 
@@ -158,7 +158,7 @@ def test_slots_with_the_same_trouble_share_a_line() -> None:
     slots = [slot(name=f"S{n}/0", reason="no NATS", last_error="no NATS") for n in range(9)]
     lines = drawn(picture(*slots, reason="S2/0: no NATS"), 80)
 
-    assert "S0/0, S1/0, S3/0, S4/0, S5/0, S6/0 and 2 more degraded, as S2/0" == lines[-1]
+    assert "S0/0, S1/0, S3/0, S4/0, S5/0, S6/0 and 2 more degraded, same as S2/0" == lines[-1]
     assert 1 == "\n".join(lines).count("no NATS")
 
 

@@ -6,18 +6,18 @@ from typing import Any
 import pytest
 from rich.console import Console, RenderableType
 
-from eventwriter.cli.ctl.rates import STAGES, TOTALS, Pace
+from eventwriter.cli.ctl.rates import STAGES, TOTALS, Rates
 from eventwriter.cli.ctl.render_top import (
     SORTS,
     STAT,
     heat,
     lag,
-    left,
     positions,
     size,
     stat_head,
     stat_line,
     streams,
+    time_left,
     top,
 )
 
@@ -33,8 +33,8 @@ def slot(name: str = "A/0", **more: Any) -> dict[str, Any]:
     }  # fmt: skip
 
 
-def pace(rate: float = 1000.0, **stages: float) -> Pace:
-    return Pace(dict.fromkeys(TOTALS, rate), {**dict.fromkeys(STAGES, 0.0), **stages}, 0.25)
+def rates(rate: float = 1000.0, **stages: float) -> Rates:
+    return Rates(dict.fromkeys(TOTALS, rate), {**dict.fromkeys(STAGES, 0.0), **stages}, 0.25)
 
 
 def picture(*slots: dict[str, Any]) -> dict[str, Any]:
@@ -60,9 +60,9 @@ def text(view: RenderableType, columns: int) -> list[str]:
 def test_top_keeps_each_slot_on_its_line(columns: int) -> None:
     """Large figures and long names fit; nothing is broken into a second line."""
     slots = [slot("A_VERY_LONG_NAME_OF_A_STREAM/100", lag_messages=LARGE), slot("B/0", worker_state="starting")]
-    paces = {one["name"]: pace(LARGE, **dict.fromkeys(STAGES, 1.0)) for one in slots}
+    rates_by_slot = {one["name"]: rates(LARGE, **dict.fromkeys(STAGES, 1.0)) for one in slots}
 
-    lines = text(top(picture(*slots), paces, "m", columns), columns)
+    lines = text(top(picture(*slots), rates_by_slot, "m", columns), columns)
 
     assert 1 == sum("/100" in line for line in lines)
     assert [] == [line for line in lines if len(line.rstrip()) > columns]
@@ -78,9 +78,9 @@ def test_top_has_the_largest_first(key: str, first: str) -> None:
         slot("A/0", lag_messages=9, rss_bytes=9 << 20, dead_letters_total=9),
         slot("B/0", rss_bytes=1, lag_messages=1),
     ]
-    paces = {"A/0": pace(1.0), "B/0": Pace(dict.fromkeys(TOTALS, 2.0), {}, 0.9)}
+    rates_by_slot = {"A/0": rates(1.0), "B/0": Rates(dict.fromkeys(TOTALS, 2.0), {}, 0.9)}
 
-    lines = text(top(picture(*slots), paces, key, 80), 80)
+    lines = text(top(picture(*slots), rates_by_slot, key, 80), 80)
 
     assert first == next(line[0] for line in lines if line[1:3] == "/0")
     assert set("mrlcxdn") == set(SORTS)
@@ -88,16 +88,16 @@ def test_top_has_the_largest_first(key: str, first: str) -> None:
 
 def test_busiest_stage_of_work_stands_out() -> None:
     """The stage that limits a slot is in colour, in red where it takes half of the time; waiting never is."""
-    busy, calm = pace(copy=0.6, pull=0.9), pace(copy=0.2, decode=0.1)
+    busy, calm = rates(copy=0.6, pull=0.9), rates(copy=0.2, decode=0.1)
 
     assert ("bold red", "bold yellow") == (heat("copy", busy), heat("copy", calm))
-    assert {"default not bold"} == {heat("pull", busy), heat("decode", calm), heat("copy", pace())}
+    assert {"default not bold"} == {heat("pull", busy), heat("decode", calm), heat("copy", rates())}
 
 
 def test_stat_sets_figures_below_their_titles() -> None:
     """A line is as wide as its head; a durable that slots share is counted once."""
     shared = [slot("A/0", durable="d", lag_messages=700), slot("A/1", durable="d", lag_messages=700)]
-    line = stat_line("12:00:00", shared, pace())
+    line = stat_line("12:00:00", shared, rates())
 
     assert len(stat_head()) == len(line) == sum(width for _, width in STAT) <= 80
     assert ["12:00:00", "1,000", "1,000", "1.0K", "1", "700", "1", "1,000", "1,000", "25%", "12ms"] == line.split()
@@ -149,8 +149,8 @@ def test_lag_says_what_is_not_known_and_which_ledgers_have_holes() -> None:
     lines = " ".join(text(lag(found, {name: slot(name) for name in ("A/0", "B/0", "B/1")}, 200), 200))
 
     assert "C/0, C/1: it has no worker" in lines
-    assert "A/0: 3 ranges in the ledger; holes are not written yet, or not this slot's" in lines
-    assert "B/0, B/1: 3 ranges in the ledger; several workers write in no order" in lines
+    assert "A/0: 3 ranges in the ledger; holes are messages not written yet or not selected by this slot" in lines
+    assert "B/0, B/1: 3 ranges in the ledger; several workers write concurrently" in lines
 
 
 @pytest.mark.parametrize(
@@ -166,7 +166,7 @@ def test_lag_says_what_is_not_known_and_which_ledgers_have_holes() -> None:
 )
 def test_time_to_catch_up_is_told_in_a_word(given: dict[str, Any], shown: str) -> None:
     """A slot keeps up, will have caught up, or falls behind."""
-    assert shown == left(slot(**given))
+    assert shown == time_left(slot(**given))
 
 
 def test_stream_has_its_limits_and_its_readers() -> None:
@@ -177,5 +177,5 @@ def test_stream_has_its_limits_and_its_readers() -> None:
     assert ["events  1,000 messages, 4.9K, sequences 1 to 1,000"] == [
         line.rstrip() for line in lines if "messages," in line
     ]
-    assert "  limits, file, 3 replicas; kept: age 1d00h, then old ones go" == lines[1].rstrip()
+    assert "  limits, file, 3 replicas; limits: age 1d00h (discard old)" == lines[1].rstrip()
     assert 2 == sum("ew-a" in line for line in lines)
