@@ -12,6 +12,9 @@ from typing import Annotated, Any, NamedTuple
 Record = dict[str, Any]
 """One decoded object. Its strings contain no character that PostgreSQL rejects."""
 
+HELD_BATCHES_MAX = 3
+"""Batches that a worker holds at most: one being copied, one queued, one open; bounds memory and ack pending."""
+
 
 class SlotName(NamedTuple):
     """

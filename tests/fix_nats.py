@@ -22,7 +22,7 @@ from eventwriter.demo.process import Server, free_port
 from eventwriter.jetstream.connect import NatsLink
 from eventwriter.jetstream.credit import PullLimits
 from eventwriter.jetstream.pull import Pull
-from eventwriter.jetstream.reorder import NOTHING, Redelivered
+from eventwriter.jetstream.reorder import NOTHING_REDELIVERED, Redelivered
 
 PEOPLE: dict[str, Any] = {"authorization": {"users": [{"user": "writer", "password": "s3cret"}]}}
 """A server's configuration with one user."""
@@ -97,7 +97,7 @@ def pulling(link: NatsLink, stream: str = "login") -> Pull:
     """Return a pull from the stream's durable `d`, as a worker's."""
 
     async def nothing() -> Redelivered:
-        return NOTHING
+        return NOTHING_REDELIVERED
 
     subject = f"$JS.API.CONSUMER.MSG.NEXT.{stream}.d"
     return Pull(link.client, subject, PullLimits(10, 10, 2**20), lambda: 10, lambda: 0.2, nothing)

@@ -16,6 +16,7 @@ thread with an event loop of its own; all public methods may be called from any 
     proxy.cut_after(100)        the connection that brings its 100th byte to the client is cut there, once
     proxy.cut_at(b"COMMIT\\0")   what holds this reaches the server, its answer nobody: cut, `times` times
     proxy.before(b"COPY ", act) what holds this waits for the end of `act()`, once, and goes on to the server
+    proxy.after(b"PUB ", act)   what holds this goes on to the server, then `act()` is called, once
     proxy.refuse()              as `cut`, and new connections are refused
     proxy.heal()
 """
@@ -77,6 +78,7 @@ class Proxy:
         self._after: int | None = None
         self._at: tuple[bytes, int] = (b"", 0)
         self._before: tuple[bytes, Callable[[], object]] | None = None
+        self._after_sent: tuple[bytes, Callable[[], object]] | None = None
         self._links: list[Link] = []
         self._loop = asyncio.new_event_loop()
         self._changed = asyncio.Event()
@@ -131,6 +133,10 @@ class Proxy:
         """Call `act`, in another thread, before what holds `marker` goes to the server; once."""
         self._do(setattr, self, "_before", (marker, act))
 
+    def after(self, marker: bytes, act: Callable[[], object]) -> None:
+        """Call `act`, in another thread, after data that contain `marker` were sent to the server; once."""
+        self._do(setattr, self, "_after_sent", (marker, act))
+
     def refuse(self) -> None:
         """Cut the connections that stand, and refuse new ones until `heal`."""
         self._do(self._refuse)
@@ -157,7 +163,7 @@ class Proxy:
 
     def _set(self, way: Way) -> None:
         self.way = way
-        self._after, self._at, self._before = None, (b"", 0), None
+        self._after, self._at, self._before, self._after_sent = None, (b"", 0), None, None
         self._changed.set()
         self._changed = asyncio.Event()
         self._listen()
@@ -224,6 +230,7 @@ class Proxy:
             if whom == "server" and self._before and self._before[0] in data:
                 (_, act), self._before = self._before, None
                 await self._loop.run_in_executor(None, act)
+            after = self._after_sent if whom == "server" and self._after_sent and self._after_sent[0] in data else None
             try:
                 while data:
                     size = min(self.way.chunk_bytes, self._left(whom))
@@ -231,6 +238,9 @@ class Proxy:
                     if await self._is_last(link, data[:size], whom):
                         return
                     data = data[size:]
+                if after is not None:
+                    self._after_sent = None
+                    await self._loop.run_in_executor(None, after[1])
             except OSError:
                 if not link.orphan:
                     self._end(link, rst=True)
@@ -292,4 +302,4 @@ def _close(one: socket.socket, rst: bool) -> None:
             one.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
         else:
             one.shutdown(socket.SHUT_RDWR)
-        one.close()
+    one.close()

@@ -22,9 +22,7 @@ from eventwriter.config.settings import (
 )
 from eventwriter.config.subjects import covers, overlap, overlapping_pairs
 from eventwriter.kinds.names import KIND_OF_TABLE, KINDS, KindNames
-
-HELD_BATCHES = 3
-"""Largest number of batches that a worker holds, as `worker.session.HELD_BATCHES`."""
+from eventwriter.model import HELD_BATCHES_MAX
 
 
 def errors(settings: Settings, names: Mapping[Path, str] | None = None) -> list[SettingError]:
@@ -94,11 +92,11 @@ def _stream_errors(stream: StreamSettings, settings: Settings) -> Iterator[Setti
             f"{format_duration(stream.ack_wait_s)} must be above batch_timeout"
             f" {format_duration(stream.batch_timeout_s)}, or messages are redelivered while their batch is open",
         )
-    held_bytes, limit = HELD_BATCHES * stream.max_batch_bytes, settings.supervisor.worker_memory_bytes_max
+    held_bytes, limit = HELD_BATCHES_MAX * stream.max_batch_bytes, settings.supervisor.worker_memory_bytes_max
     if held_bytes >= limit:
         yield _conflict(
             f"{key}.max_batch_bytes",
-            f"a worker holds up to {HELD_BATCHES} batches of {stream.max_batch_bytes} bytes, which must be below"
+            f"a worker holds up to {HELD_BATCHES_MAX} batches of {stream.max_batch_bytes} bytes, which must be below"
             f" supervisor.worker_memory_bytes_max {limit}; lower the one or raise the other",
         )
     for one, other in overlapping_pairs(stream.every_subject):

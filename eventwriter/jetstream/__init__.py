@@ -1,6 +1,6 @@
 """
-All that knows nats-py: connecting, the consumer, the pull loop, and answers.
+NATS JetStream: connection, consumer, pull loop and acknowledgements.
 
-Nothing above this package imports nats. nats-py's exceptions are mapped to the
-three families of `eventwriter.errors` here.
+No package above this one imports nats. nats-py's exceptions are mapped here to the three families of
+`eventwriter.errors`.
 """

@@ -1,12 +1,12 @@
 """
-What JetStream says of a delivery in its ack subject; pure.
+Metadata of a delivery, which JetStream puts into its ack subject; pure.
 
 Two layouts exist. The old one has nine tokens::
 
     $JS.ACK.<stream>.<consumer>.<delivered>.<stream seq>.<consumer seq>.<timestamp>.<pending>
 
-the new one eleven or more, with ``<domain>.<account hash>`` before the stream
-(a server option since 2.14). Tokens after the eleventh may come and are ignored.
+The new one has eleven or more, with ``<domain>.<account hash>`` before the stream (a server option since 2.14).
+Tokens after the eleventh are ignored.
 
 Source: NATS architecture decision record ADR-15, "JetStream Subscribe Workflow".
 """
@@ -19,14 +19,12 @@ _NEW_TOKENS_MIN = 11
 
 def message_from(reply: str, subject: str, payload: bytes, headers: dict[str, str] | None) -> Message | None:
     """
-    Make a message of a delivery.
+    Return the message of a delivery.
 
-    The timestamp is read as the integer that it is (nats-py's own metadata passes
-    it through a float and loses the nanoseconds).
+    The timestamp is read as an integer, because nats-py converts it to a float and loses the nanoseconds.
 
     Returns:
-        None where `reply` is no ack subject, or holds what is no number: such a
-        delivery did not come from a JetStream consumer.
+        None if `reply` is not an ack subject, which means that the delivery does not come from a JetStream consumer.
     """
     tokens = reply.split(".")
     count = len(tokens)
@@ -52,7 +50,7 @@ def message_from(reply: str, subject: str, payload: bytes, headers: dict[str, st
 
 
 def pending_of(reply: str) -> int:
-    """Return how many messages the consumer had not yet delivered when it sent this one."""
+    """Return the number of messages that the consumer had not delivered yet when it sent this one."""
     tokens = reply.split(".")
     try:
         return int(tokens[8] if len(tokens) == _OLD_TOKENS else tokens[10])
@@ -61,7 +59,7 @@ def pending_of(reply: str) -> int:
 
 
 def stream_seq_of(reply: str) -> int:
-    """Return the stream sequence that an ack subject speaks of; 0 where it is none (of the server's own messages)."""
+    """Return the stream sequence in an ack subject, or 0 for other subjects, such as those of status messages."""
     tokens = reply.split(".")
     try:
         return int(tokens[5] if len(tokens) == _OLD_TOKENS else tokens[7])
@@ -69,11 +67,11 @@ def stream_seq_of(reply: str) -> int:
         return 0
 
 
-def answer_subject(stream: str, consumer: str, stream_seq: int, consumer_seq: int) -> str:
+def ack_subject(stream: str, consumer: str, stream_seq: int, consumer_seq: int) -> str:
     """
-    Return an ack subject for a delivery that somebody else (a dead worker) received.
+    Return an ack subject for a delivery to another worker, which has died.
 
-    The server finds the delivery by its stream sequence; the consumer sequence
-    has only to lie between the ack floor and the last one delivered.
+    The server looks up the delivery by its stream sequence. The consumer sequence only has to lie between the ack
+    floor and the last delivery.
     """
     return f"$JS.ACK.{stream}.{consumer}.1.{stream_seq}.{consumer_seq}.0.0"

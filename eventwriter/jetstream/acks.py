@@ -1,11 +1,10 @@
 """
-JetStream's answers, written in bulk.
+Bulk acknowledgements.
 
-Explicit acknowledgements, one per message, as the delivery guarantee demands, but
-joined into one write: `Client.publish` costs about 2.5 µs of worker CPU for each,
-the joined protocol lines 0.2 µs. The joined way uses `Client._send_command` and
-`Client._flush_pending`, which are not public; setup.cfg bounds nats-py's version,
-and tests/integration/test_acks.py holds the joined way against the public one.
+Each message gets an explicit acknowledgement, as the delivery guarantee requires, but all of them are joined into one
+write: `Client.publish` costs about 2.5 µs of worker CPU for each, the joined protocol lines 0.2 µs. This uses
+`Client._send_command` and `Client._flush_pending`, which are not public. setup.cfg therefore limits nats-py's version,
+and tests/integration/test_acks.py compares the result with that of the public method.
 """
 
 from collections.abc import Iterable
@@ -14,60 +13,59 @@ import nats.errors
 from nats.aio.client import Client
 
 ACK = b""
-"""An empty payload is JetStream's +ACK."""
+"""Payload of an acknowledgement; an empty payload means +ACK to JetStream."""
 NAK = b"-NAK"
 IN_PROGRESS = b"+WPI"
 
-_TAKEN_S_MAX = 2.0
-"""How long the server may need to take back what is given back; tens of thousands take it milliseconds."""
+_CONFIRM_S_MAX = 2.0
+"""Time limit for the confirmation of NAKs; the server takes milliseconds for tens of thousands."""
 
-_PER_WRITE = 1000
-"""Answers joined into one write: about 60 KB, what the socket takes at once."""
+_REPLIES_PER_WRITE = 1000
+"""Acknowledgements joined into one write: about 60 KB, what a socket accepts at once."""
 
 
-def protocol_lines(replies: Iterable[str], answer: bytes) -> bytes:
+def protocol_lines(replies: Iterable[str], payload: bytes) -> bytes:
     """
-    Return the PUB lines that answer each of `replies`.
+    Return the PUB lines that send `payload` to each of `replies`.
 
     Source: NATS client protocol, "PUB".
     """
-    tail = f" {len(answer)}\r\n{answer.decode()}\r\n"
+    tail = f" {len(payload)}\r\n{payload.decode()}\r\n"
     return "".join([f"PUB {reply}{tail}" for reply in replies]).encode()
 
 
-async def publish_answers(client: Client, replies: list[str], answer: bytes) -> bool:
+async def publish_answers(client: Client, replies: list[str], payload: bytes) -> bool:
     """
-    Answer every delivery of `replies` with `answer`.
+    Send `payload` to each ack subject in `replies`.
 
     Returns:
-        False where the connection is down: the answers are lost, the messages will
-        be delivered again, and the ledger will know them.
+        False if the connection is down. The messages are then redelivered, and the ledger recognizes them.
     """
     if not client.is_connected:
         return False
     try:
-        for at in range(0, len(replies), _PER_WRITE):
-            await client._send_command(protocol_lines(replies[at : at + _PER_WRITE], answer))
+        for at in range(0, len(replies), _REPLIES_PER_WRITE):
+            await client._send_command(protocol_lines(replies[at : at + _REPLIES_PER_WRITE], payload))
         await client._flush_pending()
     except (TimeoutError, nats.errors.Error, OSError):
         return False
     return True
 
 
-async def give_back(client: Client, replies: list[str]) -> bool:
+async def nak_and_wait(client: Client, replies: list[str]) -> bool:
     """
-    Give deliveries back, and wait until the server has taken them: it answers pulls beside that, and a pull that is
-    asked for at once would bring newer messages before these.
+    NAK deliveries and wait until the server has processed the NAKs.
 
-    The last one asks for an answer, which the server gives when it has taken it: it takes answers in their order.
+    The server processes NAKs and pulls independently, so a pull that is sent too early would get newer messages first.
+    NAKs are processed in order, and the last one is sent as a request, whose answer confirms all of them.
 
     Returns:
-        False where that was not heard: the connection is down, or the server is slow.
+        False without a confirmation: the connection is down, or the server is slow.
     """
     if not await publish_answers(client, replies[:-1], NAK):
         return False
     try:
-        await client.request(replies[-1], NAK, timeout=_TAKEN_S_MAX)
+        await client.request(replies[-1], NAK, timeout=_CONFIRM_S_MAX)
     except (TimeoutError, nats.errors.Error, OSError):
         return False
     return True

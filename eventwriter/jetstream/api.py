@@ -1,9 +1,8 @@
 """
 JetStream's request/reply API as JSON, with its errors mapped.
 
-Raw JSON rather than nats-py's manager classes, so that the configuration that the
-server echoes can be compared with what was asked: old servers drop fields that
-they do not know in silence.
+It uses raw JSON instead of nats-py's manager classes, so that the configuration in an answer can be compared with the
+request: old servers silently drop fields that they do not support.
 
 Source: NATS documentation, "JetStream API Reference"; server error codes from
 nats-server's errors.json.
@@ -22,12 +21,12 @@ from eventwriter.jetstream.client import DirectClient
 from eventwriter.model import Message
 
 _REQUEST_S_MAX = 5.0
-"""How long an API answer may take; nats-server answers in milliseconds, a cluster that elects in seconds."""
+"""Time limit for an API answer; nats-server answers in milliseconds, a cluster that elects a leader in seconds."""
 
 
 @dataclass(frozen=True, slots=True)
 class ApiError:
-    """What the server said no with: an HTTP-like code, its own error code, its words."""
+    """Error in a JetStream API answer: an HTTP-like code, the server's own error code and its description."""
 
     code: int
     err_code: int
@@ -35,7 +34,7 @@ class ApiError:
 
 
 class JetStreamApi:
-    """Requests to one account's JetStream, in a domain where one is set."""
+    """JetStream API of one account, and of one domain if it is set."""
 
     def __init__(self, client: DirectClient, domain: str | None = None) -> None:
         self._client = client
@@ -43,17 +42,17 @@ class JetStreamApi:
 
     @property
     def server_version(self) -> tuple[int, int]:
-        """The connected server's major and minor version. In a cluster the others may differ, for a while."""
+        """The connected server's major and minor version; other servers of a cluster may differ during an upgrade."""
         version = self._client.connected_server_version
         return version.major, version.minor
 
     async def request(self, verb: str, body: dict[str, Any] | None = None) -> dict[str, Any] | ApiError:
         """
-        Ask and return the answer, or the error that the server gave.
+        Send a request and return the answer, or the server's error.
 
         Raises:
-            Retryable: No answer in time, or JetStream is not there at the moment.
-            Fatal: We have no permission to ask that.
+            Retryable: No answer arrived in time, or JetStream is unavailable.
+            Fatal: The NATS user has no permission for this request.
         """
         subject = f"{self.prefix}.{verb}"
         payload = orjson.dumps(body) if body is not None else b""
@@ -61,11 +60,13 @@ class JetStreamApi:
             answer = await self._client.ask(subject, payload, _REQUEST_S_MAX)
         except nats.errors.NoRespondersError as error:
             raise Retryable(
-                "JetStream does not answer: it is not enabled for this account, or has no leader"
+                "JetStream does not answer: it is not enabled for this account, or has no leader",
+                code="jetstream_unavailable",
             ) from error
         except (TimeoutError, nats.errors.Error, OSError) as error:
             raise Retryable(
-                f"no answer from JetStream to {subject} within {_REQUEST_S_MAX:g} s: {str(error) or 'it is silent'}"
+                f"no answer from JetStream to {subject} within {_REQUEST_S_MAX:g} s: {str(error) or 'timed out'}",
+                code="jetstream_unavailable",
             ) from error
         decoded: dict[str, Any] = orjson.loads(answer.data)
         failed = decoded.get("error")
@@ -76,21 +77,25 @@ class JetStreamApi:
 
 @dataclass(frozen=True, slots=True)
 class StreamState:
-    """What a worker needs to know of its stream."""
+    """
+    State of a stream.
+
+    Attributes:
+        incarnation_ns: Creation time: nanoseconds since 1970 UTC, in whole microseconds, as PostgreSQL stores it.
+        now_ns: The server's clock when it answered: nanoseconds since 1970 UTC; 0 before NATS 2.10.
+    """
 
     name: str
     incarnation_ns: int
-    """Creation time: nanoseconds since 1970 UTC, whole microseconds, as ledger and dead letters can hold it."""
     first_seq: int
     last_seq: int
     subjects: tuple[str, ...]
     retention: str
     now_ns: int = 0
-    """The server's clock when it answered: nanoseconds since 1970 UTC; 0 where it does not tell (before 2.10)."""
 
 
 def instant_ns(text: str) -> int:
-    """Read RFC 3339 with up to nine fraction digits; nanoseconds since 1970 UTC."""
+    """Parse an RFC 3339 timestamp with up to nine fraction digits; return nanoseconds since 1970 UTC."""
     whole, _, rest = text.partition(".")
     digits = ""
     while rest and rest[0].isdigit():
@@ -105,25 +110,28 @@ def instant_ns(text: str) -> int:
 
 async def stream_state(api: JetStreamApi, stream: str) -> StreamState:
     """
-    Look a stream up.
+    Return the state of a stream.
 
     Raises:
-        Fatal: There is no such stream.
+        Fatal: The stream does not exist.
         Retryable: The API does not answer.
     """
     answer = await api.request(f"STREAM.INFO.{stream}")
     if isinstance(answer, ApiError):
         if answer.code == 404:
             raise Fatal(
-                f"JetStream has no stream {stream!r}: create it (nats stream add {stream}),"
-                " or set stream_name to one that exists"
+                f"JetStream has no stream {stream!r}",
+                code="stream_missing",
+                hint=f"create it (nats stream add {stream}), or set stream_name to an existing stream",
             )
-        raise Retryable(f"JetStream cannot describe stream {stream!r}: {answer.description}")
+        raise Retryable(
+            f"JetStream cannot describe stream {stream!r}: {answer.description}", code="jetstream_unavailable"
+        )
     return state_of(stream, answer)
 
 
 def state_of(stream: str, answer: dict[str, Any]) -> StreamState:
-    """Read STREAM.INFO's answer."""
+    """Return the state in a STREAM.INFO answer."""
     state, config = answer["state"], answer["config"]
     return StreamState(
         name=stream,
@@ -138,9 +146,9 @@ def state_of(stream: str, answer: dict[str, Any]) -> StreamState:
 
 async def stored_us(api: JetStreamApi, stream: str, seq: int) -> int | None:
     """
-    Return when the message of a sequence was stored: microseconds since 1970 UTC.
+    Return when the message of a sequence was stored, in microseconds since 1970 UTC.
 
-    None where there is none, or we may not ask: then nothing is known.
+    Returns None if there is no such message, or if the NATS user has no permission to fetch it.
 
     Raises:
         Retryable: The API does not answer.
@@ -154,10 +162,10 @@ async def stored_us(api: JetStreamApi, stream: str, seq: int) -> int | None:
 
 async def stored_message(api: JetStreamApi, stream: str, seq: int) -> Message:
     """
-    Fetch one message from a stream, wherever its consumers are.
+    Fetch one message from a stream by its sequence, independently of consumers.
 
     Raises:
-        Fatal: There is no such stream, or no message of that sequence in it.
+        Fatal: The stream, or a message of that sequence, does not exist.
         Retryable: The API does not answer.
 
     Source: NATS documentation, "JetStream API Reference", STREAM.MSG.GET.
@@ -165,17 +173,21 @@ async def stored_message(api: JetStreamApi, stream: str, seq: int) -> Message:
     answer = await api.request(f"STREAM.MSG.GET.{stream}", {"seq": seq})
     if isinstance(answer, ApiError):
         if answer.code != 404:
-            raise Retryable(f"JetStream cannot give message {seq} of {stream!r}: {answer.description}")
+            raise Retryable(
+                f"JetStream cannot return message {seq} of stream {stream!r}: {answer.description}",
+                code="jetstream_unavailable",
+            )
         state = await stream_state(api, stream)
         raise Fatal(
-            f"stream {stream!r} has no message {seq}: it holds {state.first_seq} to {state.last_seq},"
-            " less what was deleted"
+            f"stream {stream!r} has no message {seq}",
+            code="message_missing",
+            hint=f"it holds messages {state.first_seq} to {state.last_seq}, except for deleted ones",
         )
     return message_of(answer["message"])
 
 
 def message_of(stored: dict[str, Any]) -> Message:
-    """Read a message as STREAM.MSG.GET answers it; it was not delivered, so its consumer sequence means nothing."""
+    """Return the message in a STREAM.MSG.GET answer; it was not delivered, so its consumer sequence is meaningless."""
     headers = _headers(base64.b64decode(stored["hdrs"])) if stored.get("hdrs") else None
     payload = base64.b64decode(stored.get("data") or "")
     seq = stored["seq"]
@@ -183,7 +195,7 @@ def message_of(stored: dict[str, Any]) -> Message:
 
 
 def _headers(block: bytes) -> dict[str, str]:
-    """Read NATS's header block: a version line, then `Name: value` lines."""
+    """Parse a NATS header block: a version line, then `Name: value` lines."""
     lines = block.decode("utf-8", "replace").split("\r\n")[1:]
     pairs = (line.partition(":") for line in lines if ":" in line)
     return {name.strip(): value.strip() for name, _, value in pairs}

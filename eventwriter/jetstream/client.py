@@ -1,17 +1,16 @@
 """
-nats-py's client, with a short way for the deliveries of one subscription, and with its own mind on TLS and permissions.
+nats-py's client with three differences: a direct path for deliveries, mandatory TLS, and failing denied requests.
 
-By the public way every delivery becomes a `Msg`, goes through the subscription's queue,
-wakes the subscription's task, and is awaited by a callback. A worker takes deliveries by
-the ten thousand and only puts them into a list: for that one subscription they go there
-straight from the parser (2.0 µs less CPU for each, of 10: benchmarks/run.py).
+By nats-py's public path every delivery becomes a `Msg`, passes through the subscription's queue, wakes its task and is
+awaited by a callback. A worker only appends deliveries to a list, and for one subscription at a time this client does
+so directly from the parser. That saves 2.0 µs of 10 µs CPU a delivery (benchmarks/run.py).
 
-TLS that was asked for is insisted on: by itself nats-py follows a server that offers none, and sends it the password.
-A request whose permission is denied ends at once, with the sentence, instead of waiting for an answer.
+If TLS is configured, a server without it is refused; nats-py itself would send the password in the clear.
+A request that the server denies fails at once with the reason, instead of waiting for an answer.
 
-`_process_msg`, `_process_info`, `_setup_server_pool`, `_transport` and `Subscription._id` are not public: setup.cfg
-bounds nats-py's version. A nats-py without them still works, by the public way, and
-tests/integration/test_pull_ways.py sees the difference.
+`_process_msg`, `_process_info`, `_setup_server_pool`, `_transport` and `Subscription._id` are not public. setup.cfg
+limits nats-py's version, and without them deliveries still arrive by the public path;
+tests/integration/test_pull_ways.py detects the difference.
 """
 
 import asyncio
@@ -23,110 +22,123 @@ from nats.aio.msg import Msg
 from nats.aio.subscription import Subscription
 
 from eventwriter.errors import Fatal
-from eventwriter.jetstream.errors import Denied, Refused, denial
+from eventwriter.jetstream.errors import DeniedPermission, HandshakeRefused, permission_error
 
 Delivery = tuple[str, str, bytes, dict[str, str] | None]
-"""Ack subject, subject, payload, headers: what a message is made of, as it came."""
+"""Ack subject, subject, payload and headers of a delivery."""
 
 
 class DirectClient(Client):
     """
-    A client of which one subscription at a time is served the short way.
+    A client that serves one subscription at a time by the direct path.
 
     Args:
-        secure: TLS is wanted: a server without it is refused before the login is sent.
-        certified: We have a certificate to show.
+        require_tls: Whether a server without TLS is refused before the login is sent.
+        has_certificate: Whether a client certificate is configured.
+
+    Attributes:
+        subjects: Subjects to publish to, in their original spelling; nats-py reports a denied subject in lower case.
+        denied: Error for the permission that the server denied last.
     """
 
-    _short_sid = -1
-    _short: Callable[[Delivery], None]
+    _direct_sid = -1
+    _direct_receive: Callable[[Delivery], None]
 
-    def __init__(self, secure: bool = False, certified: bool = False) -> None:
+    def __init__(self, require_tls: bool = False, has_certificate: bool = False) -> None:
         super().__init__()
-        self._secure, self._certified = secure, certified
-        self._asking: dict[asyncio.Future[str | None], str] = {}
+        self._require_tls, self._has_certificate = require_tls, has_certificate
+        self._requests: dict[asyncio.Future[Fatal | None], str] = {}
         self.subjects: set[str] = set()
-        """Where we publish to, as it is spelled: nats-py gives a denied subject in small letters."""
-        self.denied: str | None = None
-        """The sentence for the newest permission that the server denied."""
+        self.denied: Fatal | None = None
 
-    def shorten(self, subscription: Subscription, receive: Callable[[Delivery], None]) -> None:
+    def attach(self, subscription: Subscription, receive: Callable[[Delivery], None]) -> None:
         """
-        Hand every delivery of `subscription` to `receive` at once, in the order of arrival.
+        Pass every delivery of `subscription` to `receive`, in the order of arrival.
 
         Args:
-            receive: Must not wait and must not raise.
+            receive: Must not block and must not raise.
         """
-        self._short = receive
-        self._short_sid = getattr(subscription, "_id", -1)
+        self._direct_receive = receive
+        self._direct_sid = getattr(subscription, "_id", -1)
 
-    def know(self, servers: list[str]) -> None:
-        """Have these servers tried too, when the connection is lost."""
+    def add_servers(self, servers: list[str]) -> None:
+        """Add servers to try when the connection is lost."""
         if servers:
             self._setup_server_pool(servers)
 
-    def drop(self) -> None:
-        """Close the socket of an attempt that was broken off; nats-py leaves it to the garbage collector."""
+    def abort(self) -> None:
+        """Close the socket of a cancelled connection attempt, which nats-py leaves to the garbage collector."""
         if self._transport:
             self._transport.close()  # type: ignore[no-untyped-call]
 
     async def ask(self, subject: str, payload: bytes, limit_s: float) -> Msg:
         """
-        Request and wait for the answer.
+        Send a request and wait for the answer.
 
         Raises:
-            Fatal: The permission to ask, or to hear the answer, is denied.
-            ConnectionError: The connection was lost meanwhile: no answer will come.
-            nats.errors.Error, OSError, TimeoutError: As `request` does.
+            Fatal: The server denies publishing the request, or receiving the answer.
+            ConnectionError: The connection was lost, so no answer will arrive.
+            nats.errors.Error, OSError, TimeoutError: As `request`.
         """
-        told: asyncio.Future[str | None] = asyncio.get_running_loop().create_future()
-        self._asking[told] = subject
+        failed: asyncio.Future[Fatal | None] = asyncio.get_running_loop().create_future()
+        self._requests[failed] = subject
         self.subjects.add(subject)
-        asking = asyncio.ensure_future(self.request(subject, payload, timeout=limit_s))
+        request = asyncio.ensure_future(self.request(subject, payload, timeout=limit_s))
         try:
-            await asyncio.wait((asking, told), return_when=asyncio.FIRST_COMPLETED)
-            if told.done():
-                if (refusal := told.result()) is None:
-                    raise ConnectionResetError("the connection was lost before the answer came")
-                raise Fatal(refusal)
-            return asking.result()
+            await asyncio.wait((request, failed), return_when=asyncio.FIRST_COMPLETED)
+            if failed.done():
+                if (error := failed.result()) is None:
+                    raise ConnectionResetError("the connection was lost before the answer arrived")
+                raise error
+            return request.result()
         finally:
-            del self._asking[told]
-            asking.cancel()
+            del self._requests[failed]
+            request.cancel()
 
-    def lose_answers(self) -> None:
-        """End all requests: their connection is lost, and their answers with it."""
-        for told in self._asking:
-            if not told.done():
-                told.set_result(None)
+    def fail_requests(self) -> None:
+        """End all requests, because their connection is lost."""
+        for failed in self._requests:
+            if not failed.done():
+                failed.set_result(None)
 
-    def deny(self, what: Denied) -> str:
-        """Note a denied permission, end the requests that it concerns, and return its sentence."""
-        hearing = what.verb == "subscription"
-        self.denied = denial(what, f"{self._inbox_prefix.decode()}.>" if hearing else self._spelled(what.subject))
-        for told, asked in self._asking.items():
-            if not told.done() and (hearing or asked.lower() == what.subject):
-                told.set_result(self.denied)
+    def deny(self, permission: DeniedPermission) -> Fatal:
+        """Record a denied permission, end the requests that need it, and return the error."""
+        hearing = permission.verb == "subscription"
+        subject = f"{self._inbox_prefix.decode()}.>" if hearing else self._original_spelling(permission.subject)
+        self.denied = permission_error(permission, subject)
+        for failed, requested in self._requests.items():
+            if not failed.done() and (hearing or requested.lower() == permission.subject):
+                failed.set_result(self.denied)
         return self.denied
 
-    def _spelled(self, subject: str) -> str:
+    def _original_spelling(self, subject: str) -> str:
         if subject.startswith("$js.ack."):
-            return "$JS.ACK.>"  # every message's is another
+            return "$JS.ACK.>"  # each message has another ack subject
         return next((known for known in self.subjects if known.lower() == subject), subject)
 
     async def _process_info(self, info: dict[str, Any], initial_connection: bool = False) -> None:
-        if initial_connection and self._secure and not self.options.get("tls_handshake_first"):
-            # A server may offer TLS without requiring it: nats-py looks at the requirement only.
+        if initial_connection and self._require_tls and not self.options.get("tls_handshake_first"):
+            # A server may offer TLS without requiring it; nats-py then uses none.
             if not (info.get("tls_required") or info.get("tls_available")):
-                raise Refused("it offers no TLS, which nats.tls or a tls:// address asks for; set it up there")
+                raise HandshakeRefused(
+                    "the server offers no TLS, which nats.tls or a tls:// address requires",
+                    "nats_tls_missing",
+                    "configure TLS on the server",
+                )
             info["tls_required"] = True
-        if initial_connection and info.get("tls_verify") and not self._certified:
-            raise Refused("it wants our certificate: set nats.tls.cert_file and nats.tls.key_file")
+        if initial_connection and info.get("tls_verify") and not self._has_certificate:
+            raise HandshakeRefused(
+                "the server requires a client certificate",
+                "nats_certificate_missing",
+                "set nats.tls.cert_file and nats.tls.key_file",
+            )
         await super()._process_info(info, initial_connection)
 
     async def _process_msg(self, sid: int, subject: bytes, reply: bytes, data: bytes, headers: bytes) -> None:
         # Hot: once per message.
-        if sid != self._short_sid or sid not in self._subs:
+        if sid != self._direct_sid or sid not in self._subs:
             await super()._process_msg(sid, subject, reply, data, headers)
             return
-        self._short((reply.decode(), subject.decode(), data, await self._process_headers(headers) if headers else None))
+        self._direct_receive(
+            (reply.decode(), subject.decode(), data, await self._process_headers(headers) if headers else None)
+        )

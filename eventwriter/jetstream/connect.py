@@ -1,12 +1,10 @@
 """
-Connecting to NATS, and what it says while we are connected.
+The connection to NATS and its errors.
 
-nats-py retries a first connection for ever and can hang on a failed TLS
-verification, so here each server is tried by itself, under a time limit, and the
-reason is what the error callback hears first; who calls decides when to try again.
-Once connected, nats-py reconnects by itself, for ever, unless it is refused: then
-the connection is given up, so that the next one begins with login and certificate
-files as they are by then.
+nats-py retries a first connection forever, and can hang after a failed TLS verification. Each server is therefore
+tried separately, with a time limit, and the first error that the callback receives is the reason; the caller decides
+when to try again. An established connection is restored by nats-py, without a limit on attempts. If the server refuses
+the login, the connection is closed instead, so that the next one reads login and certificate files again.
 """
 
 import asyncio
@@ -20,27 +18,39 @@ import nats.errors
 from eventwriter.config.settings import NatsSettings
 from eventwriter.errors import Fatal, Retryable
 from eventwriter.jetstream.client import DirectClient
-from eventwriter.jetstream.errors import decisive, denied, is_cut, sentence, shown, together
+from eventwriter.jetstream.errors import (
+    ConnectTimeout,
+    connection_error,
+    denied_permission,
+    is_disconnect,
+    merge,
+    root_cause,
+    without_credentials,
+)
 from eventwriter.jetstream.login import login_options, tls_options
 
 log = logging.getLogger(__name__)
 
 _PINGS_OUTSTANDING_MAX = 2
-"""A server that answers no ping is left after this many: 20–30 s with the default interval."""
+"""Unanswered pings after which the connection is given up: 20 to 30 s with the default interval."""
 
 _PENDING_BYTES_MAX = 16 * 1024 * 1024
-"""Bytes nats-py may hold while it reconnects; acks of one worker never come near."""
+"""Bytes that nats-py may buffer while it reconnects; the acks of one worker need far less."""
 
-_CUTS_MAX = 3
-"""Connections cut without a word before that is the answer: a refusal and its reset race, and the reset may win."""
+_DISCONNECTS_MAX = 3
+"""Disconnects without another error before the disconnect counts as the reason. A refusal may lose the race against
+the reset of its own connection."""
 
-_CANCEL_TRIES = 20
-"""nats-py swallows a cancellation in some places, and goes on."""
+_CANCEL_ATTEMPTS = 20
+"""Cancellations of a connection attempt; nats-py swallows some of them."""
+
+_ERRORS_KEPT = 16
+_CLOSE_S_MAX = 2.0
 
 
 class NatsLink:
     """
-    One worker's connection to NATS, and the words for what happens to it.
+    One worker's connection to NATS and its newest error.
 
     Written by the worker's event loop only.
     """
@@ -52,15 +62,15 @@ class NatsLink:
         self.reconnects = 0
         self.last_error: str | None = None
         self.on_reconnect: Callable[[], None] | None = None
-        self._where = settings.servers
-        self._causes: list[BaseException] = []
-        self._told = asyncio.Event()
-        self._refused = self._closing = self._stood = False
+        self._servers = settings.servers
+        self._errors: list[BaseException] = []
+        self._decided = asyncio.Event()
+        self._refused = self._closing = self._established = False
         self._closer: asyncio.Future[None] | None = None
 
     @property
     def connected(self) -> bool:
-        """Whether the connection is up at this moment, as far as the client knows."""
+        """Whether the connection is up, as far as the client knows."""
         return self.client.is_connected
 
     async def connect(self) -> None:
@@ -68,33 +78,32 @@ class NatsLink:
         Try each server once, in random order, for at most `connect_timeout_s` each.
 
         Raises:
-            Retryable: Nobody answers, or the answer is not NATS.
-            Fatal: The login or the certificate is refused, or a file of ours cannot be used.
+            Retryable: No server is reachable.
+            Fatal: The login or the certificate is refused, or a configured file cannot be used.
         """
         servers = self._settings.servers
         options = self._options()
-        refusals: list[Retryable | Fatal] = []
+        errors: list[Retryable | Fatal] = []
         for server in random.sample(servers, len(servers)):
-            cause = await self._attempt(server, options)
-            if cause is None:
-                self._where, self._stood = servers, True
-                self.client.know([other for other in servers if other != server])
+            error = await self._attempt(server, options)
+            if error is None:
+                self._servers, self._established = servers, True
+                self.client.add_servers([other for other in servers if other != server])
                 return
-            refusals.append(sentence(cause, (server,)))
-        raise together(refusals)
+            errors.append(connection_error(error, (server,)))
+        raise merge(errors)
 
     async def _attempt(self, server: str, options: dict[str, Any]) -> BaseException | None:
-        """Return None where the connection stands, else the cause."""
-        limit_s = self._settings.connect_timeout_s
-        self._where = (server,)
-        self._begin_again()
-        secure = self._settings.tls is not None or server.startswith("tls://")
-        self.client = client = DirectClient(secure, bool(self._settings.tls and self._settings.tls.cert_file))
+        """Try to connect to one server; return the error, or None if the connection is established."""
+        self._servers = (server,)
+        self._reset()
+        require_tls = self._settings.tls is not None or server.startswith("tls://")
+        self.client = client = DirectClient(require_tls, bool(self._settings.tls and self._settings.tls.cert_file))
         attempt = asyncio.ensure_future(client.connect(servers=[server], **options))
-        attempt.add_done_callback(self._look)
+        attempt.add_done_callback(self._on_attempt_done)
         try:
-            async with asyncio.timeout(limit_s):
-                await self._told.wait()
+            async with asyncio.timeout(self._settings.connect_timeout_s):
+                await self._decided.wait()
         except TimeoutError:
             pass
         finally:
@@ -102,38 +111,40 @@ class NatsLink:
                 await self._abandon(attempt)
         if client.is_connected:
             return None
-        failed = attempt.exception() if attempt.done() and not attempt.cancelled() else None
-        cause = decisive([*self._causes, *([failed] if failed else [])])
-        return self._silence() if cause is None or isinstance(cause, TimeoutError) else cause
+        failure = attempt.exception() if attempt.done() and not attempt.cancelled() else None
+        cause = root_cause([*self._errors, *([failure] if failure else [])])
+        return self._timeout() if cause is None or isinstance(cause, TimeoutError) else cause
 
-    def _silence(self) -> TimeoutError:
+    def _timeout(self) -> ConnectTimeout:
         tls = self._settings.tls
-        hint = " (nats.tls.handshake_first is set; has the server it too?)" if tls and tls.handshake_first else ""
-        return TimeoutError(f"no answer within {self._settings.connect_timeout_s:g} s{hint}")
+        hint = "check nats.tls.handshake_first, which must match the server's setting"
+        return ConnectTimeout(
+            f"no answer within {self._settings.connect_timeout_s:g} s", hint if tls and tls.handshake_first else None
+        )
 
-    def _look(self, attempt: "asyncio.Future[None]") -> None:
-        # A connection that is cut in the middle of the handshake can look like a success: more is to come then.
+    def _on_attempt_done(self, attempt: "asyncio.Future[None]") -> None:
+        # A connection that is lost during the handshake can look like a success; then another event follows.
         if attempt.cancelled() or attempt.exception() or self.client.is_connected:
-            self._told.set()
+            self._decided.set()
 
     async def _abandon(self, attempt: "asyncio.Future[None]") -> None:
-        for _ in range(_CANCEL_TRIES):
+        for _ in range(_CANCEL_ATTEMPTS):
             attempt.cancel()
             await asyncio.wait((attempt,), timeout=0.05)
             if attempt.done():
                 break
         await self.close()
-        self.client.drop()
+        self.client.abort()
 
     async def close(self) -> None:
-        """Close without ceremony; what is unacknowledged is delivered again."""
+        """Close the connection without draining it; unacknowledged messages are redelivered."""
         self._closing = True
         try:
-            await asyncio.wait_for(self.client.close(), 2.0)
+            await asyncio.wait_for(self.client.close(), _CLOSE_S_MAX)
         except AssertionError:
-            log.debug("nothing to close: never connected")
+            log.debug("nats client was never connected")
         except (TimeoutError, nats.errors.Error, OSError):
-            log.debug("closing NATS failed", exc_info=True)
+            log.debug("closing the nats connection failed", exc_info=True)
 
     def _options(self) -> dict[str, Any]:
         settings = self._settings
@@ -154,52 +165,50 @@ class NatsLink:
             options["inbox_prefix"] = settings.inbox_prefix
         return options | tls_options(settings) | login_options(settings)
 
-    def _begin_again(self) -> None:
-        """Forget what an earlier outage was about."""
-        self._causes.clear()
-        self._told = asyncio.Event()
-        self._refused = self._closing = self._stood = False
+    def _reset(self) -> None:
+        """Forget the errors of an earlier outage."""
+        self._errors.clear()
+        self._decided = asyncio.Event()
+        self._refused = self._closing = self._established = False
 
     async def _on_error(self, error: BaseException) -> None:
-        if what := denied(error):
-            self._say(self.client.deny(what))
+        if permission := denied_permission(error):
+            self._report(str(self.client.deny(permission)))
             return
-        self._causes.append(error)
-        del self._causes[:-16]
-        if not is_cut(error) or len(self._causes) >= _CUTS_MAX:
-            self._told.set()
-        refusal = sentence(error, self._where)
-        if isinstance(refusal, Fatal):
+        self._errors.append(error)
+        del self._errors[:-_ERRORS_KEPT]
+        if not is_disconnect(error) or len(self._errors) >= _DISCONNECTS_MAX:
+            self._decided.set()
+        mapped = connection_error(error, self._servers)
+        if isinstance(mapped, Fatal):
             self._refused = True
-            self._say(str(refusal))
-            if self._stood and not self.client.is_connected:
+            self._report(str(mapped))
+            if self._established and not self.client.is_connected:
                 self._closer = asyncio.ensure_future(self.close())
         elif not self._refused:
-            # Else this is the refusal's consequence, and would hide it.
-            self._say(str(refusal))
+            # After a refusal, this error is its consequence and would hide it.
+            self._report(str(mapped))
 
-    def _say(self, text: str) -> None:
+    def _report(self, text: str) -> None:
         if text != self.last_error:
             log.warning("nats error", extra={"error": text})
         self.last_error = text
 
     async def _on_disconnected(self) -> None:
-        self.client.lose_answers()
+        self.client.fail_requests()
         if not self._closing:
-            self._causes.clear()
-            log.warning("nats disconnected", extra={"servers": shown(self._where)})
+            self._errors.clear()
+            log.warning("nats disconnected", extra={"servers": without_credentials(self._servers)})
 
     async def _on_closed(self) -> None:
         if not self._closing and self.client.last_error is not None:
-            self._say(str(sentence(self.client.last_error, self._where)))
+            self._report(str(connection_error(self.client.last_error, self._servers)))
 
     async def _on_reconnected(self) -> None:
-        self._told.set()
+        self._decided.set()
         self._refused = False
         self.reconnects += 1
-        log.info(
-            "nats reconnected",
-            extra={"server": shown((str(self.client.connected_url.netloc),)) if self.client.connected_url else ""},
-        )
+        url = self.client.connected_url
+        log.info("nats reconnected", extra={"server": without_credentials((str(url.netloc),)) if url else ""})
         if self.on_reconnect is not None:
             self.on_reconnect()

@@ -1,35 +1,50 @@
 """
-The durable consumer: looked up, created if missing, updated where NATS can.
+The durable consumer: looked up, created if missing, updated where NATS allows it.
 
-Never deleted: a consumer's position is somebody's data. Where one differs in what
-NATS cannot change, the slot refuses to start and prints the difference.
+It is never deleted, because its position belongs to the operator. If it differs in a setting that NATS cannot change,
+the slot is parked with the difference in the message.
 """
 
 import logging
 from dataclasses import dataclass
 from typing import Any
 
+from eventwriter.config.settings import StreamSettings
 from eventwriter.errors import Fatal, Retryable
 from eventwriter.jetstream.api import ApiError, JetStreamApi
+from eventwriter.model import HELD_BATCHES_MAX
 
 log = logging.getLogger(__name__)
 
 FIXED = ("ack_policy", "deliver_subject", "replay_policy", "headers_only")
-"""Settings that NATS cannot change on an existing consumer, or that would make it useless to us."""
+"""Settings that NATS cannot change on an existing consumer, or that make it unusable for a worker."""
 _CHANGEABLE = ("ack_wait", "max_deliver", "max_ack_pending", "filter_subjects")
 
 _CONSUMER_NOT_FOUND = 10014
+_CONSUMER_EXISTS, _CONSUMER_MISSING = 10148, 10149
+"""Error codes of `action` create and update after another client was faster."""
 _RESET_SINCE = (2, 14)
-_FILTERS_SINCE = (2, 10)
-"""Servers that know CONSUMER.RESET, and more than one filter subject."""
+"""Release of nats-server that introduced CONSUMER.RESET."""
+_SEVERAL_FILTERS_SINCE = (2, 10)
+"""Release of nats-server that introduced several filter subjects."""
+_ACK_PENDING_MARGIN = 1000
+"""Added to `max_ack_pending` for redeliveries."""
 
 DESCRIPTION = "eventwriter: rows to PostgreSQL"
-"""What a consumer says that eventwriter made; one of another origin may have been another writer's before."""
+"""Description of consumers that eventwriter created; one with another description may have served another writer."""
+
+Differences = dict[str, tuple[Any, Any]]
+"""Setting → (actual, expected)."""
 
 
 @dataclass(frozen=True, slots=True)
 class ConsumerSpec:
-    """What a slot wants its durable to be."""
+    """
+    Specification of a slot's durable.
+
+    Attributes:
+        start_time: Where it starts if the ledger has no floor, RFC 3339; None for the stream's first message.
+    """
 
     stream: str
     durable: str
@@ -37,11 +52,10 @@ class ConsumerSpec:
     ack_wait_s: float
     max_ack_pending: int
     start_time: str | None = None
-    """Where it begins where the ledger has no floor, RFC 3339; None for the stream's first message."""
 
     def config(self) -> dict[str, Any]:
-        """Return the wish as JetStream's consumer configuration."""
-        wanted: dict[str, Any] = {
+        """Return JetStream's consumer configuration."""
+        config: dict[str, Any] = {
             "name": self.durable,
             "durable_name": self.durable,
             "description": DESCRIPTION,
@@ -49,16 +63,29 @@ class ConsumerSpec:
             "deliver_policy": "all",
             "replay_policy": "instant",
             "ack_wait": round(self.ack_wait_s * 1e9),
-            # Never give up: dead letters are this program's to write, not the server's to drop.
+            # Unlimited: eventwriter writes dead letters, and the server must not drop messages.
             "max_deliver": -1,
             "max_ack_pending": self.max_ack_pending,
         }
-        return wanted | filters(self.filter_subjects)
+        return config | filter_config(self.filter_subjects)
+
+
+def consumer_spec(stream: StreamSettings, durable: str, filters: tuple[str, ...]) -> ConsumerSpec:
+    """Return the specification of a stream entry's durable over the subjects `filters`."""
+    workers = stream.partitions if stream.is_shared else 1
+    # Everything that the workers may hold, one batch more under way to each, and a margin for redeliveries.
+    max_ack_pending = workers * (HELD_BATCHES_MAX + 1) * stream.max_batch_size + _ACK_PENDING_MARGIN
+    return ConsumerSpec(stream.stream_name, durable, filters, stream.ack_wait_s, max_ack_pending, stream.start)
 
 
 @dataclass(frozen=True, slots=True)
 class ConsumerState:
-    """What JetStream says of a consumer."""
+    """
+    State of a consumer.
+
+    Attributes:
+        start_seq: First sequence of the consumer; None if unknown (deliver policies by time, new and last).
+    """
 
     created: str
     delivered_consumer_seq: int
@@ -67,11 +94,10 @@ class ConsumerState:
     ack_pending: int
     pending: int
     start_seq: int | None
-    """Where it began; None where that is not known (deliver policies by time, new, last)."""
 
     @classmethod
     def of(cls, info: dict[str, Any]) -> "ConsumerState":
-        """Read a CONSUMER.INFO answer."""
+        """Return the state in a CONSUMER.INFO answer."""
         config = info["config"]
         starts = {"all": 1, "by_start_sequence": config.get("opt_start_seq") or 1}
         return cls(
@@ -85,24 +111,26 @@ class ConsumerState:
         )
 
 
-def filters(subjects: tuple[str, ...]) -> dict[str, Any]:
-    """Return the filter as the oldest servers understand it: a single one by its own key."""
+def filter_config(subjects: tuple[str, ...]) -> dict[str, Any]:
+    """Return the filter settings; a single subject uses the key that servers before 2.10 understand."""
     if len(subjects) == 1:
         return {"filter_subject": subjects[0]}
     return {"filter_subjects": list(subjects)}
 
 
-def differences(wanted: dict[str, Any], found: dict[str, Any]) -> dict[str, tuple[Any, Any]]:
-    """Return what differs, as key → (found, wanted), filters in their one comparable form; pure."""
-    wanted, found = _comparable(wanted), _comparable(found)
-    return {
-        key: (found.get(key), wanted.get(key)) for key in (*FIXED, *_CHANGEABLE) if found.get(key) != wanted.get(key)
-    }
-
-
 def subjects_of(config: dict[str, Any]) -> list[str]:
-    """Return the filter of a consumer's configuration, whichever key it stands under; empty for everything."""
+    """Return the filter subjects of a consumer configuration, under either key; empty if there is no filter."""
     return config.get("filter_subjects") or ([config["filter_subject"]] if config.get("filter_subject") else [])
+
+
+def differences(expected: dict[str, Any], actual: dict[str, Any]) -> Differences:
+    """Return the settings that differ between two consumer configurations, as setting → (actual, expected); pure."""
+    expected, actual = _comparable(expected), _comparable(actual)
+    return {
+        key: (actual.get(key), expected.get(key))
+        for key in (*FIXED, *_CHANGEABLE)
+        if actual.get(key) != expected.get(key)
+    }
 
 
 def _comparable(config: dict[str, Any]) -> dict[str, Any]:
@@ -120,7 +148,7 @@ def _comparable(config: dict[str, Any]) -> dict[str, Any]:
 
 async def consumer_info(api: JetStreamApi, stream: str, durable: str) -> dict[str, Any] | None:
     """
-    Return CONSUMER.INFO's answer, or None where the consumer does not exist.
+    Return the answer to CONSUMER.INFO, or None if the consumer does not exist.
 
     Raises:
         Retryable: The API does not answer.
@@ -130,120 +158,128 @@ async def consumer_info(api: JetStreamApi, stream: str, durable: str) -> dict[st
         return answer
     if answer.err_code == _CONSUMER_NOT_FOUND or answer.code == 404:
         return None
-    raise Retryable(f"JetStream cannot describe consumer {durable!r} of {stream!r}: {answer.description}")
+    raise Retryable(
+        f"JetStream cannot describe consumer {durable!r} of stream {stream!r}: {answer.description}",
+        code="jetstream_unavailable",
+    )
 
 
-async def ensure(api: JetStreamApi, wish: ConsumerSpec, start_seq: int | None) -> ConsumerState:
+async def ensure(api: JetStreamApi, spec: ConsumerSpec, start_seq: int | None) -> ConsumerState:
     """
-    Have the consumer exist as wished.
+    Create the consumer if it is missing, or update it to match the specification.
 
     Args:
-        start_seq: Where a *missing* consumer begins: the first stream sequence that
-            the ledger does not know; None where the wish says where.
+        start_seq: Where a missing consumer starts: the first stream sequence that the ledger does not have. If None,
+            the specification decides.
 
     Raises:
-        Fatal: It exists and differs in what NATS cannot change, or the server
-            refuses or silently drops what was asked; the sentence has the difference.
+        Fatal: The consumer differs in a setting that NATS cannot change, or the server rejects or silently drops a
+            setting.
         Retryable: The API does not answer.
     """
-    wanted = wish.config()
-    if len(wish.filter_subjects) > 1 and api.server_version < _FILTERS_SINCE:
-        raise Fatal(_one_filter_only(api, wish))
-    info = await consumer_info(api, wish.stream, wish.durable)
+    expected = spec.config()
+    if len(spec.filter_subjects) > 1 and api.server_version < _SEVERAL_FILTERS_SINCE:
+        raise _too_many_filters(api, spec)
+    info = await consumer_info(api, spec.stream, spec.durable)
     if info is None:
-        wanted |= begin(wish, start_seq)
-        info = await _put(api, wish, wanted, "create")
-        began = info["delivered"]["stream_seq"] + 1
-        log.info("consumer created", extra={"durable": wish.durable, "stream": wish.stream, "from_seq": began})
+        expected |= start_config(spec, start_seq)
+        info = await _put(api, spec, expected, "create")
+        from_seq = info["delivered"]["stream_seq"] + 1
+        log.info("consumer created", extra={"durable": spec.durable, "stream": spec.stream, "from_seq": from_seq})
     else:
-        different = differences(wanted, info["config"])
-        _refuse(wish, {k: v for k, v in different.items() if k in FIXED})
-        if different:
-            info = await _update(api, wish, info["config"], different, start_seq)
-    _refuse(wish, differences(wanted, info["config"]))
+        changes = differences(expected, info["config"])
+        _refuse(spec, {key: values for key, values in changes.items() if key in FIXED})
+        if changes:
+            info = await _update(api, spec, info["config"], changes, start_seq)
+    _refuse(spec, differences(expected, info["config"]))
     return ConsumerState.of(info)
 
 
-def begin(wish: ConsumerSpec, start_seq: int | None) -> dict[str, Any]:
+def start_config(spec: ConsumerSpec, start_seq: int | None) -> dict[str, Any]:
     """
-    Return where a missing consumer begins, as JetStream's settings; pure.
+    Return JetStream's settings for the start of a missing consumer; pure.
 
-    A time and no sequence of the operator's: in a stream made anew, or one that went backwards, the same sequences are
-    other messages, and none of those may be left out.
+    An operator configures a time and not a sequence: after a stream was recreated or went backwards, a sequence
+    belongs to another message, and messages before it would be skipped.
     """
     if start_seq is not None:
         return {"deliver_policy": "by_start_sequence", "opt_start_seq": start_seq}
-    if wish.start_time is not None:
-        return {"deliver_policy": "by_start_time", "opt_start_time": wish.start_time}
+    if spec.start_time is not None:
+        return {"deliver_policy": "by_start_time", "opt_start_time": spec.start_time}
     return {}
 
 
-def _one_filter_only(api: JetStreamApi, wish: ConsumerSpec) -> str:
-    return (
-        f"consumer {wish.durable!r} of stream {wish.stream!r} needs {len(wish.filter_subjects)} filter subjects"
-        f" ({', '.join(wish.filter_subjects)}), and this NATS is a {'.'.join(map(str, api.server_version))}: servers"
-        " before 2.10 know one only, and would deliver everything; give each subject a stream's entry of its own, or"
-        " one subject with wildcards that has them all"
+def _too_many_filters(api: JetStreamApi, spec: ConsumerSpec) -> Fatal:
+    return Fatal(
+        f"consumer {spec.durable!r} of stream {spec.stream!r} needs {len(spec.filter_subjects)} filter subjects"
+        f" ({', '.join(spec.filter_subjects)}), but NATS {'.'.join(map(str, api.server_version))} supports only one and"
+        " would deliver every message",
+        code="consumer_filters_unsupported",
+        hint="upgrade NATS to 2.10, give each subject a stream entry of its own, or use one subject with wildcards",
     )
 
 
 async def _update(
-    api: JetStreamApi, wish: ConsumerSpec, found: dict[str, Any], different: dict[str, tuple[Any, Any]],
-    start_seq: int | None,
-) -> dict[str, Any]:  # fmt: skip
+    api: JetStreamApi, spec: ConsumerSpec, actual: dict[str, Any], changes: Differences, start_seq: int | None
+) -> dict[str, Any]:
     """
-    Have the consumer's changeable settings as wished; return CONSUMER.INFO's answer.
+    Update the consumer's changeable settings; return CONSUMER.INFO's answer.
 
-    While a consumer has another filter, it passes over what that does not want, and does not come back to it. So one
-    that delivered for this filter before (the ledger has a floor) is set back to there; the ledger knows the rest.
+    With another filter the consumer has skipped messages that it would not deliver any more. If the ledger has a
+    floor, the consumer is therefore reset to it; the ledger recognizes messages that are written already.
     """
-    wanted, passed_over = wish.config(), "filter_subjects" in different and start_seq is not None
-    if passed_over and api.server_version < _RESET_SINCE:
+    expected, skipped = spec.config(), "filter_subjects" in changes and start_seq is not None
+    if skipped and api.server_version < _RESET_SINCE:
         raise Fatal(
-            f"consumer {wish.durable!r} of stream {wish.stream!r} has another filter than before ({_told(different)}):"
-            f" it has passed over messages meanwhile, and NATS before 2.14 cannot set it back; remove the consumer"
-            f" (nats consumer rm {wish.stream} {wish.durable}): it is made anew from sequence {start_seq}, where the"
-            " ledger ends, and nothing is written twice"
+            f"consumer {spec.durable!r} of stream {spec.stream!r} had another filter ({_describe(changes)}) and has"
+            " skipped messages, but NATS before 2.14 cannot reset it",
+            code="consumer_reset_unsupported",
+            hint=f"remove the consumer (nats consumer rm {spec.stream} {spec.durable}); it is created again at"
+            f" sequence {start_seq}, where the ledger ends, and nothing is written twice",
         )
-    log.warning("consumer updated", extra={"durable": wish.durable, "changed": _told(different)})
-    merged = {k: v for k, v in found.items() if k not in ("filter_subject", "filter_subjects")}
-    merged |= {k: wanted[k] for k in different if k in wanted} | filters(wish.filter_subjects)
-    info = await _put(api, wish, merged, "update")
-    if passed_over:
-        answer = await api.request(f"CONSUMER.RESET.{wish.stream}.{wish.durable}", {"seq": start_seq})
+    log.warning("consumer updated", extra={"durable": spec.durable, "changed": _describe(changes)})
+    merged = {key: value for key, value in actual.items() if key not in ("filter_subject", "filter_subjects")}
+    merged |= {key: expected[key] for key in changes if key in expected} | filter_config(spec.filter_subjects)
+    info = await _put(api, spec, merged, "update")
+    if skipped:
+        answer = await api.request(f"CONSUMER.RESET.{spec.stream}.{spec.durable}", {"seq": start_seq})
         if isinstance(answer, ApiError):
-            raise _refusal(wish, "reset", answer)
-        log.warning("consumer set back", extra={"durable": wish.durable, "from_seq": start_seq})
+            raise _rejected(spec, "reset", answer)
+        log.warning("consumer reset", extra={"durable": spec.durable, "from_seq": start_seq})
         return answer
     return info
 
 
-async def _put(api: JetStreamApi, wish: ConsumerSpec, config: dict[str, Any], action: str) -> dict[str, Any]:
-    # `action` keeps two starters from overwriting each other; servers before 2.10 ignore it.
-    body = {"stream_name": wish.stream, "config": config, "action": action}
-    verb = f"CONSUMER.DURABLE.CREATE.{wish.stream}.{wish.durable}"
-    answer = await api.request(verb, body)
+async def _put(api: JetStreamApi, spec: ConsumerSpec, config: dict[str, Any], action: str) -> dict[str, Any]:
+    # `action` keeps two starting workers from overwriting each other's settings; servers before 2.10 ignore it.
+    body = {"stream_name": spec.stream, "config": config, "action": action}
+    answer = await api.request(f"CONSUMER.DURABLE.CREATE.{spec.stream}.{spec.durable}", body)
     if isinstance(answer, ApiError):
-        raise _refusal(wish, action, answer)
+        raise _rejected(spec, action, answer)
     return answer
 
 
-def _refusal(wish: ConsumerSpec, action: str, error: ApiError) -> Fatal | Retryable:
-    words = f"NATS will not {action} consumer {wish.durable!r} of stream {wish.stream!r}: {error.description}"
-    if error.code in (500, 503) or error.err_code in (10148, 10149):
-        # Unavailable, or another starter was first: look again.
-        return Retryable(words)
-    return Fatal(f"{words}; filter subjects are {', '.join(wish.filter_subjects)}")
+def _rejected(spec: ConsumerSpec, action: str, error: ApiError) -> Fatal | Retryable:
+    message = f"NATS cannot {action} consumer {spec.durable!r} of stream {spec.stream!r}: {error.description}"
+    if error.code in (500, 503) or error.err_code in (_CONSUMER_EXISTS, _CONSUMER_MISSING):
+        # Unavailable, or another worker was faster: the next attempt looks the consumer up again.
+        return Retryable(message, code="jetstream_unavailable")
+    return Fatal(
+        message,
+        code="consumer_rejected",
+        hint=f"check the entry's settings; the filter subjects are {', '.join(spec.filter_subjects)}",
+    )
 
 
-def _refuse(wish: ConsumerSpec, different: dict[str, tuple[Any, Any]]) -> None:
-    if different:
+def _refuse(spec: ConsumerSpec, changes: Differences) -> None:
+    if changes:
         raise Fatal(
-            f"consumer {wish.durable!r} of stream {wish.stream!r} differs in what cannot be changed or is not known"
-            f" to this server: {_told(different)}; give the stream's entry another durable, or remove the consumer"
-            " yourself"
+            f"consumer {spec.durable!r} of stream {spec.stream!r} has settings that cannot be changed or that this"
+            f" server does not support: {_describe(changes)}",
+            code="consumer_differs",
+            hint="give the stream entry another durable, or remove the consumer",
         )
 
 
-def _told(different: dict[str, tuple[Any, Any]]) -> str:
-    return "; ".join(f"{key} is {found!r}, wanted {wanted!r}" for key, (found, wanted) in different.items())
+def _describe(changes: Differences) -> str:
+    return ", ".join(f"{key} is {actual!r} instead of {expected!r}" for key, (actual, expected) in changes.items())

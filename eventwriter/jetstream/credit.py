@@ -1,10 +1,9 @@
 """
-How much has been asked of the consumer and not yet come; pure.
+Credit: how many requested messages have not arrived yet; pure.
 
-Several pull requests are in flight on one inbox, and a delivery does not say which
-of them it answers. So credit is counted, not tracked by request: a request adds
-its batch, a delivery takes one, and the status message that ends a request says
-how much of it will never come (`Nats-Pending-Messages`).
+Several pull requests are in flight on one inbox, and a delivery does not say which of them it answers. Credit is
+therefore counted, not tracked by request: a request adds its batch, a delivery subtracts one, and the status message
+that ends a request says how much of its batch will not be delivered (`Nats-Pending-Messages`).
 """
 
 import re
@@ -14,79 +13,80 @@ from enum import Enum
 import orjson
 
 _REFILL_SHARE = 2
-"""Ask again when half of the credit is used: two or three requests are in flight, none of them tiny."""
+"""Divisor of the window below which more is requested: at half, two or three large requests are in flight."""
 
 
-class Ended(Enum):
+class PullStatus(Enum):
     """What a status message means for the pull loop."""
 
     HEARTBEAT = "heartbeat"
     EXPIRED = "expired"
-    """The request ended in the ordinary way; ask again."""
+    """The request ended normally; request again."""
     RENEW = "renew"
-    """The server forgot the requests (it shuts down, the leader moved): begin with a new inbox."""
+    """The server dropped its requests because it shuts down or the leader changed; start with a new inbox."""
     LIMIT = "limit"
-    """The consumer allows less than was asked; ask for less."""
+    """The consumer allows less than was requested; request less."""
     GONE = "gone"
-    """The consumer is not there any more."""
+    """The consumer does not exist any more."""
     FULL = "full"
-    """The next message is larger than what is left of the request's bytes; ask again."""
+    """The next message is larger than the rest of the request's bytes; request again."""
     REFUSED = "refused"
-    """A request that the server will never serve."""
+    """The server will never serve such a request."""
 
 
-def meaning(status: str, description: str) -> Ended:
+def pull_status(status: str, description: str) -> PullStatus:
     """
-    Read a status message's code and words.
+    Classify a status message by its code and description.
 
     Source: NATS ADR-13, "Pull Subscribe internals"; nats-server's consumer.go.
     """
     words = description.lower()
     if status == "100":
-        return Ended.HEARTBEAT
+        return PullStatus.HEARTBEAT
     if status in ("404", "408"):
-        return Ended.EXPIRED
+        return PullStatus.EXPIRED
     if status == "503" or "consumer deleted" in words:
-        return Ended.GONE
+        return PullStatus.GONE
     if status == "409":
         if "exceeded max" in words:
-            return Ended.LIMIT
+            return PullStatus.LIMIT
         if "server shutdown" in words or "leadership change" in words:
-            return Ended.RENEW
+            return PullStatus.RENEW
         if "message size exceeds" in words:
-            return Ended.FULL
+            return PullStatus.FULL
         if "push based" in words:
-            return Ended.REFUSED
-        return Ended.EXPIRED
+            return PullStatus.REFUSED
+        return PullStatus.EXPIRED
     if status == "400":
-        return Ended.REFUSED
-    return Ended.EXPIRED
+        return PullStatus.REFUSED
+    return PullStatus.EXPIRED
 
 
 def limit_in(description: str) -> tuple[str, int] | None:
-    """Return ("batch" or "bytes" or "expires", the number) of an "Exceeded MaxRequest…" refusal, where it names one."""
-    found = re.search(r"exceeded maxrequest(batch|maxbytes|expires)\D*(\d+)?", description.lower())
-    if not found or not found.group(2):
+    """Return the limit in an "Exceeded MaxRequest…" description: ("batch", "bytes" or "expires", number), or None."""
+    match = re.search(r"exceeded maxrequest(batch|maxbytes|expires)\D*(\d+)?", description.lower())
+    if not match or not match.group(2):
         return None
-    return {"batch": "batch", "maxbytes": "bytes", "expires": "expires"}[found.group(1)], int(found.group(2))
+    return {"batch": "batch", "maxbytes": "bytes", "expires": "expires"}[match.group(1)], int(match.group(2))
 
 
 _SLICE_MAX = 256
-"""Messages handed on at once at most: about 4 ms of decoding single records."""
+"""Messages passed on at once: about 4 ms of decoding for single records."""
 _SLICE_S = 0.005
-"""Seconds that a slice may take before the event loop moves a COPY along and the heartbeat goes out."""
+"""Target duration of a slice in seconds; then the event loop continues a COPY and sends the heartbeat."""
 
 
 def next_slice(size: int, used_s: float) -> int:
     """
-    Return how many messages to hand on next.
+    Return how many messages to pass on next.
 
-    Messages of fifty records take fifty times as long as single ones, so the number follows
-    what the last slice cost.
+    A message of fifty records takes fifty times as long as one with a single record, so the number follows the
+    duration of the last slice.
 
     Args:
-        size: Messages of the last slice.
-        used_s: Seconds that it took, waiting for the copy stage included: that only makes slices smaller for a while.
+        size: Messages in the last slice.
+        used_s: Its duration in seconds. Time spent waiting for the copy stage is included, which only makes slices
+            smaller for a while.
     """
     if used_s > 2 * _SLICE_S:
         return max(1, size // 2)
@@ -99,11 +99,11 @@ class PullLimits:
     Sizes of pull requests.
 
     Attributes:
-        window: Messages outstanding at most.
-        request_max: Messages of one request at most.
-        bytes_max: Bytes of one request at most.
-        expires_s: How long the server keeps a request.
-        heartbeat_s: The server's idle heartbeat; at most half of `expires_s`.
+        window: Maximum number of outstanding messages.
+        request_max: Maximum number of messages in one request.
+        bytes_max: Maximum number of bytes in one request.
+        expires_s: Lifetime of a request on the server.
+        heartbeat_s: Interval of the server's idle heartbeats; at most half of `expires_s`.
     """
 
     window: int
@@ -116,54 +116,54 @@ class PullLimits:
 @dataclass(slots=True)
 class Credit:
     """
-    What is outstanding, and how much to ask for.
+    Number of requested messages that have not arrived, and how much to request.
 
     Args:
-        window: Messages outstanding at most.
-        request_max: Messages in one request at most.
+        window: Maximum number of outstanding messages.
+        request_max: Maximum number of messages in one request.
+        unlimited: Whether to request everything that there is room for, instead of one window.
     """
 
     window: int
     request_max: int
     outstanding: int = 0
-    wide: bool = False
-    """Whether all that there is room for is asked for, at once."""
+    unlimited: bool = False
 
     def received(self, count: int) -> None:
-        """Count deliveries. More than was asked for can only come of requests that were given up; they are free."""
+        """Subtract deliveries. Deliveries beyond the credit belong to abandoned requests and cost nothing."""
         self.outstanding = max(0, self.outstanding - count)
 
     def ended(self, undelivered: int) -> None:
-        """Count what an ended request will not deliver."""
+        """Subtract the part of a request that will not be delivered because it has ended."""
         self.outstanding = max(0, self.outstanding - undelivered)
 
-    def forget(self) -> None:
-        """Begin again: a new inbox, no request outstanding."""
+    def reset(self) -> None:
+        """Reset the credit for a new inbox without requests."""
         self.outstanding = 0
 
-    def wanted(self, room: int) -> int:
+    def next_batch(self, room: int) -> int:
         """
-        Return the batch of the next request, 0 for none.
+        Return the batch of the next request, or 0 for none.
 
         Args:
-            room: How many more messages the worker may hold, all told.
+            room: How many more messages the worker may hold.
         """
-        window = room if self.wide else min(self.window, room)
-        if (self.outstanding > window // _REFILL_SHARE and not self.wide) or window <= 0:
+        window = room if self.unlimited else min(self.window, room)
+        if (self.outstanding > window // _REFILL_SHARE and not self.unlimited) or window <= 0:
             return 0
         return max(0, min(self.request_max, window - self.outstanding))
 
 
-def request(batch: int, bytes_max: int, expires_s: float, heartbeat_s: float) -> bytes:
+def pull_request(batch: int, bytes_max: int, expires_s: float, heartbeat_s: float) -> bytes:
     """
-    Return a pull request.
+    Return the body of a pull request.
 
     Source: NATS documentation, "JetStream API Reference", CONSUMER.MSG.NEXT; durations are nanoseconds.
     """
-    wanted = {
+    body = {
         "batch": batch,
         "max_bytes": bytes_max,
         "expires": int(expires_s * 1e9),
         "idle_heartbeat": int(heartbeat_s * 1e9),
     }
-    return orjson.dumps(wanted)
+    return orjson.dumps(body)

@@ -1,9 +1,9 @@
 """
-What was given back, put in the order of the stream.
+Puts redelivered messages back into stream order.
 
-JetStream delivers it before anything new, but what it could not deliver to a worker
-that had died was queued before what its successor gives back. So after a death the
-first deliveries are gathered and sorted: order within a partition survives it.
+JetStream redelivers NAKed messages before new ones, but messages that it could not deliver to a dead worker are queued
+before those. The first deliveries after a worker's death are therefore collected and sorted, so that the order within
+a partition is kept.
 """
 
 import asyncio
@@ -14,40 +14,40 @@ from eventwriter import clock
 from eventwriter.jetstream.ack_subject import stream_seq_of
 from eventwriter.jetstream.client import Delivery
 
-_LOOK_S = 0.02
-_SILENT_S = 0.25
-"""It comes in one go: after so much silence nothing more of it comes."""
-_S_MAX = 5.0
-"""How long it is waited for at most."""
+_POLL_S = 0.02
+_SILENCE_S_MAX = 0.25
+"""Redeliveries arrive without interruption; after a silence this long no more of them arrive."""
+_WAIT_S_MAX = 5.0
+"""Longest wait for redeliveries."""
 
 
 class Redelivered(NamedTuple):
-    """Deliveries that were given back: how many, none of them beyond a stream sequence."""
+    """Deliveries that were NAKed: how many, and the highest stream sequence that any of them has."""
 
     messages: int
-    upto_seq: int
+    last_seq: int
 
 
-NOTHING = Redelivered(0, 0)
+NOTHING_REDELIVERED = Redelivered(0, 0)
 
 
-async def gather(raw: list[Delivery], back: Redelivered, ask: Callable[[], Awaitable[None]]) -> None:
+async def reorder(raw: list[Delivery], expected: Redelivered, request_more: Callable[[], Awaitable[None]]) -> None:
     """
-    Have all come that was given back, and sort it.
+    Wait until the expected redeliveries have arrived, and sort all deliveries by stream sequence.
 
     Args:
-        raw: Deliveries as they have come; more come while this waits.
-        ask: Asks for more, where there is room.
+        raw: Deliveries in the order of arrival; more arrive during the wait.
+        request_more: Sends further pull requests if there is room.
     """
-    began_s = heard_s = clock.monotonic_s()
-    looked = come = 0
+    started_s = last_arrival_s = clock.monotonic_s()
+    seen = arrived = 0
     while True:
-        come += sum(0 < stream_seq_of(reply) <= back.upto_seq for reply, *_ in raw[looked:])
+        arrived += sum(0 < stream_seq_of(reply) <= expected.last_seq for reply, *_ in raw[seen:])
         now_s = clock.monotonic_s()
-        if len(raw) > looked:
-            looked, heard_s = len(raw), now_s
-        if come >= back.messages or now_s - heard_s > _SILENT_S or now_s - began_s > _S_MAX:
+        if len(raw) > seen:
+            seen, last_arrival_s = len(raw), now_s
+        if arrived >= expected.messages or now_s - last_arrival_s > _SILENCE_S_MAX or now_s - started_s > _WAIT_S_MAX:
             break
-        await ask()
-        await asyncio.sleep(_LOOK_S)
+        await request_more()
+        await asyncio.sleep(_POLL_S)
     raw.sort(key=lambda delivery: stream_seq_of(delivery[0]))

@@ -1,8 +1,8 @@
 """
-Looking into a stream without a consumer: the next message from a sequence on that a filter wants.
+Reads messages from a stream without a consumer: the next message from a sequence on that matches a filter.
 
-Nothing is made on the server and nothing moves there. Each look is one request, so
-who looks bounds how often.
+It creates nothing on the server and moves no position. Each message costs one request, so the caller limits how many
+are read.
 
 Source: NATS documentation, "JetStream API Reference", STREAM.MSG.GET with `next_by_subj` (servers since 2.9).
 """
@@ -18,13 +18,13 @@ from eventwriter.jetstream.api import ApiError, JetStreamApi, message_of
 from eventwriter.model import Message
 from eventwriter.postgres.ledger.ranges import Ranges
 
-_AT_ONCE = 16
-"""Requests in flight: enough to hide a network's latency, too few to be felt by the server."""
+_REQUESTS_IN_FLIGHT_MAX = 16
+"""Concurrent requests: enough to hide a network's latency, too few to load the server."""
 
 
 @dataclass(frozen=True, slots=True)
 class Scan:
-    """Messages found, in the order of their sequences, and whether all ranges were walked to their end."""
+    """Messages in the order of their sequences, and whether all ranges were read to their end."""
 
     messages: tuple[Message, ...]
     complete: bool
@@ -32,10 +32,10 @@ class Scan:
 
 class StreamReader:
     """
-    Looks into one stream for what a filter wants.
+    Reads the messages of one stream that match a filter.
 
     Args:
-        subjects: The filter; none wants everything.
+        subjects: Subjects of the filter; if empty, every message matches.
     """
 
     def __init__(self, api: JetStreamApi, stream: str, subjects: Sequence[str]) -> None:
@@ -44,18 +44,18 @@ class StreamReader:
 
     async def next(self, seq: int) -> Message | None:
         """
-        Return the first message from `seq` on that the filter wants, None where there is none.
+        Return the first matching message from `seq` on, or None.
 
         Raises:
             Retryable: The API does not answer.
-            Fatal: We have no permission to ask.
+            Fatal: The NATS user has no permission for the request.
         """
-        found = [await self._next_of(seq, subject) for subject in self._subjects]
-        return min((message for message in found if message), key=lambda message: message.stream_seq, default=None)
+        candidates = [await self._next_of(seq, subject) for subject in self._subjects]
+        return min((message for message in candidates if message), key=lambda message: message.stream_seq, default=None)
 
-    async def walk(self, ranges: Ranges, limit: int) -> Scan:
+    async def scan(self, ranges: Ranges, limit: int) -> Scan:
         """
-        Return what the filter wants in `ranges`, at most `limit` messages.
+        Return the matching messages in `ranges`, at most `limit` of them.
 
         Raises: as `next`.
         """
@@ -74,13 +74,14 @@ class StreamReader:
 
     async def first(self, ranges: Ranges) -> Message | None:
         """
-        Return the first message in `ranges` that the filter wants, None where there is none.
+        Return the first matching message in `ranges`, or None.
 
         Raises: as `next`.
         """
-        for at in range(0, len(ranges), _AT_ONCE):
-            found = await asyncio.gather(*(self._first_in(low, high) for low, high in ranges[at : at + _AT_ONCE]))
-            if message := next((one for one in found if one is not None), None):
+        for at in range(0, len(ranges), _REQUESTS_IN_FLIGHT_MAX):
+            portion = ranges[at : at + _REQUESTS_IN_FLIGHT_MAX]
+            candidates = await asyncio.gather(*(self._first_in(low, high) for low, high in portion))
+            if message := next((candidate for candidate in candidates if candidate is not None), None):
                 return message
         return None
 
@@ -88,7 +89,7 @@ class StreamReader:
         if high - low > len(self._subjects):
             message = await self.next(low)
             return message if message is not None and message.stream_seq < high else None
-        # Fewer sequences than subjects: each is asked for by itself. So are the holes between single messages.
+        # A range with fewer sequences than subjects, such as a hole between two messages: fetch each sequence.
         for seq in range(low, high):
             message = await self._get({"seq": max(1, seq)})
             if message is not None and any(covers(subject, message.subject) for subject in self._subjects):
@@ -97,22 +98,23 @@ class StreamReader:
 
     async def sample(self, seqs: Sequence[int]) -> list[Message]:
         """
-        Return the next wanted message from each of `seqs` on, each message once, in order.
+        Return the next matching message from each of `seqs` on, each message once, in order.
 
         Raises: as `next`.
         """
-        found: dict[int, Message] = {}
-        for at in range(0, len(seqs), _AT_ONCE):
-            for message in await asyncio.gather(*(self.next(seq) for seq in seqs[at : at + _AT_ONCE])):
+        messages: dict[int, Message] = {}
+        for at in range(0, len(seqs), _REQUESTS_IN_FLIGHT_MAX):
+            portion = seqs[at : at + _REQUESTS_IN_FLIGHT_MAX]
+            for message in await asyncio.gather(*(self.next(seq) for seq in portion)):
                 if message is not None:
-                    found[message.stream_seq] = message
-        return [found[seq] for seq in sorted(found)]
+                    messages[message.stream_seq] = message
+        return [messages[seq] for seq in sorted(messages)]
 
     async def first_after(self, last_us: int, low: int, high: int) -> int:
         """
-        Return the first sequence in [low, high) whose message is younger than `last_us`; `high` where none is.
+        Return the first sequence in [low, high) whose message was stored after `last_us`, or `high`.
 
-        JetStream's timestamps ascend with the sequence, so it is found by halving.
+        JetStream's timestamps ascend with the sequence, so this is a binary search.
 
         Args:
             last_us: Microseconds since 1970 UTC.
@@ -137,4 +139,7 @@ class StreamReader:
             return message_of(answer["message"])
         if answer.code == 404:
             return None
-        raise Retryable(f"JetStream cannot look into {self._stream!r} at {body['seq']}: {answer.description}")
+        raise Retryable(
+            f"JetStream cannot read stream {self._stream!r} at sequence {body['seq']}: {answer.description}",
+            code="jetstream_unavailable",
+        )

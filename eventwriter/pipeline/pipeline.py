@@ -9,24 +9,23 @@ stays in NATS, where it is durable: there is no other buffer.
 
 import asyncio
 import logging
-from collections import deque
 from collections.abc import AsyncIterator, Awaitable, Callable
 from typing import Protocol
 
 from eventwriter import clock
 from eventwriter.errors import Poison
-from eventwriter.model import Message, Trigger
+from eventwriter.model import HELD_BATCHES_MAX, Message, Trigger
 from eventwriter.pipeline.batch import Batch, Settled
-from eventwriter.pipeline.batcher import Rows
 from eventwriter.pipeline.counters import Counters
 from eventwriter.pipeline.decode import Decode, Decoded
+from eventwriter.pipeline.held import HeldMessages
 from eventwriter.pipeline.quarantine import Group, Quarantine
 
 log = logging.getLogger(__name__)
 
 _CANCEL_S = 10.0
 """Before a cancellation is repeated: longer than psycopg takes to cancel a statement at a server that is away."""
-BATCHES_QUEUED_MAX = 1
+_BATCHES_QUEUED_MAX = HELD_BATCHES_MAX - 2
 """Sealed batches that wait for the copy: one keeps PostgreSQL busy; more only hold memory."""
 
 Answer = Callable[[list[str]], Awaitable[bool]]
@@ -61,38 +60,29 @@ class Tap(Protocol):
 
 
 class Pipeline:
-    """
-    One worker's line. Written by the worker's event loop only.
-
-    Args:
-        fault: Called with the name of each step passed; does nothing outside tests.
-    """
+    """One worker's pipeline. Written by the worker's event loop only."""
 
     def __init__(
         self,
         pull: MessageSource,
         decode: Decode,
-        rows: Rows,
+        held: HeldMessages,
         copy: Callable[[Batch], Awaitable[Settled]],
         ack: Answer,
         counters: Counters,
     ) -> None:
         self.pull = pull
         self.decode = decode
-        self.rows = rows
+        self.held = held
+        self.rows = held.batcher
         self.copy = copy
         self.ack = ack
         self.counters = counters
-        self.fault: Callable[[str], None] = lambda _: None
         self.quarantine: Quarantine | None = None
         """Where it is missing, a message that kills the worker kills it for ever."""
         self.tap: Tap | None = None
         """Somebody who looks on."""
-        self.sealed: asyncio.Queue[Batch | None] = asyncio.Queue(BATCHES_QUEUED_MAX)
-        self.in_flight: deque[Batch] = deque()
-        """Sealed, not settled; oldest first."""
-        self.at_hand: list[Message] = []
-        """Being decoded and added at this moment."""
+        self.sealed: asyncio.Queue[Batch | None] = asyncio.Queue(_BATCHES_QUEUED_MAX)
         self._settled = asyncio.Event()
         """A batch was settled; for whom it concerns."""
 
@@ -118,17 +108,17 @@ class Pipeline:
         """Pull until drained; an empty pull is a clock tick."""
         done_s = clock.monotonic_s()
         async for messages in self.pull.lists():
-            self.at_hand = messages
+            self.held.decoding = messages
             if self.tap is not None:
                 self.tap.arrived(messages)
             began_s = clock.monotonic_s()
             self.counters.times.pull_wait_us_total += round((began_s - done_s) * 1e6)
-            if self.quarantine is not None and self.quarantine.concerns(messages):
+            if self.quarantine is not None and self.quarantine.applies_to(messages):
                 await self.fill_quarantined(self.quarantine, messages)
                 self.counters.times.quarantine_us_total += round((clock.monotonic_s() - began_s) * 1e6)
             else:
                 await self.fill_with(messages, began_s)
-            self.at_hand = []
+            self.held.decoding = []
             done_s = clock.monotonic_s()
         if self.rows.open.messages:
             await self.hand_over(self.rows.seal(Trigger.DRAIN))
@@ -138,7 +128,7 @@ class Pipeline:
         """Add messages; hand over the batches that became full."""
         opened, decoded = self.rows.open, self.decode(messages)
         decoded_s = clock.monotonic_s()
-        batches = list(self.rows.add(decoded, self.free(), self.pull.pending, decoded_s))
+        batches = list(self.rows.add(decoded, self.held.copy_is_idle(), self.pull.pending, decoded_s))
         built_s = clock.monotonic_s()
         # A list that fills a batch and begins another is counted for the first.
         opened.decode_s += decoded_s - began_s
@@ -152,46 +142,43 @@ class Pipeline:
         """Add messages of which one may kill the worker; see `quarantine`."""
         self.pull.excused = True
         for group in quarantine.groups(messages):
-            if group.apart:
+            if group.isolated:
                 await self.settle()
-            for batch in await self.built(quarantine, group):
+            for batch in await self.decode_group(quarantine, group):
                 await self.hand_over(batch)
-            if group.apart:
+            if group.isolated:
                 await self.settle()
 
-    async def built(self, quarantine: Quarantine, group: Group) -> list[Batch]:
+    async def decode_group(self, quarantine: Quarantine, group: Group) -> list[Batch]:
         """Decode a group under a note of it, and add its rows; return the batches that became full."""
-        if group.instead is not None:
-            return self.added([(message, group.instead) for message in group.messages])
-        await quarantine.begin(group)
+        if group.override is not None:
+            return self.add_decoded([(message, group.override) for message in group.messages])
+        await quarantine.note(group)
         # No `await` from here on until the rows are built: that is what the note speaks of.
-        batches = self.added(self.decode(group.messages))
-        await quarantine.survived()
+        batches = self.add_decoded(self.decode(group.messages))
+        await quarantine.clear_note()
         return batches
 
-    def added(self, decoded: list[Decoded]) -> list[Batch]:
+    def add_decoded(self, decoded: list[Decoded]) -> list[Batch]:
         """Add decoded messages; return the batches that became full."""
-        return list(self.rows.add(decoded, self.free(), self.pull.pending, clock.monotonic_s()))
+        return list(self.rows.add(decoded, self.held.copy_is_idle(), self.pull.pending, clock.monotonic_s()))
 
     async def settle(self) -> None:
         """Have everything that was added settled, so that nothing else is in hand."""
         if self.rows.open.messages:
             await self.hand_over(self.rows.seal(Trigger.QUARANTINE))
-        while self.in_flight:
+        while self.held.in_flight:
             self._settled.clear()
             await self._settled.wait()
 
     async def flush(self) -> None:
         """Copy, then acknowledge; oldest batch first, one at a time."""
         while (batch := await self.sealed.get()) is not None:
-            self.fault("before_copy")
             began_s = clock.monotonic_s()
             settled = await self.copy(batch)
             copied_s = clock.monotonic_s()
-            self.fault("after_commit")
             await self.acknowledge(settled)
-            self.fault("after_ack")
-            self.in_flight.popleft()
+            self.held.in_flight.popleft()
             self.count(settled)
             self.counters.times.observe_settled(batch, copied_s - began_s, clock.monotonic_s() - copied_s)
             if settled.already < len(batch) and self.counters.last_commit_at_ns is not None:
@@ -202,13 +189,9 @@ class Pipeline:
             self._settled.set()
             self.pull.wake()
 
-    def free(self) -> bool:
-        """Say whether the copy stage waits for a batch."""
-        return not self.in_flight
-
     async def hand_over(self, batch: Batch) -> None:
         """Put a sealed batch before the copy stage; waits while that has enough."""
-        self.in_flight.append(batch)
+        self.held.in_flight.append(batch)
         await self.sealed.put(batch)
 
     async def acknowledge(self, settled: Settled) -> None:
@@ -218,25 +201,6 @@ class Pipeline:
             self.counters.acks_total += len(replies)
         else:
             self.counters.acks_lost_total += len(replies)
-
-    def held(self) -> list[Message]:
-        """Return every message that was received and is not settled; oldest first."""
-        return [m for batch in (*self.in_flight, self.rows.open) for m in batch.messages] + self.at_hand
-
-    def held_count(self) -> int:
-        """Return how many messages are held."""
-        return sum(map(len, self.in_flight)) + len(self.rows.open)
-
-    def held_bytes(self) -> int:
-        """Return the bytes that held batches take."""
-        return sum(b.size_bytes for b in self.in_flight) + self.rows.open.size_bytes
-
-    def oldest_ns(self) -> int | None:
-        """Return the JetStream timestamp of the oldest held batch's first message; None where nothing is held."""
-        for batch in (*self.in_flight, self.rows.open):
-            if batch.messages:
-                return batch.messages[0].timestamp_ns
-        return None
 
     def count(self, settled: Settled) -> None:
         """Add a settled batch to the counters."""

@@ -1,231 +1,314 @@
 """
-Quarantine: a message that kills the worker is found, and becomes a dead letter unread.
+Quarantine: finds a message that kills the worker and turns it into a dead letter without decoding it.
 
-A delivery count proves nothing: a connection that flaps, a database that is away and
-a neighbour that kills raise it as well. What proves something is a note in the
-database, committed before messages are decoded and taken back when their rows are
-built: a worker that finds one knows which messages its predecessor died of, with
-certainty up to the size of the group. The group is then decoded in smaller ones, down
-to messages alone, each settled before the next is touched. So one killer costs, at most:
+A delivery count proves nothing, because an unstable connection, a database outage or another message that kills the
+worker raises it as well. Proof is a note in the database, committed before messages are decoded and deleted when
+their rows are built: a worker that finds a note knows which messages its predecessor was decoding when it died. These
+messages are then decoded in smaller groups, down to single messages, and each group is settled before the next one is
+decoded. One killer therefore costs at most these deaths:
 
-1. a death in the crowd, without a note: first deliveries are not noted, for speed;
-2. a death in a group of 256;
-3. a death in a group of 16;
-4. a death alone;
-5. a second death alone, since somebody's `kill -9` may have caused the first.
+1. one without a note, because first deliveries are not noted, for speed;
+2. one in a group of 256;
+3. one in a group of 16;
+4. one alone;
+5. a second one alone, because the first may have been an operator's `kill -9`.
 
-At the sixth delivery it is written as a dead letter, `crash_loop`, without being decoded.
+At its sixth delivery the message is written as a dead letter, reason `crash_loop`, without being decoded.
 """
 
 import asyncio
 import logging
 import random
+import socket
 from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from eventwriter import clock
-from eventwriter.errors import EventwriterError, Poison, Retryable
-from eventwriter.model import Message, Record
+from eventwriter.errors import EventwriterError, Fatal, Poison, Retryable
+from eventwriter.model import Message, Record, SlotName
 from eventwriter.pipeline.batch import KNOWN
-from eventwriter.pipeline.copy_stage import pause_s
 from eventwriter.pipeline.counters import Counters
+from eventwriter.pipeline.retry import pause_s
+from eventwriter.postgres import quarantine as sql
 from eventwriter.postgres.connect import Connection
 from eventwriter.postgres.errors import Rejected
 from eventwriter.postgres.ledger.store import Ledger
-from eventwriter.postgres.quarantine_notes import Note, Notes
+from eventwriter.postgres.quarantine import QuarantineNote, QuarantineNotes
 from eventwriter.postgres.session import PostgresSession
 
 log = logging.getLogger(__name__)
 
-SIZES = (256, 16, 1)
-"""Messages decoded under one note: of those that nothing is known of, and of those that a note named."""
-_LEDGER = 1_000_000
-"""The size of groups that the ledger knows: nothing bounds them."""
+GROUP_SIZES = (256, 16, 1)
+"""Group sizes: the first for messages without a note, the smaller ones for messages that notes name."""
+_IN_LEDGER_SIZE = 1_000_000
+"""Group size for messages that the ledger has: they are not decoded, so nothing bounds the group."""
 DEATHS_ALONE_MAX = 2
-"""Deaths with a message alone in hand after which it is not decoded again."""
-_CAREFUL_S = 60.0
-"""After a death in a noted group everything is noted for so long: where one killer came there may be more."""
+"""A message is not decoded again after this many workers died while they decoded it alone."""
+_NOTE_ALL_S = 60.0
+"""After a death in a noted group every message is noted for this long: more killers may follow."""
+_CLOSE_S_MAX = 1.0
+"""Time limit for deleting the open note of a worker that exits; a quick stop must stay quick."""
 
 
 @dataclass(slots=True)
 class Suspicion:
     """
-    What is known against one message.
+    Evidence against one message.
 
     Attributes:
-        company: The smallest group of messages in hand with it when a worker died, itself included.
-        deaths_alone: How many workers died with it alone in hand.
+        smallest_group: Size of the smallest group with this message that a worker was decoding when it died.
+        deaths_alone: Number of workers that died while they decoded it alone.
     """
 
-    company: int
+    smallest_group: int
     deaths_alone: int = 0
 
     @property
-    def size(self) -> int:
-        """How many such messages may be decoded together."""
-        return next((size for size in SIZES if size < self.company), 1)
+    def group_size(self) -> int:
+        """Number of such messages that may be decoded together."""
+        return next((size for size in GROUP_SIZES if size < self.smallest_group), 1)
 
     @property
     def proven(self) -> bool:
-        """Whether it is not to be decoded again."""
+        """Whether the message must not be decoded again."""
         return self.deaths_alone >= DEATHS_ALONE_MAX
 
 
 @dataclass(frozen=True, slots=True)
 class Group:
     """
-    Messages to be decoded under one note.
+    Messages to be decoded under one note, in the order of arrival.
 
     Attributes:
-        messages: In the order of arrival.
-        apart: Everything else is to be settled first, and these before anything else.
-        instead: What stands in for decoding them: poison, or no records for what the ledger knows; None to decode.
+        isolated: Whether all earlier messages must be settled before this group, and this group before later ones.
+        override: Used instead of decoding: poison, or `KNOWN` for messages that the ledger has; None to decode.
     """
 
     messages: list[Message]
-    apart: bool = False
-    instead: Poison | list[Record] | None = None
+    isolated: bool = False
+    override: Poison | list[Record] | None = None
 
 
-def suspicions(notes: Iterable[Note]) -> dict[int, Suspicion]:
-    """Return what notes that were left behind say, by stream sequence; pure."""
-    found: dict[int, Suspicion] = {}
+def suspicions_from(notes: Iterable[QuarantineNote]) -> dict[int, Suspicion]:
+    """Return the evidence in the notes of dead workers, by stream sequence; pure."""
+    suspicions: dict[int, Suspicion] = {}
     for note in notes:
-        company = len(note.stream_seqs)
+        group_size = len(note.stream_seqs)
         for seq in note.stream_seqs:
-            one = found.setdefault(seq, Suspicion(company))
-            one.company = min(one.company, company)
-            one.deaths_alone += company == 1
-    return found
+            suspicion = suspicions.setdefault(seq, Suspicion(group_size))
+            suspicion.smallest_group = min(suspicion.smallest_group, group_size)
+            suspicion.deaths_alone += group_size == 1
+    return suspicions
 
 
-def groups(
-    messages: Iterable[Message], suspected: Mapping[int, Suspicion], knows: Callable[[Message], bool]
+def split_into_groups(
+    messages: Iterable[Message], suspicions: Mapping[int, Suspicion], in_ledger: Callable[[Message], bool]
 ) -> Iterator[Group]:
     """
-    Divide messages into groups, in their order, each as large as what is known of its messages allows; pure.
+    Divide messages into groups, in their order, each as large as the evidence against its messages allows; pure.
 
     Args:
-        knows: Says whether the ledger has a message; then it needs no decoding.
+        in_ledger: Returns whether the ledger has a message, which then needs no decoding.
     """
-    together: list[Message] = []
+    group: list[Message] = []
     size = 0
     for message in messages:
-        suspicion = suspected.get(message.stream_seq)
-        fits = _LEDGER if knows(message) else suspicion.size if suspicion else SIZES[0]
-        if together and (fits != size or len(together) >= size):
-            yield _group(together, size)
-            together = []
-        if fits != _LEDGER and suspicion is not None and suspicion.proven:
-            yield Group([message], apart=True, instead=sentence(suspicion))
+        suspicion = suspicions.get(message.stream_seq)
+        fits = _IN_LEDGER_SIZE if in_ledger(message) else suspicion.group_size if suspicion else GROUP_SIZES[0]
+        if group and (fits != size or len(group) >= size):
+            yield _group(group, size)
+            group = []
+        if fits != _IN_LEDGER_SIZE and suspicion is not None and suspicion.proven:
+            yield Group([message], isolated=True, override=_crash_loop(suspicion))
         else:
-            together.append(message)
+            group.append(message)
             size = fits
-    if together:
-        yield _group(together, size)
+    if group:
+        yield _group(group, size)
 
 
 def _group(messages: list[Message], size: int) -> Group:
-    # What the ledger knows is settled by the copy stage, which looks again.
-    return Group(messages, apart=size < SIZES[0], instead=KNOWN if size == _LEDGER else None)
+    # The copy stage settles messages that the ledger has, and checks the ledger again.
+    return Group(messages, isolated=size < GROUP_SIZES[0], override=KNOWN if size == _IN_LEDGER_SIZE else None)
 
 
-def sentence(suspicion: Suspicion) -> Poison:
-    """Return the dead letter's reason."""
+def _crash_loop(suspicion: Suspicion) -> Poison:
     return Poison(
         "crash_loop",
-        f"{suspicion.deaths_alone} workers died while each had this message alone in hand to decode it;"
-        " it was not decoded again (the log says how they died)",
+        f"{suspicion.deaths_alone} workers died while they decoded this message alone; it was not decoded again"
+        " (the log shows how they died)",
     )
+
+
+def holder_name(slot: SlotName, control_socket: str) -> str:
+    """
+    Return the name under which the workers of a slot write notes.
+
+    Args:
+        control_socket: Path of the supervisor's control socket, which differs between supervisors on one host.
+    """
+    return f"{socket.gethostname()} {control_socket} {slot}"
 
 
 class Quarantine:
     """
-    One binding's quarantine. Written by the worker's event loop only.
+    Quarantine of one session. Written by the worker's event loop only.
 
     Args:
-        left: Notes that were left behind.
-        until_seq: The consumer's last delivery when the worker bound to it, a stream sequence: up to there
-            a message may have been in the hands of a worker that died.
+        left_behind: Notes of workers that died.
+        until_seq: Highest stream sequence that the consumer had delivered before this session. Messages up to it may
+            have been held by a worker that died.
+        in_ledger: Returns whether the ledger has a message.
     """
 
     def __init__(
         self,
-        postgres: PostgresSession,
-        notes: Notes,
-        left: Sequence[Note],
+        worker: "QuarantineStore",
+        notes: QuarantineNotes,
+        left_behind: Sequence[QuarantineNote],
         until_seq: int,
-        ledger: Ledger,
-        counters: Counters,
+        in_ledger: Callable[[Message], bool],
     ) -> None:
-        self._postgres, self._notes, self._ledger, self._counters = postgres, notes, ledger, counters
-        self._left = list(left)
+        self._worker, self._notes, self._in_ledger = worker, notes, in_ledger
+        self._left_behind = list(left_behind)
         self._until_seq = until_seq
-        self._careful_until_s = clock.monotonic_s() + _CAREFUL_S if left else 0.0
+        self._note_all_until_s = clock.monotonic_s() + _NOTE_ALL_S if left_behind else 0.0
         self._active = True
-        self.suspected = suspicions(left)
-        self.report: Callable[[str | None], None] = lambda _: None
-        """Told a sentence while the database is waited for, None when it works again."""
-        self.tell: Callable[[], None] = lambda: None
-        """Called when a group has been noted and is about to be decoded: the worker may die of it."""
+        self._suspicions = suspicions_from(left_behind)
 
-    def concerns(self, messages: list[Message]) -> bool:
-        """Say whether any of these is to be handled with care. Once for a list, and little where nothing happened."""
+    def applies_to(self, messages: list[Message]) -> bool:
+        """Return whether any of these messages must be decoded under a note. Called once a list."""
         if not self._active or not messages:
             return False
-        if clock.monotonic_s() < self._careful_until_s:
+        if clock.monotonic_s() < self._note_all_until_s:
             return True
         return any(message.stream_seq <= self._until_seq for message in messages)
 
     def groups(self, messages: list[Message]) -> Iterator[Group]:
-        """Return a list's messages in groups."""
-        return groups(messages, self.suspected, self._ledger.knows)
+        """Divide a list of messages into groups."""
+        return split_into_groups(messages, self._suspicions, self._in_ledger)
 
-    async def begin(self, group: Group) -> None:
-        """Note, for good, what is about to be decoded."""
+    async def note(self, group: Group) -> None:
+        """Commit a note of the group that is about to be decoded."""
         seqs = [message.stream_seq for message in group.messages]
-        self._counters.suspects = len(seqs)
-        await self._patiently(lambda conn: self._notes.open(conn, seqs))
-        self.tell()
+        self._worker.counters.suspects = len(seqs)
+        await self._update_notes(lambda conn: self._notes.open(conn, seqs))
+        self._worker.send_heartbeat()
 
-    async def survived(self) -> None:
-        """Take the note back."""
-        await self._patiently(self._notes.close)
-        self._counters.suspects = 0
+    async def clear_note(self) -> None:
+        """Delete the open note: the worker survived decoding the group."""
+        await self._update_notes(self._notes.close)
+        self._worker.counters.suspects = 0
 
-    async def see(self, ack_floor: int) -> None:
+    async def end_if_settled(self, ack_floor: int) -> None:
         """
-        End the care once all that it is for is settled, and clean up.
+        Stop noting groups, and delete old notes, once every message that may kill a worker is settled.
 
         Args:
-            ack_floor: The consumer's, a stream sequence.
+            ack_floor: The consumer's ack floor, a stream sequence.
         """
-        if not self._active or ack_floor < self._until_seq or clock.monotonic_s() < self._careful_until_s:
+        if not self._active or ack_floor < self._until_seq or clock.monotonic_s() < self._note_all_until_s:
             return
-        if self._left:
+        if self._left_behind:
             try:
-                async with self._postgres.transaction() as conn:
-                    await self._notes.forget(conn, self._left)
+                async with self._worker.postgres.transaction() as conn:
+                    await self._notes.delete(conn, self._left_behind)
             except EventwriterError as error:
-                # What is wrong with the database is the line's to say; the next look cleans up.
-                log.debug("notes of quarantine not deleted yet", extra={"error": str(error)})
+                # The copy stage reports database outages; the next call tries again.
+                log.debug("quarantine notes not deleted yet", extra={"error": str(error)})
                 return
-            self._left = []
+            self._left_behind = []
         self._active = False
 
-    async def _patiently(self, act: Callable[[Connection], Awaitable[None]]) -> None:
-        """Do something to the notes; wait for a server that is away, and do without one that refuses."""
+    async def _update_notes(self, update: Callable[[Connection], Awaitable[None]]) -> None:
+        """Update the notes, retrying with backoff during an outage; give up if the server rejects the statement."""
         attempt = 0
         while self._active or attempt == 0:
             try:
-                async with self._postgres.transaction() as conn:
-                    await act(conn)
+                async with self._worker.postgres.transaction() as conn:
+                    await update(conn)
                 return
             except Retryable as error:
-                self.report(str(error))
+                self._worker.set_outage(str(error))
                 await asyncio.sleep(pause_s(attempt, random.random()))  # noqa: S311
                 attempt += 1
             except Rejected as error:
-                log.error("quarantine does not work; a message that kills the worker will not be found",
-                          extra={"error": str(error)})  # fmt: skip
+                log.error(
+                    "quarantine is disabled: a message that kills the worker will not be found",
+                    extra={"error": str(error)},
+                )
                 self._active = False
+
+
+class QuarantineStore:
+    """
+    One worker's quarantine notes over all its sessions. Written by the worker's event loop only.
+
+    Args:
+        holder: The worker's name in notes, see `holder_name`.
+        schema: Schema of the quarantine table; None to use the search path.
+        set_outage: Receives the reason while the database is unavailable.
+        send_heartbeat: Called after a group was noted and before it is decoded, because the worker may die then.
+    """
+
+    def __init__(
+        self,
+        holder: str,
+        schema: str | None,
+        postgres: PostgresSession,
+        counters: Counters,
+        set_outage: Callable[[str | None], None],
+        send_heartbeat: Callable[[], None],
+    ) -> None:
+        self._holder, self._schema = holder, schema
+        self.postgres, self.counters = postgres, counters
+        self.set_outage, self.send_heartbeat = set_outage, send_heartbeat
+        self._opened_once = self._warned = False
+        self._notes: QuarantineNotes | None = None
+        self._left_behind: list[QuarantineNote] = []
+
+    async def read(self, conn: Connection, ledger: Ledger) -> None:
+        """
+        Read the notes of workers that died.
+
+        Without the table, or without the privileges on it, there is no quarantine; this is logged once.
+        """
+        self._notes = None
+        try:
+            table = await sql.find_table(conn, self._schema)
+        except Fatal as error:
+            if not self._warned:
+                log.warning(
+                    "no quarantine: a message that kills the worker will not be found; run eventwriter migrate",
+                    extra={"reason": str(error)},
+                )
+            self._warned = True
+            return
+        notes = QuarantineNotes(table, ledger.key.origin, ledger.key.consumer, self._holder)
+        # Only before this process's first session can an open note be another process's.
+        self._left_behind = await notes.read_left_behind(conn, predecessor_died=not self._opened_once)
+        self._notes = notes
+        if self._left_behind:
+            suspicions = suspicions_from(self._left_behind)
+            smallest = min(suspicion.smallest_group for suspicion in suspicions.values())
+            log.warning(
+                "workers died while they decoded messages: quarantine narrows down which message kills them",
+                extra={"messages": len(suspicions), "smallest_group": smallest},
+            )
+
+    def open(self, ledger: Ledger, until_seq: int) -> Quarantine | None:
+        """Return the quarantine of a new session, or None without the table. Call it after `read` was committed."""
+        self._opened_once = True
+        if self._notes is None:
+            return None
+        return Quarantine(self, self._notes, self._left_behind, until_seq, ledger.knows)
+
+    async def close(self) -> None:
+        """Delete the open note when the worker exits normally: otherwise it would count as a death."""
+        if self._notes is None:
+            return
+        try:
+            async with asyncio.timeout(_CLOSE_S_MAX), self.postgres.transaction() as conn:
+                await self._notes.close(conn)
+        except (TimeoutError, EventwriterError) as error:
+            log.warning("the open quarantine note was not deleted", extra={"error": str(error)})

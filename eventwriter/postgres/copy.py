@@ -104,7 +104,6 @@ async def _transaction(
     async with session.step(conn, _WITHOUT_ROWS):
         if not await ledger.record(conn, batch.covered, batch.newest):
             raise AlreadyCommitted("the ledger already contains part of the batch")
-    session.fault("before_commit")
     async with session.step(conn, _AT_COMMIT):
         await session.commit(conn)
     return left_out

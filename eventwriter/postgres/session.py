@@ -36,14 +36,10 @@ class PostgresSession:
     One PostgreSQL connection, used by one task at a time.
 
     Belongs to one event loop. Reconnects when a transaction starts without a connection.
-
-    Args:
-        fault: Called with the name of each fault point; does nothing outside tests.
     """
 
-    def __init__(self, settings: PostgresSettings, fault: Callable[[str], None] = lambda _: None) -> None:
+    def __init__(self, settings: PostgresSettings) -> None:
         self._settings = settings
-        self.fault = fault
         self.on_connect: Callable[[Connection], Awaitable[None]] | None = None
         """Checks on every new connection that the tables still match the worker's bindings; raises if not."""
         self.circuit_breaker = CircuitBreaker()

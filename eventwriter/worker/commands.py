@@ -1,13 +1,13 @@
 """
-Answers to what operators ask of a running worker: its tasks, its positions, its taps.
+Commands from the supervisor to a running worker.
 
-Nothing here is on the line's way: an answer that has to wait for a server waits in a
-task of its own, and the supervisor limits how long anybody waits for it.
+Commands that change the worker take effect at once and have no answer. A query is answered from a task of its own, so
+that one that waits for a server delays neither the pipeline nor other commands.
 """
 
 import asyncio
 import logging
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Coroutine, Mapping
 from datetime import UTC, datetime
 from typing import Any
 
@@ -16,137 +16,215 @@ import orjson
 from eventwriter import clock
 from eventwriter.errors import EventwriterError, Fatal, Retryable
 from eventwriter.jetstream.api import ApiError, instant_ns
+from eventwriter.jetstream.consumer import ensure
 from eventwriter.model import Message
 from eventwriter.observe import logging as logs
 from eventwriter.pipeline.batch import Settled
 from eventwriter.postgres.ledger.store import Ledger
 from eventwriter.worker import tap as samples
-from eventwriter.worker.session import Bound, SessionBuilder
-from eventwriter.worker.tap import Draw, Taps
+from eventwriter.worker.context import WorkerContext
+from eventwriter.worker.session import Session
+from eventwriter.worker.tap import SampleFn, Taps
 
 log = logging.getLogger(__name__)
 
 ANSWER_BYTES_MAX = 60_000
-"""A packet on the link has 64 KiB at most."""
+"""A packet on the link holds at most 64 KiB."""
 SAMPLES_BYTES_MAX = 40_000
-"""Of one answer; JSON writes some characters with more bytes than they have."""
+"""Limit on the samples of one answer; JSON escapes some characters into several bytes."""
 TASKS_MAX = 50
 FRAMES_MAX = 12
+
+Command = Mapping[str, Any]
 
 
 class CommandHandler:
     """
-    One worker's clerk. Owned by its event loop.
+    Executes commands and answers queries. Owned by the worker's event loop.
 
     Args:
-        say: Sends a packet to the supervisor.
-        bound: Says what the worker is bound to at the moment.
+        session: Returns the current session, or None while the worker has none.
+        send: Sends a packet to the supervisor.
+        drain: Begins to drain the worker.
+        stop: Stops the worker.
     """
 
     def __init__(
-        self, wiring: SessionBuilder, say: Callable[[bytes], object], bound: Callable[[], Bound | None]
+        self,
+        context: WorkerContext,
+        session: Callable[[], Session | None],
+        send: Callable[[bytes], object],
+        drain: Callable[[], None],
+        stop: Callable[[], None],
     ) -> None:
-        self._wiring, self._say, self._bound = wiring, say, bound
-        self._under_way: set[asyncio.Task[None]] = set()
-        self.taps = Taps(self._draw)
+        self._context, self._session, self._send = context, session, send
+        self._tasks: set[asyncio.Task[None]] = set()
+        self.taps = Taps(self._sampler)
+        self._handlers: Mapping[str, Callable[[Command], Coroutine[Any, Any, Any] | None]] = {
+            "drain": lambda _: drain(),
+            "stop": lambda _: stop(),
+            "log_level": self._set_log_level,
+            "pause": self._pause,
+            "resume": self._resume,
+            "sharers": self._set_sharers,
+            "stacks": self._stacks,
+            "look": self._positions,
+            "tap": self._tap,
+        }
 
-    def hear(self, command: Mapping[str, Any]) -> None:
-        """Begin to answer; a command that nobody knows is answered with that."""
-        task = asyncio.ensure_future(self._answer(command))
-        self._under_way.add(task)
-        task.add_done_callback(self._under_way.discard)
+    def handle(self, command: Command) -> None:
+        """Execute a command; if its handler returns a coroutine, send the result as the answer."""
+        handler = self._handlers.get(str(command.get("type")), self._unknown)
+        if (result := handler(command)) is not None:
+            self._start(self._answer(command.get("id"), result))
 
-    def attend(self) -> None:
-        """Have the line look here while a tap is open, and no longer."""
-        self.taps.lapse(clock.monotonic_s())
-        if (bound := self._bound()) is not None:
-            bound.line.tap = None if self.taps.is_empty() else self.taps
+    def apply_to_session(self) -> None:
+        """Apply a pause and open taps to a new session."""
+        self.update_taps()
+        if self._context.status.paused is not None and (session := self._session()) is not None:
+            session.pull.pause(paused=True)
 
-    async def _answer(self, command: Mapping[str, Any]) -> None:
+    def update_taps(self) -> None:
+        """Close expired taps, and have the pipeline pass messages to taps only while one is open."""
+        self.taps.expire(clock.monotonic_s())
+        if (session := self._session()) is not None:
+            session.pipeline.tap = None if self.taps.is_empty() else self.taps
+
+    def _start(self, coroutine: Coroutine[Any, Any, None]) -> None:
+        task = asyncio.ensure_future(coroutine)
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+    def _set_log_level(self, command: Command) -> None:
+        logs.change(str(command["level"]), command.get("format"))
+
+    def _pause(self, command: Command) -> None:
+        reason = pause_reason(command)
+        log.info("worker paused", extra={"reason": reason})
+        self._set_paused(reason)
+
+    def _resume(self, _command: Command) -> None:
+        log.info("worker resumed")
+        self._set_paused(None)
+
+    def _set_paused(self, reason: str | None) -> None:
+        self._context.status.paused = reason
+        if (session := self._session()) is not None:
+            session.pull.pause(paused=reason is not None)
+        self._context.send_heartbeat()
+
+    def _set_sharers(self, command: Command) -> None:
+        """Set the number of workers on the durable, and update the limits of the consumer accordingly."""
+        workers = int(command["count"])
+        if not self._context.set_sharers(workers):
+            return
+        log.info("number of workers on the shared durable changed", extra={"workers": workers})
+        self._context.consumer_watch.suppress()
+        if (session := self._session()) is not None:
+            self._start(self._update_consumer(session))
+
+    async def _update_consumer(self, session: Session) -> None:
         try:
-            body: dict[str, Any] = {"result": await self._found(command)}
+            await ensure(self._context.api, self._context.consumer_spec, session.ledger.floor())
+        except (Retryable, Fatal) as error:
+            log.warning("consumer not updated; the next check tries again", extra={"error": str(error)})
+
+    async def _answer(self, command_id: Any, result: Coroutine[Any, Any, Any]) -> None:
+        try:
+            body: dict[str, Any] = {"result": await result}
         except (EventwriterError, ValueError, KeyError) as error:
             body = {"error": str(error)}
-        packet = orjson.dumps({"type": "answer", "id": command.get("id"), **body}, default=str)
+        packet = orjson.dumps({"type": "answer", "id": command_id, **body}, default=str)
         if len(packet) > ANSWER_BYTES_MAX:
-            packet = orjson.dumps({"type": "answer", "id": command.get("id"), "error": "the answer is too long"})
-        self._say(packet)
+            packet = orjson.dumps({"type": "answer", "id": command_id, "error": "the answer is too long"})
+        self._send(packet)
 
-    async def _found(self, command: Mapping[str, Any]) -> Any:
-        match command.get("type"):
-            case "stacks":
-                return {"tasks": tasks()}
-            case "look":
-                return await look(self._wiring, self._bound())
-            case "tap":
-                served = self.taps.serve(command, SAMPLES_BYTES_MAX)
-                self.attend()
-                return served
-            case other:
-                raise ValueError(f"a worker of this release does not know {other!r}")
+    async def _unknown(self, command: Command) -> None:
+        raise ValueError(f"this worker's release does not know the command {command.get('type')!r}")
 
-    def _draw(self, stage: str, settled: Settled | None) -> Draw:
-        redact = self._wiring.redact
-        if stage == "row" and (bound := self._bound()) is not None:
-            builders = bound.builders()
-            return lambda message: samples.row(message, self._wiring.kind.decode, builders)
+    async def _stacks(self, _command: Command) -> dict[str, Any]:
+        return {"tasks": task_stacks()}
+
+    async def _positions(self, _command: Command) -> dict[str, Any]:
+        return await positions(self._context, self._session())
+
+    async def _tap(self, command: Command) -> dict[str, Any]:
+        answer = self.taps.serve(command, SAMPLES_BYTES_MAX)
+        self.update_taps()
+        return answer
+
+    def _sampler(self, stage: str, settled: Settled | None) -> SampleFn:
+        """Return the function that makes a sample of a message at a stage of the pipeline."""
+        redact = self._context.redact
+        if stage == "row" and (session := self._session()) is not None:
+            builders = session.tap_builders()
+            return lambda message: samples.row_sample(message, self._context.kind.decode, builders)
         if stage == "dead" and settled is not None:
-            reasons = {settled.batch.messages[at].stream_seq: why for at, why in settled.batch.dead.items()}
-            return lambda message: samples.dead(message, reasons.get(message.stream_seq), redact)
+            poisons = {settled.batch.messages[at].stream_seq: poison for at, poison in settled.batch.dead.items()}
+            return lambda message: samples.dead_sample(message, poisons.get(message.stream_seq), redact)
 
-        def raw(message: Message) -> samples.Sample:
-            return samples.raw(message, redact)
+        def sample(message: Message) -> samples.Sample:
+            return samples.raw_sample(message, redact)
 
-        return raw
+        return sample
 
 
-def tasks() -> list[str]:
-    """Return the event loop's tasks and where each waits, innermost call last."""
-    found = []
-    others = asyncio.all_tasks() - {asyncio.current_task()}
-    for task in sorted(others, key=lambda one: one.get_name())[:TASKS_MAX]:
+def pause_reason(command: Command) -> str:
+    """Return a sentence with the user who paused the slot, since when, and the command that resumes it."""
+    since = datetime.fromtimestamp(int(command["since_ns"]) / 1e9, UTC)
+    return (
+        f"paused by {command['by']} since {since:%Y-%m-%d %H:%M:%S} UTC; run `eventwriter-ctl resume {command['slot']}`"
+        " to continue"
+    )
+
+
+def task_stacks() -> list[str]:
+    """Return the event loop's tasks with their stacks, the innermost call last."""
+    stacks = []
+    tasks = asyncio.all_tasks() - {asyncio.current_task()}
+    for task in sorted(tasks, key=lambda task: task.get_name())[:TASKS_MAX]:
         coroutine = getattr(task.get_coro(), "__qualname__", "?")
         calls = [
             f"  {frame.f_code.co_filename}:{frame.f_lineno} in {frame.f_code.co_qualname}"
             for frame in task.get_stack(limit=FRAMES_MAX)
         ]
-        found.append("\n".join([f"{task.get_name()} {coroutine}", *calls]))
-    return found
+        stacks.append("\n".join([f"{task.get_name()} {coroutine}", *calls]))
+    return stacks
 
 
-async def look(wiring: SessionBuilder, bound: Bound | None) -> dict[str, Any]:
+async def positions(context: WorkerContext, session: Session | None) -> dict[str, Any]:
     """
-    Return how far the worker is, by both servers, in stream sequences.
+    Return the positions of stream, consumer and ledger, as both servers report them, in stream sequences.
 
     Raises:
-        Fatal, Retryable: JetStream does not describe stream or consumer, or PostgreSQL the ledger.
+        Fatal, Retryable: JetStream does not describe the stream or the consumer, or PostgreSQL the ledger.
     """
-    name, durable = wiring.stream.stream_name, wiring.durable
-    stream = await _described(wiring, f"STREAM.INFO.{name}")
-    consumer = await _described(wiring, f"CONSUMER.INFO.{name}.{durable}")
-    if bound is not None and wiring.stream.is_shared:
-        # Others write into the same row: our picture of it is behind.
-        async with wiring.postgres.transaction() as conn:
-            await bound.ledger.refresh(conn)
+    name, durable = context.stream.stream_name, context.durable
+    stream = await _info(context, f"STREAM.INFO.{name}")
+    consumer = await _info(context, f"CONSUMER.INFO.{name}.{durable}")
+    if session is not None and context.stream.is_shared:
+        # Other workers update the same row, so the ledger in memory is behind.
+        async with context.postgres.transaction() as conn:
+            await session.ledger.refresh(conn)
     return {
-        "entry": wiring.stream.name,
-        "shared": wiring.stream.is_shared,
-        "stream": stream_facts(name, stream),
-        "consumer": consumer_facts(durable, consumer),
-        "ledger": ledger_facts(bound.ledger) if bound is not None else None,
+        "entry": context.stream.name,
+        "shared": context.stream.is_shared,
+        "stream": stream_fields(name, stream),
+        "consumer": consumer_fields(durable, consumer),
+        "ledger": ledger_fields(session.ledger) if session is not None else None,
     }
 
 
-async def _described(wiring: SessionBuilder, verb: str) -> dict[str, Any]:
-    answer = await wiring.api.request(verb)
+async def _info(context: WorkerContext, verb: str) -> dict[str, Any]:
+    answer = await context.api.request(verb)
     if isinstance(answer, ApiError):
-        words = f"JetStream does not describe {verb}: {answer.description}"
-        raise Fatal(words) if answer.code == 404 else Retryable(words)
+        message = f"JetStream rejected {verb}: {answer.description}"
+        raise Fatal(message) if answer.code == 404 else Retryable(message)
     return answer
 
 
-def stream_facts(name: str, info: Mapping[str, Any]) -> dict[str, Any]:
-    """Return what STREAM.INFO says, in our words."""
+def stream_fields(name: str, info: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the fields of a STREAM.INFO answer that `eventwriter-ctl` shows."""
     state, config = info["state"], info["config"]
     return {
         "name": name,
@@ -168,12 +246,12 @@ def stream_facts(name: str, info: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def limit(value: int | None, unit: float = 1) -> float | None:
-    """Return a limit of a stream's, None where it has none (JetStream writes 0 or -1)."""
+    """Return a limit of a stream, or None if it is unlimited, which JetStream writes as 0 or -1."""
     return None if value is None or value <= 0 else value / unit
 
 
-def consumer_facts(durable: str, info: Mapping[str, Any]) -> dict[str, Any]:
-    """Return what CONSUMER.INFO says, in our words."""
+def consumer_fields(durable: str, info: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the fields of a CONSUMER.INFO answer that `eventwriter-ctl` shows."""
     return {
         "durable": durable,
         "delivered_seq": info["delivered"]["stream_seq"],
@@ -185,8 +263,8 @@ def consumer_facts(durable: str, info: Mapping[str, Any]) -> dict[str, Any]:
     }
 
 
-def ledger_facts(ledger: Ledger) -> dict[str, Any]:
-    """Return what is known to be in the database; the floor is the last sequence without a hole below it."""
+def ledger_fields(ledger: Ledger) -> dict[str, Any]:
+    """Return the ledger's positions; `floor_seq` is the last sequence without a hole below it."""
     floor = ledger.floor()
     return {
         "floor_seq": None if floor is None else floor - 1,
@@ -194,74 +272,3 @@ def ledger_facts(ledger: Ledger) -> dict[str, Any]:
         "ranges": len(ledger.committed),
         "epoch": ledger.key.origin.epoch,
     }
-
-
-class Orders:
-    """
-    One worker's orders. Owned by its event loop.
-
-    Args:
-        bound: Says what the worker is bound to at the moment.
-        tell: Sends a heartbeat at once.
-        change: Called before the consumer is changed by us, so that nobody takes it for somebody else's doing.
-    """
-
-    def __init__(
-        self,
-        wiring: SessionBuilder,
-        clerk: CommandHandler,
-        bound: Callable[[], Bound | None],
-        tell: Callable[[], None],
-        change: Callable[[], None],
-    ) -> None:
-        self._wiring, self._clerk, self._bound, self._tell, self._change = wiring, clerk, bound, tell, change
-        self._widening: asyncio.Task[None] | None = None
-
-    def hear(self, command: Mapping[str, Any]) -> None:
-        """Obey; what is no order is a question."""
-        match command.get("type"):
-            case "log_level":
-                logs.change(str(command["level"]), command.get("format"))
-            case "pause":
-                self._pause(paused_by(str(command["slot"]), str(command["by"]), int(command["since_ns"])))
-            case "resume":
-                self._pause(None)
-            case "sharers":
-                self._share(int(command["count"]))
-            case _:
-                self._clerk.hear(command)
-
-    def attend(self) -> None:
-        """Have a line that was just bound be as operators want it."""
-        self._clerk.attend()
-        if self._wiring.condition.paused is not None and (bound := self._bound()) is not None:
-            bound.pull.pause(paused=True)
-
-    def _pause(self, reason: str | None) -> None:
-        """Pull nothing more, and settle what is open; or, without a reason, pull again."""
-        log.info("worker paused" if reason else "worker resumed", extra={"reason": reason} if reason else {})
-        self._wiring.condition.paused = reason
-        if (bound := self._bound()) is not None:
-            bound.pull.pause(paused=reason is not None)
-        self._tell()
-
-    def _share(self, workers: int) -> None:
-        """Know how many workers have the durable, and have it hold enough for all of them."""
-        if not self._wiring.share(workers):
-            return
-        log.info("workers that share the durable", extra={"workers": workers})
-        self._change()
-        if (bound := self._bound()) is not None:
-            self._widening = asyncio.ensure_future(self._widen(bound))
-
-    async def _widen(self, bound: Bound) -> None:
-        try:
-            await self._wiring.widen(bound)
-        except (Retryable, Fatal) as error:
-            log.warning("consumer not changed; it is set right when it is looked at next", extra={"error": str(error)})
-
-
-def paused_by(slot: str, who: str, since_ns: int) -> str:
-    """Say who paused a slot, since when, and what ends it."""
-    since = datetime.fromtimestamp(since_ns / 1e9, UTC)
-    return f"paused by {who} since {since:%Y-%m-%d %H:%M:%S} UTC; `eventwriter-ctl resume {slot}` goes on"

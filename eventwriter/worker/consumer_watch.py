@@ -1,10 +1,10 @@
 """
-A consumer that somebody changes under a running worker: noticed, and what it did meanwhile mended.
+Detects external changes to the consumer, and finds the messages that it skipped meanwhile.
 
-A consumer with another filter passes over messages. What is delivered next then seems to account for them (see
-`pipeline.coverage`), and the ledger has them as settled though nobody wrote them. So the first gap between
-deliveries since the consumer was last seen as it ought to be is kept; if its filter turns out to be another, what
-lies beyond is looked through, and the ledger forgets what was passed over.
+A consumer with another filter skips messages. Its next delivery then seems to cover them (see `pipeline.coverage`), and
+the ledger records them as settled although they were never written. The watch therefore remembers the first gap
+between deliveries since the consumer was last verified. If the filter turns out to be different, the messages in and
+after that gap are scanned, and the ledger is corrected before the next session.
 """
 
 import logging
@@ -24,133 +24,148 @@ from eventwriter.postgres.ledger.ranges import Ranges, normal
 
 log = logging.getLogger(__name__)
 
-_LOOKED_MAX = 20_000
-"""Messages looked through; of more the ledger forgets everything, and what was written of it is written twice."""
+_SCANNED_MAX = 20_000
+"""Messages scanned for skipped ones. Beyond them the ledger forgets everything, and written messages are duplicated."""
 _PAUSE_S_MIN, _PAUSE_S_MAX = 0.5, 10.0
-"""Between the times that something is tried again: the first soon, because many a thing is mended at once."""
+"""Bounds of the pause between attempts; the first is short, because many problems are fixed quickly."""
 
 
 @dataclass(frozen=True, slots=True)
 class UnverifiedRange:
-    """From which sequence on the ledger may have what was passed over, and the filter that the consumer had."""
+    """First sequence that the consumer may have skipped, and the filter that it had then."""
 
     from_seq: int
     filters: tuple[str, ...]
 
 
-def next_pause_s(before_s: float, well_s: float) -> float:
+def next_pause_s(previous_s: float, ran_s: float) -> float:
     """
-    Return how long to wait before the same thing is tried once more; seconds.
+    Return the pause before the next attempt, in seconds: doubled each time, reset after a long run.
 
     Args:
-        before_s: How long it was the last time; 0 for never.
-        well_s: How long it went well since then.
+        previous_s: The previous pause; 0 for the first attempt.
+        ran_s: How long the last attempt ran before it failed.
     """
-    return _PAUSE_S_MIN if not before_s or well_s > _PAUSE_S_MAX else min(2 * before_s, _PAUSE_S_MAX)
+    return _PAUSE_S_MIN if not previous_s or ran_s > _PAUSE_S_MAX else min(2 * previous_s, _PAUSE_S_MAX)
 
 
-def change(wish: ConsumerSpec, created: str, info: dict[str, Any] | None) -> str | None:
+def consumer_gone(durable: str) -> str:
+    """Return the message for a consumer that was deleted."""
+    return f"consumer {durable} was deleted"
+
+
+def consumer_recreated(durable: str) -> str:
+    """Return the message for a consumer that was deleted and created again."""
+    return f"consumer {durable} was deleted and recreated"
+
+
+def change_of(spec: ConsumerSpec, created: str, info: dict[str, Any] | None) -> str | None:
     """
-    Say how a consumer is not any more what a worker is bound to; None where it is. Pure.
+    Return how the consumer differs from the one that a session is bound to, or None if it does not; pure.
 
     Args:
-        created: When the consumer was made that the worker is bound to, as CONSUMER.INFO has it.
-        info: CONSUMER.INFO's answer; None where there is no such consumer.
+        created: Creation time of the consumer that the session is bound to, as in CONSUMER.INFO.
+        info: The answer to CONSUMER.INFO; None if the consumer does not exist.
     """
     if info is None:
-        return f"consumer {wish.durable} is gone"
+        return consumer_gone(spec.durable)
     if info["created"] != created:
-        return f"consumer {wish.durable} was made anew by somebody"
-    if different := differences(wish.config(), info["config"]):
-        return f"consumer {wish.durable} was changed by somebody: {', '.join(different)}"
+        return consumer_recreated(spec.durable)
+    if changed := differences(spec.config(), info["config"]):
+        return f"consumer {spec.durable} was changed by another client: {', '.join(changed)}"
     return None
 
 
 class ConsumerWatch:
     """
-    What a worker knows of changes to its consumer. Written by the worker's event loop only.
+    Compares the consumer with its specification. Written by the worker's event loop only.
 
     Attributes:
-        doubt: To be mended when binding again.
+        unverified: Range that the next session must verify before it uses the ledger.
     """
 
     def __init__(self) -> None:
-        self.doubt: UnverifiedRange | None = None
-        self._at_s = self._pause_s = 0.0
+        self.unverified: UnverifiedRange | None = None
+        self._reported_at_s = self._pause_s = 0.0
 
-    def look_away(self) -> None:
-        """Notice nothing for a while: the consumer is about to be changed by ourselves."""
-        self._at_s, self._pause_s = clock.monotonic_s(), _PAUSE_S_MAX
+    def suppress(self) -> None:
+        """Report no change for a while, because the worker is about to change the consumer itself."""
+        self._reported_at_s, self._pause_s = clock.monotonic_s(), _PAUSE_S_MAX
 
-    async def look(
-        self, api: JetStreamApi, wish: ConsumerSpec, created: str, tracker: Tracker
+    async def check(
+        self, api: JetStreamApi, spec: ConsumerSpec, created: str, tracker: Tracker
     ) -> tuple[dict[str, Any] | None, str | None]:
         """
-        Ask how the consumer is.
+        Request CONSUMER.INFO and compare it with the specification.
 
-        What two writers with different settings do to each other is not noticed each time.
+        Repeated changes are reported at growing intervals, so that two writers with different settings do not keep
+        each other from working.
 
         Returns:
-            CONSUMER.INFO's answer, and in words what is to make the worker bind again.
+            The answer, and the change for which the worker must bind again, or None.
 
         Raises:
             Retryable, Fatal: As `consumer_info`.
         """
-        # What was delivered before the question was delivered by a consumer as the answer describes it, or before.
+        # Everything delivered before this request was delivered by the consumer as the answer describes it, or earlier.
         gap, tracker.gap_from = tracker.gap_from, None
         try:
-            info = await consumer_info(api, wish.stream, wish.durable)
+            info = await consumer_info(api, spec.stream, spec.durable)
         except (Retryable, Fatal):
             tracker.gap_from = gap or tracker.gap_from
             raise
-        changed = change(wish, created, info)
-        if changed is None:
+        change = change_of(spec, created, info)
+        if change is None:
             return info, None
         tracker.gap_from = gap or tracker.gap_from
-        since_s = clock.monotonic_s() - self._at_s
+        since_s = clock.monotonic_s() - self._reported_at_s
         if since_s < self._pause_s:
             return info, None
-        self._at_s, self._pause_s = clock.monotonic_s(), next_pause_s(self._pause_s, since_s)
-        found = () if info is None else tuple(subjects_of(info["config"]))
-        if tracker.gap_from is not None and found and set(found) != set(wish.filter_subjects):
-            self.doubt = UnverifiedRange(tracker.gap_from, found)
-        return info, changed
+        self._reported_at_s, self._pause_s = clock.monotonic_s(), next_pause_s(self._pause_s, since_s)
+        filters = () if info is None else tuple(subjects_of(info["config"]))
+        if tracker.gap_from is not None and filters and set(filters) != set(spec.filter_subjects):
+            self.unverified = UnverifiedRange(tracker.gap_from, filters)
+        return info, change
 
 
 def stream_end(api: JetStreamApi, stream: StreamState) -> StreamEnd:
-    """Return what tells the ledger whether a stream went backwards."""
+    """Return the end of a stream, for the comparison with the ledger."""
     return StreamEnd(stream.last_seq, partial(stored_us, api, stream.name), stream.now_ns)
 
 
 async def end_of(api: JetStreamApi, stream: StreamState) -> StreamEnd:
     """
-    Ask the stream for its end as it is by now.
+    Request the present end of a stream.
 
     Raises:
-        Retryable: It was made anew since `stream` was asked for, or does not answer.
-        Fatal: There is no such stream.
+        Retryable: The stream was recreated since `stream` was read, or JetStream does not answer.
+        Fatal: The stream does not exist.
     """
     now = await stream_state(api, stream.name)
     if now.incarnation_ns != stream.incarnation_ns:
-        raise Retryable(f"stream {stream.name} was made anew at this moment")
+        raise Retryable(f"stream {stream.name} was recreated while it was being read", code="stream_recreated")
     return stream_end(api, now)
 
 
-async def passed_over(api: JetStreamApi, wish: ConsumerSpec, doubt: UnverifiedRange, upto: int) -> Ranges:
+async def skipped_messages(api: JetStreamApi, spec: ConsumerSpec, unverified: UnverifiedRange, end_seq: int) -> Ranges:
     """
-    Return the sequences below `upto` that the consumer passed over though the wish wants them.
+    Return the sequences below `end_seq` that match the specification's filter but not the one the consumer had.
 
     Raises:
-        Retryable, Fatal: As `StreamReader.walk`.
+        Retryable, Fatal: As `StreamReader.scan`.
     """
-    lookup = StreamReader(api, wish.stream, wish.filter_subjects)
-    walked = await lookup.walk([(doubt.from_seq, upto)], _LOOKED_MAX)
-    seqs = [m.stream_seq for m in walked.messages if not any(matches(one, m.subject) for one in doubt.filters)]
-    found = [(seq, seq + 1) for seq in seqs]
-    if not walked.complete:
-        found.append((walked.messages[-1].stream_seq + 1, upto))
+    reader = StreamReader(api, spec.stream, spec.filter_subjects)
+    scan = await reader.scan([(unverified.from_seq, end_seq)], _SCANNED_MAX)
+    seqs = [
+        message.stream_seq
+        for message in scan.messages
+        if not any(matches(pattern, message.subject) for pattern in unverified.filters)
+    ]
+    skipped = [(seq, seq + 1) for seq in seqs]
+    if not scan.complete:
+        skipped.append((scan.messages[-1].stream_seq + 1, end_seq))
     log.error(
-        "messages were passed over while the consumer had another filter; they are delivered again",
-        extra={"stream": wish.stream, "durable": wish.durable, "messages": len(seqs), "all_seen": walked.complete},
+        "the consumer skipped messages while it had another filter; they are delivered again",
+        extra={"stream": spec.stream, "durable": spec.durable, "messages": len(seqs), "all_scanned": scan.complete},
     )
-    return normal(found)
+    return normal(skipped)

@@ -9,18 +9,19 @@ import orjson
 
 from eventwriter import clock
 from eventwriter.jetstream.consumer import ConsumerState
-from eventwriter.jetstream.errors import shown
+from eventwriter.jetstream.errors import without_credentials
 from eventwriter.observe.heartbeat import Connections, Details, Gauges, Heartbeat, Reconnects, heartbeat_fields
 from eventwriter.observe.process import own_usage
-from eventwriter.pipeline.pipeline import Pipeline
-from eventwriter.worker.session import Bound, SessionBuilder
+from eventwriter.pipeline.held import HeldMessages
+from eventwriter.worker.context import WorkerContext
+from eventwriter.worker.session import Session
 
 _WARNINGS_MAX = 5
 """Most warnings in one heartbeat; a packet has a size limit."""
 
 
 def lag_s(
-    pipeline: Pipeline, consumer: ConsumerState | None, received_last_ns: int | None, now_ns: int
+    held: HeldMessages, consumer: ConsumerState | None, received_last_ns: int | None, now_ns: int
 ) -> float | None:
     """
     Return the age of the oldest unsettled message in seconds, 0.0 if there is none, None if it is unknown.
@@ -28,7 +29,7 @@ def lag_s(
     JetStream reveals only the number of messages that it has not delivered yet. Their age is
     then at least that of the newest message received.
     """
-    oldest_ns = pipeline.oldest_ns()
+    oldest_ns = held.oldest_ns()
     if oldest_ns is None and consumer is not None and consumer.pending:
         oldest_ns = received_last_ns
         if oldest_ns is None:
@@ -37,79 +38,79 @@ def lag_s(
 
 
 def report(
-    wiring: SessionBuilder, bound: Bound | None, consumer: ConsumerState | None, kind: str = "heartbeat"
+    context: WorkerContext, session: Session | None, consumer: ConsumerState | None, kind: str = "heartbeat"
 ) -> bytes:
     """Return one heartbeat packet."""
-    counters, status = wiring.counters, wiring.condition
-    state, reason = status.shown()
-    stream = wiring.stream
-    counters.errors_by_sqlstate_class = wiring.postgres.errors
+    counters, status = context.counters, context.status
+    state, reason = status.reported()
+    stream = context.stream
+    counters.errors_by_sqlstate_class = context.postgres.errors
     heartbeat: Heartbeat = {
         "type": kind,
         "state": state,
         "reason": reason,
         "dying": counters.dead_letter_ratio.warning(clock.monotonic_s(), stream.dead_letter_share_max, stream.name),
-        "missing": bound.folding.missing if bound is not None else None,
+        "missing": session.compactor.missing if session is not None else None,
         "suspects": counters.suspects,
         "last_error": status.last_error,
         "last_error_at_ns": status.last_error_at_ns,
     }
     packet = {
         **heartbeat,
-        **heartbeat_fields(counters, wiring.tally, counters.times),
-        **_connections(wiring),
-        **_details(wiring),
-        **_gauges(wiring, bound, consumer),
+        **heartbeat_fields(counters, context.adjustments, counters.times),
+        **_connections(context),
+        **_details(context),
+        **_gauges(context, session, consumer),
     }
     return orjson.dumps(packet)
 
 
-def _connections(wiring: SessionBuilder) -> dict[str, object]:
+def _connections(context: WorkerContext) -> dict[str, object]:
     """Return the state of both connections, and how often each was lost and re-established."""
     connections: Connections = {
-        "nats_connected": wiring.link.connected,
-        "postgres_connected": wiring.postgres.connected,
+        "nats_connected": context.nats.connected,
+        "postgres_connected": context.postgres.connected,
     }
     reconnects: Reconnects = {
-        "nats_reconnects": wiring.link.reconnects,
-        "postgres_reconnects": max(0, wiring.postgres.reconnects),
+        "nats_reconnects": context.nats.reconnects,
+        "postgres_reconnects": max(0, context.postgres.reconnects),
     }
     return {**connections, **reconnects}
 
 
-def _details(wiring: SessionBuilder) -> Details:
-    counters = wiring.counters
+def _details(context: WorkerContext) -> Details:
+    counters = context.counters
     return {
-        "nats_url": shown(wiring.settings.nats.servers),
-        "postgres_target": wiring.postgres.target,
-        "postgres_circuit": wiring.postgres.circuit_breaker.to_dict(clock.monotonic_s()),
+        "nats_url": without_credentials(context.settings.nats.servers),
+        "postgres_target": context.postgres.target,
+        "postgres_circuit": context.postgres.circuit_breaker.to_dict(clock.monotonic_s()),
         **own_usage(),
         "batch_messages_last": counters.batch_messages_last,
         "batch_trigger_last": counters.batch_trigger_last,
         "commit_p50_ms": counters.commit_ms(0.5),
         "commit_p99_ms": counters.commit_ms(0.99),
-        "stream": wiring.stream.stream_name,
-        "durable": wiring.durable,
-        "warnings": list(wiring.warnings[:_WARNINGS_MAX]),
-        "storage": wiring.storage.state.picture(),
+        "stream": context.stream.stream_name,
+        "durable": context.durable,
+        "warnings": list(context.warnings[:_WARNINGS_MAX]),
+        "storage": context.partition_maintenance.state.picture(),
     }
 
 
-def _gauges(wiring: SessionBuilder, bound: Bound | None, consumer: ConsumerState | None) -> Gauges:
+def _gauges(context: WorkerContext, session: Session | None, consumer: ConsumerState | None) -> Gauges:
     """Return the gauges that are known; those of the binding, of the consumer and of the stream may be missing."""
-    gauges: Gauges = {"last_commit_at_ns": wiring.counters.last_commit_at_ns}
+    gauges: Gauges = {"last_commit_at_ns": context.counters.last_commit_at_ns}
     if consumer is not None:
         gauges["num_pending"] = consumer.pending
         gauges["ack_pending"] = consumer.ack_pending
         gauges["lag_messages"] = consumer.pending + consumer.ack_pending
-    if (seen := wiring.watch.seen) is not None:
-        gauges["stream_first_seq"] = seen.first_seq
-        gauges["stream_last_seq"] = seen.last_seq
-        gauges["retention_used"] = None if seen.retention_used is None else round(seen.retention_used, 4)
-    if bound is not None:
-        gauges["lag_s"] = lag_s(bound.line, consumer, bound.pull.received_last_ns, clock.now_ns())
-        gauges["batches_in_flight"] = len(bound.line.in_flight)
-        gauges["held_messages"] = bound.line.held_count()
-        gauges["held_bytes"] = bound.line.held_bytes()
-        gauges["epoch"] = bound.ledger.key.origin.epoch
+    if (stats := context.stream_monitor.latest) is not None:
+        gauges["stream_first_seq"] = stats.first_seq
+        gauges["stream_last_seq"] = stats.last_seq
+        gauges["retention_used"] = None if stats.retention_used is None else round(stats.retention_used, 4)
+    if session is not None:
+        gauges["lag_s"] = lag_s(session.held, consumer, session.pull.received_last_ns, clock.now_ns())
+        gauges["batches_in_flight"] = len(session.held.in_flight)
+        gauges["held_messages"] = session.held.count()
+        gauges["held_bytes"] = session.held.size_bytes()
+        gauges["epoch"] = session.ledger.key.origin.epoch
     return gauges

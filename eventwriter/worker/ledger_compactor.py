@@ -1,10 +1,10 @@
 """
-Holes in the ledger below the consumer's ack floor: closed where nothing that we want lies in them, else told.
+Holes in the ledger below the consumer's ack floor: closed if they contain no message of the filter, otherwise reported.
 
-What is acknowledged is in the ledger, because acknowledging comes after the commit. So a
-hole with a wanted message in it means that the database has lost it (it was restored to an
-older state), or that somebody else acknowledged it. It is never closed: it is what brings
-the message back when the durable is made anew.
+Messages are acknowledged after COMMIT, so every acknowledged message is in the ledger. A hole with a message of the
+filter in it means that the database lost the message (it was restored to an older state), or that another client
+acknowledged it. Such a hole is never closed: because of it the message is delivered again when the durable is
+recreated.
 """
 
 import logging
@@ -21,19 +21,18 @@ from eventwriter.worker.table_binding import Rebind
 
 log = logging.getLogger(__name__)
 
-
 _RANGES_MAX = 100
-"""Above this the line is held up for a moment to close holes: every batch writes all ranges again."""
+"""With more ranges holes are closed even while batches are in flight, because every batch rewrites all ranges."""
 
 
 def holes(committed: Ranges, start_seq: int | None, ack_floor: int) -> Ranges:
     """
-    Return what the consumer has behind it and the ledger does not know; pure.
+    Return the sequences up to the ack floor that the ledger does not have; pure.
 
     Args:
-        committed: The ledger's ranges; below the first of them nothing is known.
-        start_seq: Where the consumer began, None where that is not known.
-        ack_floor: Its ack floor, a stream sequence.
+        committed: The ledger's ranges; nothing is known below the first.
+        start_seq: First sequence of the consumer, or None if unknown.
+        ack_floor: The consumer's ack floor, a stream sequence.
     """
     if not committed:
         return []
@@ -44,56 +43,58 @@ def holes(committed: Ranges, start_seq: int | None, ack_floor: int) -> Ranges:
 @dataclass(slots=True)
 class LedgerCompactor:
     """
-    One binding's look at its ledger. Written by the worker's event loop only.
+    Closes or reports the holes of one session's ledger. Written by the worker's event loop only.
 
     Attributes:
-        missing: One sentence where a message is acknowledged and not in the ledger.
+        missing: One sentence if an acknowledged message is not in the ledger, else None.
     """
 
     postgres: PostgresSession
     ledger: Ledger
-    lookup: StreamReader
+    reader: StreamReader
     durable: str
     missing: str | None = None
 
-    async def look(self, consumer: ConsumerState, idle: bool) -> None:
+    async def check(self, consumer: ConsumerState, idle: bool) -> None:
         """
-        Look for holes; close them where nothing wanted is in them.
+        Look for holes; close them if they contain no message of the filter.
 
         Args:
-            idle: Whether the line has nothing in flight: closing would only hold it up.
+            idle: Whether no batch is in flight, so that closing holes delays none.
         """
-        found = holes(self.ledger.committed, consumer.start_seq, consumer.ack_floor_stream_seq)
-        if not found:
+        if not self._holes(consumer):
             self.missing = None
             return
         try:
             async with self.postgres.transaction() as conn:
-                # Another worker on the same durable may have filled them: the table says.
+                # Another worker on the durable may have filled the holes in the table.
                 await self.ledger.refresh(conn)
-            found = holes(self.ledger.committed, consumer.start_seq, consumer.ack_floor_stream_seq)
-            message = await self.lookup.first(found)
-            self._tell(message.stream_seq if message is not None else None)
+            message = await self.reader.first(self._holes(consumer))
+            self._report(message.stream_seq if message is not None else None)
             ranges = len(self.ledger.committed)
             if self.missing is None and ranges > (1 if idle else _RANGES_MAX):
-                # Where it began by a time, the ledger's first range says from where on something is known.
-                await self._close(consumer.start_seq or 0, consumer.ack_floor_stream_seq)
+                # For a consumer that started by time, the first range says from which sequence anything is known.
+                await self._close_holes(consumer.start_seq or 0, consumer.ack_floor_stream_seq)
         except (Retryable, Fatal, Rejected, Rebind) as error:
-            log.debug("ledger not folded", extra={"error": str(error)})
+            log.debug("ledger not compacted", extra={"error": str(error)})
 
-    async def _close(self, low: int, ack_floor: int) -> None:
+    def _holes(self, consumer: ConsumerState) -> Ranges:
+        return holes(self.ledger.committed, consumer.start_seq, consumer.ack_floor_stream_seq)
+
+    async def _close_holes(self, low: int, ack_floor: int) -> None:
         async with self.postgres.transaction() as conn:
             if await self.ledger.fold(conn, low, ack_floor):
-                log.debug("ledger folded", extra={"ack_floor": ack_floor, "ranges": len(self.ledger.committed)})
+                log.debug("ledger compacted", extra={"ack_floor": ack_floor, "ranges": len(self.ledger.committed)})
 
-    def _tell(self, seq: int | None) -> None:
-        before, stream = self.missing, self.ledger.key.origin.stream
+    def _report(self, seq: int | None) -> None:
+        """Set `missing` for the first missing message, if any; log it once."""
+        previous, stream = self.missing, self.ledger.key.origin.stream
         self.missing = None
         if seq is not None:
             self.missing = (
-                f"message {seq} of stream {stream} was acknowledged and is not in this database (it was restored to an"
-                f" older state, or somebody else acknowledged it): remove the durable (nats consumer rm {stream}"
-                f" {self.durable}), and what is missing is delivered again and written"
+                f"message {seq} of stream {stream} was acknowledged but is not in this database, because the database"
+                " was restored to an older state or another client acknowledged the message; remove the durable"
+                f" (nats consumer rm {stream} {self.durable}) to have all missing messages delivered again and written"
             )
-        if self.missing and not before:
+        if self.missing and not previous:
             log.error("messages are missing", extra={"stream_seq": seq, "reason": self.missing})

@@ -1,16 +1,14 @@
 """
-A worker's life: connect, bind, run the line, bind again when the world has changed.
+A worker process: connect, build a session, run its pipeline, and build the next session when something has changed.
 
-It ends when it is told to (drain, stop) or killed. A server that is away makes it
-wait; what only an operator can mend parks it, with the sentence, and it looks
-again at times. Neither ends the process.
+The worker exits only when it is drained, stopped or killed. While a server is unavailable it retries. An error that
+only an operator can fix parks it: it reports the error and retries at growing intervals.
 """
 
 import asyncio
 import errno
 import gc
 import logging
-import os
 import socket
 from collections.abc import Coroutine
 from functools import partial
@@ -22,234 +20,249 @@ from eventwriter import clock
 from eventwriter.config.settings import Settings
 from eventwriter.control.worker_link import commands, send
 from eventwriter.errors import Fatal, Retryable
-from eventwriter.jetstream.connect import NatsLink
 from eventwriter.jetstream.consumer import ConsumerState
 from eventwriter.jetstream.pull import ConsumerLost
 from eventwriter.model import SlotName
 from eventwriter.observe import logging as logs
 from eventwriter.pipeline.copy_stage import StreamRegressed
 from eventwriter.postgres.errors import Rejected, Verdict
-from eventwriter.postgres.session import PostgresSession
 from eventwriter.worker import heartbeat
-from eventwriter.worker.commands import CommandHandler, Orders
+from eventwriter.worker.commands import CommandHandler
 from eventwriter.worker.consumer_watch import next_pause_s
-from eventwriter.worker.fault_points import fault_points
-from eventwriter.worker.retention import retain
-from eventwriter.worker.session import Bound, SessionBuilder
+from eventwriter.worker.context import WorkerContext
+from eventwriter.worker.retention import delete_expired_forever
+from eventwriter.worker.session import Session, SessionBuilder
 from eventwriter.worker.table_binding import Rebind
 
 log = logging.getLogger(__name__)
 
-_WAIT_S = 1.0
-"""Between attempts to reach a server that is away."""
-_FOLD_S = 5.0
-"""How often the ledger is looked through for holes."""
+_RETRY_S = 1.0
+"""Pause between attempts to reach a server."""
+_REBIND_S = 0.2
+"""Pause before the next session after the consumer or the stream changed."""
+_COMPACT_INTERVAL_S = 5.0
+"""Interval between checks of the ledger for holes."""
 
 EXIT_OK, EXIT_CRASHED = 0, 70
-NOTHING_LEFT = (errno.EMFILE, errno.ENFILE, errno.ENOMEM)
-"""What is the system's fault, where a stack tells nobody anything."""
+RESOURCE_LIMITS = (errno.EMFILE, errno.ENFILE, errno.ENOMEM)
+"""Errors of an exhausted system resource; a traceback would not help to fix them."""
 
 
 class Worker:
-    """One slot's worker. Everything in it belongs to one event loop."""
+    """
+    One slot's worker. Everything in it runs in one event loop.
+
+    Args:
+        link: The worker's end of the socket pair to the supervisor (SOCK_SEQPACKET).
+    """
 
     def __init__(self, settings: Settings, slot: SlotName, link: socket.socket) -> None:
-        self.settings = settings
-        self.slot = slot
-        self.parent = link
-        self.fault = fault_points(os.environ)
-        self.nats = NatsLink(settings.nats, f"eventwriter {slot}")
-        self.postgres = PostgresSession(settings.postgres, self.fault)
-        self.wiring = SessionBuilder(settings, slot, self.nats, self.postgres)
-        self.wiring.tell = self._tell
-        self.bound: Bound | None = None
-        self.consumer: ConsumerState | None = None
+        self.context = WorkerContext(settings, slot, self.send_heartbeat)
+        self.builder = SessionBuilder(self.context)
+        self.session: Session | None = None
         self.draining = False
-        self.clerk = CommandHandler(self.wiring, partial(send, link), lambda: self.bound)
-        self.orders = Orders(self.wiring, self.clerk, lambda: self.bound, self._tell, self.wiring.drift.look_away)
-        self._woken = asyncio.Event()
-        self._life: asyncio.Task[None] | None = None
+        self.commands = CommandHandler(
+            self.context, lambda: self.session, partial(send, link), drain=self.drain, stop=self.stop
+        )
+        self._link = link
+        self._drain_requested = asyncio.Event()
+        self._sessions: asyncio.Task[None] | None = None
 
     async def run(self) -> int:
-        """Live until drained or stopped; return the exit code."""
+        """Run until drained or stopped; return the exit code."""
         loop = asyncio.get_running_loop()
-        self.parent.setblocking(False)
-        loop.add_reader(self.parent.fileno(), self._hear)
-        self._life = asyncio.ensure_future(self._live())
-        retention = retain(
-            self.postgres, self.wiring.stream.schema_name, self.settings.dead_letters, self.wiring.counters
-        )
-        chores = [self._watch(), retention, *([self.wiring.storage.run()] if self.slot.partition == 0 else [])]
-        side = [asyncio.ensure_future(task) for task in (self._beat(), self._keep(), self._fold(), *chores)]
+        self._link.setblocking(False)
+        loop.add_reader(self._link.fileno(), self._receive_commands)
+        self._sessions = asyncio.ensure_future(self._run_sessions())
+        side_tasks = [asyncio.ensure_future(task) for task in self._side_tasks()]
         try:
-            await self._life
+            await self._sessions
         except asyncio.CancelledError:
             log.info("stopped")
         finally:
-            loop.remove_reader(self.parent.fileno())
-            for task in side:
+            loop.remove_reader(self._link.fileno())
+            for task in side_tasks:
                 task.cancel()
-            await asyncio.gather(*side, return_exceptions=True)
-            send(self.parent, heartbeat.report(self.wiring, self.bound, self.consumer, "stopped"))
-            logs.tick(last=True)
-            if self.wiring.counters.suspects:
-                await self.wiring.case.leave(self.postgres)
-            await self.nats.close()
-            await self.postgres.close()
+            await asyncio.gather(*side_tasks, return_exceptions=True)
+            await self._close()
         return EXIT_OK
 
-    async def _live(self) -> None:
-        condition = self.wiring.condition
-        parked_s = 0.0
+    def drain(self) -> None:
+        """Stop pulling, settle what is held, and exit."""
+        self.draining = True
+        self._drain_requested.set()
+        self.context.status.set("draining")
+        if self.session is not None:
+            self.session.pull.drain()
+
+    def stop(self) -> None:
+        """Exit immediately; unsettled messages are redelivered."""
+        self.draining = True
+        if self._sessions is not None:
+            self._sessions.cancel()
+
+    def send_heartbeat(self) -> None:
+        """Send a heartbeat to the supervisor."""
+        send(self._link, heartbeat.report(self.context, self.session, self.context.consumer))
+
+    async def _run_sessions(self) -> None:
+        """Run one session after the other, and decide by the error of each when to begin the next."""
+        status, postgres = self.context.status, self.context.postgres
+        pause_s = 0.0
         while not self.draining:
-            began_s = clock.monotonic_s()
+            started_s = clock.monotonic_s()
             try:
-                await self._session()
+                await self._run_session()
             except Rebind as change:
-                log.warning("binding again", extra={"reason": str(change)})
+                log.warning("rebinding", extra={"reason": str(change)})
             except (ConsumerLost, StreamRegressed) as change:
-                condition.become("waiting", str(change))
-                await self._sleep(0.2)
+                status.set("waiting", str(change))
+                await self._sleep(_REBIND_S)
             except Retryable as error:
-                condition.become("waiting", str(error))
-                self.postgres.circuit_breaker.schedule_retry(clock.monotonic_s(), _WAIT_S)
-                await self._sleep(_WAIT_S)
+                status.set("waiting", str(error))
+                postgres.circuit_breaker.schedule_retry(clock.monotonic_s(), _RETRY_S)
+                await self._sleep(_RETRY_S)
             except (Fatal, Rejected) as error:
                 if isinstance(error, Rejected) and error.verdict in (Verdict.AGAIN, Verdict.HALVE):
-                    condition.become("waiting", str(error))
-                    await self._sleep(_WAIT_S)
+                    status.set("waiting", str(error))
+                    await self._sleep(_RETRY_S)
                     continue
-                condition.become("parked", str(error))
-                self.postgres.circuit_breaker.close()
-                parked_s = next_pause_s(parked_s, clock.monotonic_s() - began_s)
-                await self._sleep(parked_s)
+                status.set("parked", str(error))
+                postgres.circuit_breaker.close()
+                pause_s = next_pause_s(pause_s, clock.monotonic_s() - started_s)
+                await self._sleep(pause_s)
 
-    async def _session(self) -> None:
-        """Bind once and run the line until it ends."""
-        if not self.nats.connected:
+    async def _run_session(self) -> None:
+        """Build one session and run it to its end."""
+        context = self.context
+        if not context.nats.connected:
             await self._connect_nats()
-        self.bound = bound = await self.wiring.bind()
-        self.postgres.circuit_breaker.close()
-        self.consumer = bound.consumer
-        bound.line.fault = self.fault
-        self.nats.on_reconnect = bound.pull.renew
-        self.orders.attend()
+        self.session = session = await self.builder.build()
+        context.postgres.circuit_breaker.close()
+        context.consumer = session.consumer
+        context.nats.on_reconnect = session.pull.renew
+        self.commands.apply_to_session()
         if self.draining:
             return
-        self.wiring.condition.become("running")
+        context.status.set("running")
         try:
-            await bound.line.run()
+            await session.run()
         finally:
-            self.bound = None
-            await bound.pull.close()
+            self.session = None
 
     async def _connect_nats(self) -> None:
-        if self.nats.client.is_reconnecting:
-            raise Retryable(self.nats.last_error or "NATS is away; reconnecting")
-        # A client that gave up, or never came up, is not used again.
-        said = self.nats.last_error
-        self.nats = NatsLink(self.settings.nats, f"eventwriter {self.slot}")
-        self.nats.last_error = said  # what was logged is not logged again at each attempt
-        await self.nats.connect()
-        self.wiring.use(self.nats)
+        nats = self.context.nats
+        if nats.client.is_reconnecting:
+            raise Retryable(nats.last_error or "NATS is unreachable; reconnecting", code="nats_unreachable")
+        # A client that is closed, or that never connected, cannot be used again.
+        await self.context.replace_nats().connect()
 
-    def _hear(self) -> None:
-        for command in commands(self.parent):
-            match command.get("type"):
-                case "drain":
-                    self._drain()
-                case "stop":
-                    self.draining = True
-                    if self._life is not None:
-                        self._life.cancel()
-                    return
-                case _:
-                    self.orders.hear(command)
+    async def _close(self) -> None:
+        context = self.context
+        send(self._link, heartbeat.report(context, self.session, context.consumer, "stopped"))
+        logs.tick(last=True)
+        if context.counters.suspects:
+            await context.quarantine.close()
+        await context.nats.close()
+        await context.postgres.close()
 
-    def _drain(self) -> None:
-        self.draining = True
-        self._woken.set()
-        self.wiring.condition.become("draining")
-        if self.bound is not None:
-            self.bound.pull.drain()
+    def _receive_commands(self) -> None:
+        for command in commands(self._link):
+            self.commands.handle(command)
 
     async def _sleep(self, limit_s: float) -> None:
-        """Wait, unless a drain begins."""
+        """Wait, but no longer than until a drain is requested."""
         try:
             async with asyncio.timeout(limit_s):
-                await self._woken.wait()
+                await self._drain_requested.wait()
         except TimeoutError:
             pass
 
-    async def _beat(self) -> None:
+    def _side_tasks(self) -> list[Coroutine[Any, Any, None]]:
+        """Return the tasks that run beside the sessions, each until it is cancelled."""
+        context = self.context
+        tasks = [
+            self._send_heartbeats(),
+            self._watch_consumer(),
+            self._send_in_progress(),
+            self._compact_ledger(),
+            delete_expired_forever(
+                context.postgres, context.stream.schema_name, context.settings.dead_letters, context.counters
+            ),
+        ]
+        if context.slot.partition == 0:
+            tasks.append(context.partition_maintenance.run())
+        return tasks
+
+    async def _send_heartbeats(self) -> None:
         while True:
             gc.collect()
             logs.tick()
-            self.clerk.attend()
-            self._note_nats()
-            self._tell()
-            await asyncio.sleep(self.settings.supervisor.heartbeat_s)
+            self.commands.update_taps()
+            self._check_nats()
+            self.send_heartbeat()
+            await asyncio.sleep(self.context.settings.supervisor.heartbeat_s)
 
-    async def _watch(self) -> None:
-        # Beside the heartbeat: an answer may take seconds, and a heartbeat must not.
-        while True:
-            await asyncio.sleep(self.settings.supervisor.heartbeat_s)
-            await self._look_at_consumer()
-            if self.nats.connected:
-                await self.wiring.watch.turn(self.wiring.api, self.wiring.stream.stream_name, self.consumer)
-
-    def _tell(self) -> None:
-        send(self.parent, heartbeat.report(self.wiring, self.bound, self.consumer))
-
-    def _note_nats(self) -> None:
-        if self.bound is None:
+    def _check_nats(self) -> None:
+        context = self.context
+        if self.session is None:
             return
-        if not self.nats.connected:
-            self.wiring.condition.outage(self.nats.last_error or "NATS is away; reconnecting")
+        if not context.nats.connected:
+            context.status.set_outage(context.nats.last_error or "NATS is unreachable; reconnecting")
         elif (
-            self.wiring.condition.state == "waiting"
-            and self.postgres.connected
-            and not self.postgres.circuit_breaker.is_open
+            context.status.state == "waiting"
+            and context.postgres.connected
+            and not context.postgres.circuit_breaker.is_open
         ):
-            self.wiring.condition.outage(None)
+            context.status.set_outage(None)
 
-    async def _look_at_consumer(self) -> None:
-        bound = self.bound
-        if bound is None or not self.nats.connected:
+    async def _watch_consumer(self) -> None:
+        # In a task of its own: an answer may take seconds, and must not delay a heartbeat.
+        context = self.context
+        while True:
+            await asyncio.sleep(context.settings.supervisor.heartbeat_s)
+            await self._check_consumer()
+            if context.nats.connected:
+                await context.stream_monitor.refresh(context.api, context.stream.stream_name, context.consumer)
+
+    async def _check_consumer(self) -> None:
+        context, session = self.context, self.session
+        if session is None or not context.nats.connected:
             return
-        wiring = self.wiring
         try:
-            info, change = await wiring.drift.look(wiring.api, wiring.wish, bound.consumer.created, bound.tracker)
+            info, change = await context.consumer_watch.check(
+                context.api, context.consumer_spec, session.consumer.created, session.tracker
+            )
         except (Retryable, Fatal) as error:
-            log.debug("consumer not described", extra={"error": str(error)})
+            log.debug("consumer info not available", extra={"error": str(error)})
             return
-        if bound is not self.bound:
+        if session is not self.session:
             return
         if info is not None:
-            self.consumer = ConsumerState.of(info)
+            context.consumer = ConsumerState.of(info)
         if change is not None:
-            bound.pull.lose(change)
+            session.pull.invalidate(change)
 
-    async def _keep(self) -> None:
+    async def _send_in_progress(self) -> None:
         while True:
-            await asyncio.sleep(self.wiring.stream.ack_wait_s / 3)
-            if self.bound is not None:
-                await self.wiring.keep(self.bound.line)
+            await asyncio.sleep(self.context.stream.ack_wait_s / 3)
+            if self.session is not None:
+                await self.session.send_in_progress()
 
-    async def _fold(self) -> None:
+    async def _compact_ledger(self) -> None:
         while True:
-            await asyncio.sleep(_FOLD_S)
-            bound, consumer = self.bound, self.consumer
-            if bound is None or consumer is None or consumer.created != bound.consumer.created:
+            await asyncio.sleep(_COMPACT_INTERVAL_S)
+            session, consumer = self.session, self.context.consumer
+            if session is None or consumer is None or consumer.created != session.consumer.created:
                 continue
-            if bound.line.quarantine is not None:
-                await bound.line.quarantine.see(consumer.ack_floor_stream_seq)
-            await bound.folding.look(consumer, idle=not bound.line.in_flight)
+            if session.pipeline.quarantine is not None:
+                await session.pipeline.quarantine.end_if_settled(consumer.ack_floor_stream_seq)
+            await session.compactor.check(consumer, idle=session.held.copy_is_idle())
 
 
 def run(settings: Settings, slot: SlotName, link: socket.socket) -> int:
     """
-    Be the worker of `slot` until told otherwise; return the process's exit code.
+    Run the worker of `slot` until it is drained or stopped; return the process's exit code.
 
     Args:
         link: The child's end of the socket pair to the supervisor (SOCK_SEQPACKET).
@@ -258,26 +271,26 @@ def run(settings: Settings, slot: SlotName, link: socket.socket) -> int:
     async def main() -> int:
         return await Worker(settings, slot, link).run()
 
-    began_s = clock.monotonic_s()
-    # A line makes many small objects and hardly a cycle: collecting every 700 of them took a
-    # quarter of the worker's CPU. The heartbeat collects once a second instead (about 1 ms).
+    started_s = clock.monotonic_s()
+    # The pipeline creates many small objects and hardly any cycle: a collection every 700 objects took a quarter of
+    # the worker's CPU. Each heartbeat collects instead, once a second (about 1 ms).
     gc.freeze()
     gc.disable()
     try:
         return _run_loop(main())
     except Exception as error:
-        about = {"slot": str(slot), "after_s": round(clock.monotonic_s() - began_s, 1)}
-        if reason := nothing_left(error):
-            log.error("worker cannot go on", extra={**about, "reason": f"{reason}: a limit of the system"})
+        fields = {"slot": str(slot), "after_s": round(clock.monotonic_s() - started_s, 1)}
+        if reason := exhausted_resource(error):
+            log.error("worker cannot continue: a system limit was reached", extra={**fields, "reason": reason})
         else:
-            log.exception("worker crashed", extra=about)
+            log.exception("worker crashed", extra=fields)
         return EXIT_CRASHED
 
 
-def nothing_left(error: BaseException | None) -> str | None:
-    """Say of what the system has nothing left, where that is what an exception began with."""
+def exhausted_resource(error: BaseException | None) -> str | None:
+    """Return the system's description of an exhausted resource that caused an exception, or None for other causes."""
     while error is not None:
-        if isinstance(error, OSError) and error.errno in NOTHING_LEFT:
+        if isinstance(error, OSError) and error.errno in RESOURCE_LIMITS:
             return error.strerror
         error = error.__context__
     return None

@@ -20,7 +20,7 @@ from eventwriter.postgres.partitions.maintain import Task, look, maintain
 from eventwriter.postgres.partitions.run import now, refusal, rows_of, time_columns
 from eventwriter.postgres.partitions.steps import Act, Ask, Note, Refusal, Steps
 from eventwriter.postgres.session import PostgresSession
-from eventwriter.worker.periodic import at_intervals
+from eventwriter.worker.periodic import run_every
 
 log = logging.getLogger(__name__)
 
@@ -83,7 +83,7 @@ class PartitionMaintenance:
 
     async def run(self) -> None:
         """Look after the tables for ever."""
-        await at_intervals(self.once, self.rest_s, "tables not looked after")
+        await run_every(self.pause_s, self.once, "table maintenance failed")
 
     async def once(self) -> None:
         """
@@ -156,7 +156,7 @@ class PartitionMaintenance:
         self.state.default_rows = self._rows
         self._said &= set(warnings)
 
-    def rest_s(self) -> float:
+    def pause_s(self) -> float:
         """Return how long until the next look."""
         every_s = self.settings.storage.every_s
         return min(every_s, SOON_S) if self.state.later else every_s

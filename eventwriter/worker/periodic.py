@@ -1,8 +1,7 @@
 """
-Chores: what a worker does at intervals beside its line, and what must never hold the line up.
+Periodic tasks beside the pipeline.
 
-Several workers may have the same one; an advisory lock in the database lets one of them
-at it, and the others find it done.
+Several workers may have the same task. An advisory lock in the database lets one of them run it at a time.
 """
 
 import asyncio
@@ -14,26 +13,26 @@ from eventwriter.errors import EventwriterError, Fatal
 
 log = logging.getLogger(__name__)
 
-FIRST_S = 5.0
-"""Until the first time: a daemon that is restarted more often than the interval must come to it as well."""
+FIRST_RUN_S = 5.0
+"""Delay before the first run; short, so that a daemon that is restarted often still runs the task."""
 _JITTER = 0.1
-"""Share by which intervals vary, so that workers that began together do not go on together."""
+"""Share by which intervals vary, so that workers that started together do not run in step."""
 
 
-async def at_intervals(chore: Callable[[], Awaitable[object]], interval_s: Callable[[], float], what: str) -> None:
+async def run_every(interval_s: Callable[[], float], task: Callable[[], Awaitable[object]], failure: str) -> None:
     """
-    Do a chore for ever.
+    Run a task forever.
 
     Args:
-        interval_s: Asked after each time: seconds until the next.
-        what: What was not done where it fails, for the log.
+        interval_s: Called after each run; returns the seconds until the next.
+        failure: Log message for a run that failed.
     """
-    await asyncio.sleep(FIRST_S)
+    await asyncio.sleep(FIRST_RUN_S)
     while True:
         try:
-            await chore()
+            await task()
         except EventwriterError as error:
-            # An outage is the line's to report, and a table that is gone is too.
+            # The pipeline reports outages, and tables that are missing.
             level = logging.WARNING if isinstance(error, Fatal) else logging.DEBUG
-            log.log(level, "%s", what, extra={"error": str(error)})
+            log.log(level, "%s", failure, extra={"error": str(error)})
         await asyncio.sleep(interval_s() * random.uniform(1 - _JITTER, 1 + _JITTER))  # noqa: S311

@@ -1,8 +1,8 @@
 """
-Dead letters that are kept no longer: found and deleted at intervals, a few at a time.
+Retention of dead letters: deletes expired ones at intervals, in small transactions.
 
-Every worker tries; an advisory lock lets one of them through. It borrows the
-connection between two batches, for milliseconds.
+Every worker tries; an advisory lock lets one of them through. The deletion borrows the worker's connection between
+two batches, for milliseconds.
 """
 
 import asyncio
@@ -15,59 +15,63 @@ from eventwriter.postgres.dead_letters import store
 from eventwriter.postgres.dead_letters.record import DEAD_LETTERS
 from eventwriter.postgres.schema.catalog import read_columns
 from eventwriter.postgres.session import PostgresSession
-from eventwriter.worker.periodic import at_intervals
+from eventwriter.worker.periodic import run_every
 
 log = logging.getLogger(__name__)
 
 INTERVAL_S = 300.0
-"""Between two looks: retention is counted in days."""
+"""Interval between runs; retention is counted in days."""
 _DELETE_MAX = 500
-"""Letters deleted at once: a batch waits for that, some ten milliseconds."""
-_REST_S = 0.1
-"""Between two deletes, for the batches."""
+"""Dead letters deleted in one transaction, which delays a batch by about 10 ms."""
+_PAUSE_S = 0.1
+"""Pause between two transactions, for the batches."""
 _LOCK_SQL = "SELECT pg_try_advisory_xact_lock(hashtextextended('eventwriter retention ' || %s, 0))"
 
 
-async def retain(postgres: PostgresSession, schema: str | None, wish: DeadLetterSettings, counters: Counters) -> None:
-    """Delete what is kept no longer, for ever; ends at once where everything is kept."""
-    if wish.keep_s is None and wish.keep_max is None:
+async def delete_expired_forever(
+    postgres: PostgresSession, schema: str | None, settings: DeadLetterSettings, counters: Counters
+) -> None:
+    """Delete expired dead letters at intervals; return immediately if no limit is set."""
+    if settings.keep_s is None and settings.keep_max is None:
         return
 
-    async def once() -> None:
-        await retain_once(postgres, schema, wish, counters)
+    async def task() -> None:
+        await delete_expired(postgres, schema, settings, counters)
 
-    await at_intervals(once, lambda: INTERVAL_S, "dead letters not looked through")
+    await run_every(lambda: INTERVAL_S, task, "expired dead letters not deleted")
 
 
-async def retain_once(
-    postgres: PostgresSession, schema: str | None, wish: DeadLetterSettings, counters: Counters
+async def delete_expired(
+    postgres: PostgresSession, schema: str | None, settings: DeadLetterSettings, counters: Counters
 ) -> int:
     """
-    Delete all that is kept no longer now; return how many.
+    Delete all dead letters that have expired; return how many.
 
     Raises:
-        Retryable, Fatal, Rejected: As the server says.
+        Retryable, Fatal, Rejected: A statement failed.
     """
-    deleted = 0
+    total = 0
     while True:
         async with postgres.transaction() as conn:
-            some = await _delete_some(conn, schema, wish)
-        deleted += some
-        counters.dead_letters_expired_total += some
-        if some < _DELETE_MAX:
+            deleted = await _delete_some(conn, schema, settings)
+        total += deleted
+        counters.dead_letters_expired_total += deleted
+        if deleted < _DELETE_MAX:
             break
-        await asyncio.sleep(_REST_S)
-    if deleted:
-        log.info("dead letters deleted, as they are kept no longer",
-                 extra={"letters": deleted, "keep_s": wish.keep_s, "keep_max": wish.keep_max})  # fmt: skip
-    return deleted
+        await asyncio.sleep(_PAUSE_S)
+    if total:
+        log.info(
+            "expired dead letters deleted",
+            extra={"letters": total, "keep_s": settings.keep_s, "keep_max": settings.keep_max},
+        )
+    return total
 
 
-async def _delete_some(conn: Connection, schema: str | None, wish: DeadLetterSettings) -> int:
-    """Delete a few, unless another worker is at it."""
+async def _delete_some(conn: Connection, schema: str | None, settings: DeadLetterSettings) -> int:
+    """Delete one portion, unless another worker holds the lock."""
     table, _ = await read_columns(conn, schema, DEAD_LETTERS.name)
     row = await (await conn.execute(_LOCK_SQL, (table,))).fetchone()
     if row is None or not row[0]:
         return 0
-    ids = await store.expired(conn, table, wish.keep_s, wish.keep_max, _DELETE_MAX)
+    ids = await store.expired(conn, table, settings.keep_s, settings.keep_max, _DELETE_MAX)
     return await store.delete(conn, table, ids) if ids else 0

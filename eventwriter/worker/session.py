@@ -1,263 +1,216 @@
 """
-Putting one worker's line together: look both servers up, agree, connect the stages.
+A session: one worker bound to its stream and its tables, with the pipeline between them.
 
-Order matters: the tables before the consumer, so that no message is asked for that
-could not be written; the ledger before the consumer, because a consumer that is
-missing is made from the ledger's floor.
+The builder keeps an order. Tables come before the consumer, so that no message is pulled that cannot be written. The
+ledger comes before the consumer, because a missing consumer is created at the ledger's floor.
 """
 
 import logging
-import os
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
+from typing import NamedTuple
 
-from eventwriter import clock
-from eventwriter.config.settings import Settings, StreamSettings
 from eventwriter.errors import EventwriterError
-from eventwriter.jetstream.acks import ACK, IN_PROGRESS, publish_answers
-from eventwriter.jetstream.api import JetStreamApi, StreamState, stream_state
-from eventwriter.jetstream.connect import NatsLink
-from eventwriter.jetstream.consumer import ConsumerSpec, ConsumerState, ensure
+from eventwriter.jetstream.api import StreamState, stream_state
+from eventwriter.jetstream.consumer import ConsumerState, ensure
 from eventwriter.jetstream.credit import PullLimits
 from eventwriter.jetstream.pull import Pull
-from eventwriter.jetstream.reorder import Redelivered
 from eventwriter.jetstream.stream_reader import StreamReader
-from eventwriter.jetstream.stream_stats import StreamMonitor
-from eventwriter.kinds.registry import kind
-from eventwriter.model import Adjustments, Origin, SlotName
+from eventwriter.model import Adjustments, Origin
 from eventwriter.pipeline.batcher import BatchLimits, Rows, Target
 from eventwriter.pipeline.copy_stage import Copy, Letters
-from eventwriter.pipeline.counters import Counters
 from eventwriter.pipeline.coverage import Tracker
 from eventwriter.pipeline.decode import Decode
-from eventwriter.pipeline.pipeline import BATCHES_QUEUED_MAX, Pipeline
+from eventwriter.pipeline.held import HeldMessages
+from eventwriter.pipeline.pipeline import Pipeline
 from eventwriter.postgres.dead_letters.record import DEAD_LETTERS
 from eventwriter.postgres.encode import ENCODE_ERRORS, encoder
 from eventwriter.postgres.ledger.epochs import open_ledger
-from eventwriter.postgres.ledger.store import Ledger, LedgerKey, filter_hash, forget
+from eventwriter.postgres.ledger.store import LEDGER_TABLE, Ledger, LedgerKey, filter_hash, forget
 from eventwriter.postgres.schema.catalog import Binding, read_columns
-from eventwriter.postgres.session import PostgresSession
 from eventwriter.tables.table import Build, RowBuilder, Table
-from eventwriter.worker.consumer_watch import ConsumerWatch, end_of, passed_over
-from eventwriter.worker.fault_points import deadly
+from eventwriter.worker.consumer_watch import end_of, skipped_messages
+from eventwriter.worker.context import WorkerContext
+from eventwriter.worker.flow_control import FlowControl
 from eventwriter.worker.ledger_compactor import LedgerCompactor
-from eventwriter.worker.partitions import PartitionMaintenance
-from eventwriter.worker.quarantine import Case
-from eventwriter.worker.redelivery import Reclaim
-from eventwriter.worker.status import WorkerStatus
-from eventwriter.worker.table_binding import find_table, find_tables, recheck
+from eventwriter.worker.redelivery import Redelivery
+from eventwriter.worker.table_binding import TableFound, find_table, find_tables, recheck
 
 log = logging.getLogger(__name__)
 
-HELD_BATCHES = 2 + BATCHES_QUEUED_MAX
-"""Batches a worker holds at most: one in copy, the queue, the open one."""
-
-LEDGER = "eventwriter_ledger"
-_PATIENCE_S_MAX = 0.5
-"""The longest an idle line waits before it looks at its heartbeats again."""
+MakeBuilder = Callable[[Binding, Adjustments], RowBuilder]
 
 
 @dataclass(slots=True)
-class Bound:
-    """What a worker agreed on with both servers, and the line that it runs on it."""
+class Session:
+    """
+    One worker bound to both servers.
 
-    line: Pipeline
+    Attributes:
+        consumer: The consumer as it was when the session began.
+        make_builder: Makes a row builder that counts its adjustments.
+        tracker: Follows the consumer's deliveries.
+    """
+
+    pipeline: Pipeline
     pull: Pull
+    flow: FlowControl
+    held: HeldMessages
     ledger: Ledger
+    compactor: LedgerCompactor
     consumer: ConsumerState
-    stream: StreamState
-    build: Callable[[Binding, Adjustments], RowBuilder]
-    bindings: Sequence[Binding]
     tracker: Tracker
-    folding: LedgerCompactor
+    bindings: Sequence[Binding]
+    make_builder: MakeBuilder
 
-    def builders(self) -> list[tuple[Table, RowBuilder]]:
-        """Return builders that make the line's rows once more, for somebody who looks on; they count nothing."""
-        return [(binding.table, self.build(binding, Adjustments())) for binding in self.bindings]
+    async def run(self) -> None:
+        """
+        Run the pipeline until it is drained.
+
+        Raises: as `Pipeline.run`.
+        """
+        try:
+            await self.pipeline.run()
+        finally:
+            await self.pull.close()
+
+    async def send_in_progress(self) -> None:
+        """Reset the ack wait of every delivery that the session holds."""
+        await self.flow.send_in_progress(self.pull.replies())
+
+    def tap_builders(self) -> list[tuple[Table, RowBuilder]]:
+        """Return row builders that repeat the pipeline's rows for a tap, without counting adjustments."""
+        return [(binding.table, self.make_builder(binding, Adjustments())) for binding in self.bindings]
+
+
+class _Database(NamedTuple):
+    """What the database has for a slot."""
+
+    tables: list[TableFound]
+    dead_letters: TableFound
+    ledger: Ledger
 
 
 class SessionBuilder:
-    """
-    Binds one slot, as often as needed, over the same two connections.
+    """Builds the sessions of one worker, one after the other, over the same two connections."""
 
-    Written by the worker's event loop only.
-    """
+    def __init__(self, context: WorkerContext) -> None:
+        self._context = context
 
-    def __init__(self, settings: Settings, slot: SlotName, link: NatsLink, postgres: PostgresSession) -> None:
-        self.settings = settings
-        self.stream = settings.stream(slot.stream)
-        self.durable = self.stream.durable_name(settings.consumer_name, slot.partition)
-        self.filters = self.stream.filters(slot.partition)
-        self.kind = kind(self.stream.kind)
-        self.link = link
-        self.postgres = postgres
-        self.storage = PartitionMaintenance(settings, self.stream, self.kind, postgres)
-        self.api = JetStreamApi(link.client, settings.nats.domain)
-        self.tally = Adjustments()
-        self.counters = Counters()
-        self.condition = WorkerStatus()
-        self.watch = StreamMonitor()
-        self.drift = ConsumerWatch()
-        self.case = Case(slot, self.stream.schema_name, settings.control.socket)
-        self.tell: Callable[[], None] = lambda: None
-        """Called before the worker does what it may die of."""
-        self.warnings: tuple[str, ...] = ()
-
-    def use(self, link: NatsLink) -> None:
-        """Go on over another connection to NATS."""
-        self.link = link
-        self.api = JetStreamApi(link.client, self.settings.nats.domain)
-
-    async def bind(self) -> Bound:
+    async def build(self) -> Session:
         """
-        Look everything up and put the line together.
+        Look up stream, tables, ledger and consumer, and connect the stages.
 
         Raises:
-            Fatal: An operator must act; the sentence says how.
-            Retryable: A server is away.
+            Fatal: An operator must act.
+            Retryable: A server is unavailable.
         """
-        state = await stream_state(self.api, self.stream.stream_name)
-        self.postgres.on_connect = None
-        async with self.postgres.transaction() as conn:
-            tables = await find_tables(conn, self.stream, self.kind)
-            letters = await find_table(conn, self.stream.schema_name, DEAD_LETTERS)
-            ledger_table, _ = await read_columns(conn, self.stream.schema_name, LEDGER)
-            origin = Origin(state.name, state.incarnation_ns, 0)
-            key = LedgerKey(origin, self.durable, filter_hash(self.filters))
-            ledger = await open_ledger(conn, ledger_table, key, partial(end_of, self.api, state))
-            await self.case.look(conn, ledger)
-        bindings = [found.bound(self.tally) for found in tables]
-        letters_binding = letters.bound()
-        self._warn([w for found, b in zip(tables, bindings, strict=True) for w in (*b.warnings, *found.warnings(b))])
-        self.postgres.on_connect = recheck([*tables, letters])
-        await self._mend(ledger)
-        consumer = await ensure(self.api, self.wish, ledger.floor())
-        tracker = Tracker(consumer.delivered_consumer_seq, consumer.delivered_stream_seq)
-        line, pull = self._line(ledger, bindings, letters_binding, tracker, consumer.created)
-        line.quarantine = self.case.open(self.postgres, ledger, self.counters, consumer)
-        if line.quarantine is not None:
-            line.quarantine.report, line.quarantine.tell = self.condition.outage, self.tell
-        lookup = StreamReader(self.api, self.stream.stream_name, self.filters)
-        folding = LedgerCompactor(self.postgres, ledger, lookup, self.durable)
-        return Bound(line, pull, ledger, consumer, state, self._builder(ledger), bindings, tracker, folding)
+        context = self._context
+        stream = await stream_state(context.api, context.stream.stream_name)
+        database = await self._read_database(stream)
+        bindings = [table.bound(context.adjustments) for table in database.tables]
+        self._warn(database.tables, bindings)
+        context.postgres.on_connect = recheck([*database.tables, database.dead_letters])
+        await self._repair_ledger(database.ledger)
+        consumer = await ensure(context.api, context.consumer_spec, database.ledger.floor())
+        return self._connect_stages(database, bindings, consumer)
 
-    @property
-    def wish(self) -> ConsumerSpec:
-        """What the consumer is to be."""
-        return consumer_wish(self.stream, self.durable, self.filters)
+    async def _read_database(self, stream: StreamState) -> _Database:
+        context = self._context
+        schema = context.stream.schema_name
+        context.postgres.on_connect = None
+        async with context.postgres.transaction() as conn:
+            tables = await find_tables(conn, context.stream, context.kind)
+            dead_letters = await find_table(conn, schema, DEAD_LETTERS)
+            ledger_table, _ = await read_columns(conn, schema, LEDGER_TABLE)
+            origin = Origin(stream.name, stream.incarnation_ns, 0)
+            key = LedgerKey(origin, context.durable, filter_hash(context.filters))
+            ledger = await open_ledger(conn, ledger_table, key, partial(end_of, context.api, stream))
+            await context.quarantine.read(conn, ledger)
+        return _Database(tables, dead_letters, ledger)
 
-    async def _mend(self, ledger: Ledger) -> None:
-        """Have the ledger forget what a consumer that somebody changed has passed over."""
-        doubt, self.drift.doubt = self.drift.doubt, None
-        if doubt is None:
+    def _warn(self, tables: Sequence[TableFound], bindings: Sequence[Binding]) -> None:
+        """Log the differences between tables and definitions that were not logged for the session before."""
+        context = self._context
+        warnings = tuple(
+            warning
+            for table, binding in zip(tables, bindings, strict=True)
+            for warning in (*binding.warnings, *table.warnings(binding))
+        )
+        for warning in warnings:
+            if warning not in context.warnings:
+                log.warning("table differs", extra={"warning": warning})
+        context.warnings = warnings
+
+    async def _repair_ledger(self, ledger: Ledger) -> None:
+        """Remove from the ledger the messages that the consumer skipped while it had another filter."""
+        context = self._context
+        unverified, context.consumer_watch.unverified = context.consumer_watch.unverified, None
+        if unverified is None:
             return
         try:
-            found = await passed_over(self.api, self.wish, doubt, ledger.last_seq + 1)
-            async with self.postgres.transaction() as conn:
-                await forget(conn, ledger, found)
+            skipped = await skipped_messages(context.api, context.consumer_spec, unverified, ledger.last_seq + 1)
+            async with context.postgres.transaction() as conn:
+                await forget(conn, ledger, skipped)
         except EventwriterError:
-            self.drift.doubt = doubt
+            context.consumer_watch.unverified = unverified
             raise
 
-    @property
-    def redact(self) -> frozenset[str]:
-        """Keys, lower case, that are neither stored nor shown."""
-        return frozenset(key.lower() for key in self.settings.redact)
+    def _connect_stages(self, database: _Database, bindings: Sequence[Binding], consumer: ConsumerState) -> Session:
+        context, ledger = self._context, database.ledger
+        make_builder = self._make_builder(ledger)
+        tracker = Tracker(consumer.delivered_consumer_seq, consumer.delivered_stream_seq)
+        held = HeldMessages(self._batcher(bindings, make_builder, tracker))
+        flow = FlowControl(context.nats.client, held, context.stream)
+        pull = self._pull(flow, held, ledger, consumer.created)
+        dead_letters = database.dead_letters.bound()
+        letters = Letters(dead_letters, self._target(dead_letters, make_builder))
+        copy = Copy(context.postgres, ledger, bindings, letters, context.counters, context.status.set_outage)
+        decode = Decode(context.kind.decode, context.stream.ignore_subjects, context.stream.max_payload_bytes)
+        pipeline = Pipeline(pull, decode, held, copy, flow.ack, context.counters)
+        pipeline.quarantine = context.quarantine.open(
+            ledger, consumer.delivered_stream_seq if consumer.ack_pending else 0
+        )
+        reader = StreamReader(context.api, context.stream.stream_name, context.filters)
+        compactor = LedgerCompactor(context.postgres, ledger, reader, context.durable)
+        return Session(pipeline, pull, flow, held, ledger, compactor, consumer, tracker, bindings, make_builder)
 
-    def share(self, workers: int) -> bool:
-        """Know how many workers share the durable; returns whether that is news."""
-        if not self.stream.is_shared or self.stream.partitions == workers:
-            return False
-        self.stream = self.stream.model_copy(update={"partitions": workers})
-        return True
+    def _make_builder(self, ledger: Ledger) -> MakeBuilder:
+        context = self._context
+        stream = context.stream
+        options = {**stream.options, "consumer": context.durable, "kind": stream.kind}
 
-    async def widen(self, bound: Bound) -> None:
-        """
-        Have the consumer be as it must be for its present number of workers.
-
-        Raises:
-            Fatal, Retryable: As `bind`.
-        """
-        await ensure(self.api, self.wish, bound.ledger.floor())
-
-    def _builder(self, ledger: Ledger) -> Callable[[Binding, Adjustments], RowBuilder]:
-        stream = self.stream
-        options = {**stream.options, "consumer": self.durable, "kind": stream.kind}
-
-        def made(binding: Binding, tally: Adjustments) -> RowBuilder:
+        def make_builder(binding: Binding, adjustments: Adjustments) -> RowBuilder:
             build = Build(
                 origin=ledger.key.origin,
-                adjustments=tally,
+                adjustments=adjustments,
                 columns=binding.present,
-                ocsf_version=self.settings.ocsf_version,
-                redact=self.redact,
+                ocsf_version=context.settings.ocsf_version,
+                redact=context.redact,
                 options=options,
             )
             return binding.table.builder(build)
 
-        return made
+        return make_builder
 
-    def _line(
-        self, ledger: Ledger, bindings: list[Binding], letters_binding: Binding, tracker: Tracker, created: str
-    ) -> tuple[Pipeline, Pull]:
-        stream, build = self.stream, self._builder(ledger)
+    def _target(self, binding: Binding, make_builder: MakeBuilder) -> Target:
+        return Target(make_builder(binding, self._context.adjustments), encoder(binding))
 
-        def target(binding: Binding) -> Target:
-            return Target(build(binding, self.tally), encoder(binding))
-
+    def _batcher(self, bindings: Sequence[Binding], make_builder: MakeBuilder, tracker: Tracker) -> Rows:
+        stream = self._context.stream
         limits = BatchLimits(stream.batch_size, stream.max_batch_size, stream.max_batch_bytes, stream.batch_timeout_s)
-        rows = Rows([target(b) for b in bindings], limits, tracker, ENCODE_ERRORS)
-        letters = Letters(letters_binding, target(letters_binding))
-        copy = Copy(self.postgres, ledger, bindings, letters, self.counters, self.condition.outage)
-        pull = Pull(
-            self.link.client,
-            f"{self.api.prefix}.CONSUMER.MSG.NEXT.{stream.stream_name}.{self.durable}",
+        return Rows([self._target(binding, make_builder) for binding in bindings], limits, tracker, ENCODE_ERRORS)
+
+    def _pull(self, flow: FlowControl, held: HeldMessages, ledger: Ledger, created: str) -> Pull:
+        context = self._context
+        stream = context.stream
+        redelivery = Redelivery(context.nats.client, context.api, context.consumer_spec, created, ledger, held)
+        return Pull(
+            context.nats.client,
+            f"{context.api.prefix}.CONSUMER.MSG.NEXT.{stream.stream_name}.{context.durable}",
             PullLimits(stream.max_batch_size, stream.max_batch_size, stream.max_batch_bytes),
-            room=lambda: self._room(line),
-            patience_s=lambda: self._patience_s(line),
-            on_renew=lambda: self.reclaim(line, ledger, created),
+            flow.room,
+            flow.idle_wait_s,
+            on_renew=lambda: redelivery.request(shared=context.stream.is_shared),
         )
-        decode = Decode(deadly(os.environ, self.kind.decode), stream.ignore_subjects, stream.max_payload_bytes)
-        line = Pipeline(pull, decode, rows, copy, self.ack, self.counters)
-        return line, pull
-
-    def _room(self, line: Pipeline) -> int:
-        """How many more messages may be asked for: bounded in messages and in bytes."""
-        if line.held_bytes() >= HELD_BATCHES * self.stream.max_batch_bytes:
-            return 0
-        return HELD_BATCHES * self.stream.max_batch_size - line.held_count()
-
-    def _patience_s(self, line: Pipeline) -> float:
-        due_s = line.rows.due_in_s(clock.monotonic_s())
-        if due_s is None or not line.free():
-            return _PATIENCE_S_MAX
-        return min(_PATIENCE_S_MAX, max(0.001, due_s))
-
-    async def ack(self, replies: list[str]) -> bool:
-        """Acknowledge deliveries."""
-        return await publish_answers(self.link.client, replies, ACK)
-
-    async def keep(self, line: Pipeline) -> None:
-        """Tell JetStream that what is held is being worked on, so that it does not deliver it again."""
-        replies = [message.reply for message in line.held()] + line.pull.replies()
-        await publish_answers(self.link.client, replies, IN_PROGRESS)
-
-    async def reclaim(self, line: Pipeline, ledger: Ledger, created: str) -> Redelivered:
-        """Have JetStream give back what nobody holds; returns and raises as `Reclaim.look`."""
-        out = Reclaim(self.link.client, self.api, self.wish, created, ledger, line.held)
-        return await out.look(self.stream.is_shared)
-
-    def _warn(self, warnings: Sequence[str]) -> None:
-        for warning in warnings:
-            if warning not in self.warnings:
-                log.warning("table differs", extra={"warning": warning})
-        self.warnings = tuple(warnings)
-
-
-def consumer_wish(stream: StreamSettings, durable: str, filters: tuple[str, ...]) -> ConsumerSpec:
-    """Return what a worker of the entry wants its durable, over the subjects `filters`, to be."""
-    workers = stream.partitions if stream.is_shared else 1
-    # All that its workers may hold, what is on its way to them, and a margin for redeliveries.
-    most = workers * (HELD_BATCHES + 1) * stream.max_batch_size + 1000
-    return ConsumerSpec(stream.stream_name, durable, filters, stream.ack_wait_s, most, stream.start)

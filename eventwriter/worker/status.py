@@ -1,8 +1,4 @@
-"""
-How the worker is, in one word and one sentence, for its heartbeat.
-
-Written by the worker's event loop only.
-"""
+"""The worker's state and the reason for it, as the heartbeat reports them."""
 
 import logging
 from dataclasses import dataclass
@@ -15,15 +11,15 @@ log = logging.getLogger(__name__)
 @dataclass(slots=True)
 class WorkerStatus:
     """
-    The worker's state and why.
+    The worker's state and the reason for it. Written by the worker's event loop only.
 
     Attributes:
-        state: `starting`, `running`, `waiting` (an outage; work is tried again),
-            `parked` (an operator must act) or `draining`.
-        reason: One sentence where the state is not the good one.
-        last_error: The newest sentence, kept after things are well again.
-        paused: Why nothing is pulled, in a sentence; None where it is. Shown in place of `running`,
-            and of nothing worse.
+        state: `starting`, `running`, `waiting` (an outage; the worker retries), `parked` (an operator must act) or
+            `draining`.
+        reason: One sentence in every state but `starting` and `running`.
+        last_error: The newest reason, kept after recovery.
+        paused: Reason why the worker is paused, or None. Reported instead of `running`, but never instead of a
+            worse state.
     """
 
     state: str = "starting"
@@ -32,28 +28,30 @@ class WorkerStatus:
     last_error_at_ns: int | None = None
     paused: str | None = None
 
-    def shown(self) -> tuple[str, str | None]:
-        """Return state and reason as the heartbeat has them."""
+    def reported(self) -> tuple[str, str | None]:
+        """Return state and reason for the heartbeat."""
         if self.paused is not None and self.state == "running":
             return "paused", self.paused
         return self.state, self.reason
 
-    def become(self, state: str, reason: str | None = None) -> None:
-        """Change state; a change is logged once."""
-        if reason is not None:
-            self.last_error, self.last_error_at_ns = reason, clock.now_ns()
+    def set(self, state: str, reason: str | None = None) -> None:
+        """Set the state; each change is logged once."""
+        self._note_error(reason)
         if state != self.state or reason != self.reason:
             level = logging.ERROR if state == "parked" else logging.WARNING if state == "waiting" else logging.INFO
             log.log(level, "worker %s", state, extra={"reason": reason} if reason else {})
         self.state, self.reason = state, reason
 
-    def outage(self, reason: str | None) -> None:
-        """Note that a server is away (a sentence) or back (None); a drain that goes on keeps its name."""
+    def set_outage(self, reason: str | None) -> None:
+        """Set the reason of an outage, or None when it is over; a draining worker stays `draining`."""
         if self.state == "draining":
             self.reason = reason
-            if reason is not None:
-                self.last_error, self.last_error_at_ns = reason, clock.now_ns()
+            self._note_error(reason)
         elif reason is not None:
-            self.become("waiting", reason)
+            self.set("waiting", reason)
         elif self.state == "waiting":
-            self.become("running")
+            self.set("running")
+
+    def _note_error(self, reason: str | None) -> None:
+        if reason is not None:
+            self.last_error, self.last_error_at_ns = reason, clock.now_ns()

@@ -1,10 +1,8 @@
 """
-Taps: a look at the messages that pass, for an operator, without holding them up.
+Taps: rate-limited samples of the messages in a pipeline, for an operator.
 
-A tap takes samples, a few a second, and keeps them until they are fetched: in bounded
-memory, so that one that nobody reads costs nothing but what it left out; and it ends
-when nobody fetches any more. Without a tap the line looks at one attribute, once a list
-and once a batch.
+A tap keeps its samples in bounded memory until they are fetched, and ends when nobody fetches them. Without a tap the
+pipeline checks one attribute for each list and each batch.
 """
 
 import logging
@@ -26,21 +24,33 @@ from eventwriter.tables.raw_data import redactor
 from eventwriter.tables.table import RowBuilder, Table
 from eventwriter.tables.values import has_escaped_secret, secret_finder, without
 
+log = logging.getLogger(__name__)
+
 PAYLOAD_BYTES_MAX = 64 * 1024
-"""Of larger ones only the size is shown: reading one to leave secrets out would take milliseconds."""
+"""Larger payloads are replaced by their size, because removing secrets from them would take milliseconds."""
 CHARS_MAX = 4000
-"""Of a payload, or of one value of a row."""
+"""Characters shown of a payload, or of one value of a row."""
 ROWS_MAX = 20
 HEX_BYTES = 64
-"""Shown of a payload that is no text."""
+"""Bytes shown of a binary payload."""
+REDACTED = "not shown: it may contain a key of `redact`"
+
+TAPS_MAX = 8
+LEASE_S = 10.0
+"""A tap that was not fetched from for this long ends; clients fetch every second."""
+SAMPLES_MAX = 200
+"""Samples kept until they are fetched; further ones are dropped and counted."""
+BYTES_MAX = 256 * 1024
+SCANNED_MAX = 2000
+"""Messages of one list or batch that a filter examines: at most half a millisecond."""
 
 Sample = dict[str, Any]
+SampleFn = Callable[[Message], Sample]
+"""Makes a sample of a message, without redacted keys."""
 
-HIDDEN = "not shown: a key of `redact` may be in it"
 
-
-def head(message: Message) -> dict[str, Any]:
-    """Return what every sample has: which message, when and how large; header names without their values."""
+def metadata(message: Message) -> Sample:
+    """Return the fields that every sample has; of headers only the names, because values may be secret."""
     return {
         "subject": message.subject,
         "stream_seq": message.stream_seq,
@@ -51,42 +61,42 @@ def head(message: Message) -> dict[str, Any]:
     }
 
 
-def raw(message: Message, redact: frozenset[str]) -> dict[str, Any]:
-    """Return a message as it came."""
-    return {**head(message), "payload": payload_text(message, redact)}
+def raw_sample(message: Message, redact: frozenset[str]) -> Sample:
+    """Return a sample with the message's payload."""
+    return {**metadata(message), "payload": payload_text(message, redact)}
 
 
-def dead(message: Message, poison: Poison | None, redact: frozenset[str]) -> dict[str, Any]:
-    """Return a message that became a dead letter, and why."""
+def dead_sample(message: Message, poison: Poison | None, redact: frozenset[str]) -> Sample:
+    """Return a sample of a dead letter, with its reason."""
     why = {"reason": poison.reason, "error": poison.detail} if poison else {}
-    return {**raw(message, redact), **why}
+    return {**raw_sample(message, redact), **why}
 
 
-def row(
+def row_sample(
     message: Message,
     decode: Callable[[Message], list[Record]],
     builders: Sequence[tuple[Table, RowBuilder]],
-) -> dict[str, Any]:
-    """Return a message's rows; columns that stay NULL are left out."""
+) -> Sample:
+    """Return a sample with the message's rows, without their NULL columns."""
     rows: list[dict[str, Any]] = []
     try:
         for index, record in enumerate(decode(message)):
             for table, build in builders:
                 if len(rows) < ROWS_MAX and (values := build(record, message, index)) is not None:
                     rows.append({"table": table.name, "columns": columns(table, values)})
-    except Poison as poison:  # only where the configuration of the builders has changed meanwhile
-        return {**head(message), "rows": rows, "error": poison.detail}
-    return {**head(message), "rows": rows}
+    except Poison as poison:  # possible only if the builders' configuration has changed since the message was decoded
+        return {**metadata(message), "rows": rows, "error": poison.detail}
+    return {**metadata(message), "rows": rows}
 
 
 def columns(table: Table, values: Sequence[Any]) -> dict[str, Any]:
     """Return a row's columns by name."""
     named = zip(table.columns, values, strict=True)
-    return {column.name: cut_value(json_value(value, column.type)) for column, value in named if value is not None}
+    return {column.name: truncate_value(json_value(value, column.type)) for column, value in named if value is not None}
 
 
 def payload_text(message: Message, redact: frozenset[str]) -> str:
-    """Return a payload for people: JSON without secrets, other text as it is, anything else in part as hex."""
+    """Return a payload for display: JSON without redacted keys, other text unchanged, and binary data as hex."""
     payload = message.payload
     if len(payload) > PAYLOAD_BYTES_MAX:
         return f"not shown: {len(payload):,} bytes"
@@ -94,64 +104,49 @@ def payload_text(message: Message, redact: frozenset[str]) -> str:
         text = payload.decode("utf-8-sig")
         value = loads_clean(text)
     except (Poison, ValueError):
-        return _no_json(payload, redact)
+        return _text_or_hex(payload, redact)
     try:
-        return cut(_clean(value, text, message, redact))
-    except (Poison, ValueError):  # too deep to tell, or JSON only to a lenient parser
-        return HIDDEN
+        return truncate(_redacted_json(value, text, message, redact))
+    except (Poison, ValueError):  # nested too deeply, or accepted only by a lenient JSON parser
+        return REDACTED
 
 
-def _clean(value: Any, text: str, message: Message, redact: frozenset[str]) -> str:
-    sieve = redactor(redact)
+def _redacted_json(value: Any, text: str, message: Message, redact: frozenset[str]) -> str:
+    redacted = redactor(redact)
     if isinstance(value, dict):
-        kept: Any = sieve(value, message)
+        kept: Any = redacted(value, message)
     elif isinstance(value, list):
-        kept = [sieve(one, message) if isinstance(one, dict) else without(one, redact) for one in value]
+        kept = [redacted(item, message) if isinstance(item, dict) else without(item, redact) for item in value]
     else:
         kept = without(value, redact)
     return text if kept == value and not has_escaped_secret(text, redact) else dumps(kept).decode()
 
 
-def _no_json(payload: bytes, redact: frozenset[str]) -> str:
+def _text_or_hex(payload: bytes, redact: frozenset[str]) -> str:
     if secret_finder(redact)(payload):
-        return HIDDEN
+        return REDACTED
     try:
         text = payload.decode()
     except UnicodeDecodeError:
         text = ""
-    if text and all(one.isprintable() or one in "\r\n\t" for one in text):
-        return cut(text)
-    shortened = "…" if len(payload) > HEX_BYTES else ""
-    return f"\\x{payload[:HEX_BYTES].hex()}{shortened}"
+    if text and all(character.isprintable() or character in "\r\n\t" for character in text):
+        return truncate(text)
+    ellipsis = "…" if len(payload) > HEX_BYTES else ""
+    return f"\\x{payload[:HEX_BYTES].hex()}{ellipsis}"
 
 
-def cut(text: str) -> str:
+def truncate(text: str) -> str:
     """Return a text of at most `CHARS_MAX` characters."""
     return text if len(text) <= CHARS_MAX else f"{text[:CHARS_MAX]}… ({len(text):,} characters)"
 
 
-def cut_value(value: Any) -> Any:
-    """Return a value as it is where it is short, else as the beginning of its text."""
+def truncate_value(value: Any) -> Any:
+    """Return a short value unchanged, and the beginning of a long value's text."""
     if isinstance(value, str):
-        return cut(value)
+        return truncate(value)
     if isinstance(value, Mapping | list) and len(text := orjson.dumps(value).decode()) > CHARS_MAX:
-        return cut(text)
+        return truncate(text)
     return value
-
-
-log = logging.getLogger(__name__)
-
-TAPS_MAX = 8
-LEASE_S = 10.0
-"""A tap that was not fetched from for so long is gone; whoever reads it fetches every second."""
-SAMPLES_MAX = 200
-"""Kept at most until they are fetched; what comes then is left out."""
-BYTES_MAX = 256 * 1024
-SCANNED_MAX = 2000
-"""Messages of one list or batch that a filter looks at: at most half a millisecond."""
-
-Draw = Callable[[Message], Sample]
-"""Makes a sample of a message, without what is never shown."""
 
 
 @dataclass(slots=True)
@@ -161,60 +156,69 @@ class Tap:
 
     Attributes:
         stage: `raw`, `row` or `dead`.
-        wanted: A pattern of subjects, or a text that payloads must have; None for all.
-        per_s: Samples a second at most.
-        due_s: When its lease ends: monotonic seconds, as every `_s` instant here.
+        filter: Subject pattern, or a text that payloads must contain; None for all messages.
+        per_s: Maximum number of samples a second.
+        expires_s: When the lease ends, in monotonic seconds.
+        refilled_s: When the tokens of the rate limit were last refilled, in monotonic seconds.
+        seen: Messages that passed since the last fetch.
+        left_out: Samples that were dropped since the last fetch for lack of room.
+        samples: Size and sample, oldest first.
     """
 
     stage: str
-    wanted: str | None
+    filter: str | None
     per_s: float
-    due_s: float
-    filled_s: float
+    expires_s: float
+    refilled_s: float
     tokens: float = 1.0
     seen: int = 0
     left_out: int = 0
     kept_bytes: int = 0
     samples: deque[tuple[int, Sample]] = field(default_factory=deque)
 
-    def take(self, now_s: float, messages: Sequence[Message], draw: Draw) -> None:
-        """Sample these, as far as the rate and the room allow."""
+    def take(self, now_s: float, messages: Sequence[Message], sample_fn: SampleFn) -> None:
+        """Sample some of `messages`, as the rate limit and the room allow."""
         self.seen += len(messages)
-        self.tokens = min(max(1.0, self.per_s), self.tokens + (now_s - self.filled_s) * self.per_s)
-        self.filled_s = now_s
-        for message in chosen(messages, int(self.tokens), self.wanted):
+        self.tokens = min(max(1.0, self.per_s), self.tokens + (now_s - self.refilled_s) * self.per_s)
+        self.refilled_s = now_s
+        for message in select(messages, int(self.tokens), self.filter):
             self.tokens -= 1
             if len(self.samples) >= SAMPLES_MAX or self.kept_bytes >= BYTES_MAX:
                 self.left_out += 1
                 continue
-            sample = draw(message)
+            sample = sample_fn(message)
             size = len(str(sample))
             self.samples.append((size, sample))
             self.kept_bytes += size
 
     def fetch(self, bytes_max: int) -> dict[str, Any]:
-        """Return what was taken since the last time, oldest first, as much as fits."""
-        taken, size = [], 0
-        while self.samples and size + self.samples[0][0] <= bytes_max:
-            one_size, one = self.samples.popleft()
-            size += one_size
-            taken.append(one)
-        self.kept_bytes -= size
+        """Return and remove the oldest samples that fit, with the counts since the last fetch."""
+        taken, total = [], 0
+        while self.samples and total + self.samples[0][0] <= bytes_max:
+            size, sample = self.samples.popleft()
+            total += size
+            taken.append(sample)
+        self.kept_bytes -= total
         seen, left_out, self.seen, self.left_out = self.seen, self.left_out, 0, 0
         return {"samples": taken, "seen": seen, "left_out": left_out}
 
 
-def chosen(messages: Sequence[Message], count: int, wanted: str | None) -> Iterator[Message]:
-    """Yield at most `count` messages, spread evenly over those that are there, or the first that are wanted."""
+def select(messages: Sequence[Message], count: int, pattern: str | None) -> Iterator[Message]:
+    """
+    Yield at most `count` messages: evenly spread, or with a pattern the first that match.
+
+    Args:
+        pattern: Subject pattern, or a text that payloads must contain.
+    """
     if count <= 0 or not messages:
         return
-    if wanted is None:
+    if pattern is None:
         step = max(1, -(-len(messages) // count))
         yield from messages[::step]
         return
-    text = wanted.encode()
+    text = pattern.encode()
     for message in messages[:SCANNED_MAX]:
-        if matches(wanted, message.subject) or text in message.payload:
+        if matches(pattern, message.subject) or text in message.payload:
             yield message
             count -= 1
             if count == 0:
@@ -226,54 +230,60 @@ class Taps:
     All taps of one worker. Written by its event loop only.
 
     Args:
-        draws: For each stage, what makes a sample; asked at the moment, since the worker may bind anew.
+        sampler: Returns the sample function for a stage; called each time, because the session may have changed.
     """
 
-    def __init__(self, draws: Callable[[str, Settled | None], Draw]) -> None:
-        self._draws = draws
+    def __init__(self, sampler: Callable[[str, Settled | None], SampleFn]) -> None:
+        self._sampler = sampler
         self._taps: dict[str, Tap] = {}
 
     def is_empty(self) -> bool:
-        """Say whether there is none."""
+        """Return whether no tap is open."""
         return not self._taps
 
     def serve(self, command: Mapping[str, Any], bytes_max: int) -> dict[str, Any]:
-        """Open a tap where there is none of that id, and fetch from it; or end it."""
+        """
+        Open a tap if its id is new, and fetch from it; or close it and return the rest.
+
+        Raises:
+            ValueError: Too many taps are open.
+        """
         now_s, tap_id = clock.monotonic_s(), str(command["tap"])
-        self.lapse(now_s)
+        self.expire(now_s)
         if command.get("end"):
             tap = self._taps.pop(tap_id, None)
             return tap.fetch(bytes_max) if tap else {"samples": [], "seen": 0, "left_out": 0}
-        if tap_id not in self._taps and len(self._taps) >= TAPS_MAX:
-            raise ValueError(f"{TAPS_MAX} taps are open on this worker already")
         if tap_id not in self._taps:
-            log.info("tap opened", extra={"stage": command["stage"]})  # somebody sees payloads: that is to be known
-        tap = self._taps.setdefault(
-            tap_id, Tap(command["stage"], command["filter"], command["per_s"], now_s + LEASE_S, now_s)
-        )
-        tap.due_s = now_s + LEASE_S
+            if len(self._taps) >= TAPS_MAX:
+                raise ValueError(f"{TAPS_MAX} taps are already open on this worker; close one, or try again later")
+            log.info("tap opened", extra={"stage": command["stage"]})  # for auditing: a tap shows payloads
+            self._taps[tap_id] = Tap(command["stage"], command["filter"], command["per_s"], now_s, now_s)
+        tap = self._taps[tap_id]
+        tap.expires_s = now_s + LEASE_S
         return tap.fetch(bytes_max)
 
-    def lapse(self, now_s: float) -> None:
-        """End the taps that nobody fetches from."""
-        for tap_id in [tap_id for tap_id, tap in self._taps.items() if now_s >= tap.due_s]:
+    def expire(self, now_s: float) -> None:
+        """Close the taps that nobody fetches from."""
+        for tap_id in [tap_id for tap_id, tap in self._taps.items() if now_s >= tap.expires_s]:
             del self._taps[tap_id]
 
     def arrived(self, messages: Sequence[Message]) -> None:
-        """Sample what was received, before anything is made of it."""
+        """Sample messages that were received, before they are decoded."""
         now_s = clock.monotonic_s()
         for tap in self._taps.values():
             if tap.stage == "raw":
-                tap.take(now_s, messages, self._draws("raw", None))
+                tap.take(now_s, messages, self._sampler("raw", None))
 
     def settled(self, settled: Settled) -> None:
-        """Sample what was committed: rows of messages that became rows, reasons of those that did not."""
+        """Sample the rows and the dead letters of a committed batch."""
         now_s, batch = clock.monotonic_s(), settled.batch
         for tap in self._taps.values():
             if tap.stage == "dead":
                 dead = [batch.messages[position] for position in sorted(batch.dead)]
-                tap.take(now_s, dead, self._draws("dead", settled))
+                tap.take(now_s, dead, self._sampler("dead", settled))
             elif tap.stage == "row":
-                left = batch.dead.keys() | batch.ignored
-                alive = [m for at, m in enumerate(batch.messages) if at not in left] if left else batch.messages
-                tap.take(now_s, alive, self._draws("row", settled))
+                excluded = batch.dead.keys() | batch.ignored
+                written = (
+                    [m for at, m in enumerate(batch.messages) if at not in excluded] if excluded else batch.messages
+                )
+                tap.take(now_s, written, self._sampler("row", settled))

@@ -328,7 +328,7 @@ def test_login_that_nats_refuses_parks_the_slot(tmp_path: Path, start_nats: Star
     run = Run(tmp_path, {"nats": {"servers": [url]}, "streams": ["TELEMETRY"]}).start()
     try:
         status = run.until(lambda s: s["status"] == "failing", "failing")
-        assert "refused the login: check nats.user/password" in status["slots"][0]["last_error"]
+        assert "refused the login; check nats.user and nats.password" in status["slots"][0]["last_error"]
         assert (0, 2) == (status["slots"][0]["restarts"], run.ctl("status").returncode)
         assert [] == [secret for secret in ("Traceback", "hunter2") if secret in run.log()]
         assert 0 == run.stop()

@@ -7,7 +7,9 @@ import signal
 import time
 
 import nats
+import pytest
 from fix_daemon import Daemon
+from fix_fault_points import FAULT_POINTS, FaultPoints
 
 SEED = int(os.environ.get("EVENTWRITER_TEST_SEED", random.randrange(10**6)))
 
@@ -58,27 +60,23 @@ def test_supervisor_killed(daemon: Daemon) -> None:
     assert (4000, 4000, 0) == daemon.balance()
 
 
-def test_killed_between_commit_and_ack(daemon: Daemon) -> None:
-    """A worker that dies after COMMIT and before the ack, again and again, doubles nothing."""
-    daemon.environ["EVENTWRITER_FAULT"] = "after_commit:2"
+@pytest.mark.parametrize("point", FAULT_POINTS)
+def test_worker_killed_at_each_point_of_a_batch(fault_points: FaultPoints, point: str) -> None:
+    """A worker that is killed at any point in the life of a batch, again and again, loses and duplicates nothing."""
+    daemon = fault_points.daemon
     daemon.start()
-
-    asyncio.run(daemon.publish(3000))
+    for _ in range(3):
+        fault_points.kill_at(point)
+        asyncio.run(daemon.publish(1000))
+        fault_points.wait_for_kill()
 
     assert (3000, 3000, 0) == daemon.balance()
     status = daemon.status()
     assert status is not None
-    assert status["slots"][0]["restarts"] >= 1
-
-
-def test_killed_before_commit(daemon: Daemon) -> None:
-    """A worker that dies before COMMIT leaves nothing half-written, and its messages come again."""
-    daemon.environ["EVENTWRITER_FAULT"] = "before_commit:3"
-    daemon.start()
-
-    asyncio.run(daemon.publish(3000))
-
-    assert (3000, 3000, 0) == daemon.balance()
+    slot = status["slots"][0]
+    assert slot["restarts"] >= 3
+    if point == "after_commit":
+        assert slot["already_written_total"] > 0, "the ledger recognizes what was committed"
 
 
 def test_servers_restarted(daemon: Daemon) -> None:

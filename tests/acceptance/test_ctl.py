@@ -146,8 +146,8 @@ def test_scale_changes_the_number_of_sharers_only(site: Site) -> None:
     assert (site.published, rows) == (rows + dead, different)
     site.run.until(lambda s: len(s["slots"]) == 3, "without the two")
     assert before == site.pids()
-    assert "binding again" not in site.run.log()
-    assert "changed by somebody" not in site.run.log()
+    assert "rebinding" not in site.run.log()
+    assert "changed by another client" not in site.run.log()
 
 
 def test_scale_of_exclusive_partitions_says_what_to_edit(site: Site) -> None:

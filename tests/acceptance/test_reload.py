@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 from fix_ctl import Site
+from fix_deadly_kind import BLOCK, KIND, install
 
 from eventwriter.demo.servers import EmbeddedServers
 
@@ -72,7 +73,7 @@ def test_ten_reloads_under_load_lose_and_double_nothing(site: Site) -> None:
     assert 1 == len({pids["OTHER/0"] for pids in seen})
     assert site.published >= 2000
     assert (site.published, site.published, 0) == site.settled()
-    assert [] == [words for words in ("exited unasked", "is killed", "binding again") if words in site.run.log()]
+    assert [] == [words for words in ("exited unasked", "is killed", "rebinding") if words in site.run.log()]
 
 
 def test_broken_file_on_a_signal_changes_nothing(site: Site) -> None:
@@ -108,13 +109,13 @@ def test_log_form_and_level_change_in_every_process(site: Site) -> None:
 
 
 def test_stacks_of_a_hanging_worker_show_where_it_hangs(ctl_servers: EmbeddedServers, tmp_path: Path) -> None:
-    """A worker that computes for ever answers no question; its threads are told all the same, with the guilty call."""
-    site = Site(tmp_path, ctl_servers, [CHANGED, STEADY], supervisor={"hang_max": 60})
-    site.run.environ["EVENTWRITER_FAULT_PAYLOAD"] = "hang:hang-here"
+    """The stacks of a worker that answers no query are shown, with the call that blocks it."""
+    site = Site(tmp_path, ctl_servers, [{**CHANGED, "kind": KIND}, STEADY], supervisor={"hang_max": 60})
+    site.run.environ |= install(tmp_path)
     site.run.start()
     try:
         site.healthy()
-        site.publish("telemetry.a", 1, lambda _: b'{"value": 1, "text": "hang-here"}')
+        site.publish("telemetry.a", 1, lambda _: b'{"value": 1, "text": "%s"}' % BLOCK.encode())
         time.sleep(1.0)
         done = site.ctl("stacks", "TELEMETRY")
         other = site.ctl("stacks", "OTHER")
@@ -125,5 +126,5 @@ def test_stacks_of_a_hanging_worker_show_where_it_hangs(ctl_servers: EmbeddedSer
 
     assert (1, 0) == (done.returncode, other.returncode)
     assert "its worker gave no answer within 2 s" in done.stdout
-    assert "fault_points.py" in done.stdout
-    assert " in _spin" in done.stdout
+    assert "deadly_kind.py" in done.stdout
+    assert " in block" in done.stdout

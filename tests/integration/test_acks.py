@@ -1,13 +1,13 @@
-"""Answers written in bulk are answers."""
+"""Bulk acknowledgements, compared with those of nats-py's public method."""
 
 import nats
 from nats.js.api import ConsumerConfig
 
-from eventwriter.jetstream.acks import ACK, NAK, give_back, publish_answers
+from eventwriter.jetstream.acks import ACK, NAK, nak_and_wait, publish_answers
 
 
-async def test_bulk_answers_are_what_public_ones_are(nats_url: str, stream: str) -> None:
-    """Acks joined into one write settle messages as `publish` does; joined naks bring theirs back at once."""
+async def test_bulk_acks_settle_like_public_ones(nats_url: str, stream: str) -> None:
+    """Acks joined into one write settle messages as `publish` does, and joined NAKs cause immediate redelivery."""
     client = await nats.connect(nats_url)
     jetstream = client.jetstream()
     try:
@@ -29,8 +29,8 @@ async def test_bulk_answers_are_what_public_ones_are(nats_url: str, stream: str)
         await client.close()
 
 
-async def test_what_is_given_back_comes_before_anything_newer(nats_url: str, stream: str) -> None:
-    """When giving back has returned, the server has taken it: a pull at once brings it, and then what is new."""
+async def test_naked_messages_come_before_newer_ones(nats_url: str, stream: str) -> None:
+    """Once NAKs are confirmed, a pull gets the redelivered messages before newer ones."""
     client = await nats.connect(nats_url)
     jetstream = client.jetstream()
     try:
@@ -40,7 +40,7 @@ async def test_what_is_given_back_comes_before_anything_newer(nats_url: str, str
         pull = await jetstream.pull_subscribe(f"{stream}.>", durable="d", config=ConsumerConfig(max_ack_pending=5000))
         first = await pull.fetch(1000)
 
-        assert await give_back(client, [m.reply for m in first])
+        assert await nak_and_wait(client, [m.reply for m in first])
         again = await pull.fetch(1001)
 
         assert [*range(1, 1001), 1001] == [m.metadata.sequence.stream for m in again]

@@ -14,6 +14,7 @@ from typing import Any
 import orjson
 import psycopg
 import pytest
+from fix_deadly_kind import ABORT, KIND, install
 from fix_run import COMMANDS, clean, command
 from psycopg.types.json import Jsonb
 
@@ -23,7 +24,7 @@ from eventwriter.model import Origin
 from eventwriter.pipeline.counters import Counters
 from eventwriter.postgres.session import PostgresSession
 from eventwriter.tables.ids import id_generator
-from eventwriter.worker.retention import retain_once
+from eventwriter.worker.retention import delete_expired
 
 INCARNATION = "2026-01-01 00:00:00.123456+00"
 ORIGIN = Origin("events", 1_767_225_600_123_456_000, 2)
@@ -308,8 +309,11 @@ def test_dry_run_writes_nothing(office: Office) -> None:
 
 def test_letter_that_still_kills_is_tried_apart(office: Office) -> None:
     """A letter whose decoding kills is tried in a process of its own: replay and show live, and say so."""
-    office.environ["EVENTWRITER_FAULT_PAYLOAD"] = "abort:deadly"
-    killer = office.letter({"value": 1, "unit": "deadly"}, reason="crash_loop")
+    office.environ |= install(office.folder)
+    config = json.loads(office.config.read_text())
+    config["streams"][0] = {"name": "TELEMETRY", "kind": KIND}
+    office.config.write_text(json.dumps(config))
+    killer = office.letter({"value": 1, "unit": ABORT}, reason="crash_loop")
     mended = office.letter({"value": 2}, reason="crash_loop")
 
     done = office.dlq("replay")
@@ -406,7 +410,7 @@ async def test_retention_deletes_the_oldest(office: Office, wish: dict[str, Any]
         )
     postgres, counters = PostgresSession(PostgresSettings.model_validate({"dsn": office.dsn})), Counters()
 
-    deleted = await retain_once(postgres, None, DeadLetterSettings.model_validate(wish), counters)
+    deleted = await delete_expired(postgres, None, DeadLetterSettings.model_validate(wish), counters)
     await postgres.close()
 
     assert left == [row[0] for row in office.states()]
@@ -423,8 +427,8 @@ async def test_retention_gives_way_to_another_worker(office: Office) -> None:
 
     with office.conn.transaction():
         office.conn.execute(f"SELECT pg_advisory_xact_lock({lock})")
-        held = await retain_once(postgres, None, wish, Counters())
-    free = await retain_once(postgres, None, wish, Counters())
+        held = await delete_expired(postgres, None, wish, Counters())
+    free = await delete_expired(postgres, None, wish, Counters())
     await postgres.close()
 
     assert (0, 1) == (held, free)

@@ -105,7 +105,7 @@ def test_command_prints_and_exits_by_the_worst(shared: Shared) -> None:
     )
 
     assert 2 == done.returncode
-    assert "cannot reach NATS" in " ".join(done.stdout.split())
+    assert "is unreachable" in " ".join(done.stdout.split())
     assert done.stdout.splitlines()[-1].rstrip().endswith("skip")
     assert 80 >= max(map(len, done.stdout.splitlines()))
 

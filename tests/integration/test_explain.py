@@ -86,7 +86,7 @@ def test_nats_away_is_said() -> None:
     done = explain("nats://127.0.0.1:1", "--stream", "s", "--seq", "1", "--kind", "telemetry")
 
     assert 3 == done.returncode
-    assert "cannot reach NATS at nats://127.0.0.1:1" in done.stderr
+    assert "NATS at nats://127.0.0.1:1 is unreachable" in done.stderr
 
 
 def test_any_table_is_asked_for_its_columns(database: str, nats_url: str, tmp_path: Path) -> None:

@@ -1,4 +1,4 @@
-"""A pull that rests or ends takes in what is on its way: on a slow network nothing that was delivered is left out."""
+"""A paused or drained pull receives deliveries under way, also on a slow network."""
 
 from collections.abc import Iterator
 from urllib.parse import urlsplit
@@ -9,7 +9,7 @@ from fix_proxy import Proxy
 from eventwriter.jetstream.client import DirectClient
 from eventwriter.jetstream.credit import PullLimits
 from eventwriter.jetstream.pull import Pull
-from eventwriter.jetstream.reorder import NOTHING, Redelivered
+from eventwriter.jetstream.reorder import NOTHING_REDELIVERED, Redelivered
 
 LATE_S = 0.15
 COUNT = 400
@@ -17,7 +17,7 @@ COUNT = 400
 
 @pytest.fixture
 def proxy(nats_url: str) -> Iterator[Proxy]:
-    """A network that takes its time."""
+    """A proxy that can delay the network."""
     port = urlsplit(nats_url).port
     assert port
     made = Proxy(port)
@@ -25,14 +25,14 @@ def proxy(nats_url: str) -> Iterator[Proxy]:
     made.close()
 
 
-async def nothing() -> Redelivered:
-    """Reclaim nothing: what was left out must show."""
-    return NOTHING
+async def no_redelivery() -> Redelivered:
+    """Request no redelivery, so that a lost delivery would show."""
+    return NOTHING_REDELIVERED
 
 
 @pytest.mark.parametrize("how", ["drain", "pause"])
-async def test_what_was_delivered_is_received(proxy: Proxy, stream: str, how: str) -> None:
-    """After a drain or a pause in the middle of a backlog, every delivery that the consumer counts has been yielded."""
+async def test_stopped_pull_receives_all_deliveries(proxy: Proxy, stream: str, how: str) -> None:
+    """After a drain or a pause within a backlog, every delivery that the consumer counts was yielded."""
     client = DirectClient()
     await client.connect(f"nats://127.0.0.1:{proxy.port}")
     try:
@@ -46,7 +46,7 @@ async def test_what_was_delivered_is_received(proxy: Proxy, stream: str, how: st
             PullLimits(20, 10, 2**20),
             lambda: COUNT,
             lambda: 0.05,
-            nothing,
+            no_redelivery,
         )
         proxy.latency(LATE_S)
         received, ticks = 0, 0
@@ -68,8 +68,8 @@ async def test_what_was_delivered_is_received(proxy: Proxy, stream: str, how: st
         await client.close()
 
 
-async def test_pull_goes_on_after_a_pause(nats_url: str, stream: str) -> None:
-    """A pause yields clock ticks only; afterwards the rest comes, in order."""
+async def test_resumed_pull_continues_in_order(nats_url: str, stream: str) -> None:
+    """A paused pull yields only ticks; after it is resumed, it yields all messages in order."""
     client = DirectClient()
     await client.connect(nats_url)
     try:
@@ -81,7 +81,7 @@ async def test_pull_goes_on_after_a_pause(nats_url: str, stream: str) -> None:
             PullLimits(100, 100, 2**20),
             lambda: 100,
             lambda: 0.02,
-            nothing,
+            no_redelivery,
         )
         pull.pause(paused=True)
         for n in range(50):

@@ -34,7 +34,7 @@ def told_states() -> set[str]:
     """Return the words that a worker says of itself, as the code has them."""
     said = {"stopped", "paused"}
     for path in sorted((ROOT / "eventwriter" / "worker").glob("*.py")):
-        said |= set(re.findall(r'become\("(\w+)"', path.read_text()))
+        said |= set(re.findall(r'\b(?:status|self)\.set\("(\w+)"', path.read_text()))
     return said | set(re.findall(r'state: str = "(\w+)"', (ROOT / "eventwriter/worker/status.py").read_text()))
 
 

@@ -8,7 +8,6 @@ refused ones are alone.
 """
 
 import datetime as dt
-import os
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
@@ -30,7 +29,6 @@ from eventwriter.postgres.errors import Rejected, Verdict
 from eventwriter.postgres.schema.catalog import Binding
 from eventwriter.postgres.session import PostgresSession
 from eventwriter.tables.table import Build
-from eventwriter.worker.fault_points import deadly
 from eventwriter.worker.table_binding import find_tables
 
 _EPOCH = dt.datetime(1970, 1, 1, tzinfo=dt.UTC)
@@ -132,7 +130,7 @@ class Writer:
         try:
             if any(matches(pattern, message.subject) for pattern in self.entry.ignore_subjects):
                 return 0
-            records = deadly(os.environ, self.kind.decode)(message)
+            records = self.kind.decode(message)
             return self._add(message, records, self._targets_of(origin_of(letter)), buffers)
         except (Poison, *ENCODE_ERRORS) as error:
             for buffer, length in zip(buffers, lengths, strict=True):

@@ -6,7 +6,7 @@ from typing import Any
 from eventwriter.admin.doctor.findings import Finding, Reporter
 from eventwriter.jetstream.api import instant_ns
 from eventwriter.jetstream.consumer import FIXED, ConsumerSpec, differences
-from eventwriter.jetstream.stream_stats import FAIL_SHARE, WARN_SHARE, Backlog, growth, pressures
+from eventwriter.jetstream.stream_stats import FAIL_SHARE, WARN_SHARE, Backlog, growth, limit_usages
 from eventwriter.model import Message
 
 
@@ -31,7 +31,7 @@ def judge_backlog(voice: Reporter, info: Mapping[str, Any], found: Backlog) -> F
     """Say how long it takes until the oldest unread message is dropped."""
     unread = max(1, info["state"]["last_seq"] - found.first_seq + 1)
     said = f"the oldest unread message is {span(found.age_s)} old, {unread:,} sequences from the stream's end"
-    closest = next(iter(pressures(info["config"], info["state"], found)), None)
+    closest = next(iter(limit_usages(info["config"], info["state"], found)), None)
     if closest is None:
         return voice.ok(f"{said}; no limit drops it")
     end = "never at this rate" if closest.left_s == float("inf") else f"in {span(closest.left_s)}"

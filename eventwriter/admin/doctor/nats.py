@@ -12,7 +12,7 @@ from eventwriter.errors import EventwriterError, Fatal
 from eventwriter.jetstream.api import ApiError, JetStreamApi, instant_ns
 from eventwriter.jetstream.connect import NatsLink
 from eventwriter.jetstream.consumer import consumer_info
-from eventwriter.jetstream.errors import shown
+from eventwriter.jetstream.errors import without_credentials
 
 _GROUP = "NATS"
 _LOOK_S = 1.5
@@ -63,12 +63,12 @@ async def connect(voice: Reporter, case: Case) -> Finding:
     try:
         await case.link.connect()
     except EventwriterError as error:
-        said = str(error)
-        hint = said.partition("check ")[2] or "see whether nats-server runs and listens there, and firewalls"
-        return voice.fail(said, hint)
+        return voice.fail(error.message, error.hint or "see whether nats-server runs and listens there, and firewalls")
     case.api = JetStreamApi(case.link.client, settings.domain)
     url = case.link.client.connected_url
-    return voice.ok(f"{shown((url.netloc,)) if url else shown(settings.servers)}, logged in")
+    return voice.ok(
+        f"{without_credentials((url.netloc,)) if url else without_credentials(settings.servers)}, logged in"
+    )
 
 
 def version_finding(voice: Reporter, case: Case) -> Finding:

@@ -20,7 +20,7 @@ from eventwriter.admin.doctor.files import ending
 from eventwriter.admin.doctor.findings import Check, Finding, Reporter, Status
 from eventwriter.config.settings import NatsSettings, PostgresSettings
 from eventwriter.errors import Fatal
-from eventwriter.jetstream.errors import sentence
+from eventwriter.jetstream.errors import connection_error
 from eventwriter.jetstream.login import tls_context
 from eventwriter.postgres.connect import Tls, endpoints, tls_of
 
@@ -159,8 +159,8 @@ def nats_handshake(voice: Reporter, settings: NatsSettings, place: Place) -> Fin
             with context.wrap_socket(raw, server_hostname=place.name) as secure:
                 return _shown(voice, place, secure, verified=True)
         except ssl.SSLError as error:
-            said = str(sentence(error, (str(place),)))
-            return voice.fail(said.partition("; check ")[0], "check " + said.partition("; check ")[2])
+            failed = connection_error(error, (str(place),))
+            return voice.fail(failed.message, failed.hint or "")
 
 
 def postgres_handshake(voice: Reporter, settings: PostgresSettings, place: Place) -> Finding:

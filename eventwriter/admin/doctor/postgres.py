@@ -7,10 +7,10 @@ from eventwriter.admin.doctor.context import Case, skew
 from eventwriter.admin.doctor.findings import Check, Finding, Reporter
 from eventwriter.errors import EventwriterError
 from eventwriter.postgres.dead_letters.record import DEAD_LETTERS
+from eventwriter.postgres.ledger.store import LEDGER_TABLE
 from eventwriter.postgres.read_only import open_read_only
 from eventwriter.postgres.schema.catalog import bind, read_columns
 from eventwriter.postgres.server_info import Migrated, ServerFacts, lacking_rights, migrated, pooler, server_facts
-from eventwriter.worker.session import LEDGER
 
 _GROUP = "PostgreSQL"
 _VERSION_MIN = 140000
@@ -160,7 +160,7 @@ async def book_findings(voice: Reporter, case: Case) -> list[Finding]:
     for schema in dict.fromkeys(slot.stream.schema_name for slot in case.slots):
         try:
             async with case.reader.transaction() as conn:
-                ledger, _ = await read_columns(conn, schema, LEDGER)
+                ledger, _ = await read_columns(conn, schema, LEDGER_TABLE)
                 letters, real = await read_columns(conn, schema, DEAD_LETTERS.name)
                 bind(DEAD_LETTERS, real, letters)
                 lacking = await lacking_rights(conn, ledger)

@@ -10,9 +10,9 @@ from eventwriter.admin.doctor.findings import Check, Finding, Reporter
 from eventwriter.admin.doctor.streams import group
 from eventwriter.admin.verify.slot import Verifier, Wish
 from eventwriter.errors import EventwriterError
+from eventwriter.jetstream.consumer import consumer_spec
 from eventwriter.jetstream.stream_reader import StreamReader
 from eventwriter.kinds.registry import kind
-from eventwriter.worker.session import consumer_wish
 from eventwriter.worker.table_binding import find_tables
 
 _LOOK_MESSAGES = 20
@@ -31,7 +31,7 @@ def _checks(case: Case, slot: SlotCase) -> list[Check]:
         return subject_findings(voice, slot, case.streams[stream][-1]["config"])
 
     async def consumer(voice: Reporter) -> Iterable[Finding]:
-        wish = consumer_wish(slot.stream, slot.durable, slot.filters)
+        wish = consumer_spec(slot.stream, slot.durable, slot.filters)
         retention = case.streams[stream][-1]["config"].get("retention", "limits")
         return consumer_findings(voice, wish, slot.consumer[-1], retention, case.slot_of_daemon(slot) is not None)
 

@@ -5,7 +5,7 @@ from typing import Any
 
 from eventwriter.admin.doctor.context import Case
 from eventwriter.admin.doctor.findings import Check, Finding, Reporter
-from eventwriter.jetstream.stream_stats import WARN_SHARE, fullness
+from eventwriter.jetstream.stream_stats import WARN_SHARE, fullest_limit
 
 _FULL_SHARE = 0.9
 
@@ -76,7 +76,7 @@ def limit_findings(voice: Reporter, config: dict[str, Any], state: dict[str, Any
                 "take the limit away, unless only the latest value of each subject matters",
             )
         )
-    full = fullness(config, state)
+    full = fullest_limit(config, state)
     if full and full[1] >= WARN_SHARE:
         said = f"{full[0]} is used up to {full[1]:.0%}, and discard is new: publishers are refused when it is reached"
         found.append((voice.fail if full[1] >= _FULL_SHARE else voice.warn)(said, f"raise {full[0]}, or purge"))

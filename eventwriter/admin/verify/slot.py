@@ -19,11 +19,10 @@ from eventwriter.model import Message, Origin, SlotName
 from eventwriter.postgres.dead_letters.record import DEAD_LETTERS
 from eventwriter.postgres.ledger import verify_queries
 from eventwriter.postgres.ledger.ranges import Ranges, contains
-from eventwriter.postgres.ledger.store import filter_hash
+from eventwriter.postgres.ledger.store import LEDGER_TABLE, filter_hash
 from eventwriter.postgres.ledger.verify_queries import LedgerRow
 from eventwriter.postgres.read_only import ReadOnlySession
 from eventwriter.postgres.schema.catalog import read_columns
-from eventwriter.worker.session import LEDGER
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,7 +77,7 @@ class Verifier:
     async def _facts(self, state: StreamState) -> Facts:
         info = await consumer_info(self._api, self._stream.stream_name, self._durable)
         async with self._reader.transaction() as conn:
-            self._ledger, _ = await read_columns(conn, self._stream.schema_name, LEDGER)
+            self._ledger, _ = await read_columns(conn, self._stream.schema_name, LEDGER_TABLE)
             self._letters, _ = await read_columns(conn, self._stream.schema_name, DEAD_LETTERS.name)
             found = await verify_queries.ledger_rows(conn, self._ledger, state.name, self._durable)
         # What was published meanwhile may be in the ledger already: the stream's end is asked for again.
@@ -121,7 +120,7 @@ class Verifier:
     async def _find_gaps(self, judged: JudgedSets, facts: Facts, cutoffs: dict[int, int]) -> None:
         left = self._wish.limit
         for low, high in judged.below:
-            walked = await self._lookup.walk([(low, high)], left)
+            walked = await self._lookup.scan([(low, high)], left)
             left -= len(walked.messages)
             if walked.messages:
                 why = (
@@ -132,7 +131,7 @@ class Verifier:
                 await self._gap(walked.messages, walked.complete, why, facts)
             if not walked.complete:
                 break
-        if judged.before and not (await self._lookup.walk(judged.before, 1)).messages:
+        if judged.before and not (await self._lookup.scan(judged.before, 1)).messages:
             judged.before.clear()
         if facts.consumer is not None and judged.between:
             await self._find_excess(judged.between, facts, facts.consumer)
@@ -145,7 +144,7 @@ class Verifier:
                 " acknowledged ones among them; --look raises what is looked at"
             )
             return
-        walked = await self._lookup.walk(delivered, self._wish.limit)
+        walked = await self._lookup.scan(delivered, self._wish.limit)
         excess = len(walked.messages) - consumer.ack_pending
         if excess > 0:
             why = (

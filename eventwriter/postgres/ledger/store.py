@@ -22,8 +22,9 @@ from eventwriter.postgres.ledger.ranges import Newest, Ranges
 
 log = logging.getLogger(__name__)
 
-_EPOCH = dt.datetime(1970, 1, 1, tzinfo=dt.UTC)
+LEDGER_TABLE = "eventwriter_ledger"
 
+_EPOCH = dt.datetime(1970, 1, 1, tzinfo=dt.UTC)
 
 _KEY = "stream = %s AND incarnation = %s AND epoch = %s AND consumer = %s AND filter_hash = %s"
 

@@ -8,7 +8,6 @@ from eventwriter.config import cross_checks
 from eventwriter.config.errors import SettingError
 from eventwriter.config.settings import Settings
 from eventwriter.config.stream_entries import EntryDefaults, build_entries
-from eventwriter.worker import session
 
 MIB = 2**20
 
@@ -144,8 +143,3 @@ def test_defaults_and_https_have_no_warning(http: dict[str, Any]) -> None:
     combined = settings(http=http)
 
     assert ([], []) == (cross_checks.errors(combined), cross_checks.warnings(combined))
-
-
-def test_held_batches_equal_those_of_the_worker() -> None:
-    """The check of memory assumes as many batches as a worker holds."""
-    assert session.HELD_BATCHES == cross_checks.HELD_BATCHES

@@ -72,7 +72,7 @@ def with_fixed_usage(packet: bytes) -> dict[str, Any]:
 
 def fill(worker: Worker) -> None:
     """Give each number that a heartbeat carries a value of its own."""
-    wiring, counters = worker.wiring, worker.wiring.counters
+    context, counters = worker.context, worker.context.counters
     counters.messages_total, counters.rows_total, counters.duplicates_total = 10_001, 9_002, 103
     counters.staged_merges_total, counters.dead_letters_total, counters.ignored_total = 4, 405, 106
     counters.already_written_total, counters.redelivered_total, counters.batches_total = 107, 108, 9
@@ -91,45 +91,46 @@ def fill(worker: Worker) -> None:
     for at, histogram in enumerate(times.batch_messages.values(), 1):
         histogram.observe(10**at, at)
     times.pull_wait_us_total, times.queue_wait_us_total, times.quarantine_us_total = 18_500_000, 19_500_000, 20_500_000
-    wiring.tally.timestamp_defaulted, wiring.tally.clamped, wiring.tally.fields_ignored = 21, 22, 23
-    wiring.postgres.errors.update({"23": 24, "connect": 25})
-    wiring.warnings = ("a table warning",)
-    wiring.watch.seen = StreamStats(26, 27_000, 0.28)
-    storage = wiring.storage.state
+    adjustments = context.adjustments
+    adjustments.timestamp_defaulted, adjustments.clamped, adjustments.fields_ignored = 21, 22, 23
+    context.postgres.errors.update({"23": 24, "connect": 25})
+    context.warnings = ("a table warning",)
+    context.stream_monitor.latest = StreamStats(26, 27_000, 0.28)
+    storage = context.partition_maintenance.state
     storage.looked_at_ns, storage.steps, storage.default_rows, storage.warnings = NOW_NS, 29, 30, ["a storage warning"]
 
 
 def test_heartbeat_of_bound_worker_is_unchanged(worker: Worker, check_golden: CheckGolden) -> None:
-    """A worker that is bound to both servers reports all its fields."""
+    """A worker with a session reports all its fields."""
     fill(worker)
-    worker.wiring.condition.become("waiting", "an outage")
-    worker.wiring.condition.become("running")
-    worker.wiring.link = SimpleNamespace(connected=True, reconnects=31)
-    worker.postgres._conn, worker.postgres.reconnects = SimpleNamespace(closed=False), 32
-    line = SimpleNamespace(
-        in_flight=[None, None, None], held_count=lambda: 133, held_bytes=lambda: 13_400,
+    worker.context.status.set("waiting", "an outage")
+    worker.context.status.set("running")
+    worker.context.nats = SimpleNamespace(connected=True, reconnects=31)
+    worker.context.postgres._conn, worker.context.postgres.reconnects = SimpleNamespace(closed=False), 32
+    held = SimpleNamespace(
+        in_flight=[None, None, None], count=lambda: 133, size_bytes=lambda: 13_400,
         oldest_ns=lambda: NOW_NS - 1_250_000_000,
     )  # fmt: skip
-    bound = SimpleNamespace(
-        line=line,
+    session = SimpleNamespace(
+        held=held,
         pull=SimpleNamespace(received_last_ns=NOW_NS),
-        folding=SimpleNamespace(missing="a message is missing"),
+        compactor=SimpleNamespace(missing="a message is missing"),
         ledger=SimpleNamespace(key=SimpleNamespace(origin=SimpleNamespace(epoch=2))),
     )
     consumer = ConsumerState("2026-01-01T00:00:00Z", 1, 2, 3, ack_pending=136, pending=1_037, start_seq=1)
 
-    heartbeat = with_fixed_usage(report(worker.wiring, bound, consumer))  # type: ignore[arg-type]
+    heartbeat = with_fixed_usage(report(worker.context, session, consumer))  # type: ignore[arg-type]
 
     check_golden("heartbeat_bound.json", as_json(heartbeat))
 
 
 def test_heartbeat_of_new_worker_is_unchanged(worker: Worker, check_golden: CheckGolden) -> None:
-    """A worker whose PostgreSQL is unreachable from the start reports the circuit, and no field of a binding."""
-    worker.wiring.condition.become("waiting", "an outage")
-    worker.postgres.circuit_breaker.record_failure(NOW_S - 3, "an outage", writing=False)
-    worker.postgres.circuit_breaker.schedule_retry(NOW_S, 1.0)
+    """A worker whose PostgreSQL is unreachable from the start reports the circuit, and no field of a session."""
+    worker.context.status.set("waiting", "an outage")
+    worker.context.postgres.circuit_breaker.record_failure(NOW_S - 3, "an outage", writing=False)
+    worker.context.postgres.circuit_breaker.schedule_retry(NOW_S, 1.0)
 
-    heartbeat = with_fixed_usage(report(worker.wiring, None, None))
+    heartbeat = with_fixed_usage(report(worker.context, None, None))
 
     check_golden("heartbeat_unbound.json", as_json(heartbeat))
 

@@ -13,8 +13,8 @@ from eventwriter.jetstream.ack_subject import message_from, pending_of
         pytest.param("$JS.ACK._.AbC12.events.durable.2.30.40.1700000000123456789.5.rnd", id="twelve tokens"),
     ],
 )
-def test_layout_is_read(reply: str) -> None:
-    """Sequences, deliveries and the timestamp, to the nanosecond, come out of either layout."""
+def test_ack_subject_gives_metadata(reply: str) -> None:
+    """Both layouts give sequences, delivery count, pending messages, and the timestamp in nanoseconds."""
     message = message_from(reply, "s", b"p", None)
 
     assert message is not None
@@ -23,6 +23,6 @@ def test_layout_is_read(reply: str) -> None:
 
 
 @pytest.mark.parametrize("reply", ["", "_INBOX.a.b", "$JS.ACK.a.b.1.2.3.4", "$JS.ACK.a.b.x.2.3.4.5"])
-def test_other_reply_is_no_delivery(reply: str) -> None:
-    """A reply subject that is no ack subject makes no message."""
+def test_other_reply_gives_no_message(reply: str) -> None:
+    """A reply subject that is not an ack subject does not belong to a delivery."""
     assert message_from(reply, "s", b"p", None) is None

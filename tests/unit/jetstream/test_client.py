@@ -1,4 +1,4 @@
-"""Requests whose answer cannot come."""
+"""Requests that cannot be answered."""
 
 import asyncio
 from typing import Any
@@ -7,42 +7,42 @@ import pytest
 
 from eventwriter.errors import Fatal
 from eventwriter.jetstream.client import DirectClient
-from eventwriter.jetstream.errors import Denied
+from eventwriter.jetstream.errors import DeniedPermission
 
 
-class Unanswered(DirectClient):
-    """A client whose requests nobody answers."""
+class SilentClient(DirectClient):
+    """A client whose requests are never answered."""
 
     async def request(self, *_: Any, **__: Any) -> Any:
-        """Wait for ever."""
         await asyncio.Event().wait()
 
 
-async def asked(client: DirectClient) -> "asyncio.Task[Any]":
-    """Return a request that is under way."""
-    asking = asyncio.ensure_future(client.ask("$JS.API.INFO", b"", 60.0))
+async def start_request(client: DirectClient) -> "asyncio.Task[Any]":
+    """Return a request in progress."""
+    request = asyncio.ensure_future(client.ask("$JS.API.INFO", b"", 60.0))
     await asyncio.sleep(0)
-    return asking
+    return request
 
 
-async def test_request_ends_with_its_connection() -> None:
-    """A request whose connection is lost ends at once, as a connection's end."""
-    client = Unanswered()
-    asking = await asked(client)
+async def test_lost_connection_ends_request() -> None:
+    """A request fails immediately when its connection is lost."""
+    client = SilentClient()
+    request = await start_request(client)
 
-    client.lose_answers()
+    client.fail_requests()
 
-    with pytest.raises(ConnectionError, match="before the answer came"):
-        await asking
+    with pytest.raises(ConnectionError):
+        await request
 
 
-async def test_denied_request_is_still_denied_when_the_connection_goes() -> None:
-    """A denial that came before the connection's end is what the request says."""
-    client = Unanswered()
-    asking = await asked(client)
+async def test_denial_before_disconnect_decides_error() -> None:
+    """A request that was denied before the connection was lost fails with the denial."""
+    client = SilentClient()
+    request = await start_request(client)
 
-    client.deny(Denied("publish", "$js.api.info"))
-    client.lose_answers()
+    client.deny(DeniedPermission("publish", "$js.api.info"))
+    client.fail_requests()
 
-    with pytest.raises(Fatal, match="denies publishing"):
-        await asking
+    with pytest.raises(Fatal) as caught:
+        await request
+    assert "nats_permission_denied" == caught.value.code

@@ -1,12 +1,22 @@
-"""What NATS's refusals are told as."""
+"""How errors of nats-py, of the socket and of TLS are mapped."""
 
 import ssl
 
 import nats.errors
 import pytest
 
-from eventwriter.errors import Fatal, Retryable
-from eventwriter.jetstream.errors import Denied, Refused, decisive, denial, denied, sentence, shown, together
+from eventwriter.errors import EventwriterError, Fatal, Retryable
+from eventwriter.jetstream.errors import (
+    ConnectTimeout,
+    DeniedPermission,
+    HandshakeRefused,
+    connection_error,
+    denied_permission,
+    merge,
+    permission_error,
+    root_cause,
+    without_credentials,
+)
 
 SERVERS = ("nats://u:s3cret@localhost:4222",)
 RESET = ConnectionResetError(104, "reset")
@@ -14,7 +24,7 @@ REFUSAL = nats.errors.AuthorizationError()
 
 
 @pytest.mark.parametrize(
-    ("causes", "expected"),
+    ("errors", "expected"),
     [
         ([], None),
         ([RESET], RESET),
@@ -22,36 +32,39 @@ REFUSAL = nats.errors.AuthorizationError()
         ([RESET, REFUSAL], REFUSAL),
         ([nats.errors.UnexpectedEOF(), RESET], None),
     ],
-    ids=["none", "only a cut", "before the cut", "after the cut", "cuts"],
+    ids=["no error", "disconnect", "refusal before disconnect", "refusal after disconnect", "two disconnects"],
 )
-def test_refusal_wins_over_its_consequences(causes: list[BaseException], expected: BaseException | None) -> None:
-    """The reason for a failed attempt is what is more than a cut; among cuts it is the first."""
-    assert (expected or (causes[0] if causes else None)) is decisive(causes)
+def test_root_cause_is_more_than_disconnect(errors: list[BaseException], expected: BaseException | None) -> None:
+    """The cause of a failed attempt is the first error that is more than a disconnect, else the first disconnect."""
+    assert (expected or (errors[0] if errors else None)) is root_cause(errors)
 
 
 @pytest.mark.parametrize(
-    ("error", "family", "words"),
+    ("error", "family", "code", "hint"),
     [
-        (REFUSAL, Fatal, "NATS at nats://localhost:4222 refused the login: check nats.user/password"),
-        (nats.errors.Error("nats: 'Authorization Violation'"), Fatal, "refused the login"),
-        (nats.errors.Error("nats: 'User Authentication Expired'"), Fatal, "(User Authentication Expired)"),
-        (Refused("it offers no TLS"), Fatal, "NATS at nats://localhost:4222: it offers no TLS"),
-        (ssl.SSLError(1, "[SSL: X] certificate verify failed (_ssl.c:1006)"), Fatal, "failed; check nats.tls.ca_file"),
-        (ssl.SSLError(1, "[SSL: TLSV13_ALERT_CERTIFICATE_REQUIRED] x"), Fatal, "check nats.tls.cert_file and key_file"),
-        (ssl.SSLError(1, "[SSL: WRONG_VERSION_NUMBER] x"), Fatal, "check nats.tls.handshake_first"),
-        (ConnectionRefusedError(111, "Connection refused"), Retryable, "cannot reach NATS at nats://localhost:4222: "),
-        (nats.errors.Error("nats: 'Maximum Connections Exceeded'"), Retryable, ": Maximum Connections Exceeded"),
-        (nats.errors.Error("nats: empty response from server"), Retryable, "needs nats.tls.handshake_first"),
-        (TimeoutError(), Retryable, "TimeoutError"),
+        (REFUSAL, Fatal, "nats_login_refused", "nats.password"),
+        (nats.errors.Error("nats: 'Authorization Violation'"), Fatal, "nats_login_refused", "nats.password"),
+        (nats.errors.Error("nats: 'User Authentication Expired'"), Fatal, "nats_login_refused", "nats.creds_file"),
+        (HandshakeRefused("the server offers no TLS", "nats_tls_missing", "set it up"), Fatal, "nats_tls_missing", ""),
+        (ssl.SSLError(1, "[SSL: X] certificate verify failed (_ssl.c:1006)"), Fatal, "nats_tls_failed", "ca_file"),
+        (ssl.SSLError(1, "[SSL: TLSV13_ALERT_CERTIFICATE_REQUIRED] x"), Fatal, "nats_tls_failed", "nats.tls.key_file"),
+        (ssl.SSLError(1, "[SSL: WRONG_VERSION_NUMBER] x"), Fatal, "nats_tls_failed", "nats.tls.handshake_first"),
+        (ConnectionRefusedError(111, "Connection refused"), Retryable, "nats_unreachable", ""),
+        (nats.errors.Error("nats: 'Maximum Connections Exceeded'"), Retryable, "nats_unreachable", ""),
+        (nats.errors.Error("nats: empty response from server"), Retryable, "nats_unreachable", "handshake_first"),
+        (ConnectTimeout("no answer within 5 s", "check x"), Retryable, "nats_unreachable", "check x"),
+        (TimeoutError(), Retryable, "nats_unreachable", ""),
     ],
 )
-def test_error_is_a_sentence_and_a_family(error: BaseException, family: type[Exception], words: str) -> None:
-    """Each of nats-py's errors is a sentence with the server and no secret, and an outage or an operator's business."""
-    said = sentence(error, SERVERS)
+def test_connection_error_has_family_code_and_hint(
+    error: BaseException, family: type[EventwriterError], code: str, hint: str
+) -> None:
+    """Each error names the server without credentials, and has a family, a code and a hint."""
+    mapped = connection_error(error, SERVERS)
 
-    assert family is type(said)
-    assert words in str(said)
-    assert "s3cret" not in str(said)
+    assert (family, code) == (type(mapped), mapped.code)
+    assert hint in (mapped.hint or "")
+    assert ("nats://localhost:4222" in mapped.message, "s3cret" in str(mapped)) == (True, False)
 
 
 @pytest.mark.parametrize(
@@ -61,24 +74,32 @@ def test_error_is_a_sentence_and_a_family(error: BaseException, family: type[Exc
         (("u:p@a:1", "b:2", "c"), "a:1, b:2, c"),
     ],
 )
-def test_servers_are_shown_without_logins(servers: tuple[str, ...], expected: str) -> None:
-    """User, password and token in an address are not shown, with a scheme and without."""
-    assert expected == shown(servers)
+def test_server_addresses_are_shown_without_credentials(servers: tuple[str, ...], expected: str) -> None:
+    """User, password and token are removed from addresses with and without a scheme."""
+    assert expected == without_credentials(servers)
 
 
-def test_denied_permission_is_read_from_the_servers_words() -> None:
-    """A permissions violation tells what was denied; other errors tell nothing."""
+def test_denied_permission_is_read_from_error() -> None:
+    """A permissions violation gives the verb and the subject; other errors give nothing."""
     error = nats.errors.Error('nats: permissions violation for publish to "$js.api.stream.info.x"')
 
-    assert Denied("publish", "$js.api.stream.info.x") == denied(error)
-    assert denied(REFUSAL) is None
-    assert "grant our user `publish` on it" in denial(Denied("publish", "x"), "X")
-    assert "nats.inbox_prefix" in denial(Denied("subscription", "x"), "X")
+    assert DeniedPermission("publish", "$js.api.stream.info.x") == denied_permission(error)
+    assert denied_permission(REFUSAL) is None
 
 
-def test_what_an_operator_must_mend_decides_for_all_servers() -> None:
-    """Of several servers' answers the one to be mended comes first and decides the family; none is said twice."""
-    said = together([Retryable("a is away"), Fatal("b refused"), Retryable("a is away")])
+@pytest.mark.parametrize(("verb", "hint"), [("publish", "`publish`"), ("subscription", "nats.inbox_prefix")])
+def test_permission_error_says_what_to_grant(verb: str, hint: str) -> None:
+    """A denied permission is fatal, and the hint says what to grant."""
+    error = permission_error(DeniedPermission(verb, "x"), "X")
 
-    assert (Fatal, "b refused; a is away") == (type(said), str(said))
-    assert Retryable is type(together([Retryable("a is away")]))
+    assert ("nats_permission_denied", True) == (error.code, hint in str(error.hint))
+
+
+def test_merge_puts_fatal_error_first() -> None:
+    """The fatal error of several servers comes first and decides family, code and hint; repeated errors appear once."""
+    unreachable, refused = Retryable("a is unreachable", code="x"), Fatal("b refused", code="y", hint="z")
+
+    merged = merge([unreachable, refused, unreachable])
+
+    assert (Fatal, "y", "z", "b refused; a is unreachable") == (type(merged), merged.code, merged.hint, merged.message)
+    assert Retryable is type(merge([unreachable]))

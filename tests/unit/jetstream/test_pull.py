@@ -1,4 +1,4 @@
-"""The pull loop, against a client that is a script."""
+"""The pull loop, with a scripted client."""
 
 import asyncio
 import json
@@ -7,17 +7,18 @@ from typing import Any
 
 import pytest
 
+from eventwriter.errors import Fatal
 from eventwriter.jetstream.client import DirectClient
 from eventwriter.jetstream.credit import PullLimits
 from eventwriter.jetstream.pull import ConsumerLost, Pull
-from eventwriter.jetstream.reorder import NOTHING, Redelivered
+from eventwriter.jetstream.reorder import NOTHING_REDELIVERED, Redelivered
 
 FULL = {"Status": "409", "Description": "Message Size Exceeds MaxBytes", "Nats-Pending-Messages": "10"}
 MIB = 2**20
 
 
-class Script:
-    """A client that notes what is published, and is connected as long as the test says so."""
+class ScriptedClient:
+    """A client that records pull requests."""
 
     is_closed = False
     max_payload = MIB
@@ -25,7 +26,7 @@ class Script:
     def __init__(self, is_connected: bool = True) -> None:
         self.is_connected = is_connected
         self.subjects: set[str] = set()
-        self.denied: str | None = None
+        self.denied: Fatal | None = None
         self.requests: list[dict[str, Any]] = []
 
     def new_inbox(self) -> str:
@@ -37,23 +38,23 @@ class Script:
 
         return SimpleNamespace(subject=subject, unsubscribe=unsubscribe)
 
-    def shorten(self, *_: Any) -> None:
+    def attach(self, *_: Any) -> None:
         pass
 
     async def publish(self, _subject: str, body: bytes, reply: str) -> None:
         self.requests.append(json.loads(body))
 
 
-def pulling(client: Any) -> Pull:
-    async def nothing() -> Redelivered:
-        return NOTHING
+def make_pull(client: Any) -> Pull:
+    async def on_renew() -> Redelivered:
+        return NOTHING_REDELIVERED
 
     limits = PullLimits(10, 10, MIB)
-    return Pull(client, "$JS.API.CONSUMER.MSG.NEXT.s.d", limits, lambda: 10, lambda: 0.001, nothing)
+    return Pull(client, "$JS.API.CONSUMER.MSG.NEXT.s.d", limits, lambda: 10, lambda: 0.001, on_renew)
 
 
-async def test_without_a_connection_the_loop_waits() -> None:
-    """A pull that is to begin again without a connection lets the event loop turn between its ticks."""
+async def test_pull_without_connection_does_not_block_event_loop() -> None:
+    """A pull that waits for a connection lets the event loop run between its ticks."""
     turns = 0
 
     async def count() -> None:
@@ -63,7 +64,7 @@ async def test_without_a_connection_the_loop_waits() -> None:
             turns += 1
 
     counting = asyncio.ensure_future(count())
-    lists = pulling(Script(is_connected=False)).lists()
+    lists = make_pull(ScriptedClient(is_connected=False)).lists()
     for _ in range(3):
         assert [] == await anext(lists)
     counting.cancel()
@@ -71,30 +72,31 @@ async def test_without_a_connection_the_loop_waits() -> None:
     assert turns >= 3
 
 
-async def test_lost_consumer_ends_the_iteration() -> None:
-    """What somebody else found out about the consumer is raised where its deliveries are awaited."""
-    pull = pulling(Script())
+async def test_invalidated_pull_raises_consumer_lost() -> None:
+    """A change of the consumer that another task detected ends the iteration."""
+    pull = make_pull(ScriptedClient())
     lists = pull.lists()
     assert [] == await anext(lists)
 
-    pull.lose("consumer d was changed by somebody: ack_wait")
+    pull.invalidate("consumer d was changed")
 
-    with pytest.raises(ConsumerLost, match="ack_wait"):
+    with pytest.raises(ConsumerLost) as caught:
         await anext(lists)
+    assert "consumer_changed" == caught.value.code
 
 
 @pytest.mark.parametrize(
     ("left_bytes", "factor"),
     [
-        pytest.param(MIB + 64 * 1024, 2, id="not one message fitted"),
-        pytest.param(MIB, 1, id="some messages did"),
-        pytest.param(None, 1, id="the server does not say"),
+        pytest.param(MIB + 64 * 1024, 2, id="no message fitted"),
+        pytest.param(MIB, 1, id="some messages fitted"),
+        pytest.param(None, 1, id="the server reports no bytes"),
     ],
 )
-async def test_request_too_small_for_a_message_grows(left_bytes: int | None, factor: int) -> None:
-    """A request into which not one message fitted is followed by one of twice its bytes; any other by the same."""
-    client = Script()
-    pull = pulling(client)
+async def test_request_too_small_for_one_message_is_doubled(left_bytes: int | None, factor: int) -> None:
+    """Only a request into which no message fitted is followed by one with twice its bytes."""
+    client = ScriptedClient()
+    pull = make_pull(client)
     lists = pull.lists()
     await anext(lists)
     headers = FULL | ({} if left_bytes is None else {"Nats-Pending-Bytes": str(left_bytes)})
@@ -107,8 +109,8 @@ async def test_request_too_small_for_a_message_grows(left_bytes: int | None, fac
     assert (MIB + 64 * 1024, factor) == (first, second / first)
 
 
-def test_script_is_what_a_client_is() -> None:
-    """The script has nothing that the real client has not."""
-    names = {name for name in vars(Script) if not name.startswith("_")}
+def test_scripted_client_has_no_other_attributes_than_the_real_one() -> None:
+    """Every attribute of the scripted client exists in the real one."""
+    names = {name for name in vars(ScriptedClient) if not name.startswith("_")}
 
     assert set() == {name for name in names if not hasattr(DirectClient, name)}

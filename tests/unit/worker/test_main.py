@@ -1,18 +1,18 @@
-"""What ends a worker."""
+"""How the end of a worker is classified."""
 
 import errno
 import os
 
 import pytest
 
-from eventwriter.worker.main import nothing_left
+from eventwriter.worker.main import exhausted_resource
 
 
-def chained(first: Exception) -> Exception:
-    """Return what an event loop makes of an error when its own end fails as well."""
+def with_context(cause: Exception) -> Exception:
+    """Return an exception that was raised while `cause` was handled, as an event loop does when closing fails."""
     try:
         try:
-            raise first
+            raise cause
         except Exception:
             raise RuntimeError("this event loop is already running") from None
     except RuntimeError as error:
@@ -20,13 +20,16 @@ def chained(first: Exception) -> Exception:
 
 
 @pytest.mark.parametrize("number", [errno.EMFILE, errno.ENFILE, errno.ENOMEM])
-def test_limit_of_the_system_is_said_in_a_sentence(number: int) -> None:
-    """Also where it is only what another exception began with."""
-    first = OSError(number, os.strerror(number))
+def test_exhausted_resource_is_found_in_cause(number: int) -> None:
+    """An exhausted system resource is recognized directly and as the cause of another exception."""
+    cause = OSError(number, os.strerror(number))
 
-    assert [os.strerror(number)] * 2 == [nothing_left(first), nothing_left(chained(first))]
+    assert [os.strerror(number)] * 2 == [exhausted_resource(cause), exhausted_resource(with_context(cause))]
 
 
-def test_anything_else_is_a_mistake_of_ours() -> None:
-    """It is worth a stack."""
-    assert [None, None] == [nothing_left(chained(ValueError())), nothing_left(OSError(errno.EBADF, "x"))]
+def test_other_exceptions_are_crashes() -> None:
+    """Other exceptions are not attributed to a system limit."""
+    assert [None, None] == [
+        exhausted_resource(with_context(ValueError())),
+        exhausted_resource(OSError(errno.EBADF, "")),
+    ]

@@ -60,11 +60,11 @@ def test_warning_is_logged_once_and_again_when_it_comes_back(caplog: pytest.LogC
 def test_next_look_comes_soon_where_somebody_was_in_the_way() -> None:
     """A minute, or less where looks are closer anyway."""
     hourly, often = care(every="1h"), care(every="5s")
-    assert (3600.0, 5.0) == (hourly.rest_s(), often.rest_s())
+    assert (3600.0, 5.0) == (hourly.pause_s(), often.pause_s())
 
     hourly.state.later = often.state.later = True
 
-    assert (60.0, 5.0) == (hourly.rest_s(), often.rest_s())
+    assert (60.0, 5.0) == (hourly.pause_s(), often.pause_s())
 
 
 def test_heartbeat_carries_a_few_warnings() -> None:

@@ -23,7 +23,6 @@ from eventwriter.errors import Fatal, Poison
 from eventwriter.kinds.registry import kind
 from eventwriter.postgres.dead_letters import store
 from eventwriter.postgres.dead_letters.store import Filters, Letter
-from eventwriter.worker.fault_points import deadly
 from eventwriter.worker.table_binding import find_tables
 
 EXIT_DEAD = 1
@@ -75,8 +74,7 @@ async def _today(session: DlqSession, letter: Letter) -> tuple[list[str], Any]:
     except (Fatal, Poison) as error:
         return [str(error)], {"outcome": "unknown", "detail": str(error)}
     redact = frozenset(key.lower() for key in session.settings.redact)
-    as_daemon = dataclasses.replace(of_kind, decode=deadly(os.environ, of_kind.decode))
-    wish, message = Wish(as_daemon, tables, session.settings.ocsf_version, redact, entry.options), message_of(letter)
+    wish, message = Wish(of_kind, tables, session.settings.ocsf_version, redact, entry.options), message_of(letter)
 
     def explain_message() -> bytes:
         explanation = explain(wish, message)
