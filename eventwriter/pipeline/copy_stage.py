@@ -113,11 +113,11 @@ class Copy:
     async def _unknown(self, batch: Batch, positions: Piece) -> Piece:
         """Return the positions whose messages the ledger does not have."""
         ledger = self._ledger
-        newest_known = ledger.known_below()
+        newest_known = ledger.end_seq()
         if all(batch.messages[p].stream_seq >= newest_known for p in positions):
             return positions
-        known = {p for p in positions if ledger.knows(batch.messages[p])}
-        if any(ledger.regressed(batch.messages[p]) for p in known):
+        known = {p for p in positions if ledger.has_message(batch.messages[p])}
+        if any(ledger.shows_regression(batch.messages[p]) for p in known):
             await self._regress()
         return [p for p in positions if p not in known]
 

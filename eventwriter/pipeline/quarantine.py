@@ -301,7 +301,7 @@ class QuarantineStore:
         self._opened_once = True
         if self._notes is None:
             return None
-        return Quarantine(self, self._notes, self._left_behind, until_seq, ledger.knows)
+        return Quarantine(self, self._notes, self._left_behind, until_seq, ledger.has_message)
 
     async def close(self) -> None:
         """Delete the open note when the worker exits normally: otherwise it would count as a death."""

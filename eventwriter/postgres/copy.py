@@ -83,7 +83,7 @@ async def write_batch(
         if rejected.verdict is Verdict.PARK:
             await session.recheck_tables()
         raise
-    ledger.remember(batch.covered, batch.newest)
+    ledger.add_committed(batch.covered, batch.newest)
     return left_out
 
 

@@ -9,10 +9,10 @@ import datetime as dt
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from eventwriter.clock import datetime_of
 from eventwriter.errors import Fatal
 from eventwriter.model import Origin
 from eventwriter.postgres.connect import Connection
-from eventwriter.postgres.ledger.store import instant
 from eventwriter.postgres.schema.catalog import read_columns
 
 QUARANTINE_TABLE = "eventwriter_suspects"
@@ -52,7 +52,7 @@ class QuarantineNotes:
     holder: str
 
     def _key(self) -> tuple[object, ...]:
-        return (self.origin.stream, instant(self.origin.incarnation_ns), self.origin.epoch, self.consumer)
+        return (self.origin.stream, datetime_of(self.origin.incarnation_ns), self.origin.epoch, self.consumer)
 
     async def read_left_behind(self, conn: Connection, predecessor_died: bool) -> list[QuarantineNote]:
         """

@@ -125,7 +125,7 @@ class CommandHandler:
 
     async def _update_consumer(self, session: Session) -> None:
         try:
-            await ensure(self._context.api, self._context.consumer_spec, session.ledger.floor())
+            await ensure(self._context.api, self._context.consumer_spec, session.ledger.resume_seq())
         except (Retryable, Fatal) as error:
             log.warning("consumer not updated; the next check tries again", extra={"error": str(error)})
 
@@ -265,7 +265,7 @@ def consumer_fields(durable: str, info: Mapping[str, Any]) -> dict[str, Any]:
 
 def ledger_fields(ledger: Ledger) -> dict[str, Any]:
     """Return the ledger's positions; `floor_seq` is the last sequence without a hole below it."""
-    floor = ledger.floor()
+    floor = ledger.resume_seq()
     return {
         "floor_seq": None if floor is None else floor - 1,
         "last_seq": ledger.last_seq,

@@ -83,7 +83,7 @@ class LedgerCompactor:
 
     async def _close_holes(self, low: int, ack_floor: int) -> None:
         async with self.postgres.transaction() as conn:
-            if await self.ledger.fold(conn, low, ack_floor):
+            if await self.ledger.compact(conn, low, ack_floor):
                 log.debug("ledger compacted", extra={"ack_floor": ack_floor, "ranges": len(self.ledger.committed)})
 
     def _report(self, seq: int | None) -> None:

@@ -73,5 +73,5 @@ async def _delete_some(conn: Connection, schema: str | None, settings: DeadLette
     row = await (await conn.execute(_LOCK_SQL, (table,))).fetchone()
     if row is None or not row[0]:
         return 0
-    ids = await store.expired(conn, table, settings.keep_s, settings.keep_max, _DELETE_MAX)
+    ids = await store.expired_ids(conn, table, settings.keep_s, settings.keep_max, _DELETE_MAX)
     return await store.delete(conn, table, ids) if ids else 0

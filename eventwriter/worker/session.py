@@ -27,7 +27,7 @@ from eventwriter.pipeline.pipeline import Pipeline
 from eventwriter.postgres.dead_letters.record import DEAD_LETTERS
 from eventwriter.postgres.encode import ENCODE_ERRORS, encoder
 from eventwriter.postgres.ledger.epochs import open_ledger
-from eventwriter.postgres.ledger.store import LEDGER_TABLE, Ledger, LedgerKey, filter_hash, forget
+from eventwriter.postgres.ledger.store import LEDGER_TABLE, Ledger, LedgerKey, filter_hash
 from eventwriter.postgres.schema.catalog import Binding, read_columns
 from eventwriter.tables.table import Build, RowBuilder, Table
 from eventwriter.worker.consumer_watch import end_of, skipped_messages
@@ -113,7 +113,7 @@ class SessionBuilder:
         self._warn(database.tables, bindings)
         context.postgres.on_connect = recheck([*database.tables, database.dead_letters])
         await self._repair_ledger(database.ledger)
-        consumer = await ensure(context.api, context.consumer_spec, database.ledger.floor())
+        consumer = await ensure(context.api, context.consumer_spec, database.ledger.resume_seq())
         return self._connect_stages(database, bindings, consumer)
 
     async def _read_database(self, stream: StreamState) -> _Database:
@@ -152,7 +152,7 @@ class SessionBuilder:
         try:
             skipped = await skipped_messages(context.api, context.consumer_spec, unverified, ledger.last_seq + 1)
             async with context.postgres.transaction() as conn:
-                await forget(conn, ledger, skipped)
+                await ledger.remove(conn, skipped)
         except EventwriterError:
             context.consumer_watch.unverified = unverified
             raise

@@ -7,13 +7,13 @@ one transaction. Where PostgreSQL refuses a page of letters it is halved, until 
 refused ones are alone.
 """
 
-import datetime as dt
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 import psycopg
 
 from eventwriter.admin.dlq.sandbox import trial
+from eventwriter.clock import epoch_us
 from eventwriter.config.settings import Settings, StreamSettings
 from eventwriter.errors import EventwriterError, Fatal, Poison
 from eventwriter.kinds.registry import Kind, kind
@@ -23,7 +23,7 @@ from eventwriter.pipeline.decode import matches
 from eventwriter.postgres.connect import Connection
 from eventwriter.postgres.copy import copy_rows, copy_staged
 from eventwriter.postgres.dead_letters import store
-from eventwriter.postgres.dead_letters.store import Letter
+from eventwriter.postgres.dead_letters.store import DeadLetter
 from eventwriter.postgres.encode import ENCODE_ERRORS, encoder, poison_of
 from eventwriter.postgres.errors import Rejected, Verdict
 from eventwriter.postgres.schema.catalog import Binding
@@ -31,8 +31,6 @@ from eventwriter.postgres.session import PostgresSession
 from eventwriter.tables.table import Build
 from eventwriter.worker.table_binding import find_tables
 
-_EPOCH = dt.datetime(1970, 1, 1, tzinfo=dt.UTC)
-_US = dt.timedelta(microseconds=1)
 _TRIES_MAX = 5
 """Attempts at what ought to pass soon: a deadlock, a serialization failure."""
 
@@ -64,7 +62,7 @@ class DryRun(EventwriterError):
         self.results = results
 
 
-def owner(settings: Settings, letter: Letter) -> StreamSettings:
+def owner(settings: Settings, letter: DeadLetter) -> StreamSettings:
     """
     Return the entry of the configuration that a letter's message belongs to today.
 
@@ -93,18 +91,18 @@ def durables(settings: Settings, entry: StreamSettings) -> tuple[str, ...]:
     return tuple(dict.fromkeys(names))
 
 
-def message_of(letter: Letter) -> Message:
+def message_of(letter: DeadLetter) -> Message:
     """Return the message that a letter was; its ack subject and consumer sequence are gone."""
     stored = letter.message_timestamp or letter.created_at
     return Message(
         "", letter.subject or "", letter.payload or b"", letter.headers, letter.stream_seq, 0,
-        letter.num_deliveries or 1, (stored - _EPOCH) // _US * 1000,
+        letter.num_deliveries or 1, epoch_us(stored) * 1000,
     )  # fmt: skip
 
 
-def origin_of(letter: Letter) -> Origin:
+def origin_of(letter: DeadLetter) -> Origin:
     """Return the stream's life that a letter's sequence belongs to."""
-    return Origin(letter.stream, (letter.incarnation - _EPOCH) // _US * 1000, letter.epoch)
+    return Origin(letter.stream, epoch_us(letter.incarnation) * 1000, letter.epoch)
 
 
 @dataclass(slots=True)
@@ -118,7 +116,7 @@ class Writer:
     tally: Adjustments
     _targets: dict[Origin, list[Target]] = field(default_factory=dict)
 
-    def add(self, letter: Letter, buffers: list[bytearray]) -> int:
+    def add(self, letter: DeadLetter, buffers: list[bytearray]) -> int:
         """
         Append a letter's rows to its tables' buffers; return how many.
 
@@ -210,10 +208,10 @@ class Replay:
 
     async def _once(self, ids: Sequence[int]) -> list[Result]:
         async with self._postgres.transaction() as conn:
-            claimed = await store.claim(conn, self._table, ids)
+            claimed = await store.lock_new(conn, self._table, ids)
             results, left_out = await self._write(conn, claimed)
             failed = {r.id: f"{r.outcome}: {r.sentence}" for r in results if r.outcome != WRITTEN}
-            await store.mark(conn, self._table, [r.id for r in results if r.outcome == WRITTEN], failed)
+            await store.record_replay(conn, self._table, [r.id for r in results if r.outcome == WRITTEN], failed)
             if self._dry:
                 # What would come up only at COMMIT comes up now.
                 await conn.execute("SET CONSTRAINTS ALL IMMEDIATE")
@@ -221,7 +219,7 @@ class Replay:
         self.left_out += left_out
         return results
 
-    async def _write(self, conn: Connection, claimed: Sequence[Letter]) -> tuple[list[Result], int]:
+    async def _write(self, conn: Connection, claimed: Sequence[DeadLetter]) -> tuple[list[Result], int]:
         results: list[Result] = []
         buffers: dict[str, list[bytearray]] = {}
         for letter in claimed:
@@ -241,7 +239,7 @@ class Replay:
         return results, left_out
 
     @staticmethod
-    def _kills(writer: Writer, letter: Letter) -> str | None:
+    def _kills(writer: Writer, letter: DeadLetter) -> str | None:
         """Say how a process dies that decodes the letter; None where it lives."""
 
         def decode() -> bytes:
@@ -264,7 +262,7 @@ class Replay:
     async def _refused(self, number: int, rejected: Rejected) -> Result:
         if not self._dry:
             async with self._postgres.transaction() as conn:
-                await store.mark(conn, self._table, [], {number: f"{REFUSED}: {rejected}"})
+                await store.record_replay(conn, self._table, [], {number: f"{REFUSED}: {rejected}"})
         return Result(number, REFUSED, sentence=str(rejected))
 
 

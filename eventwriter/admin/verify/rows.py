@@ -21,7 +21,7 @@ from eventwriter.model import Adjustments, Message, Origin
 from eventwriter.pipeline.decode import matches
 from eventwriter.postgres.connect import Connection
 from eventwriter.postgres.ledger import verify_queries
-from eventwriter.postgres.ledger.verify_queries import Search
+from eventwriter.postgres.ledger.verify_queries import RowLookup
 from eventwriter.postgres.schema.catalog import Binding, match_columns
 from eventwriter.postgres.schema.unique_keys import Key
 from eventwriter.tables.table import Build, Row, RowBuilder
@@ -89,7 +89,7 @@ class Target:
 
     found: TableFound
     binding: Binding
-    search: Search | None
+    search: RowLookup | None
     """None where its rows cannot be looked up."""
     picks: tuple[tuple[int, Value], ...]
     """For each value of the search: its position in the row, and what makes it comparable."""
@@ -114,7 +114,7 @@ def target(found: TableFound, leading: frozenset[str] | None) -> Target:
     lead = leads[0] if leads else None
     if not names or (leading is not None and lead is None):
         return Target(found, binding, None, (), None)
-    search = Search(binding.target, tuple(names), tuple(usable[n][0] for n in names), lead, key is None)
+    search = RowLookup(binding.target, tuple(names), tuple(usable[n][0] for n in names), lead, key is None)
     return Target(found, binding, search, tuple(usable[name][1:] for name in names), lead)
 
 
@@ -271,7 +271,7 @@ async def look(
     """
     expecters = {epoch: desk.expecter(epoch) for epoch in set(epochs.values())}
     expected = [expecters[epochs[message.stream_seq]](message) for message in messages]
-    letters = await verify_queries.letters_of(
+    letters = await verify_queries.dead_letters_of(
         conn, desk.letters, desk.origin, desk.durable, [message.stream_seq for message in messages]
     )
     counts = await _counts(conn, desk.targets, expected)

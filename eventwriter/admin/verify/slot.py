@@ -205,7 +205,7 @@ class Verifier:
             # The ledger was read before: a letter of a batch since is above all that it knows.
             top = known[-1][1] if known else 0
             window = (facts.asked[0], min(facts.asked[1], top))
-            found = await verify_queries.letters(conn, self._letters, origin, self._durable, known, window)
+            found = await verify_queries.count_dead_letters(conn, self._letters, origin, self._durable, known, window)
         self.report.letters = (found.letters, found.messages)
         if found.unknown and found.unknown_first is not None:
             what = "have dead letters, and are not in the ledger"

@@ -1,9 +1,9 @@
 """
-Dead letters: what can never become rows, kept whole, with the reason.
+Dead letters: messages that cannot become rows, stored with the reason.
 
-They are written in the same transaction as the batch's rows, so that rows + dead
-letters = messages, always; and by the same COPY, because when a publisher goes
-wrong there are many.
+They are written in the transaction of the batch's rows, so that every message of the stream is
+either rows or a dead letter. They are written with COPY like rows, because a faulty publisher
+causes many of them.
 """
 
 import re
@@ -15,61 +15,58 @@ from eventwriter.errors import Poison
 from eventwriter.formats.json import dumps
 from eventwriter.model import Message, Record
 from eventwriter.tables.table import Build, Column, Row, RowBuilder, Table
-from eventwriter.tables.values import secret_finder, without
-
-_POSTGRES_EPOCH_US = 946_684_800_000_000
-"""2000-01-01 UTC in microseconds since 1970."""
+from eventwriter.tables.values import POSTGRES_EPOCH_US, secret_finder, without
 
 _DETAIL_CHARS_MAX = 4000
-"""A detail may quote a payload; the payload itself is kept whole beside it."""
+"""A detail may quote a payload; the payload itself is stored separately."""
 
 
-def clean(text: str) -> str:
-    """Replace what PostgreSQL's text cannot hold: U+0000 and lone surrogates become U+FFFD."""
+def storable_text(text: str) -> str:
+    """Replace characters that PostgreSQL's text cannot store, U+0000 and lone surrogates, by U+FFFD."""
     return text.replace("\0", "\ufffd").encode("utf-8", "surrogateescape").decode("utf-8", "replace")
 
 
-def keeper(redact: frozenset[str]) -> Callable[[bytes], bytes]:
+def payload_redactor(redact: frozenset[str]) -> Callable[[bytes], bytes]:
     """
-    Return the function that gives a payload as a letter may keep it: whole, but for values that are never stored.
+    Return the function that removes the values of redacted keys from a payload.
 
-    JSON that can be read loses those keys. In what cannot be read, text after such a key and a
-    colon or an equals sign is masked. Other encodings are kept as they are.
+    Valid JSON loses the keys. In invalid JSON and other text, the text that follows such a key and
+    a colon or an equals sign is masked. Binary encodings are stored unchanged.
 
     Args:
-        redact: Keys, lower case, that are never stored.
+        redact: Redacted keys in lower case.
     """
-    may_hold = secret_finder(redact)
+    may_contain_secret = secret_finder(redact)
     keys = b"|".join(re.escape(key.encode()) for key in sorted(redact))
-    after_key = re.compile(rb'(?i)((?:%b)["\']?\s*[:=]\s*)("(?:[^"\\]|\\.)*"?|[^\s,}\]]+)' % keys)
+    value_of_key = re.compile(rb'(?i)((?:%b)["\']?\s*[:=]\s*)("(?:[^"\\]|\\.)*"?|[^\s,}\]]+)' % keys)
 
-    def keep(payload: bytes) -> bytes:
-        if not redact or not may_hold(payload):
+    def redacted(payload: bytes) -> bytes:
+        if not redact or not may_contain_secret(payload):
             return payload
         try:
             value = orjson.loads(payload)
-            left = without(value, redact)
-            return payload if left == value else dumps(left)
-        except (orjson.JSONDecodeError, RecursionError, Poison):  # no JSON, or nested too deeply to be written again
-            return after_key.sub(rb'\1"***"', payload)
+            clean = without(value, redact)
+            return payload if clean == value else dumps(clean)
+        except (orjson.JSONDecodeError, RecursionError, Poison):  # invalid JSON, or nested too deeply to serialise
+            return value_of_key.sub(rb'\1"***"', payload)
 
-    return keep
+    return redacted
 
 
-def builder(build: Build) -> RowBuilder:
+def dead_letter_builder(build: Build) -> RowBuilder:
     """
-    Return the function that makes a letter's row of the record ``{"poison": Poison}``.
+    Return the function that builds the row of a dead letter from the record ``{"poison": Poison}``.
 
-    `build.options` names the `consumer` (durable) and the `kind` of the slot.
+    `build.options` contains the `consumer` (durable) and the `kind` of the slot.
     """
     stream, incarnation_ns, epoch = build.origin
-    incarnation_us = incarnation_ns // 1000 - _POSTGRES_EPOCH_US
+    incarnation_us = incarnation_ns // 1000 - POSTGRES_EPOCH_US
     consumer, kind = build.options["consumer"], build.options["kind"]
-    kept = keeper(build.redact)
+    redacted = payload_redactor(build.redact)
 
-    def letter(record: Record, message: Message, _index: int) -> Row:
+    def build_row(record: Record, message: Message, _index: int) -> Row:
         poison: Poison = record["poison"]
-        headers = {clean(k): clean(v) for k, v in message.headers.items()} if message.headers else None
+        headers = {storable_text(k): storable_text(v) for k, v in message.headers.items()} if message.headers else None
         return (
             stream,
             incarnation_us,
@@ -77,17 +74,17 @@ def builder(build: Build) -> RowBuilder:
             message.stream_seq,
             consumer,
             kind,
-            clean(message.subject),
+            storable_text(message.subject),
             b"\x01" + orjson.dumps(headers) if headers is not None else None,
-            kept(message.payload),
+            redacted(message.payload),
             poison.reason,
-            clean(poison.detail)[:_DETAIL_CHARS_MAX],
+            storable_text(poison.detail)[:_DETAIL_CHARS_MAX],
             poison.sqlstate,
             min(message.num_delivered, 2**31 - 1),
-            message.timestamp_ns // 1000 - _POSTGRES_EPOCH_US,
+            message.timestamp_ns // 1000 - POSTGRES_EPOCH_US,
         )
 
-    return letter
+    return build_row
 
 
 DEAD_LETTERS = Table(
@@ -108,6 +105,6 @@ DEAD_LETTERS = Table(
         Column("num_deliveries", "int4"),
         Column("message_timestamp", "timestamptz"),
     ),
-    builder=builder,
+    builder=dead_letter_builder,
     time_column="created_at",
 )

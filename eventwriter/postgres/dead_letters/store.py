@@ -1,9 +1,9 @@
 """
-Dead letters as operators ask for them: found, counted, read whole, marked, deleted.
+Queries and changes of stored dead letters, for operators.
 
-Each function is within the caller's transaction and raises psycopg.Error, as the
-server says. Letters are walked by id, so that a walk takes little memory and is not
-upset by what others write or delete meanwhile.
+Every function runs within the caller's transaction and raises psycopg.Error if the server
+reports an error. Dead letters are paged by id, so that a walk over all of them needs little
+memory and is not affected by concurrent inserts and deletes.
 """
 
 import datetime as dt
@@ -16,22 +16,22 @@ from psycopg.rows import class_row
 from eventwriter.postgres.connect import Connection
 
 NEW, REPLAYED = "new", "replayed"
-"""The states of a letter: its message is nowhere else; its rows were written by a replay."""
+"""States of a dead letter: not replayed, or its rows were written by a replay."""
 
 _PAGE_BYTES_MAX = 16 * 1024 * 1024
-"""Payloads of one page of a walk; one that is larger is a page by itself."""
+"""Limit of the payloads of one page; a larger payload is a page of its own."""
 
 
 @dataclass(frozen=True, slots=True)
-class Filters:
+class DeadLetterFilter:
     """
-    Which letters are meant; those that meet everything given.
+    Selects the dead letters that meet all given conditions.
 
     Attributes:
-        stream: JetStream's stream.
-        consumers: Durables; any of them.
-        since, before: When the letter was written.
-        ids: Just these.
+        stream: JetStream stream.
+        consumers: Durables, any of which matches.
+        since, before: Range of the time when the dead letter was written.
+        ids: Only these ids.
     """
 
     stream: str | None = None
@@ -43,24 +43,24 @@ class Filters:
     ids: tuple[int, ...] = ()
 
     def where(self) -> tuple[str, dict[str, Any]]:
-        """Return an SQL condition and its parameters."""
-        given: Mapping[str, Any] = {
-            "stream = %(stream)s": self.stream,
-            "consumer = ANY(%(consumers)s)": list(self.consumers),
-            "reason = %(reason)s": self.reason,
-            "state = %(state)s": self.state,
-            "created_at >= %(since)s": self.since,
-            "created_at < %(before)s": self.before,
-            "id = ANY(%(ids)s)": list(self.ids),
+        """Return the SQL condition and its parameters."""
+        conditions: Mapping[str, tuple[str, Any]] = {
+            "stream": ("stream = %(stream)s", self.stream),
+            "consumers": ("consumer = ANY(%(consumers)s)", list(self.consumers)),
+            "reason": ("reason = %(reason)s", self.reason),
+            "state": ("state = %(state)s", self.state),
+            "since": ("created_at >= %(since)s", self.since),
+            "before": ("created_at < %(before)s", self.before),
+            "ids": ("id = ANY(%(ids)s)", list(self.ids)),
         }
-        wanted = {condition: value for condition, value in given.items() if value}
-        names = {condition.partition("%(")[2].partition(")")[0]: value for condition, value in wanted.items()}
-        return " AND ".join(["true", *wanted]), names
+        given = {name: condition for name, condition in conditions.items() if condition[1]}
+        sql = " AND ".join(["true", *(condition for condition, _ in given.values())])
+        return sql, {name: value for name, (_, value) in given.items()}
 
 
 @dataclass(frozen=True, slots=True)
-class Letter:
-    """One dead letter, as the table has it; times are aware."""
+class DeadLetter:
+    """One row of the table; times are time zone aware."""
 
     id: int
     stream: str
@@ -84,26 +84,26 @@ class Letter:
     replay_error: str | None
 
 
-_FIELDS = ", ".join(Letter.__slots__)
-_HEADS = _FIELDS.replace("payload", "NULL::bytea AS payload")
+_FIELDS = ", ".join(DeadLetter.__slots__)
+_FIELDS_WITHOUT_PAYLOAD = _FIELDS.replace("payload", "NULL::bytea AS payload")
 
 
-async def heads(conn: Connection, table: str, filters: Filters, limit: int) -> list[Letter]:
-    """Return the newest letters, newest first, without their payloads."""
+async def list_newest(conn: Connection, table: str, filters: DeadLetterFilter, limit: int) -> list[DeadLetter]:
+    """Return the newest dead letters, newest first, without their payloads."""
     where, values = filters.where()
-    query = f"SELECT {_HEADS} FROM {table} WHERE {where} ORDER BY id DESC LIMIT %(limit)s"  # noqa: S608
-    return await _read(conn, query, {**values, "limit": limit})
+    query = f"SELECT {_FIELDS_WITHOUT_PAYLOAD} FROM {table} WHERE {where} ORDER BY id DESC LIMIT %(limit)s"  # noqa: S608
+    return await _fetch(conn, query, {**values, "limit": limit})
 
 
-async def total(conn: Connection, table: str, filters: Filters) -> int:
-    """Return how many letters there are."""
+async def count(conn: Connection, table: str, filters: DeadLetterFilter) -> int:
+    """Return the number of dead letters."""
     where, values = filters.where()
     row = await (await conn.execute(f"SELECT count(*) FROM {table} WHERE {where}", values)).fetchone()  # noqa: S608
     return int(row[0]) if row else 0
 
 
-async def page(conn: Connection, table: str, filters: Filters, after: int, limit: int) -> list[int]:
-    """Return the ids that follow `after`, at most `limit`, and not more than can be held with their payloads."""
+async def page_ids(conn: Connection, table: str, filters: DeadLetterFilter, after: int, limit: int) -> list[int]:
+    """Return the ids that follow `after`: at most `limit`, and as many as fit into memory with their payloads."""
     where, values = filters.where()
     cursor = await conn.execute(
         f"SELECT id, coalesce(octet_length(payload), 0) FROM {table}"  # noqa: S608
@@ -112,36 +112,36 @@ async def page(conn: Connection, table: str, filters: Filters, after: int, limit
     )
     ids: list[int] = []
     size_bytes = 0
-    for number, payload_bytes in await cursor.fetchall():
+    for letter_id, payload_bytes in await cursor.fetchall():
         size_bytes += payload_bytes
         if ids and size_bytes > _PAGE_BYTES_MAX:
             break
-        ids.append(number)
+        ids.append(letter_id)
     return ids
 
 
-async def read(conn: Connection, table: str, ids: Sequence[int]) -> list[Letter]:
-    """Return letters whole, in the order of their ids; those that are gone are left out."""
+async def read(conn: Connection, table: str, ids: Sequence[int]) -> list[DeadLetter]:
+    """Return dead letters with their payloads, ordered by id; deleted ones are left out."""
     query = f"SELECT {_FIELDS} FROM {table} WHERE id = ANY(%(ids)s) ORDER BY id"  # noqa: S608
-    return await _read(conn, query, {"ids": list(ids)})
+    return await _fetch(conn, query, {"ids": list(ids)})
 
 
-async def claim(conn: Connection, table: str, ids: Sequence[int]) -> list[Letter]:
-    """Return letters whole that are new, locked for this transaction; those that another one has are left out."""
+async def lock_new(conn: Connection, table: str, ids: Sequence[int]) -> list[DeadLetter]:
+    """Lock and return dead letters that are not replayed; those locked by another transaction are left out."""
     query = (
         f"SELECT {_FIELDS} FROM {table} WHERE id = ANY(%(ids)s) AND state = %(new)s"  # noqa: S608
         " ORDER BY id FOR UPDATE SKIP LOCKED"
     )
-    return await _read(conn, query, {"ids": list(ids), "new": NEW})
+    return await _fetch(conn, query, {"ids": list(ids), "new": NEW})
 
 
-async def mark(conn: Connection, table: str, written: Sequence[int], failed: Mapping[int, str]) -> None:
+async def record_replay(conn: Connection, table: str, written: Sequence[int], failed: Mapping[int, str]) -> None:
     """
-    Note what a replay did.
+    Record the result of a replay.
 
     Args:
-        written: Letters whose rows are in this transaction.
-        failed: Why a letter is still dead, by id.
+        written: Ids of the dead letters whose rows are in this transaction.
+        failed: Errors of the others, by id.
     """
     if written:
         await conn.execute(
@@ -158,37 +158,39 @@ async def mark(conn: Connection, table: str, written: Sequence[int], failed: Map
 
 
 async def delete(conn: Connection, table: str, ids: Sequence[int]) -> int:
-    """Delete letters; return how many."""
+    """Delete dead letters and return their number."""
     return (await conn.execute(f"DELETE FROM {table} WHERE id = ANY(%s)", (list(ids),))).rowcount  # noqa: S608
 
 
-async def expired(conn: Connection, table: str, keep_s: float | None, keep_max: int | None, limit: int) -> list[int]:
+async def expired_ids(
+    conn: Connection, table: str, keep_s: float | None, keep_max: int | None, limit: int
+) -> list[int]:
     """
-    Return the oldest letters that are kept no longer, at most `limit`.
+    Return the ids of the oldest dead letters beyond the retention, at most `limit`.
 
     Args:
-        keep_s: Letters older than that; seconds. None for no limit of age.
-        keep_max: Letters beyond the newest so many. None for no limit of number.
+        keep_s: Maximum age in seconds; None for no limit.
+        keep_max: Maximum number; None for no limit.
     """
-    found: list[int] = []
+    ids: list[int] = []
     if keep_s is not None:
         cursor = await conn.execute(
             f"SELECT id FROM {table} WHERE created_at < now() - %s * interval '1 second'"  # noqa: S608
             " ORDER BY created_at LIMIT %s",
             (keep_s, limit),
         )
-        found += [row[0] for row in await cursor.fetchall()]
-    if keep_max is not None and len(found) < limit:
+        ids += [row[0] for row in await cursor.fetchall()]
+    if keep_max is not None and len(ids) < limit:
         cursor = await conn.execute(
             f"SELECT id FROM {table} WHERE id <= (SELECT id FROM {table} ORDER BY id DESC OFFSET %s LIMIT 1)"  # noqa: S608
             " ORDER BY id LIMIT %s",
-            (keep_max, limit - len(found)),
+            (keep_max, limit - len(ids)),
         )
-        found += [row[0] for row in await cursor.fetchall()]
-    return found
+        ids += [row[0] for row in await cursor.fetchall()]
+    return ids
 
 
-async def _read(conn: Connection, query: str, values: Mapping[str, Any]) -> list[Letter]:
-    async with conn.cursor(row_factory=class_row(Letter)) as cursor:
+async def _fetch(conn: Connection, query: str, values: Mapping[str, Any]) -> list[DeadLetter]:
+    async with conn.cursor(row_factory=class_row(DeadLetter)) as cursor:
         await cursor.execute(query, values)
         return await cursor.fetchall()

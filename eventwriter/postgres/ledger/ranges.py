@@ -1,8 +1,8 @@
 """
-Sets of stream sequences as sorted, disjoint, half-open ranges; pure.
+Sets of stream sequences as sorted, disjoint, half-open ranges. Pure.
 
-The same thing that PostgreSQL calls `int8multirange`. In steady state a set is one
-range, so plain lists and linear passes are the fast way.
+Corresponds to PostgreSQL's `int8multirange`. A ledger usually consists of a single range, so
+plain lists and linear passes are the fastest representation.
 """
 
 from bisect import bisect_right
@@ -10,18 +10,18 @@ from collections.abc import Iterable
 from typing import NamedTuple
 
 Ranges = list[tuple[int, int]]
-"""Sorted, disjoint, not touching; each (first, last + 1)."""
+"""Sorted, disjoint ranges that do not touch; each is (first, last + 1)."""
 
 
 class Newest(NamedTuple):
-    """The highest stream sequence of a batch, and the latest JetStream timestamp in it."""
+    """Highest stream sequence and latest JetStream timestamp of a batch."""
 
     stream_seq: int
     timestamp_ns: int
 
 
 def normal(ranges: Iterable[tuple[int, int]]) -> Ranges:
-    """Sort, drop the empty, and join what overlaps or touches."""
+    """Return ranges sorted, without empty ones, and with overlapping and touching ones joined."""
     joined: Ranges = []
     for low, high in sorted(r for r in ranges if r[0] < r[1]):
         if joined and low <= joined[-1][1]:
@@ -32,15 +32,15 @@ def normal(ranges: Iterable[tuple[int, int]]) -> Ranges:
 
 
 def contains(ranges: Ranges, value: int) -> bool:
-    """Say whether `value` lies in one of `ranges`; O(log n)."""
+    """Return whether `value` is in one of `ranges`; takes O(log n)."""
     at = bisect_right(ranges, value, key=lambda r: r[0]) - 1
     return at >= 0 and value < ranges[at][1]
 
 
 def union(a: Ranges, b: Ranges) -> Ranges:
-    """Return the sequences in either."""
+    """Return the sequences that are in `a` or `b`."""
     if a and b and a[-1][1] == b[0][0] and len(b) == 1:
-        # The steady state: a batch continues where the last one ended.
+        # The usual case: a batch continues where the previous one ended.
         return [*a[:-1], (a[-1][0], b[0][1])]
     return normal([*a, *b])
 
@@ -63,7 +63,7 @@ def difference(a: Ranges, b: Ranges) -> Ranges:
 
 
 def overlaps(a: Ranges, b: Ranges) -> bool:
-    """Say whether any sequence is in both."""
+    """Return whether `a` and `b` have a sequence in common."""
     if not a or not b or a[0][0] >= b[-1][1] or b[0][0] >= a[-1][1]:
         return False
     i = j = 0
@@ -78,12 +78,12 @@ def overlaps(a: Ranges, b: Ranges) -> bool:
 
 
 def literal(ranges: Ranges) -> str:
-    """Write as PostgreSQL's `int8multirange` input: ``{[1,5),[7,9)}``."""
+    """Return ranges as input of PostgreSQL's `int8multirange`: ``{[1,5),[7,9)}``."""
     return "{" + ",".join(f"[{low},{high})" for low, high in ranges) + "}"
 
 
 def parse(text: str) -> Ranges:
-    """Read PostgreSQL's `int8multirange` output, which is always in the ``[low,high)`` form."""
+    """Parse the output of PostgreSQL's `int8multirange`, which always has the form ``[low,high)``."""
     inner = text.strip("{}")
     if not inner:
         return []

@@ -1,7 +1,7 @@
 """
-What the database says about messages: ledger rows, dead letters, and whether rows are there. Only reads.
+Read-only queries about messages: ledger rows, dead letters, and whether rows exist.
 
-`eventwriter-ctl verify` holds it against what JetStream says.
+`eventwriter-ctl verify` compares the results with JetStream.
 """
 
 import datetime as dt
@@ -9,22 +9,19 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from eventwriter.clock import datetime_of, epoch_us
 from eventwriter.model import Origin
 from eventwriter.postgres.connect import Connection
 from eventwriter.postgres.ledger import ranges
 from eventwriter.postgres.ledger.ranges import Ranges
-from eventwriter.postgres.ledger.store import instant
 from eventwriter.postgres.quoting import quote_ident
-
-_EPOCH = dt.datetime(1970, 1, 1, tzinfo=dt.UTC)
-_US = dt.timedelta(microseconds=1)
 
 _LEDGER_SQL = """
 SELECT incarnation, epoch, filter_hash, committed::text, coalesce(last_seq, 0), last_timestamp, updated_at
 FROM {table} WHERE stream = %s AND consumer = %s ORDER BY incarnation, epoch, updated_at
 """
 
-_LETTERS_SQL = """
+_DEAD_LETTER_COUNTS_SQL = """
 SELECT count(*), count(DISTINCT d.stream_seq),
        count(DISTINCT d.stream_seq) FILTER (WHERE NOT %(known)s::int8multirange @> d.stream_seq),
        min(d.stream_seq) FILTER (WHERE NOT %(known)s::int8multirange @> d.stream_seq)
@@ -33,44 +30,56 @@ WHERE d.stream = %(stream)s AND d.incarnation = %(incarnation)s AND d.consumer =
   AND d.stream_seq >= %(low)s AND d.stream_seq < %(high)s
 """
 
-_LETTERS_OF_SQL = """
+_DEAD_LETTERS_SQL = """
 SELECT stream_seq, epoch FROM {table}
 WHERE stream = %s AND incarnation = %s AND consumer = %s AND stream_seq = ANY (%s::int8[])
 """
 
-_LEADING_SQL = """
+_LEADING_COLUMNS_SQL = """
 SELECT a.attname FROM pg_catalog.pg_index x
 JOIN pg_catalog.pg_attribute a ON a.attrelid = x.indrelid AND a.attnum = x.indkey[0]
 WHERE x.indrelid = %(table)s::regclass AND x.indisvalid AND x.indpred IS NULL
 """
 
-_SMALL_SQL = (
+_IS_SMALL_SQL = (
     "SELECT c.relkind = 'r' AND pg_table_size(c.oid) < %s FROM pg_catalog.pg_class c WHERE c.oid = %s::regclass"
 )
 
 _SMALL_BYTES_MAX = 16 * 1024 * 1024
-"""A table that is read whole for each look-up, where no index serves it, is no larger."""
+"""Size up to which a table without a suitable index is scanned for each lookup."""
 
 
 @dataclass(frozen=True, slots=True)
 class LedgerRow:
-    """One row of the ledger, as it was read."""
+    """
+    One row of the ledger table.
+
+    Attributes:
+        incarnation_us: Creation time of the stream, microseconds since 1970 UTC.
+        last_us: Latest JetStream timestamp, microseconds since 1970 UTC; 0 if there is none.
+        updated_at: ISO 8601 text.
+    """
 
     incarnation_us: int
-    """The stream's creation time, microseconds since 1970 UTC."""
     epoch: int
     filter_hash: str
     committed: Ranges
     last_seq: int
     last_us: int
-    """JetStream's latest timestamp among them, microseconds since 1970 UTC; 0 where there is none."""
     updated_at: str
-    """ISO 8601."""
 
 
 @dataclass(frozen=True, slots=True)
-class Letters:
-    """Dead letters of one life of a stream: how many, of how many messages, and those that the ledger lacks."""
+class DeadLetterCounts:
+    """
+    Dead letters of one incarnation of a stream.
+
+    Attributes:
+        letters: Number of dead letters.
+        messages: Number of messages that have one.
+        unknown: Number of those messages that the ledger lacks.
+        unknown_first: Lowest sequence among them.
+    """
 
     letters: int
     messages: int
@@ -79,16 +88,16 @@ class Letters:
 
 
 @dataclass(frozen=True, slots=True)
-class Search:
+class RowLookup:
     """
-    How rows of one table are found again.
+    How rows of a table are looked up.
 
     Attributes:
-        target: The table's qualified, quoted name.
+        target: Qualified, quoted name of the table.
         columns: Real column names, in the order of the values.
-        casts: The SQL type of each value.
-        lead: Position of the column that an index begins with; None for a small table without one.
-        whole: Whether every value of the row that can be compared is; False where a unique key is enough.
+        casts: SQL type of each value.
+        lead: Index of the column that leads a database index; None for a small table without one.
+        whole: Whether all comparable values of a row are compared; False if a unique key suffices.
     """
 
     target: str
@@ -98,113 +107,116 @@ class Search:
     whole: bool
 
 
-def microseconds(at: dt.datetime | None) -> int:
-    """Return microseconds since 1970 UTC, 0 for None."""
-    return 0 if at is None else (at - _EPOCH) // _US
-
-
 async def ledger_rows(conn: Connection, table: str, stream: str, consumer: str) -> list[LedgerRow]:
     """
-    Return the ledger's rows of every life of a stream.
+    Return the ledger rows of all incarnations of a stream.
 
     Raises:
-        psycopg.Error: As the server says.
+        psycopg.Error: Raised by the server.
     """
     cursor = await conn.execute(_LEDGER_SQL.format(table=table).encode(), (stream, consumer))
     return [
         LedgerRow(
-            microseconds(born), epoch, hashed, ranges.parse(text), last, microseconds(at), changed.isoformat()
+            incarnation_us=epoch_us(incarnation),
+            epoch=epoch,
+            filter_hash=filter_hash,
+            committed=ranges.parse(committed),
+            last_seq=last_seq,
+            last_us=0 if last_timestamp is None else epoch_us(last_timestamp),
+            updated_at=updated_at.isoformat(),
         )
-        for born, epoch, hashed, text, last, at, changed in await cursor.fetchall()
-    ]  # fmt: skip
+        for incarnation, epoch, filter_hash, committed, last_seq, last_timestamp, updated_at in await cursor.fetchall()
+    ]
 
 
-async def letters(
+async def count_dead_letters(
     conn: Connection, table: str, origin: Origin, consumer: str, known: Ranges, window: tuple[int, int]
-) -> Letters:
+) -> DeadLetterCounts:
     """
-    Count dead letters of a stream's present life, and those whose messages are not in `known`.
+    Count the dead letters of a stream's current incarnation, and those whose messages are not in `known`.
+
+    Args:
+        window: First sequence, and the one after the last.
 
     Raises:
-        psycopg.Error: As the server says.
+        psycopg.Error: Raised by the server.
     """
     values = {
         "stream": origin.stream,
-        "incarnation": instant(origin.incarnation_ns),
+        "incarnation": datetime_of(origin.incarnation_ns),
         "consumer": consumer,
         "known": ranges.literal(known),
         "low": window[0],
         "high": window[1],
     }
-    cursor = await conn.execute(_LETTERS_SQL.format(table=table).encode(), values)
+    cursor = await conn.execute(_DEAD_LETTER_COUNTS_SQL.format(table=table).encode(), values)
     row = await cursor.fetchone()
     assert row is not None
-    return Letters(*row)
+    return DeadLetterCounts(*row)
 
 
-async def letters_of(
+async def dead_letters_of(
     conn: Connection, table: str, origin: Origin, consumer: str, seqs: Sequence[int]
 ) -> set[tuple[int, int]]:
     """
-    Return which of these messages have a dead letter, as (sequence, epoch).
+    Return those of the messages that have a dead letter, as (sequence, epoch).
 
     Raises:
-        psycopg.Error: As the server says.
+        psycopg.Error: Raised by the server.
     """
-    values = (origin.stream, instant(origin.incarnation_ns), consumer, list(seqs))
-    cursor = await conn.execute(_LETTERS_OF_SQL.format(table=table).encode(), values)
+    values = (origin.stream, datetime_of(origin.incarnation_ns), consumer, list(seqs))
+    cursor = await conn.execute(_DEAD_LETTERS_SQL.format(table=table).encode(), values)
     return {(seq, epoch) for seq, epoch in await cursor.fetchall()}
 
 
 async def leading_columns(conn: Connection, target: str) -> frozenset[str] | None:
     """
-    Return the columns that an index of the table begins with; None where the table is small enough to need none.
+    Return the leading columns of a table's indexes; None if the table is small enough to be scanned.
 
     Raises:
-        psycopg.Error: As the server says.
+        psycopg.Error: Raised by the server.
     """
-    cursor = await conn.execute(_LEADING_SQL, {"table": target})
-    found = frozenset(name for (name,) in await cursor.fetchall())
-    cursor = await conn.execute(_SMALL_SQL, (_SMALL_BYTES_MAX, target))
+    cursor = await conn.execute(_LEADING_COLUMNS_SQL, {"table": target})
+    columns = frozenset(name for (name,) in await cursor.fetchall())
+    cursor = await conn.execute(_IS_SMALL_SQL, (_SMALL_BYTES_MAX, target))
     row = await cursor.fetchone()
-    return None if not found and row and row[0] else found
+    return None if not columns and row and row[0] else columns
 
 
-async def count_rows(conn: Connection, search: Search, rows: Sequence[tuple[Any, ...]]) -> list[int]:
+async def count_rows(conn: Connection, lookup: RowLookup, rows: Sequence[tuple[Any, ...]]) -> list[int]:
     """
     Count, for each of `rows`, the table's rows that have these values.
 
-    Each is looked up by itself, through the index that `search.lead` begins.
+    Each row is looked up separately, through the index that `lookup.lead` leads.
 
     Raises:
-        psycopg.Error: As the server says.
+        psycopg.Error: Raised by the server.
     """
     if not rows:
         return []
-    names = [f"c{at}" for at in range(len(search.columns))]
-    wanted = ", ".join(f"%s::{cast}[]" for cast in search.casts)
-    # Where an index is to serve, the comparison must be a plain one; NULL is found only by the other.
+    names = [f"c{at}" for at in range(len(lookup.columns))]
+    arrays = ", ".join(f"%s::{cast}[]" for cast in lookup.casts)
+    # An index supports only plain equality; NULL is found only by IS NOT DISTINCT FROM.
     same = " AND ".join(
-        f"t.{quote_ident(column)} {'=' if at == search.lead or not search.whole else 'IS NOT DISTINCT FROM'} w.{name}"
-        for at, (column, name) in enumerate(zip(search.columns, names, strict=True))
+        f"t.{quote_ident(column)} {'=' if at == lookup.lead or not lookup.whole else 'IS NOT DISTINCT FROM'} w.{name}"
+        for at, (column, name) in enumerate(zip(lookup.columns, names, strict=True))
     )
     query = (
-        f"SELECT w.at, found.n FROM unnest({wanted}) WITH ORDINALITY AS w({', '.join(names)}, at),"  # noqa: S608
-        f" LATERAL (SELECT count(*) AS n FROM {search.target} t WHERE {same}) AS found ORDER BY w.at"
+        f"SELECT w.at, found.n FROM unnest({arrays}) WITH ORDINALITY AS w({', '.join(names)}, at),"  # noqa: S608
+        f" LATERAL (SELECT count(*) AS n FROM {lookup.target} t WHERE {same}) AS found ORDER BY w.at"
     )
-    values = [[row[at] for row in rows] for at in range(len(search.columns))]
+    values = [[row[at] for row in rows] for at in range(len(lookup.columns))]
     cursor = await conn.execute(query.encode(), values)
-    return [n for _, n in await cursor.fetchall()]
+    return [count for _, count in await cursor.fetchall()]
 
 
 async def oldest(conn: Connection, target: str, column: str) -> dt.datetime | None:
     """
-    Return the oldest instant in a table's time column, None where the table is empty.
+    Return the oldest value of a table's time column; None if the table is empty.
 
     Raises:
-        psycopg.Error: As the server says.
+        psycopg.Error: Raised by the server.
     """
     cursor = await conn.execute(f"SELECT min({quote_ident(column)}) FROM {target}".encode())  # noqa: S608
-    row = await cursor.fetchone()
-    found: dt.datetime | None = row[0] if row else None
-    return found
+    row: tuple[dt.datetime | None] | None = await cursor.fetchone()
+    return row[0] if row else None

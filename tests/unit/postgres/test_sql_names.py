@@ -13,8 +13,9 @@ SQL = re.compile(r"\s*(SELECT|INSERT|UPDATE|DELETE|CREATE|ALTER|DROP|COPY|LOCK|S
 QUOTING = ("quote_ident(", "quote_idents(", "quote_literal(", "interval_literal(", "timestamp_literal(")
 """Calls of `postgres.quoting`."""
 CONSTANTS = (
-    "LOCK", "LOCK_S_MAX * 1000", "LOCK_TIMEOUT", "RECORDS", "STATEMENT_S_MAX * 1000", "_FIELDS", "_HEADS", "_KEY",
-    "_LIKE", "_ORDER", "_STAGING", "mode", "where", "wanted", "same", "version", "shape", "number",
+    "LOCK", "LOCK_S_MAX * 1000", "LOCK_TIMEOUT", "RECORDS", "STATEMENT_S_MAX * 1000", "_FIELDS",
+    "_FIELDS_WITHOUT_PAYLOAD", "_KEY", "_LIKE", "_ORDER", "_STAGING", "mode", "where", "arrays",
+    "same", "version", "shape", "number",
     "', '.join(lacking)", "needed", "cast",
 )  # fmt: skip
 """Constants, and text that is composed of constants only."""
@@ -22,7 +23,7 @@ QUOTED = (
     "', '.join((f'{name} = EXCLUDED.{name}' for name in changed))", "', '.join(names)", "binding.target", "column",
     "columns", "default", "ledger", "ledger.table", "name", "names", "of", "origin", "part", "quoted_value",
     "records", "relation", "root.name", "root.of(default_of(table))", "root.of(one.name)", "root.of(root.default)",
-    "search.target", "self.table", "table", "target", "time_column", "values",
+    "lookup.target", "self.table", "table", "target", "time_column", "values",
 )  # fmt: skip
 """Names and lists of values that are quoted where they are built."""
 GENERATED = ("chunk", "first", "high", "last", "low", "width")

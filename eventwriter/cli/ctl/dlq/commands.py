@@ -22,7 +22,7 @@ from eventwriter.cli.ctl.dlq.session import DlqSession
 from eventwriter.errors import Fatal, Poison
 from eventwriter.kinds.registry import kind
 from eventwriter.postgres.dead_letters import store
-from eventwriter.postgres.dead_letters.store import Filters, Letter
+from eventwriter.postgres.dead_letters.store import DeadLetter, DeadLetterFilter
 from eventwriter.worker.table_binding import find_tables
 
 EXIT_DEAD = 1
@@ -32,8 +32,8 @@ PAGE = 500  # dead letters per transaction; fewer if they are large
 async def list_letters(session: DlqSession, limit: int, json_output: bool) -> int:
     """Print the newest dead letters."""
     async with session.postgres.transaction() as conn:
-        found = await store.heads(conn, session.table, session.filters, limit)
-        count = await store.total(conn, session.table, session.filters)
+        found = await store.list_newest(conn, session.table, session.filters, limit)
+        count = await store.count(conn, session.table, session.filters)
     if json_output:
         heads = [{k: v for k, v in render.plain(letter).items() if k != "headers"} for letter in found]
         click.echo(orjson.dumps({"total": count, "letters": heads}).decode())
@@ -64,7 +64,7 @@ async def show(session: DlqSession, number: int, json_output: bool) -> int:
     return 0
 
 
-async def _today(session: DlqSession, letter: Letter) -> tuple[list[str], Any]:
+async def _today(session: DlqSession, letter: DeadLetter) -> tuple[list[str], Any]:
     """Return what the message would become today, as lines and as plain JSON."""
     try:
         entry = owner(session.settings, letter)
@@ -154,7 +154,7 @@ async def purge(session: DlqSession, yes: bool) -> int:
     """Delete dead letters in small transactions."""
     if not yes:
         async with session.postgres.transaction() as conn:
-            count = await store.total(conn, session.table, session.filters)
+            count = await store.count(conn, session.table, session.filters)
         raise Fatal(
             f"this would permanently delete {count:,} dead letter{'' if count == 1 else 's'}; confirm with --yes"
         )
@@ -167,16 +167,16 @@ async def purge(session: DlqSession, yes: bool) -> int:
     return 0
 
 
-async def _pages(session: DlqSession, filters: Filters, bar: Progress, what: str) -> AsyncIterator[list[int]]:
+async def _pages(session: DlqSession, filters: DeadLetterFilter, bar: Progress, what: str) -> AsyncIterator[list[int]]:
     """Yield pages of ids of the dead letters that exist now, oldest first."""
     async with session.postgres.transaction() as conn:
-        count = await store.total(conn, session.table, filters)
+        count = await store.count(conn, session.table, filters)
     task = bar.add_task(what, total=count)
     after = 0
     # Stop at the initial count, because a daemon may keep writing new ones.
     while count > 0:
         async with session.postgres.transaction() as conn:
-            ids = await store.page(conn, session.table, filters, after, min(PAGE, count))
+            ids = await store.page_ids(conn, session.table, filters, after, min(PAGE, count))
         if not ids:
             return
         yield ids

@@ -12,13 +12,13 @@ from rich.text import Text
 from eventwriter.admin.dlq.replay import DEAD, KILLER, REFUSED, WRITTEN
 from eventwriter.errors import Poison
 from eventwriter.formats.json import dumps, loads_clean
-from eventwriter.postgres.dead_letters.store import Letter
+from eventwriter.postgres.dead_letters.store import DeadLetter
 from eventwriter.tables.values import without
 
 HEX_LINE_BYTES = 16
 
 
-def table(found: list[Letter]) -> Table:
+def table(found: list[DeadLetter]) -> Table:
     """Render each dead letter on one line within 80 columns."""
     rows = Table(box=None, padding=(0, 1, 0, 0), pad_edge=False, expand=True)
     for title, width in (("id", 12), ("written (UTC)", 14), ("from", 20), ("reason", 13), ("state", 8)):
@@ -53,9 +53,9 @@ def replayed(counts: Counter[str], rows: int, left_out: int, dry: bool) -> str:
     return "; ".join(parts) + ("; nothing was changed" if dry else "")
 
 
-def plain(letter: Letter) -> dict[str, Any]:
+def plain(letter: DeadLetter) -> dict[str, Any]:
     """Return a dead letter as plain JSON without its payload."""
-    fields = {name: getattr(letter, name) for name in Letter.__slots__ if name != "payload"}
+    fields = {name: getattr(letter, name) for name in DeadLetter.__slots__ if name != "payload"}
     return {name: instant(value) if isinstance(value, dt.datetime) else value for name, value in fields.items()}
 
 
@@ -64,7 +64,7 @@ def instant(at: dt.datetime) -> str:
     return at.astimezone(dt.UTC).isoformat().replace("+00:00", "Z")
 
 
-def payload(letter: Letter, redact: frozenset[str]) -> Mapping[str, str]:
+def payload(letter: DeadLetter, redact: frozenset[str]) -> Mapping[str, str]:
     """Return the payload under `text` without secrets, or under `base64` if it is not text."""
     text = text_of(letter.payload or b"")
     if text is None:
@@ -96,7 +96,7 @@ def redacted(text: str, redact: frozenset[str]) -> str:
     return text if kept == value else dumps(kept).decode()
 
 
-def whole(letter: Letter, redact: frozenset[str]) -> list[str]:
+def whole(letter: DeadLetter, redact: frozenset[str]) -> list[str]:
     """Return a dead letter as lines."""
     facts = {
         "dead letter": f"{letter.id}, {letter.state}"
@@ -120,7 +120,7 @@ def whole(letter: Letter, redact: frozenset[str]) -> list[str]:
     return [*lines, "", *payload_lines(letter.payload or b"", redact)]
 
 
-def headers(letter: Letter, redact: frozenset[str]) -> dict[str, str]:
+def headers(letter: DeadLetter, redact: frozenset[str]) -> dict[str, str]:
     """Return the headers of a dead letter, with secrets replaced by an ellipsis."""
     return {name: "…" if name.lower() in redact else value for name, value in (letter.headers or {}).items()}
 

@@ -17,7 +17,7 @@ from eventwriter.config.load import load
 from eventwriter.config.settings import PostgresSettings, Settings
 from eventwriter.errors import Fatal
 from eventwriter.postgres.dead_letters.record import DEAD_LETTERS
-from eventwriter.postgres.dead_letters.store import Filters, Letter
+from eventwriter.postgres.dead_letters.store import DeadLetter, DeadLetterFilter
 from eventwriter.postgres.errors import Rejected
 from eventwriter.postgres.schema.catalog import read_columns
 from eventwriter.postgres.session import PostgresSession
@@ -31,7 +31,7 @@ class DlqSession:
     postgres: PostgresSession
     table: str
     """The dead-letter table, qualified and quoted."""
-    filters: Filters
+    filters: DeadLetterFilter
 
 
 @asynccontextmanager
@@ -53,7 +53,7 @@ async def open_session(options: Mapping[str, Any]) -> AsyncIterator[DlqSession]:
     try:
         async with postgres.transaction() as conn:
             table, columns = await read_columns(conn, schema_of(settings, options.get("schema")), DEAD_LETTERS.name)
-        missing = set(Letter.__slots__) - {column.name for column in columns}
+        missing = set(DeadLetter.__slots__) - {column.name for column in columns}
         if missing:
             raise Fatal(f"table {table} lacks {', '.join(sorted(missing))}: run `eventwriter migrate`")
         yield DlqSession(settings, postgres, table, filters)
@@ -93,10 +93,10 @@ def schema_of(settings: Settings, option: str | None) -> str | None:
     return schemas.pop() if schemas else None
 
 
-def filters_of(settings: Settings, options: Mapping[str, Any], now_ns: int) -> Filters:
+def filters_of(settings: Settings, options: Mapping[str, Any], now_ns: int) -> DeadLetterFilter:
     """Return the filters given by the options."""
     stream = options.get("stream")
-    filters = Filters(
+    filters = DeadLetterFilter(
         reason=options.get("reason"),
         state=options.get("state"),
         since=instant(options["since"], "--since", now_ns) if options.get("since") else None,

@@ -9,18 +9,18 @@ from eventwriter.admin.dlq.replay import message_of, origin_of, owner
 from eventwriter.config.load import load
 from eventwriter.config.settings import Settings
 from eventwriter.errors import Poison
-from eventwriter.postgres.dead_letters.store import Letter
+from eventwriter.postgres.dead_letters.store import DeadLetter
 
 AT = dt.datetime(2026, 1, 1, 0, 0, 0, 123456, tzinfo=dt.UTC)
 AT_NS = 1_767_225_600_123_456_000
 
 
-def letter(**fields: Any) -> Letter:
-    known = dict.fromkeys(Letter.__slots__) | {
+def letter(**fields: Any) -> DeadLetter:
+    known = dict.fromkeys(DeadLetter.__slots__) | {
         "id": 1, "stream": "events", "incarnation": AT, "epoch": 3, "stream_seq": 7, "subject": "a.b", "payload": b"x",
         "num_deliveries": 2, "message_timestamp": AT, "created_at": AT, "state": "new",
     }  # fmt: skip
-    return Letter(**{**known, **fields})
+    return DeadLetter(**{**known, **fields})
 
 
 def settings(*entries: dict[str, Any]) -> Settings:

@@ -1,4 +1,4 @@
-"""Sets of sequences behave as sets."""
+"""Ranges compared with Python's sets."""
 
 from itertools import pairwise
 
@@ -15,8 +15,8 @@ def as_set(spans: ranges.Ranges) -> set[int]:
 
 
 @given(pairs, pairs)
-def test_union_and_difference_are_those_of_sets(a: list[tuple[int, int]], b: list[tuple[int, int]]) -> None:
-    """Union, difference, overlap and membership agree with Python's sets."""
+def test_operations_agree_with_sets(a: list[tuple[int, int]], b: list[tuple[int, int]]) -> None:
+    """Union, difference, overlap and membership give the same results as sets of integers."""
     one, two = ranges.normal(a), ranges.normal(b)
 
     assert as_set(one) | as_set(two) == as_set(ranges.union(one, two))
@@ -26,8 +26,8 @@ def test_union_and_difference_are_those_of_sets(a: list[tuple[int, int]], b: lis
 
 
 @given(pairs)
-def test_normal_form_is_sorted_disjoint_and_not_touching(a: list[tuple[int, int]]) -> None:
-    """A normal form has no two ranges that could be one, and survives being written and read."""
+def test_normal_form_is_sorted_and_disjoint(a: list[tuple[int, int]]) -> None:
+    """A normal form has no ranges that overlap or touch, and parsing its literal returns it."""
     normal = ranges.normal(a)
 
     assert all(before[1] < after[0] for before, after in pairwise(normal))

@@ -1,4 +1,4 @@
-"""What the ledger knows, over epochs."""
+"""Lookups in a ledger with several epochs."""
 
 import pytest
 
@@ -7,13 +7,13 @@ from eventwriter.postgres.ledger.store import ClosedEpoch, Ledger, LedgerKey
 
 
 def message(seq: int, at_us: int) -> Message:
-    """Return a delivery."""
+    """Return a message with a sequence and a JetStream timestamp."""
     return Message("", "s", b"", None, seq, seq, 1, at_us * 1000)
 
 
 @pytest.fixture
 def ledger() -> Ledger:
-    """A ledger in its second epoch: sequences 1 to 99 were written by 1,000 µs, then 50 to 59 anew by 2,000 µs."""
+    """Return a ledger in epoch 1: epoch 0 has sequences 1 to 99 up to 1,000 µs, epoch 1 has 50 to 59 up to 2,000 µs."""
     key = LedgerKey(Origin("s", 0, 1), "d", "f")
     return Ledger(key, "t", [(50, 60)], 59, 2000, (ClosedEpoch([(1, 100)], 1000),))
 
@@ -21,28 +21,28 @@ def ledger() -> Ledger:
 @pytest.mark.parametrize(
     ("seq", "at_us", "known"),
     [
-        pytest.param(10, 500, True, id="what is left of the earlier epoch"),
-        pytest.param(10, 1001, False, id="a new message with a sequence of the earlier epoch"),
-        pytest.param(55, 1500, True, id="written in this epoch"),
-        pytest.param(70, 1500, False, id="given out again, not yet written"),
-        pytest.param(100, 500, False, id="beyond both"),
+        pytest.param(10, 500, True, id="message of the closed epoch"),
+        pytest.param(10, 1001, False, id="later message with a sequence of the closed epoch"),
+        pytest.param(55, 1500, True, id="message of the current epoch"),
+        pytest.param(70, 1500, False, id="sequence assigned again, not written yet"),
+        pytest.param(100, 500, False, id="beyond both epochs"),
     ],
 )
-def test_message_is_known_by_sequence_and_time(ledger: Ledger, seq: int, at_us: int, known: bool) -> None:
-    """A message of an earlier epoch is known if it is not younger than that; else only this epoch's are."""
-    assert known is ledger.knows(message(seq, at_us))
+def test_message_is_looked_up_by_sequence_and_time(ledger: Ledger, seq: int, at_us: int, known: bool) -> None:
+    """A closed epoch contains a message only if the message is not later than the epoch's latest timestamp."""
+    assert known is ledger.has_message(message(seq, at_us))
 
 
-def test_sequence_alone_is_of_this_epoch(ledger: Ledger) -> None:
-    """Of a sequence without its message only the present epoch is asked: an earlier one may hold another message."""
-    assert (True, False) == (ledger.has(55), ledger.has(10))
+def test_sequence_is_looked_up_in_the_current_epoch(ledger: Ledger) -> None:
+    """Without a timestamp a closed epoch is not consulted, because it may contain another message."""
+    assert (True, False) == (ledger.has_seq(55), ledger.has_seq(10))
 
 
-def test_known_below_is_over_all_epochs(ledger: Ledger) -> None:
-    """From the highest sequence of any epoch on nothing is known."""
-    assert 100 == ledger.known_below()
+def test_end_covers_all_epochs(ledger: Ledger) -> None:
+    """The end is the sequence after the highest one of all epochs."""
+    assert 100 == ledger.end_seq()
 
 
-def test_regression_is_of_this_epoch(ledger: Ledger) -> None:
-    """A younger message means another regression only where this epoch has its sequence."""
-    assert (True, False) == (ledger.regressed(message(55, 3000)), ledger.regressed(message(10, 500)))
+def test_regression_concerns_the_current_epoch(ledger: Ledger) -> None:
+    """A later message shows a regression only if the current epoch contains its sequence."""
+    assert (True, False) == (ledger.shows_regression(message(55, 3000)), ledger.shows_regression(message(10, 500)))
