@@ -37,7 +37,7 @@ def bindings(bed: Bed, kind: Kind) -> list[Binding]:
 
     async def look() -> list[Binding]:
         async with await psycopg.AsyncConnection.connect(bed.dsn) as conn:
-            return [found.bound() for found in await find_tables(conn, bed.entry(kind.name, 0), kind)]
+            return [found.bind() for found in await find_tables(conn, bed.entry(kind.name, 0), kind)]
 
     return asyncio.run(look())
 

@@ -75,10 +75,10 @@ class Bench:
             ledger_table, _ = await read_columns(conn, None, "eventwriter_ledger")
             key = LedgerKey(Origin("events", 1_000, 0), "bench", filter_hash(self.stream.subjects))
             ledger = await open_ledger(conn, ledger_table, key, far_end)
-        bindings = [table.bound(self.tally) for table in found]
+        bindings = [table.bind(self.tally) for table in found]
         said = [w for t, b in zip(found, bindings, strict=True) for w in (*b.warnings, *t.warnings(b))]
         self.warnings = list(dict.fromkeys(said))
-        letters_binding = letters.bound()
+        letters_binding = letters.bind()
         options = {**self.stream.options, "consumer": "bench", "kind": self.stream.kind}
 
         def target(binding: Binding) -> Target:

@@ -1,6 +1,6 @@
 """
-One child process: it binds to its stream and its tables, and runs the line.
+A worker process: one slot's sessions between JetStream and PostgreSQL.
 
-`main.py` is its life, `wiring.py` puts the line together, `heartbeat.py` tells the
-parent, `fault_points.py` is for tests.
+`main.py` runs one session after the other, `session.py` builds a session, and `context.py` keeps what outlives
+sessions. `commands.py` handles the supervisor's commands, `heartbeat.py` reports to it.
 """

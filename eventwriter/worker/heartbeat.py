@@ -92,7 +92,7 @@ def _details(context: WorkerContext) -> Details:
         "stream": context.stream.stream_name,
         "durable": context.durable,
         "warnings": list(context.warnings[:_WARNINGS_MAX]),
-        "storage": context.partition_maintenance.state.picture(),
+        "storage": context.partition_maintenance.state.to_dict(),
     }
 
 

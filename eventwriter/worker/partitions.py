@@ -1,9 +1,8 @@
 """
-The daemon's care for its tables: at intervals, over a connection of its own, never the line's.
+Maintenance of a stream's partitioned tables, at intervals and over a connection of its own.
 
-The first worker of each stream looks after that stream's tables, if `storage.maintain`
-is set. Without it, it only looks, and says when a table runs out of partitions. What
-goes wrong here is a warning and shows in the heartbeat; the line goes on.
+The first worker of each stream maintains that stream's tables if `storage.maintain` is set. Otherwise it only checks
+them, and warns when a table runs out of partitions. A failure is a warning in the heartbeat; the pipeline continues.
 """
 
 import logging
@@ -24,91 +23,95 @@ from eventwriter.worker.periodic import run_every
 
 log = logging.getLogger(__name__)
 
-SOON_S = 60.0
-"""Until the next look where somebody was in the way."""
-_SHOWN_MAX = 5
-"""Warnings that a heartbeat carries at most."""
+RETRY_S = 60.0
+"""Interval after a step had to wait for another session and was given up."""
+_WARNINGS_MAX = 5
+"""Warnings in one heartbeat."""
 
 
 @dataclass(slots=True)
 class StorageState:
-    """How the last look went. Written by the worker's event loop, read by its heartbeat."""
+    """
+    Result of the last maintenance run. Written by the worker's event loop, read by its heartbeat.
+
+    Attributes:
+        maintains: Whether the worker maintains the tables, or only checks them.
+        looked_at_ns: When the last run ended.
+        steps: Maintenance steps since the worker started.
+        default_rows: Rows in default partitions.
+        blocked: Whether a step was given up because another session held a lock.
+    """
 
     maintains: bool = False
     looked_at_ns: int | None = None
     steps: int = 0
-    """Steps taken since the worker began."""
     default_rows: int = 0
-    """Rows in default partitions."""
-    later: bool = False
-    """Whether somebody was in the way of a step."""
+    blocked: bool = False
     warnings: list[str] = field(default_factory=list)
 
-    def picture(self) -> dict[str, Any]:
-        """Return it for a heartbeat."""
+    def to_dict(self) -> dict[str, Any]:
+        """Return the heartbeat's field."""
         return {
             "maintains": self.maintains,
             "looked_at_ns": self.looked_at_ns,
             "steps_total": self.steps,
             "default_rows": self.default_rows,
-            "warnings": self.warnings[:_SHOWN_MAX],
+            "warnings": self.warnings[:_WARNINGS_MAX],
         }
 
 
 def tasks(settings: Settings, stream: StreamSettings, of_kind: Kind) -> Iterator[Task]:
-    """Yield what a worker looks after: those of its stream's tables that are cut by time."""
-    columns, at = time_columns(), now()
+    """Yield a task for each of the stream's tables that may be partitioned by time."""
+    columns, started_at = time_columns(), now()
     names = stream.tables or [table.name for table in of_kind.tables]
     for name in names:
         schema, _, bare = name.rpartition(".")
         if bare in columns:
-            yield Task(schema or stream.schema_name, {bare: columns[bare]}, settings.storage, at)
+            yield Task(schema or stream.schema_name, {bare: columns[bare]}, settings.storage, started_at)
 
 
 class PartitionMaintenance:
     """
-    One worker's care for its stream's tables.
-
-    Written by the worker's event loop only.
+    Maintains or checks the tables of one stream. Written by the worker's event loop only.
 
     Args:
-        line: The line's connection; only asked, and only where nothing is to be maintained.
+        postgres: The pipeline's connection, used for checks only; maintenance opens its own.
     """
 
-    def __init__(self, settings: Settings, stream: StreamSettings, of_kind: Kind, line: PostgresSession) -> None:
-        self.settings, self.stream, self.kind, self.line = settings, stream, of_kind, line
+    def __init__(self, settings: Settings, stream: StreamSettings, of_kind: Kind, postgres: PostgresSession) -> None:
+        self._settings, self._stream, self._kind, self._postgres = settings, stream, of_kind, postgres
         self.state = StorageState(settings.storage.maintain)
-        self._said: set[str] = set()
-        self._rows = 0
+        self._logged: set[str] = set()
+        self._default_rows = 0
 
     async def run(self) -> None:
-        """Look after the tables for ever."""
-        await run_every(self.pause_s, self.once, "table maintenance failed")
+        """Maintain the tables at intervals, forever."""
+        await run_every(self.interval_s, self.run_once, "table maintenance failed")
 
-    async def once(self) -> None:
+    async def run_once(self) -> None:
         """
-        Look after them once.
+        Maintain the tables once.
 
         Raises:
-            Retryable: The server is away.
-            Fatal: It refuses us.
+            Retryable: The server is unavailable.
+            Fatal: The server refuses the connection.
         """
         warnings: list[str] = []
-        self._rows, self.state.later = 0, False
-        # A connection of its own: a step may wait for others, and the line must not wait for it.
-        own = PostgresSession(self.settings.postgres) if self.state.maintains else self.line
+        self._default_rows, self.state.blocked = 0, False
+        # On a connection of its own, because a step may wait for a lock, and batches must not wait with it.
+        own = PostgresSession(self._settings.postgres) if self.state.maintains else self._postgres
         try:
-            for task in tasks(self.settings, self.stream, self.kind):
-                await self._take(own, maintain(task) if self.state.maintains else look(task), warnings)
+            for task in tasks(self._settings, self._stream, self._kind):
+                await self._execute(own, maintain(task) if self.state.maintains else look(task), warnings)
         except EventwriterError as error:
-            warnings.append(f"tables not looked after: {error}")
+            warnings.append(f"table maintenance failed: {error}")
             raise
         finally:
-            if own is not self.line:
+            if own is not self._postgres:
                 await own.close()
-            self.looked(warnings)
+            self.finish(warnings)
 
-    async def _take(self, postgres: PostgresSession, steps: Steps, warnings: list[str]) -> None:
+    async def _execute(self, postgres: PostgresSession, steps: Steps, warnings: list[str]) -> None:
         answer: Any = None
         while True:
             try:
@@ -117,12 +120,12 @@ class PartitionMaintenance:
                 return
             answer = None
             if isinstance(step, Note):
-                self.say(step, warnings)
+                self.report(step, warnings)
                 continue
             answer = await self._answer(postgres, step)
             if isinstance(step, Act) and isinstance(answer, int):
                 self.state.steps += 1
-                log.info("tables looked after", extra={"step": step.said(answer)})
+                log.info("table maintenance step done", extra={"step": step.said(answer)})
 
     async def _answer(self, postgres: PostgresSession, step: Ask | Act) -> Any:
         try:
@@ -136,27 +139,27 @@ class PartitionMaintenance:
             if not postgres.connected:
                 raise
             refused = Refusal(str(error), later=True)
-        self.state.later = self.state.later or refused.later
+        self.state.blocked = self.state.blocked or refused.later
         return refused
 
-    def say(self, note: Note, warnings: list[str]) -> None:
-        """Warn of what was not warned of in the last look as well."""
-        self._rows += note.rows
+    def report(self, note: Note, warnings: list[str]) -> None:
+        """Log a note; a warning only if the previous run did not have it."""
+        self._default_rows += note.rows
         if not note.warns:
-            log.debug("tables looked after", extra={"found": note.text})
+            log.debug("table maintenance", extra={"note": note.text})
             return
         warnings.append(note.text)
-        if note.text not in self._said:
-            self._said.add(note.text)
-            log.warning("tables looked after", extra={"found": note.text})
+        if note.text not in self._logged:
+            self._logged.add(note.text)
+            log.warning("table maintenance", extra={"note": note.text})
 
-    def looked(self, warnings: list[str]) -> None:
-        """Note how a look went."""
+    def finish(self, warnings: list[str]) -> None:
+        """Record the result of a run."""
         self.state.looked_at_ns, self.state.warnings = clock.now_ns(), warnings
-        self.state.default_rows = self._rows
-        self._said &= set(warnings)
+        self.state.default_rows = self._default_rows
+        self._logged &= set(warnings)
 
-    def pause_s(self) -> float:
-        """Return how long until the next look."""
-        every_s = self.settings.storage.every_s
-        return min(every_s, SOON_S) if self.state.later else every_s
+    def interval_s(self) -> float:
+        """Return the seconds until the next run."""
+        every_s = self._settings.storage.every_s
+        return min(every_s, RETRY_S) if self.state.blocked else every_s

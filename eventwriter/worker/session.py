@@ -35,7 +35,7 @@ from eventwriter.worker.context import WorkerContext
 from eventwriter.worker.flow_control import FlowControl
 from eventwriter.worker.ledger_compactor import LedgerCompactor
 from eventwriter.worker.redelivery import Redelivery
-from eventwriter.worker.table_binding import TableFound, find_table, find_tables, recheck
+from eventwriter.worker.table_binding import RealTable, find_table, find_tables, recheck
 
 log = logging.getLogger(__name__)
 
@@ -87,8 +87,8 @@ class Session:
 class _Database(NamedTuple):
     """What the database has for a slot."""
 
-    tables: list[TableFound]
-    dead_letters: TableFound
+    tables: list[RealTable]
+    dead_letters: RealTable
     ledger: Ledger
 
 
@@ -109,7 +109,7 @@ class SessionBuilder:
         context = self._context
         stream = await stream_state(context.api, context.stream.stream_name)
         database = await self._read_database(stream)
-        bindings = [table.bound(context.adjustments) for table in database.tables]
+        bindings = [table.bind(context.adjustments) for table in database.tables]
         self._warn(database.tables, bindings)
         context.postgres.on_connect = recheck([*database.tables, database.dead_letters])
         await self._repair_ledger(database.ledger)
@@ -130,7 +130,7 @@ class SessionBuilder:
             await context.quarantine.read(conn, ledger)
         return _Database(tables, dead_letters, ledger)
 
-    def _warn(self, tables: Sequence[TableFound], bindings: Sequence[Binding]) -> None:
+    def _warn(self, tables: Sequence[RealTable], bindings: Sequence[Binding]) -> None:
         """Log the differences between tables and definitions that were not logged for the session before."""
         context = self._context
         warnings = tuple(
@@ -164,7 +164,7 @@ class SessionBuilder:
         held = HeldMessages(self._batcher(bindings, make_builder, tracker))
         flow = FlowControl(context.nats.client, held, context.stream)
         pull = self._pull(flow, held, ledger, consumer.created)
-        dead_letters = database.dead_letters.bound()
+        dead_letters = database.dead_letters.bind()
         letters = Letters(dead_letters, self._target(dead_letters, make_builder))
         copy = Copy(context.postgres, ledger, bindings, letters, context.counters, context.status.set_outage)
         decode = Decode(context.kind.decode, context.stream.ignore_subjects, context.stream.max_payload_bytes)

@@ -1,8 +1,8 @@
 """
-Which tables a slot fills, as they really are.
+The tables that a slot writes, with their real columns, keys and privileges.
 
-What a stream's entry and its kind say is one half; the other is asked of the server,
-before a message is pulled and again of every new connection.
+A stream entry and its kind name the tables. Their columns are read from the server before a message is pulled, and
+compared again on every new connection.
 """
 
 import dataclasses
@@ -21,127 +21,140 @@ from eventwriter.tables.table import RealColumn, Table
 
 
 class Rebind(EventwriterError):
-    """What the worker is bound to has changed: bind again, at once."""
+    """Something that the session is bound to has changed: build a new session immediately."""
+
+    default_code = "rebind"
 
 
 @dataclass(frozen=True, slots=True)
-class TableFound:
-    """One of the slot's tables as it really is; `table.conflict` is the rule in force."""
+class RealTable:
+    """
+    One of the slot's tables as it exists in the database.
+
+    Attributes:
+        table: Its definition; `table.conflict` is the conflict rule in force.
+        schema: The configured schema; None for the search path.
+        target: Qualified, quoted name.
+        definition_warnings: Warnings from deriving the definition from the real table.
+        has_warnings: False if another definition of the same table writes more columns and has all the warnings.
+    """
 
     table: Table
     schema: str | None
     target: str
-    real: tuple[RealColumn, ...]
+    columns: tuple[RealColumn, ...]
     keys: tuple[Key, ...]
     rights: Rights
-    said: tuple[str, ...] = ()
-    """What was to be said when its definition was made from the real table."""
-    whole: bool = True
-    """False for a definition beside another one of the same table that writes more columns, and says all."""
+    definition_warnings: tuple[str, ...] = ()
+    has_warnings: bool = True
 
-    def bound(self, tally: Adjustments | None = None) -> Binding:
+    def bind(self, adjustments: Adjustments | None = None) -> Binding:
         """
-        Return how its rows are written.
+        Return how rows of the definition are written to the real table.
 
         Raises:
-            Fatal: They cannot be; the sentence says how to mend that.
+            Fatal: The definition does not fit the table.
         """
-        return bind(self.table, self.real, self.target, tally)
+        return bind(self.table, self.columns, self.target, adjustments)
 
     def warnings(self, binding: Binding) -> list[str]:
-        """Return what is worth a word beyond what `binding` says."""
-        if not self.whole:
+        """Return the warnings about the table that are not warnings of `binding`."""
+        if not self.has_warnings:
             return []
         rule, columns = self.table.conflict, self.table.columns
         real_names = {columns[at].name: name for at, name in zip(binding.positions, binding.names, strict=True)}
-        told_apart = [real_names.get(name, name) for name in self.table.key]
+        identity = [real_names.get(name, name) for name in self.table.key]
         return [
-            *self.said,
+            *self.definition_warnings,
             *unique_keys.warnings(self.target, rule, self.keys, binding.names, self.rights),
-            *unique_keys.coarser_keys(self.target, rule, self.keys, told_apart),
+            *unique_keys.coarser_keys(self.target, rule, self.keys, identity),
         ]
 
 
 def tables_of(stream: StreamSettings, of_kind: Kind) -> list[Table]:
     """
-    Return the definitions of the tables that a stream's entry names; the kind's default where it names none.
+    Return the definitions of the tables that a stream entry names, or the kind's default tables if it names none.
 
-    For a kind that makes its definitions from real tables there are none yet.
+    The list is empty for a kind that derives its definitions from real tables.
 
     Raises:
-        Fatal: The kind cannot fill one of them, or needs to be told which.
+        Fatal: The kind cannot write one of the tables, or needs a table in the entry.
     """
     if of_kind.any_table:
         if stream.tables:
             return []
-        raise Fatal(f'stream {stream.name}: kind {of_kind.name} needs to be told where to; set "table" or "tables"')
+        raise Fatal(
+            f"stream {stream.name}: kind {of_kind.name} has no default table", code="table_missing",
+            hint='set "table" or "tables"',
+        )  # fmt: skip
     known = {table.name: table for table in (*of_kind.tables, *of_kind.also)}
     names = stream.tables or tuple(known)[: len(of_kind.tables)]
-    missing = [name for name in names if name.rpartition(".")[2] not in known]
-    if missing:
+    unknown = [name for name in names if name.rpartition(".")[2] not in known]
+    if unknown:
         raise Fatal(
-            f"stream {stream.name}: kind {of_kind.name} cannot fill table {', '.join(missing)};"
-            f" it fills {', '.join(known)}"
+            f"stream {stream.name}: kind {of_kind.name} cannot write table {', '.join(unknown)}",
+            code="table_unsupported",
+            hint=f'set "table" to one that it can write: {", ".join(known)}',
         )
     return [known[name.rpartition(".")[2]] for name in names]
 
 
-async def find_tables(conn: Connection, stream: StreamSettings, of_kind: Kind) -> list[TableFound]:
+async def find_tables(conn: Connection, stream: StreamSettings, of_kind: Kind) -> list[RealTable]:
     """
-    Read the real columns of each table of a stream's entry.
+    Read the columns, keys and privileges of each table of a stream entry.
 
     Raises:
-        Fatal: A table is missing, or is a view; the kind cannot fill it.
+        Fatal: A table does not exist or is a view, or the kind cannot write it.
     """
-    tables = tables_of(stream, of_kind)
+    definitions = tables_of(stream, of_kind)
     if of_kind.any_table:
-        found = [each for name in stream.tables for each in await _made(conn, stream, of_kind, name)]
+        tables = [table for name in stream.tables for table in await _derive(conn, stream, of_kind, name)]
     else:
-        names = stream.tables or [table.name for table in tables]
-        found = [
-            await find_table(conn, name.rpartition(".")[0] or stream.schema_name, table)
-            for name, table in zip(names, tables, strict=True)
+        names = stream.tables or [definition.name for definition in definitions]
+        tables = [
+            await find_table(conn, name.rpartition(".")[0] or stream.schema_name, definition)
+            for name, definition in zip(names, definitions, strict=True)
         ]
     rule = stream.on_conflict
     if rule is None:
-        return found
-    return [dataclasses.replace(each, table=dataclasses.replace(each.table, conflict=rule)) for each in found]
+        return tables
+    return [dataclasses.replace(table, table=dataclasses.replace(table.table, conflict=rule)) for table in tables]
 
 
-async def find_table(conn: Connection, schema: str | None, table: Table) -> TableFound:
+async def find_table(conn: Connection, schema: str | None, definition: Table) -> RealTable:
     """
-    Read the real columns of one table.
+    Read the columns, keys and privileges of one table.
 
     Raises:
-        Fatal: It is missing, or is a view.
+        Fatal: The table does not exist or is a view.
     """
-    target, real = await read_columns(conn, schema, table.name)
-    fitting = table.for_columns(column.name for column in real)
-    found_keys, rights = tuple(await read_keys(conn, target)), await read_rights(conn, target)
-    return TableFound(fitting, schema, target, tuple(real), found_keys, rights)
+    target, columns = await read_columns(conn, schema, definition.name)
+    fitting = definition.for_columns(column.name for column in columns)
+    keys, rights = tuple(await read_keys(conn, target)), await read_rights(conn, target)
+    return RealTable(fitting, schema, target, tuple(columns), keys, rights)
 
 
-async def _made(conn: Connection, stream: StreamSettings, of_kind: Kind, name: str) -> list[TableFound]:
-    """Return the definitions that a kind makes from a real table: one for each set of columns that it copies."""
+async def _derive(conn: Connection, stream: StreamSettings, of_kind: Kind, name: str) -> list[RealTable]:
+    """Derive definitions from a real table: one for each set of columns that the kind copies."""
     assert of_kind.any_table is not None
     prefix, _, bare = name.rpartition(".")
     schema = prefix or stream.schema_name
-    target, real = await read_columns(conn, schema, bare)
-    made = of_kind.any_table(bare, real, await read_defaults(conn, target), stream.options)
-    found_keys, rights = tuple(await read_keys(conn, target)), await read_rights(conn, target)
+    target, columns = await read_columns(conn, schema, bare)
+    derived = of_kind.any_table(bare, columns, await read_defaults(conn, target), stream.options)
+    keys, rights = tuple(await read_keys(conn, target)), await read_rights(conn, target)
     return [
-        TableFound(table, schema, target, tuple(real), found_keys, rights, made.warnings, table is made.tables[-1])
-        for table in made.tables
+        RealTable(table, schema, target, tuple(columns), keys, rights, derived.warnings, table is derived.tables[-1])
+        for table in derived.tables
     ]
 
 
-def recheck(tables: Sequence[TableFound]) -> Callable[[Connection], Awaitable[None]]:
-    """Return a look at a new connection: are the tables still what the encoders were made for?"""
+def recheck(tables: Sequence[RealTable]) -> Callable[[Connection], Awaitable[None]]:
+    """Return a check for new connections: it raises `Rebind` if a table differs from what the encoders expect."""
 
-    async def look(conn: Connection) -> None:
-        for found in tables:
-            target, real = await read_columns(conn, found.schema, found.table.name)
-            if (target, tuple(real)) != (found.target, found.real):
-                raise Rebind(f"table {found.target} has changed")
+    async def check(conn: Connection) -> None:
+        for table in tables:
+            target, columns = await read_columns(conn, table.schema, table.table.name)
+            if (target, tuple(columns)) != (table.target, table.columns):
+                raise Rebind(f"table {table.target} has changed", code="table_changed")
 
-    return look
+    return check

@@ -83,7 +83,7 @@ AT_ONCE: dict[str, tuple[Callable[[Path], str], int, list[str]]] = {
     "kind": (written('{"streams": [{"name": "A", "subject": "a", "kind": "b"}]}'), 2, ['"b" is not a known kind']),
     "table of another kind": (
         written('{"streams": [{"name": "TELEMETRY", "table": "netflow_metrics", "kind": "telemetry"}]}'), 2,
-        ["kind telemetry cannot fill table netflow_metrics; it fills timeseries_metrics"],
+        ['kind telemetry cannot write table netflow_metrics; set "table" to one'],
     ),
     "overlapping subjects": (
         written('{"streams": [{"name": "TELEMETRY", "subjects": ["a.>", "a.b"]}]}'), 2, ["remove a.b"],

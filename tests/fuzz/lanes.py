@@ -177,4 +177,4 @@ async def _any_lane(conn: psycopg.AsyncConnection[Any], kind: Kind, name: str) -
     entry = {"name": "X", "stream_name": "events", "subjects": ("x.>",), "kind": "json", "tables": (f"{ANY}.{name}",)}
     stream = StreamSettings.model_validate({**entry, "rest": "rest", **({"map": _MAP} if name == "kept" else {})})
     tables = await find_tables(conn, stream, kind)
-    return Lane(kind, ANY, tuple(table.bound() for table in tables), stream.options)
+    return Lane(kind, ANY, tuple(table.bind() for table in tables), stream.options)

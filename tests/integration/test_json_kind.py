@@ -101,7 +101,7 @@ async def test_without_a_table(bench: MakeBench) -> None:
     with pytest.raises(Fatal) as caught:
         await one.bind()
 
-    assert 'stream THINGS: kind json needs to be told where to; set "table" or "tables"' == str(caught.value)
+    assert 'stream THINGS: kind json has no default table; set "table" or "tables"' == str(caught.value)
 
 
 async def test_constant_defaults_are_told_from_computed_ones(bench: MakeBench, database: str) -> None:

@@ -255,7 +255,7 @@ class Replay:
     async def _writer(self, conn: Connection, entry: StreamSettings) -> Writer:
         if entry.name not in self._writers:
             of_kind = kind(entry.kind)
-            bindings = [found.bound(self.tally) for found in await find_tables(conn, entry, of_kind)]
+            bindings = [found.bind(self.tally) for found in await find_tables(conn, entry, of_kind)]
             self._writers[entry.name] = Writer(entry, of_kind, bindings, self._settings, self.tally)
         return self._writers[entry.name]
 

@@ -108,7 +108,7 @@ async def table_findings(voice: Reporter, case: Case, slot: SlotCase) -> list[Fi
     try:
         async with case.reader.transaction() as conn:
             found = await find_tables(conn, slot.stream, kind(slot.stream.kind))
-        bindings = [table.bound() for table in found]
+        bindings = [table.bind() for table in found]
     except EventwriterError as error:
         sentence, _, hint = str(error).partition("; ")
         return [voice.fail(sentence, hint or "see docs/tables.md")]

@@ -25,7 +25,7 @@ from eventwriter.postgres.ledger.verify_queries import RowLookup
 from eventwriter.postgres.schema.catalog import Binding, match_columns
 from eventwriter.postgres.schema.unique_keys import Key
 from eventwriter.tables.table import Build, Row, RowBuilder
-from eventwriter.worker.table_binding import TableFound, find_tables
+from eventwriter.worker.table_binding import RealTable, find_tables
 
 _POSTGRES_EPOCH = dt.datetime(2000, 1, 1, tzinfo=dt.UTC)
 
@@ -87,7 +87,7 @@ class Expected:
 class Target:
     """One table definition of the slot: how its rows are made, and how they are found again."""
 
-    found: TableFound
+    found: RealTable
     binding: Binding
     search: RowLookup | None
     """None where its rows cannot be looked up."""
@@ -97,14 +97,14 @@ class Target:
     """Position of the leading column within the search."""
 
 
-def target(found: TableFound, leading: frozenset[str] | None) -> Target:
+def target(found: RealTable, leading: frozenset[str] | None) -> Target:
     """
     Decide how the rows of a table are found again.
 
     Args:
         leading: Columns that an index begins with; None where the table is small enough to be read whole.
     """
-    binding = found.bound()
+    binding = found.bind()
     usable = comparable(binding, found)
     key = _key(found.keys, usable)
     names = [name for name in usable if key is None or name in key.columns]
@@ -118,9 +118,9 @@ def target(found: TableFound, leading: frozenset[str] | None) -> Target:
     return Target(found, binding, search, tuple(usable[name][1:] for name in names), lead)
 
 
-def comparable(binding: Binding, found: TableFound) -> dict[str, tuple[str, int, Value]]:
+def comparable(binding: Binding, found: RealTable) -> dict[str, tuple[str, int, Value]]:
     """Return the real columns that can be compared: SQL type, position in the row, what makes it comparable."""
-    types = {column.name: column.plain for column in found.real}
+    types = {column.name: column.plain for column in found.columns}
     usable = {}
     for at, name in enumerate(binding.names):
         compared = _COMPARED.get((binding.dumpers[at], types[name]))
@@ -367,7 +367,7 @@ async def _aged(
 
 def _time_column(target: Target) -> str | None:
     """Return the real name of the table's time column."""
-    found = match_columns(target.found.table.columns, target.found.real).get(target.found.table.time_column)
+    found = match_columns(target.found.table.columns, target.found.columns).get(target.found.table.time_column)
     return found.name if found else None
 
 

@@ -49,10 +49,10 @@ def test_dead_letter_exits_with_one(sample: str, capsys: pytest.CaptureFixture[s
         (("--stream", "events"), "give either a FILE (or -), or both --stream and --seq"),
         (("/nowhere/x.json", "--kind", "telemetry"), "/nowhere/x.json cannot be read: No such file or directory"),
         (("{sample}",), "no stream entry matches the payload; give --kind, or a --subject of one of: TELEMETRY"),
-        (("{sample}", "--kind", "json"), 'kind json needs to be told where to; set "table" or "tables"'),
+        (("{sample}", "--kind", "json"), 'kind json has no default table; set "table" or "tables"'),
         (("{sample}", "--subject", "x.y"), "no stream entry matches subject 'x.y'"),
         (("{sample}", "--kind", "nope"), "kind 'nope' does not exist in this version of eventwriter"),
-        (("{sample}", "--kind", "telemetry", "--table", "logs"), "kind telemetry cannot fill table logs"),
+        (("{sample}", "--kind", "telemetry", "--table", "logs"), "kind telemetry cannot write table logs"),
     ],
 )
 def test_mistake_is_one_sentence(

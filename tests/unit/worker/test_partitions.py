@@ -1,4 +1,4 @@
-"""What a worker looks after, how often, and what it says."""
+"""Which tables a worker maintains, how often, and which warnings it logs."""
 
 import logging
 from typing import Any
@@ -13,66 +13,69 @@ from eventwriter.worker.partitions import PartitionMaintenance, tasks
 
 
 def stream(**keys: Any) -> StreamSettings:
-    given = {"name": "X", "stream_name": "events", "subjects": ("x.>",), "kind": "netflow", **keys}
-    return StreamSettings.model_validate(given)
+    entry = {"name": "X", "stream_name": "events", "subjects": ("x.>",), "kind": "netflow", **keys}
+    return StreamSettings.model_validate(entry)
 
 
-def care(**section: Any) -> PartitionMaintenance:
-    settings = Settings.model_validate({"storage": section})
+def maintenance(**storage: Any) -> PartitionMaintenance:
+    settings = Settings.model_validate({"storage": storage})
     return PartitionMaintenance(settings, stream(), kind("netflow"), PostgresSession(PostgresSettings()))
 
 
 @pytest.mark.parametrize(
     ("entry", "expected"),
     [
-        pytest.param({}, [(None, "ocsf_network_activity")], id="the kind's"),
+        pytest.param({}, [(None, "ocsf_network_activity")], id="the kind's table"),
         pytest.param(
             {"tables": ("ocsf_network_activity", "netflow_metrics"), "schema": "platform"},
             [("platform", "ocsf_network_activity"), ("platform", "netflow_metrics")],
-            id="named, in a schema",
+            id="named tables in a schema",
         ),
         pytest.param({"tables": ("flows.netflow_metrics",)}, [("flows", "netflow_metrics")], id="schema in the name"),
-        pytest.param({"kind": "json", "tables": ("readings",)}, [], id="somebody's own"),
+        pytest.param({"kind": "json", "tables": ("readings",)}, [], id="a table of another program"),
     ],
 )
-def test_worker_looks_after_its_streams_tables(entry: dict[str, Any], expected: list[tuple[str | None, str]]) -> None:
-    """Those of its entry that are cut by time, where the entry has them."""
-    found = stream(**entry)
+def test_worker_maintains_partitioned_tables_of_its_stream(
+    entry: dict[str, Any], expected: list[tuple[str | None, str]]
+) -> None:
+    """A worker maintains the tables of its entry that may be partitioned, in the entry's schema."""
+    settings = stream(**entry)
+    found = tasks(Settings(), settings, kind(settings.kind))
 
-    assert expected == [(t.schema, name) for t in tasks(Settings(), found, kind(found.kind)) for name in t.columns]
+    assert expected == [(task.schema, name) for task in found for name in task.columns]
 
 
-def test_warning_is_logged_once_and_again_when_it_comes_back(caplog: pytest.LogCaptureFixture) -> None:
-    """The same sentence at every look would be noise; the heartbeat has it each time."""
-    one = care()
+def test_warning_is_logged_when_it_appears(caplog: pytest.LogCaptureFixture) -> None:
+    """A warning is logged once, and again only after a run without it; each heartbeat has it."""
+    maintaining = maintenance()
     counted = []
     with caplog.at_level(logging.DEBUG, "eventwriter.worker.partitions"):
         for texts in (["full"], ["full"], [], ["full"]):
             warnings: list[str] = []
             for text in texts:
-                one.say(Note(text, warns=True, rows=3), warnings)
-            one.looked(warnings)
-            counted.append((len(caplog.records), one.state.warnings))
+                maintaining.report(Note(text, warns=True, rows=3), warnings)
+            maintaining.finish(warnings)
+            counted.append((len(caplog.records), maintaining.state.warnings))
 
     assert [(1, ["full"]), (1, ["full"]), (1, []), (2, ["full"])] == counted
 
 
-def test_next_look_comes_soon_where_somebody_was_in_the_way() -> None:
-    """A minute, or less where looks are closer anyway."""
-    hourly, often = care(every="1h"), care(every="5s")
-    assert (3600.0, 5.0) == (hourly.pause_s(), often.pause_s())
+def test_blocked_step_shortens_interval() -> None:
+    """After a blocked step the next run follows within a minute."""
+    hourly, often = maintenance(every="1h"), maintenance(every="5s")
+    assert (3600.0, 5.0) == (hourly.interval_s(), often.interval_s())
 
-    hourly.state.later = often.state.later = True
+    hourly.state.blocked = often.state.blocked = True
 
-    assert (60.0, 5.0) == (hourly.pause_s(), often.pause_s())
+    assert (60.0, 5.0) == (hourly.interval_s(), often.interval_s())
 
 
-def test_heartbeat_carries_a_few_warnings() -> None:
-    """A packet has a limit; the log has all of them."""
-    one = care(maintain=True)
-    one.looked([f"warning {n}" for n in range(40)])
+def test_heartbeat_has_limited_number_of_warnings() -> None:
+    """The heartbeat has the first warnings only; the log has all of them."""
+    maintaining = maintenance(maintain=True)
+    maintaining.finish([f"warning {n}" for n in range(40)])
 
-    picture = one.state.picture()
+    field = maintaining.state.to_dict()
 
-    assert [f"warning {n}" for n in range(5)] == picture["warnings"]
-    assert picture["maintains"]
+    assert [f"warning {n}" for n in range(5)] == field["warnings"]
+    assert field["maintains"]

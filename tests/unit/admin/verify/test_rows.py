@@ -15,7 +15,7 @@ from eventwriter.tables.ids import id_generator
 from eventwriter.tables.ocsf.network_activity import OCSF_NETWORK_ACTIVITY
 from eventwriter.tables.table import Build, Column, RealColumn, Table
 from eventwriter.tables.timeseries import TIMESERIES_METRICS
-from eventwriter.worker.table_binding import TableFound
+from eventwriter.worker.table_binding import RealTable
 
 ORIGIN = Origin("events", 1_767_225_600_000_000_000, 0)
 TYPES = {
@@ -26,10 +26,10 @@ TYPES = {
 PRIMARY = Key("pkey", ("time", "id"), frozenset({"time", "id"}), frozenset({"time", "id"}), None, True, False, True)
 
 
-def found(table: Table, *keys: Key, **types: str) -> TableFound:
+def found(table: Table, *keys: Key, **types: str) -> RealTable:
     """Return a table as `eventwriter migrate` makes it, with other types for some columns."""
     real = tuple(RealColumn(c.name, types.get(c.name, TYPES[c.type]), c.not_null, False, False) for c in table.columns)
-    return TableFound(table, None, f'"public"."{table.name}"', real, keys, Rights("r", "d", True, True, True))
+    return RealTable(table, None, f'"public"."{table.name}"', real, keys, Rights("r", "d", True, True, True))
 
 
 def message(payload: Any, seq: int = 7, subject: str = "telemetry.a") -> Message:
