@@ -24,7 +24,7 @@ from eventwriter.kinds.names import DEFAULT_SUBJECTS, KINDS
 from eventwriter.kinds.registry import Kind
 from eventwriter.kinds.registry import kind as kind_named
 from eventwriter.model import Message
-from eventwriter.pipeline.decode import matches
+from eventwriter.pipeline.decode import subject_matches
 from eventwriter.tables.table import Table
 from eventwriter.worker.table_binding import find_tables, tables_of
 
@@ -103,10 +103,11 @@ def entry_of(settings: Settings, stream: str | None, subject: str, kind_name: st
     """
     for entry in settings.streams:
         same_stream = stream is None or entry.stream_name == stream
-        subject_matches = (
-            any(matches(pattern, subject) for pattern in entry.every_subject) if subject else entry.kind == kind_name
-        )
-        if same_stream and subject_matches and kind_name in (None, entry.kind):
+        if subject:
+            takes_message = any(subject_matches(pattern, subject) for pattern in entry.every_subject)
+        else:
+            takes_message = entry.kind == kind_name
+        if same_stream and takes_message and kind_name in (None, entry.kind):
             return entry
     if kind_name is None:
         known = ", ".join(f"{e.name} ({', '.join(e.every_subject)})" for e in settings.streams)

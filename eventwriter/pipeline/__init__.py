@@ -1,5 +1,7 @@
 """
-The line: pull → decode → rows → batch → copy → ack. Read `line.py` first.
+The pipeline of one worker: pull → decode → rows → batch → copy → ack. Start with `pipeline.py`.
 
-Stages do not know each other; only `line.py` joins them.
+`decode` turns payloads into records, `batcher` encodes rows and seals batches, `copy_stage`
+writes batches (`splitter` and `retry` help it with errors), `quarantine` finds messages that
+kill the worker. The stages do not know each other; `pipeline.py` connects them.
 """

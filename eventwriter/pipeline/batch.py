@@ -1,10 +1,9 @@
 """
-A batch: whole messages and their rows, bound for one transaction; pure.
+A batch: whole messages and their rows for one transaction; pure.
 
-Open while rows are added, sealed once, then settled. Rows are kept encoded, one
-buffer for each table, with a mark after each message, so that any subset of the
-messages can be written by itself (a rejected batch is bisected) without building
-rows anew.
+A batch is open while messages are added, sealed once, and then settled. Rows are kept encoded,
+in one buffer per table with a mark after each message, so that any subset of the messages can
+be written without building their rows again when a rejected batch is split.
 """
 
 from collections.abc import Sequence
@@ -15,7 +14,7 @@ from eventwriter.model import Message, Outcome, Record, Trigger
 from eventwriter.postgres.ledger.ranges import Newest, Ranges, normal
 
 KNOWN: list[Record] = []
-"""In a message's records' place: it was not decoded, because the ledger has it. Told by identity; never added to."""
+"""Stands for the records of a message that was not decoded, because it is in the ledger. Compared by identity."""
 
 
 @dataclass(slots=True)
@@ -24,21 +23,21 @@ class Batch:
     Messages in the order of arrival, and what is to be written for each.
 
     Attributes:
-        tables: How many tables each message may have rows in; the number of buffers.
+        tables: Number of tables of the slot, which is the number of buffers.
         buffers: For each table, rows in COPY's binary format.
-        marks: For each table, the buffer's length after each message.
+        marks: For each table, the length of the buffer after each message.
         covers: For each message, the first stream sequence that it accounts for.
-        rows: For each message, how many rows it became in all tables together.
-        extra_rows: Rows beyond one for each message.
-        dead: Poison by position, for the messages that cannot become rows.
-        ignored: Positions of the messages that the configuration says to drop.
-        known: Positions of the messages that were not decoded because the ledger had them.
-        repeats: Ack subjects of deliveries that repeat a message of this batch.
+        rows: For each message, the number of its rows in all tables together.
+        extra_rows: Number of rows beyond one per message.
+        dead: Poison by position, for messages that cannot become rows.
+        ignored: Positions of messages whose subjects are ignored.
+        known: Positions of messages that were not decoded, because they are in the ledger.
+        repeat_replies: Ack subjects of deliveries that repeat a message of this batch.
         payload_bytes: Bytes of all payloads.
-        opened_s: Monotonic seconds of the first message.
-        trigger: Why it was sealed; None while it is open.
-        decode_s: Seconds that decoding its messages took, with those of the list that filled it.
-        rows_s: Seconds that building and encoding its rows took.
+        opened_s: Monotonic time of the first message.
+        trigger: Why the batch was sealed; None while it is open.
+        decode_s: Time spent on decoding the messages, including the rest of the list that filled the batch.
+        rows_s: Time spent on building and encoding the rows.
     """
 
     tables: int
@@ -51,7 +50,7 @@ class Batch:
     dead: dict[int, Poison] = field(default_factory=dict)
     ignored: set[int] = field(default_factory=set)
     known: set[int] = field(default_factory=set)
-    repeats: list[str] = field(default_factory=list)
+    repeat_replies: list[str] = field(default_factory=list)
     payload_bytes: int = 0
     opened_s: float = 0.0
     trigger: Trigger | None = None
@@ -59,7 +58,7 @@ class Batch:
     rows_s: float = 0.0
 
     def __post_init__(self) -> None:
-        """Give each table its buffer."""
+        """Create the buffers."""
         if not self.buffers:
             self.buffers = [bytearray() for _ in range(self.tables)]
             self.marks = [[] for _ in range(self.tables)]
@@ -70,7 +69,7 @@ class Batch:
 
     @property
     def size_bytes(self) -> int:
-        """Memory that grows with the batch: payloads (kept until it is settled) and encoded rows."""
+        """Bytes of payloads, which are kept until the batch is settled, and of encoded rows."""
         return self.payload_bytes + sum(map(len, self.buffers))
 
     def covered(self) -> Ranges:
@@ -95,7 +94,7 @@ class Batch:
 
     def select(self, positions: Sequence[int]) -> "Batch":
         """
-        Return a batch of just these messages, with their rows, dead letters and marks.
+        Return a batch of some of the messages, with their rows and dead letters.
 
         Args:
             positions: Indexes into `messages`, ascending.
@@ -119,12 +118,12 @@ class Batch:
                 part.marks[table].append(len(buffer))
         return part
 
-    def once(self) -> "Batch":
+    def deduplicated(self) -> "Batch":
         """
-        Return a batch that has each message once, this one where it does.
+        Return a batch with each message once: this one if it has no repeats.
 
-        A consumer that somebody resets delivers what we hold for a first time once more, so nothing but sequence
-        and timestamp tell; and within one transaction the ledger could not.
+        After a reset the consumer delivers held messages as first deliveries again. Only sequence and timestamp
+        reveal that, and the ledger cannot, because the repeats would be in one transaction.
         """
         first: dict[tuple[int, int], int] = {}
         for position, message in enumerate(self.messages):
@@ -133,16 +132,21 @@ class Batch:
             return self
         kept = set(first.values())
         part = self.select(sorted(kept))
-        part.repeats = [*self.repeats, *(m.reply for at, m in enumerate(self.messages) if at not in kept)]
+        part.repeat_replies = [*self.repeat_replies, *(m.reply for at, m in enumerate(self.messages) if at not in kept)]
         part.decode_s, part.rows_s = self.decode_s, self.rows_s
         return part
 
-    def owner_of_row(self, table: int, line: int, positions: Sequence[int]) -> int | None:
+    def message_of_row(self, table: int, line: int, positions: Sequence[int]) -> int | None:
         """
-        Return whose row was the `line`th, from 1, of a table when the messages at `positions` were copied.
+        Return the position of the message that a copied row belongs to.
 
-        Walks over encoded rows (2 bytes of count; per field 4 bytes of length, -1 for NULL, and the value):
-        done only when PostgreSQL has refused a row.
+        Walks over the encoded rows (2 bytes of field count; per field 4 bytes of length, -1 for NULL, and the
+        value). It is called only after PostgreSQL rejected a row.
+
+        Args:
+            table: Index of the table.
+            line: Number of the row in the COPY, from 1.
+            positions: Positions of the messages that were copied.
         """
         marks, buffer = self.marks[table], self.buffers[table]
         for position in positions:
@@ -156,8 +160,8 @@ class Batch:
                     at += 4 + max(0, int.from_bytes(buffer[at : at + 4], signed=True))
         return None
 
-    def bury(self, position: int, poison: Poison) -> None:
-        """Make a dead letter of a message whose rows PostgreSQL refused: its rows are taken out."""
+    def reject(self, position: int, poison: Poison) -> None:
+        """Turn a message whose rows PostgreSQL rejected into a dead letter, and remove its rows."""
         for table, marks in enumerate(self.marks):
             start, end = marks[position - 1] if position else 0, marks[position]
             del self.buffers[table][start:end]
@@ -170,31 +174,31 @@ class Batch:
 @dataclass(frozen=True, slots=True)
 class Settled:
     """
-    How each message of a batch ended.
+    Outcome of each message of a batch.
 
     Attributes:
         batch: The batch.
-        outcomes: One for each message, in the batch's order.
-        already: How many of the written ones an earlier batch had written.
-        duplicates: How many rows were left out by a table's conflict rule.
-        rows_before: How many rows those that an earlier batch had written have, and this one did not write.
+        outcomes: One per message, in the order of the batch.
+        already_written: Number of messages that an earlier batch had written.
+        duplicates: Number of rows not written because of a table's conflict rule.
+        rows_already_written: Number of rows of the messages that an earlier batch had written.
     """
 
     batch: Batch
     outcomes: Sequence[Outcome]
-    already: int = 0
+    already_written: int = 0
     duplicates: int = 0
-    rows_before: int = 0
+    rows_already_written: int = 0
 
     def __post_init__(self) -> None:
-        """Check that no message was forgotten."""
+        """Check that every message has an outcome."""
         if len(self.outcomes) != len(self.batch.messages):
             raise AssertionError(f"{len(self.outcomes)} outcomes for {len(self.batch.messages)} messages")
 
     def count(self, outcome: Outcome) -> int:
-        """Return how many messages ended so."""
+        """Return the number of messages with an outcome."""
         return sum(1 for o in self.outcomes if o is outcome)
 
-    def buried(self) -> list[Poison]:
-        """Return what was wrong with the messages that became dead letters now, not before."""
+    def new_dead_letters(self) -> list[Poison]:
+        """Return the poison of the messages that became dead letters in this batch, not in an earlier one."""
         return [poison for at, poison in self.batch.dead.items() if self.outcomes[at] is Outcome.DEAD]

@@ -1,10 +1,10 @@
 """
-Records to encoded rows in the open batch, and the rules by which it is sealed.
+Accumulates messages into batches, and decides when a batch is sealed.
 
-A batch is sealed when the copy stage is free for it and it has `batch_size`
-messages or is `batch_timeout` old; while the copy stage is busy, or the consumer
-has more waiting, it grows, up to `max_batch_size` rows or `max_batch_bytes`.
-So a quiet stream has small fresh batches and a backlog big cheap ones.
+A batch is sealed if the copy stage is idle and the batch has `batch_size` messages or is
+`batch_timeout` old. While the copy stage is busy, or more messages are pending, the batch grows
+to at most `max_batch_size` rows or `max_batch_bytes`. So a quiet stream gets small fresh
+batches, and a backlog gets large efficient ones.
 """
 
 from collections.abc import Callable, Iterator, Sequence
@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from eventwriter.errors import Poison
 from eventwriter.model import Message, Record, Trigger
 from eventwriter.pipeline.batch import KNOWN, Batch
-from eventwriter.pipeline.coverage import Tracker
+from eventwriter.pipeline.coverage import CoverageTracker
 from eventwriter.pipeline.decode import Decoded
 from eventwriter.tables.table import RowBuilder
 
@@ -23,121 +23,133 @@ EncodeRow = Callable[[Sequence[object], bytearray], None]
 @dataclass(frozen=True, slots=True)
 class BatchLimits:
     """
-    When a batch is sealed.
+    Limits from the stream's settings at which a batch is sealed.
 
     Attributes:
-        messages: Enough messages, when nothing more waits.
-        rows_max: So many rows, whatever waits; a message counts as one at least, and is never split.
-        bytes_max: So many bytes of payloads and rows, whatever waits.
-        age_s_max: So old, seconds since its first message.
+        batch_size: Messages that suffice if no more are pending.
+        max_batch_size: Most rows; a message counts as at least one row and is never split.
+        max_batch_bytes: Most bytes of payloads and rows.
+        batch_timeout_s: Greatest age, counted from the first message.
     """
 
-    messages: int
-    rows_max: int
-    bytes_max: int
-    age_s_max: float
+    batch_size: int
+    max_batch_size: int
+    max_batch_bytes: int
+    batch_timeout_s: float
 
 
 @dataclass(frozen=True, slots=True)
-class Target:
-    """One table of the slot: how a record becomes its row, and how that is encoded."""
+class RowWriter:
+    """How a record becomes a row of one table, and how the row is encoded."""
 
     build: RowBuilder
     encode: EncodeRow
 
 
-def seal_trigger(batch: Batch, limits: BatchLimits, free: bool, waiting: int, now_s: float) -> Trigger | None:
+def seal_trigger(batch: Batch, limits: BatchLimits, copy_idle: bool, pending: int, now_s: float) -> Trigger | None:
     """
-    Decide whether an open batch is to be sealed now.
+    Return why an open batch must be sealed now, None if it stays open.
 
     Args:
-        free: Whether the copy stage waits for a batch.
-        waiting: Messages that the consumer has not delivered yet.
+        copy_idle: Whether the copy stage is waiting for a batch.
+        pending: Number of messages that the consumer has not delivered yet.
         now_s: Monotonic seconds.
     """
     count = len(batch)
     if not count:
         return None
-    if count + batch.extra_rows >= limits.rows_max:
+    if count + batch.extra_rows >= limits.max_batch_size:
         return Trigger.ROWS
-    if batch.size_bytes >= limits.bytes_max:
+    if batch.size_bytes >= limits.max_batch_bytes:
         return Trigger.BYTES
-    if not free:
+    if not copy_idle:
         return None
-    if now_s - batch.opened_s >= limits.age_s_max:
+    if now_s - batch.opened_s >= limits.batch_timeout_s:
         return Trigger.AGE
-    if count >= min(limits.messages + waiting, limits.rows_max):
+    if count >= min(limits.batch_size + pending, limits.max_batch_size):
         return Trigger.ROWS
     return None
 
 
-class Rows:
+class Batcher:
     """
-    The stage: decoded messages in, sealed batches out.
-
-    Owned by the worker's fill; the open batch is read (never written) by others.
+    Adds decoded messages to the open batch and yields sealed batches. Written by the pipeline's pull task only.
 
     Args:
-        encode_errors: What a value that does not fit its column's encoder raises.
+        writers: Row builder and encoder of each table.
+        encode_errors: Exceptions that an encoder raises for a value of the wrong type or range.
+
+    Attributes:
+        open: The open batch.
     """
 
     def __init__(
         self,
-        targets: Sequence[Target],
+        writers: Sequence[RowWriter],
         limits: BatchLimits,
-        tracker: Tracker,
+        tracker: CoverageTracker,
         encode_errors: tuple[type[Exception], ...],
     ) -> None:
-        self._targets = tuple(targets)
+        self._tables = tuple(writers)
         self._limits = limits
         self._tracker = tracker
         self._encode_errors = encode_errors
-        self._begin()
+        self._open_batch()
 
-    def due_in_s(self, now_s: float) -> float | None:
-        """Return the seconds until the open batch is too old; None where it is empty."""
-        return self.open.opened_s + self._limits.age_s_max - now_s if self.open.messages else None
-
-    def add(self, decoded: Sequence[Decoded], free: bool, waiting: int, now_s: float) -> Iterator[Batch]:
+    def due_in_s(self, copy_idle: bool, now_s: float) -> float | None:
         """
-        Add decoded messages, yielding each batch that is sealed on the way.
+        Return the seconds until the open batch must be sealed because of its age.
 
-        Args: as in `seal_trigger`. A message's rows go into one batch whole.
+        None if it is empty or the copy stage is busy: then a timeout does not seal it.
+
+        Args: as for `seal_trigger`.
+        """
+        if not self.open.messages or not copy_idle:
+            return None
+        return self.open.opened_s + self._limits.batch_timeout_s - now_s
+
+    def add(self, decoded: Sequence[Decoded], copy_idle: bool, pending: int, now_s: float) -> Iterator[Batch]:
+        """
+        Add decoded messages, and yield each batch that is sealed.
+
+        All rows of a message go into one batch. With no messages, only the triggers are checked.
+
+        Args: as for `seal_trigger`.
         """
         # Hot: once per message.
-        rows_max, bytes_max = self._limits.rows_max, self._limits.bytes_max
+        rows_max, bytes_max = self._limits.max_batch_size, self._limits.max_batch_bytes
         for message, records in decoded:
             batch = self.open
-            if message.num_delivered > 1 and self._repeats(message):
-                batch.repeats.append(message.reply)
+            if message.num_delivered > 1 and self._is_repeat(message):
+                batch.repeat_replies.append(message.reply)
                 continue
             if not batch.messages:
                 batch.opened_s = now_s
             batch.covers.append(self._tracker.first_covered(message))
-            self._place(batch, message, records)
+            self._add_message(batch, message, records)
             if len(batch.messages) + batch.extra_rows >= rows_max:
                 yield self.seal(Trigger.ROWS)
             elif batch.payload_bytes + len(batch.buffers[0]) >= bytes_max:
                 yield self.seal(Trigger.BYTES)
-        trigger = seal_trigger(self.open, self._limits, free, waiting, now_s)
+        trigger = seal_trigger(self.open, self._limits, copy_idle, pending, now_s)
         if trigger:
             yield self.seal(trigger)
 
     def seal(self, trigger: Trigger) -> Batch:
-        """Close the open batch and begin another."""
+        """Seal the open batch and open a new one."""
         sealed = self.open
-        self._begin()
+        self._open_batch()
         sealed.trigger = trigger
         if self._tracker.may_repeat:
-            self._tracker.may_repeat, sealed = False, sealed.once()
+            self._tracker.may_repeat, sealed = False, sealed.deduplicated()
         return sealed
 
-    def _begin(self) -> None:
-        self.open = Batch(len(self._targets))
+    def _open_batch(self) -> None:
+        self.open = Batch(len(self._tables))
         self._seen: set[tuple[int, int]] | None = None
-        self._writers = [(t.build, t.encode, b) for t, b in zip(self._targets, self.open.buffers, strict=True)]
+        self._writers = [(t.build, t.encode, b) for t, b in zip(self._tables, self.open.buffers, strict=True)]
 
-    def _place(self, batch: Batch, message: Message, records: list[Record] | Poison | None) -> None:
+    def _add_message(self, batch: Batch, message: Message, records: list[Record] | Poison | None) -> None:
         position = len(batch.messages)
         batch.messages.append(message)
         batch.payload_bytes += len(message.payload)
@@ -146,11 +158,13 @@ class Rows:
         rows = 0
         if records.__class__ is list:
             try:
-                rows = self._write(message, records)
+                rows = self._encode_rows(message, records)
             except Poison as poison:
-                rows = self._undo(batch, position, poison)
+                rows = self._discard_rows(batch, position, poison)
             except self._encode_errors as error:
-                rows = self._undo(batch, position, Poison("bad_value", f"a value does not fit its column: {error}"))
+                rows = self._discard_rows(
+                    batch, position, Poison("bad_value", f"a value does not fit its column: {error}")
+                )
         elif records is None:
             batch.ignored.add(position)
         else:
@@ -163,8 +177,8 @@ class Rows:
         elif records is KNOWN:
             batch.known.add(position)
 
-    def _write(self, message: Message, records: list[Record]) -> int:
-        """Encode a message's rows into the open batch's buffers and return their number."""
+    def _encode_rows(self, message: Message, records: list[Record]) -> int:
+        """Encode the rows of a message into the buffers of the open batch, and return their number."""
         rows = 0
         for index, record in enumerate(records):
             before = rows
@@ -173,18 +187,18 @@ class Rows:
                     encode(row, buffer)
                     rows += 1
             if rows == before:
-                raise Poison("no_table", f"record {index} has a shape that no table of this slot stores")
+                raise Poison("no_table", f"no table of this slot stores records like record {index}")
         return rows
 
-    def _undo(self, batch: Batch, position: int, poison: Poison) -> int:
-        """Take back the rows of a message that turned out to be poison half-way; whole messages only."""
+    def _discard_rows(self, batch: Batch, position: int, poison: Poison) -> int:
+        """Discard the rows that a message already has when one of its records is poison."""
         for marks, buffer in zip(batch.marks, batch.buffers, strict=True):
             del buffer[marks[-1] if marks else 0 :]
         batch.dead[position] = poison
         return 0
 
-    def _repeats(self, message: Message) -> bool:
-        """Say whether a redelivered message is in the open batch already; the set is made when first needed."""
+    def _is_repeat(self, message: Message) -> bool:
+        """Return whether a redelivered message is in the open batch; the set is built when it is first needed."""
         if self._seen is None:
             self._seen = {(m.stream_seq, m.timestamp_ns) for m in self.open.messages}
         return (message.stream_seq, message.timestamp_ns) in self._seen

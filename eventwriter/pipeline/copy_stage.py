@@ -1,9 +1,9 @@
 """
-A sealed batch to the database: the stage that decides what a refusal means.
+The copy stage: settles a sealed batch in the database, and decides what to do about errors.
 
-It returns only when every message of the batch is settled. A server that is away
-is waited for, for ever; a batch that holds a poisonous row is taken apart until the
-poison is alone; what the ledger knows is not written again.
+It returns only when every message of the batch is settled. If the server is unavailable, it
+retries until the server returns. A batch with rejected rows is split until each bad message is
+alone. Messages that are in the ledger are not written again.
 """
 
 import logging
@@ -15,10 +15,9 @@ from eventwriter.config.settings import BATCH_MESSAGES_MAX
 from eventwriter.errors import EventwriterError, Fatal, Poison, Retryable
 from eventwriter.model import Outcome
 from eventwriter.pipeline.batch import Batch, Settled
-from eventwriter.pipeline.batcher import Target
+from eventwriter.pipeline.batcher import RowWriter
 from eventwriter.pipeline.counters import Counters
 from eventwriter.pipeline.retry import DatabaseRetry
-from eventwriter.pipeline.retry import pause_s as pause_s
 from eventwriter.pipeline.splitter import BatchSizeLimit, BatchSplitter, Piece
 from eventwriter.postgres.copy import AlreadyCommitted, BatchWrite, StagedTables, write_batch
 from eventwriter.postgres.errors import Rejected, Verdict
@@ -30,31 +29,33 @@ from eventwriter.postgres.session import PostgresSession
 
 log = logging.getLogger(__name__)
 
-_TRIES_MAX = 5
-"""Attempts at what ought to pass soon (a deadlock, an unknown SQLSTATE) before it is treated as lasting."""
-_SERVER_FULL = "53"
-"""The class by which the server lacks something: more of it is waited for, as one message cannot be too much."""
+_ATTEMPTS_MAX = 5
+"""Attempts after an error that normally passes (a deadlock, an unknown SQLSTATE) before it counts as permanent."""
+_INSUFFICIENT_RESOURCES = "53"
+"""SQLSTATE class for a lack of disk space, memory or connections; retried, as one message cannot be the cause."""
 
 
 class StreamRegressed(EventwriterError):
-    """The stream gives sequences out again; a new epoch has begun, and the worker must bind to it."""
+    """The stream assigns known sequences to new messages; a new epoch has begun, and the worker must bind again."""
+
+    default_code = "stream_regressed"
 
 
 @dataclass(frozen=True, slots=True)
-class Letters:
-    """How dead letters are written: like any other table's rows."""
+class DeadLetterTarget:
+    """Table of dead letters, which are written like the rows of any other table."""
 
     binding: Binding
-    target: Target
+    writer: RowWriter
 
 
-class Copy:
+class CopyStage:
     """
-    The stage: a batch in, a settled batch out.
+    Settles sealed batches, one at a time.
 
     Args:
-        bindings: The slot's tables, in the order of the batch's buffers.
-        report: Told a sentence while the database is waited for, None when it works again.
+        bindings: Tables of the slot, in the order of a batch's buffers.
+        set_outage: Called with the reason while the database is unavailable, and with None after success.
     """
 
     def __init__(
@@ -62,206 +63,224 @@ class Copy:
         postgres: PostgresSession,
         ledger: Ledger,
         bindings: Sequence[Binding],
-        letters: Letters,
+        dead_letters: DeadLetterTarget,
         counters: Counters,
-        report: Callable[[str | None], None],
+        set_outage: Callable[[str | None], None],
     ) -> None:
         self._postgres = postgres
         self._ledger = ledger
         self._bindings = tuple(bindings)
-        self._letters = letters
+        self._dead_letters = dead_letters
         self._counters = counters
-        self._patience = DatabaseRetry(postgres.circuit_breaker, counters, report)
-        self._most = BatchSizeLimit(BATCH_MESSAGES_MAX)
-        self._stale = 0
-        """How often in a row the ledger had something that its row did not show."""
+        self._retry = DatabaseRetry(postgres.circuit_breaker, counters, set_outage)
+        self._size_limit = BatchSizeLimit(BATCH_MESSAGES_MAX)
+        self._stale_reads = 0
+        """How often in a row the ledger rejected sequences that its row did not contain."""
 
     async def __call__(self, batch: Batch) -> Settled:
         """
         Settle every message of `batch`.
 
         Raises:
-            Fatal: An operator must act; nothing of what is left was written.
-            Regressed: The stream went backwards; bind again.
+            Fatal: An operator must act; the remaining messages were not written.
+            StreamRegressed: The stream went backwards; bind again.
             EventwriterError: A table has changed; bind again.
         """
         outcomes: list[Outcome | None] = [None] * len(batch)
-        already = duplicates = rows_before = 0
-        pieces = BatchSplitter(len(batch), self._most.messages)
+        already_written = duplicates = rows_already_written = 0
+        pieces = BatchSplitter(len(batch), self._size_limit.messages)
         while (piece := pieces.take()) is not None:
-            fresh = await self._unknown(batch, piece)
-            if len(fresh) < len(piece):
-                for position in set(piece).difference(fresh):
+            new = await self._not_in_ledger(batch, piece)
+            if len(new) < len(piece):
+                for position in set(piece).difference(new):
                     outcomes[position] = Outcome.WRITTEN
-                    rows_before += batch.rows[position]
-                already += len(piece) - len(fresh)
-            if not fresh:
+                    rows_already_written += batch.rows[position]
+                already_written += len(piece) - len(new)
+            if not new:
                 continue
-            if not batch.known.isdisjoint(fresh):
-                # Written now, they would be messages without rows.
-                raise Retryable("the ledger no longer has what it had: what it does not have is decoded after all")
-            left_out = await self._write(batch, fresh, pieces)
-            if left_out is not None:
-                duplicates += left_out
-                for position in fresh:
+            if not batch.known.isdisjoint(new):
+                # These messages were not decoded; writing them now would settle them without rows.
+                raise Retryable("the ledger has lost sequences that it had; their messages must be decoded first")
+            skipped = await self._write(batch, new, pieces)
+            if skipped is not None:
+                duplicates += skipped
+                for position in new:
                     outcomes[position] = _outcome(batch, position)
-        self._most.settled()
-        _tell_rejected(batch, pieces.buried)
+        self._size_limit.batch_settled()
+        _log_rejected(batch, pieces.rejected)
         settled = [outcome for outcome in outcomes if outcome is not None]
-        return Settled(batch, settled, already, duplicates, rows_before)
+        return Settled(batch, settled, already_written, duplicates, rows_already_written)
 
-    async def _unknown(self, batch: Batch, positions: Piece) -> Piece:
-        """Return the positions whose messages the ledger does not have."""
+    async def _not_in_ledger(self, batch: Batch, positions: Piece) -> Piece:
+        """Return the positions of the messages that are not in the ledger."""
         ledger = self._ledger
-        newest_known = ledger.end_seq()
-        if all(batch.messages[p].stream_seq >= newest_known for p in positions):
+        end_seq = ledger.end_seq()
+        if all(batch.messages[p].stream_seq >= end_seq for p in positions):
             return positions
         known = {p for p in positions if ledger.has_message(batch.messages[p])}
         if any(ledger.shows_regression(batch.messages[p]) for p in known):
-            await self._regress()
+            await self._begin_epoch()
         return [p for p in positions if p not in known]
 
-    async def _regress(self) -> None:
+    async def _begin_epoch(self) -> None:
         """
-        Begin a new epoch; raises Regressed.
+        Begin a new epoch; always raises StreamRegressed.
 
-        Our picture is behind the table where others are on the durable, but what it has it has with its timestamps: it
-        is enough. The table, read again, might have a later timestamp of another worker's, and hide what is new.
+        The ledger is not read again before. If workers share the durable, the table may be ahead of this worker's
+        copy, with a later timestamp that would hide that the stream went backwards. The copy has every sequence
+        with its own timestamp, which is sufficient.
         """
 
         async def begin() -> None:
             async with self._postgres.transaction() as conn:
                 await next_epoch(conn, self._ledger)
 
-        await self._patience.through(begin)
+        await self._retry.run(begin)
         origin = self._ledger.key.origin
         raise StreamRegressed(
-            f"stream {origin.stream} gives out sequences again that the ledger knows (it lost its end, or was"
-            f" restored): epoch {origin.epoch + 1} begins, what is delivered from here on is written as new"
+            f"stream {origin.stream} assigns sequences again that are in the ledger, because it lost its end or was"
+            f" restored; epoch {origin.epoch + 1} begins, and messages are written as new from here on"
         )
 
     async def _write(self, batch: Batch, piece: Piece, pieces: BatchSplitter) -> int | None:
-        """Write a piece; return how many rows conflict rules left out, or None where other pieces are to be tried."""
+        """Write a piece; return the number of rows skipped by conflict rules, or None if other pieces must be tried."""
         part = batch if len(piece) == len(batch) else batch.select(piece)
-        load = self._load(part)
+        write = self._batch_write(part)
         started_s = clock.monotonic_s()
         try:
-            left_out = await self._attempt(load)
+            skipped = await self._write_with_retry(write)
         except AlreadyCommitted:
-            await self._look_again()
+            await self._refresh_ledger()
             pieces.put_back(piece)
             return None
         except Rejected as rejected:
-            await self._take_apart(batch, piece, pieces, rejected)
+            await self._split(batch, piece, pieces, rejected)
             return None
-        self._stale = 0
-        pieces.written(piece)
+        self._stale_reads = 0
+        pieces.mark_written(piece)
         self._counters.commits_s.append(clock.monotonic_s() - started_s)
         self._counters.last_commit_at_ns = clock.now_ns()
         self._counters.times.stage_s["commit"].observe(self._postgres.commit_s)
-        self._patience.over()
-        return left_out
+        self._retry.succeeded()
+        return skipped
 
-    def _load(self, part: Batch) -> BatchWrite:
+    def _batch_write(self, part: Batch) -> BatchWrite:
         rows: list[tuple[Binding, bytes | bytearray]] = list(zip(self._bindings, part.buffers, strict=True))
         if part.dead:
-            letters = bytearray()
-            target = self._letters.target
-            for position in sorted(part.dead):
-                letter = target.build({"poison": part.dead[position]}, part.messages[position], 0)
-                assert letter is not None
-                target.encode(letter, letters)
-            rows.append((self._letters.binding, letters))
+            rows.append((self._dead_letters.binding, self._encode_dead_letters(part)))
         covered = part.covered()
         if overlaps(covered, self._ledger.committed):
             covered = difference(covered, self._ledger.committed)
         return BatchWrite(rows, covered, part.newest())
 
-    async def _attempt(self, load: BatchWrite) -> int:
+    def _encode_dead_letters(self, part: Batch) -> bytearray:
+        buffer, writer = bytearray(), self._dead_letters.writer
+        for position in sorted(part.dead):
+            row = writer.build({"poison": part.dead[position]}, part.messages[position], 0)
+            assert row is not None, "the builder of dead letters declines no record"
+            writer.encode(row, buffer)
+        return buffer
+
+    async def _write_with_retry(self, write: BatchWrite) -> int:
         """
-        Write once what the server's own state cannot stop; wait for the server as long as it takes.
+        Write once; retry while the state of the server prevents it.
 
         Returns:
-            How many rows conflict rules left out.
+            The number of rows skipped by conflict rules.
         """
         failures = 0
-        detours: dict[int, str | None] = {}
+        staged: dict[int, str | None] = {}
 
-        async def write() -> int:
-            return await write_batch(self._postgres, load, self._ledger, detours)
+        async def attempt() -> int:
+            return await write_batch(self._postgres, write, self._ledger, staged)
 
         while True:
             try:
-                return await self._patience.through(write)
+                return await self._retry.run(attempt)
             except Rejected as rejected:
-                if (at := _detour(load, rejected, detours)) is not None:
-                    detours[at] = rejected.constraint
+                if (table := _table_to_stage(write, rejected, staged)) is not None:
+                    staged[table] = rejected.constraint
                     self._counters.staged_merges_total += 1
-                    log.info("duplicate key; the batch goes through a staging table", extra={"error": str(rejected)})
+                    log.info("duplicate key; writing the batch through a staging table", extra={"error": str(rejected)})
                     continue
-                if not _passes(rejected, failures):
+                if not _is_transient(rejected, failures):
                     raise
-                await self._patience.rest(rejected, failures)
+                await self._retry.wait(rejected, failures)
                 failures += 1
 
-    async def _look_again(self) -> None:
-        """Read the ledger's row, which has something that our picture of it lacks."""
-        self._stale += 1
-        if self._stale > _TRIES_MAX:
+    async def _refresh_ledger(self) -> None:
+        """Read the row of the ledger, which has sequences that this worker's copy of it lacks."""
+        self._stale_reads += 1
+        if self._stale_reads > _ATTEMPTS_MAX:
             raise Fatal(
-                f"the ledger {self._ledger.table} refuses what it does not have: look for a rule, a trigger or a"
-                " policy on it that keeps rows from being updated"
+                f"updates of the ledger {self._ledger.table} have no effect",
+                code="ledger_not_updated",
+                hint="look for a rule, a trigger or a row-level security policy on it that prevents updates",
             )
 
-        async def look() -> None:
+        async def refresh() -> None:
             async with self._postgres.transaction() as conn:
                 await self._ledger.refresh(conn)
 
-        await self._patience.through(look)
+        await self._retry.run(refresh)
 
-    async def _take_apart(self, batch: Batch, piece: Piece, pieces: BatchSplitter, rejected: Rejected) -> None:
-        """Decide what to try after a refusal: smaller pieces, or the one message as a dead letter."""
+    async def _split(self, batch: Batch, piece: Piece, pieces: BatchSplitter, rejected: Rejected) -> None:
+        """Decide what to try after PostgreSQL rejected a piece: smaller pieces, or one message as a dead letter."""
         verdict, target = rejected.verdict, self._postgres.target
-        # A duplicate gets here where no rule of its table may decide it: its messages are found like a bad value's.
+        # A duplicate key that no conflict rule may resolve is located like any other bad value.
         if verdict not in (Verdict.BISECT, Verdict.HALVE, Verdict.DUPLICATE):
-            raise Fatal(f"PostgreSQL at {target} refuses the slot's rows: {rejected}")
+            raise Fatal(f"PostgreSQL at {target} rejects the rows of the slot: {rejected}", code="rows_rejected")
         if verdict is Verdict.HALVE:
-            self._most.lower(len(piece))
-            if len(piece) > 1:
-                pieces.halve(piece)
-            elif rejected.sqlstate.startswith(_SERVER_FULL):
-                await self._patience.rest(rejected, _TRIES_MAX)
-                pieces.put_back(piece)
-            else:
-                raise Fatal(f"PostgreSQL at {target} cannot write even one message: {rejected}")
+            await self._reduce(piece, pieces, rejected)
         elif rejected.at == len(self._bindings):
-            raise Fatal(f"PostgreSQL at {target} refuses dead letters: {rejected}; mend {self._letters.binding.target}")
+            raise Fatal(
+                f"PostgreSQL at {target} rejects dead letters: {rejected}",
+                code="dead_letters_rejected",
+                hint=f"correct table {self._dead_letters.binding.target}",
+            )
         elif len(piece) > 1:
-            pieces.part(piece, _named(batch, piece, rejected))
+            pieces.split(piece, _named_position(batch, piece, rejected))
         elif piece[0] in batch.dead:
-            raise Fatal(f"PostgreSQL at {target} cannot write even one message: {rejected}")
+            raise self._cannot_write_one(rejected)
         else:
-            batch.bury(piece[0], Poison("rejected", rejected.detail, rejected.sqlstate))
-            pieces.bury(piece[0])
+            batch.reject(piece[0], Poison("rejected", rejected.detail, rejected.sqlstate))
+            pieces.reject(piece[0])
+
+    async def _reduce(self, piece: Piece, pieces: BatchSplitter, rejected: Rejected) -> None:
+        """Write fewer messages per transaction, because the piece exceeds a limit of the server."""
+        self._size_limit.lower(len(piece))
+        if len(piece) > 1:
+            pieces.halve(piece)
+        elif rejected.sqlstate.startswith(_INSUFFICIENT_RESOURCES):
+            await self._retry.wait(rejected, _ATTEMPTS_MAX)
+            pieces.put_back(piece)
+        else:
+            raise self._cannot_write_one(rejected)
+
+    def _cannot_write_one(self, rejected: Rejected) -> Fatal:
+        return Fatal(
+            f"PostgreSQL at {self._postgres.target} cannot write even a single message: {rejected}",
+            code="message_not_writable",
+        )
 
 
-def _passes(rejected: Rejected, failures: int) -> bool:
-    """Say whether to try the same again after so many failures: a deadlock for ever, what nobody knows a few times."""
-    return rejected.verdict is Verdict.AGAIN or (rejected.verdict is Verdict.UNKNOWN and failures < _TRIES_MAX)
+def _is_transient(rejected: Rejected, failures: int) -> bool:
+    """Return whether to retry unchanged: always after a deadlock, a few times after an unknown error."""
+    return rejected.verdict is Verdict.AGAIN or (rejected.verdict is Verdict.UNKNOWN and failures < _ATTEMPTS_MAX)
 
 
-def _named(batch: Batch, piece: Piece, rejected: Rejected) -> int | None:
-    """Return the message whose row PostgreSQL named, None where it named none."""
+def _named_position(batch: Batch, piece: Piece, rejected: Rejected) -> int | None:
+    """Return the position of the message whose row PostgreSQL named, None if it named none."""
     if rejected.at is None or rejected.line is None:
         return None
-    return batch.owner_of_row(rejected.at, rejected.line, piece)
+    return batch.message_of_row(rejected.at, rejected.line, piece)
 
 
-def _detour(load: BatchWrite, rejected: Rejected, detours: StagedTables) -> int | None:
-    """Return the table whose conflict rule can decide about a duplicate and was not asked yet; None where none can."""
-    if rejected.verdict is not Verdict.DUPLICATE or rejected.at is None or rejected.at in detours:
+def _table_to_stage(write: BatchWrite, rejected: Rejected, staged: StagedTables) -> int | None:
+    """Return the table whose conflict rule resolves a duplicate key and was not applied yet, None if there is none."""
+    if rejected.verdict is not Verdict.DUPLICATE or rejected.at is None or rejected.at in staged:
         return None
-    return rejected.at if load.rows[rejected.at][0].table.conflict != "append" else None
+    return rejected.at if write.rows[rejected.at][0].table.conflict != "append" else None
 
 
 def _outcome(batch: Batch, position: int) -> Outcome:
@@ -270,12 +289,12 @@ def _outcome(batch: Batch, position: int) -> Outcome:
     return Outcome.IGNORED if position in batch.ignored else Outcome.WRITTEN
 
 
-def _tell_rejected(batch: Batch, count: int) -> None:
-    """Log what PostgreSQL refused: one line for a batch, with the first of them."""
+def _log_rejected(batch: Batch, count: int) -> None:
+    """Log the messages that PostgreSQL rejected: one line per batch, with the first of them."""
     if not count:
         return
     first = min(position for position, poison in batch.dead.items() if poison.reason == "rejected")
     poison = batch.dead[first]
     seq = batch.messages[first].stream_seq
-    about = {"messages": count, "first_stream_seq": seq, "sqlstate": poison.sqlstate, "error": poison.detail}
-    log.warning("messages rejected", extra=about)
+    extra = {"messages": count, "first_stream_seq": seq, "sqlstate": poison.sqlstate, "error": poison.detail}
+    log.warning("messages rejected", extra=extra)

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 
 from eventwriter.model import Trigger
 from eventwriter.observe.heartbeat import StageTimes, WorkerCounters
-from eventwriter.pipeline.batch import Batch
+from eventwriter.pipeline.batch import Batch, Settled
 
 WINDOW_S = 60.0
 """Window of the dead-letter ratio: long enough that one bad batch raises no alarm, short enough to show recovery."""
@@ -104,6 +104,24 @@ class Counters(WorkerCounters):
     """Messages being decoded now of which one may kill the worker; a gauge."""
     commits_s: deque[float] = field(default_factory=lambda: deque(maxlen=_COMMITS_REMEMBERED))
     """Durations of recent transactions."""
+
+    def add_settled(self, settled: Settled, now_s: float) -> None:
+        """Count a settled batch; monotonic seconds."""
+        batch, dead = settled.batch, settled.new_dead_letters()
+        self.batches_total += 1
+        self.messages_total += len(batch)
+        self.rows_total += sum(batch.rows) - settled.duplicates - settled.rows_already_written
+        self.duplicates_total += settled.duplicates
+        self.dead_letters_total += len(dead)
+        self.dead_letters_by_reason.update(poison.reason for poison in dead)
+        self.dead_letter_ratio.add(now_s, len(batch), len(dead))
+        self.ignored_total += len(batch.ignored)
+        self.already_written_total += settled.already_written
+        self.redelivered_total += len(batch.repeat_replies) + sum(1 for m in batch.messages if m.num_delivered > 1)
+        self.bytes_total += batch.payload_bytes
+        self.batch_messages_last, self.batch_trigger_last = len(batch), batch.trigger
+        if batch.trigger:
+            self.batches_by_trigger[batch.trigger.value] += 1
 
     def commit_ms(self, quantile: float) -> float | None:
         """Return a quantile (0…1) of the recent transaction times in milliseconds; None before the first commit."""

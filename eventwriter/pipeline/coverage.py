@@ -1,11 +1,10 @@
 """
-Which stream sequences a delivery accounts for; pure.
+Computes which stream sequences a delivery accounts for; pure.
 
-A consumer gives every delivery the next consumer sequence. So when a first
-delivery directly follows another in consumer sequence, whatever lies between their
-*stream* sequences is what the consumer's filter does not want, and the delivery
-accounts for that too. The ledger then stays one range even on a stream that many
-subjects share. A redelivery accounts for itself only.
+A consumer numbers its deliveries without gaps. If one first delivery directly follows another
+in consumer sequence, the stream sequences between the two messages do not match the filter of
+the consumer, and the second delivery accounts for them too. So the ledger stays a single range
+even on a stream that other subjects share. A redelivery accounts for itself only.
 """
 
 from dataclasses import dataclass
@@ -14,28 +13,28 @@ from eventwriter.model import Message
 
 
 @dataclass(slots=True)
-class Tracker:
+class CoverageTracker:
     """
-    Follows one consumer's deliveries in the order in which they arrive.
+    Follows the deliveries of one consumer in the order of arrival.
 
-    Args:
-        consumer_seq: The last delivery that the consumer had made when we began; None where that is not known.
-        stream_seq: The stream sequence up to which it had looked by then.
+    Attributes:
+        consumer_seq: Consumer sequence of the last delivery; None if unknown.
+        stream_seq: Stream sequence of the last first delivery; None if unknown.
+        gap_from: First stream sequence that was accounted for without being delivered; reset by its reader.
+        may_repeat: Whether deliveries went back, as after a reset of the consumer; reset by its reader.
     """
 
     consumer_seq: int | None = None
     stream_seq: int | None = None
     gap_from: int | None = None
-    """The first sequence that was accounted for without being delivered, since somebody last set this to None."""
     may_repeat: bool = False
-    """Whether deliveries went back, as those of a consumer that was reset do, since somebody last set this to False."""
 
     def first_covered(self, message: Message) -> int:
         """
-        Return the first stream sequence that `message` accounts for; its own is the last.
+        Return the first stream sequence that a message accounts for; the last one is its own.
 
-        Deliveries that never came (a gap in the consumer sequence) end the run: what
-        lies in the gap is not known to us, and will be delivered again.
+        A gap in the consumer sequence ends the run: the missing deliveries are unknown, and
+        JetStream will redeliver them.
         """
         seq = message.stream_seq
         follows = self.consumer_seq is not None and message.consumer_seq == self.consumer_seq + 1

@@ -1,8 +1,8 @@
 """
-Decode stage: converts payloads to records, after the pull.
+The decode stage: payloads to records.
 
-Each message is returned with its records, with the poison that makes it a dead letter, or with
-None if it is ignored.
+Each message is returned with its records, with the `Poison` that makes it a dead letter, or with
+None if its subject is ignored.
 """
 
 from collections.abc import Callable
@@ -12,33 +12,33 @@ from eventwriter.model import Message, Record
 
 Decoded = tuple[Message, list[Record] | Poison | None]
 
-_CACHED_SUBJECTS_MAX = 10_000
-"""Size limit of the cache of ignored subjects; subjects may carry device names, so their number is unbounded."""
+_SUBJECTS_CACHED_MAX = 10_000
+"""Subjects whose match is cached; subjects may contain device names, so their number is unbounded."""
 
 
-def matches(pattern: str, subject: str) -> bool:
+def subject_matches(pattern: str, subject: str) -> bool:
     """
-    Return whether a subject matches a NATS pattern (`*` one token, `>` one or more at the end).
+    Return whether a subject matches a NATS pattern (`*` for one token, a final `>` for one or more).
 
     Source: NATS documentation, "Subject-Based Messaging", "Wildcards".
     """
     pattern_tokens, tokens = pattern.split("."), subject.split(".")
-    for index, expected in enumerate(pattern_tokens):
-        if expected == ">":
-            return len(tokens) > index
-        if index >= len(tokens) or expected not in ("*", tokens[index]):
+    for at, token in enumerate(pattern_tokens):
+        if token == ">":
+            return len(tokens) > at
+        if at >= len(tokens) or token not in ("*", tokens[at]):
             return False
     return len(tokens) == len(pattern_tokens)
 
 
-class Decode:
+class DecodeStage:
     """
-    Decodes lists of messages, preserving their number and order.
+    Decodes lists of messages, in order and without leaving any out.
 
     Args:
-        decode: The kind's decoder; raises only `Poison`.
-        ignore_subjects: Subject patterns of messages to ignore.
-        payload_bytes_max: Larger payloads are poison and are not decoded.
+        decode: Decoder of the kind; raises only `Poison`.
+        ignore_subjects: Patterns of subjects to ignore.
+        payload_bytes_max: Messages with larger payloads become dead letters without being decoded.
     """
 
     def __init__(
@@ -50,7 +50,7 @@ class Decode:
         self._decode = decode
         self._bytes_max = payload_bytes_max
         self._ignore = ignore_subjects
-        self._ignored_subjects: dict[str, bool] = {}
+        self._ignored_cache: dict[str, bool] = {}
 
     def __call__(self, messages: list[Message]) -> list[Decoded]:
         """Decode a list of messages."""
@@ -58,7 +58,7 @@ class Decode:
         decode, ignore, bytes_max = self._decode, self._ignore, self._bytes_max
         decoded: list[Decoded] = []
         for message in messages:
-            if ignore and self._ignored(message.subject):
+            if ignore and self._is_ignored(message.subject):
                 decoded.append((message, None))
                 continue
             if len(message.payload) > bytes_max:
@@ -77,10 +77,10 @@ class Decode:
             f"the payload has {size:,} bytes, more than max_payload_bytes {self._bytes_max:,} of the stream",
         )
 
-    def _ignored(self, subject: str) -> bool:
-        ignored = self._ignored_subjects.get(subject)
+    def _is_ignored(self, subject: str) -> bool:
+        ignored = self._ignored_cache.get(subject)
         if ignored is None:
-            ignored = any(matches(pattern, subject) for pattern in self._ignore)
-            if len(self._ignored_subjects) < _CACHED_SUBJECTS_MAX:
-                self._ignored_subjects[subject] = ignored
+            ignored = any(subject_matches(pattern, subject) for pattern in self._ignore)
+            if len(self._ignored_cache) < _SUBJECTS_CACHED_MAX:
+                self._ignored_cache[subject] = ignored
         return ignored

@@ -4,7 +4,7 @@ from collections import deque
 
 from eventwriter.model import Message
 from eventwriter.pipeline.batch import Batch
-from eventwriter.pipeline.batcher import Rows
+from eventwriter.pipeline.batcher import Batcher
 
 
 class HeldMessages:
@@ -19,7 +19,7 @@ class HeldMessages:
 
     __slots__ = ("batcher", "decoding", "in_flight")
 
-    def __init__(self, batcher: Rows) -> None:
+    def __init__(self, batcher: Batcher) -> None:
         self.batcher = batcher
         self.in_flight: deque[Batch] = deque()
         self.decoding: list[Message] = []

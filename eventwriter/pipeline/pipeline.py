@@ -1,10 +1,10 @@
 """
-The line: the whole path of a message, on one screen.
+The pipeline of one worker: the whole path of a message from the pull to the acknowledgement.
 
-Two tasks share one seam, a queue of sealed batches. `fill` pulls, decodes, builds
-rows and seals; `flush` copies and acknowledges, oldest first. While PostgreSQL
-works on one batch, the next is decoded. A full queue stops the pull, so a backlog
-stays in NATS, where it is durable: there is no other buffer.
+Two tasks are connected by a queue of sealed batches. `fill` pulls, decodes, builds rows and
+seals batches; `flush` copies them into the database and acknowledges their messages, oldest
+first. While PostgreSQL writes one batch, the next one is decoded. A full queue stops the pull,
+so a backlog stays in NATS, where it is durable; there is no other buffer.
 """
 
 import asyncio
@@ -13,251 +13,229 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from typing import Protocol
 
 from eventwriter import clock
-from eventwriter.errors import Poison
 from eventwriter.model import HELD_BATCHES_MAX, Message, Trigger
 from eventwriter.pipeline.batch import Batch, Settled
 from eventwriter.pipeline.counters import Counters
-from eventwriter.pipeline.decode import Decode, Decoded
+from eventwriter.pipeline.decode import Decoded, DecodeStage
 from eventwriter.pipeline.held import HeldMessages
 from eventwriter.pipeline.quarantine import Group, Quarantine
 
 log = logging.getLogger(__name__)
 
-_CANCEL_S = 10.0
-"""Before a cancellation is repeated: longer than psycopg takes to cancel a statement at a server that is away."""
+_CANCEL_REPEAT_S = 10.0
+"""Time before a cancellation is repeated: longer than psycopg takes to cancel a statement at a hung server."""
 _BATCHES_QUEUED_MAX = HELD_BATCHES_MAX - 2
-"""Sealed batches that wait for the copy: one keeps PostgreSQL busy; more only hold memory."""
+"""Sealed batches waiting for the copy stage; more than one would only use memory."""
 
-Answer = Callable[[list[str]], Awaitable[bool]]
-"""Acknowledge these deliveries; False where the connection is down."""
+AckFn = Callable[[list[str]], Awaitable[bool]]
+"""Acknowledges deliveries by their ack subjects; returns False if the connection is down."""
 
 
 class MessageSource(Protocol):
-    """Where messages come from; `jetstream.pull.Pull` is one."""
+    """Source of messages; `jetstream.pull.Pull` implements it."""
 
     pending: int
+    """Number of messages that the consumer has not delivered yet."""
     excused: bool
-    """To be set where handling a list takes what has nothing to do with its size."""
+    """Set by the pipeline if the time spent on a list says nothing about how long decoding takes."""
 
     def lists(self) -> AsyncIterator[list[Message]]:
-        """Yield lists of messages; an empty one is a clock tick."""
+        """Yield lists of messages; an empty list is a clock tick."""
 
     def wake(self) -> None:
-        """Tick now."""
-
-    def replies(self) -> list[str]:
-        """Return the ack subjects of what has arrived and was not handed on yet."""
+        """Cause a clock tick now."""
 
 
-class Tap(Protocol):
-    """Somebody who looks on; must be quick, and must not raise. `worker.tap.Taps` is one."""
+class PipelineObserver(Protocol):
+    """Observer of pipeline events; must be fast and must not raise. `worker.tap.Taps` implements it."""
 
-    def arrived(self, messages: list[Message]) -> None:
-        """See a list as it came."""
+    def on_received(self, messages: list[Message]) -> None:
+        """Handle a list of messages that was pulled."""
 
-    def settled(self, settled: Settled) -> None:
-        """See a batch that was settled."""
+    def on_settled(self, settled: Settled) -> None:
+        """Handle a settled batch."""
 
 
 class Pipeline:
-    """One worker's pipeline. Written by the worker's event loop only."""
+    """
+    One worker's pipeline. Written by the worker's event loop only.
+
+    Attributes:
+        quarantine: Finds messages that kill the worker; None if it is not available.
+        observer: Observer of events; None most of the time.
+    """
 
     def __init__(
         self,
-        pull: MessageSource,
-        decode: Decode,
+        source: MessageSource,
+        decode: DecodeStage,
         held: HeldMessages,
         copy: Callable[[Batch], Awaitable[Settled]],
-        ack: Answer,
+        ack: AckFn,
         counters: Counters,
     ) -> None:
-        self.pull = pull
-        self.decode = decode
-        self.held = held
-        self.rows = held.batcher
-        self.copy = copy
-        self.ack = ack
-        self.counters = counters
+        self._source = source
+        self._decode = decode
+        self._held = held
+        self._batcher = held.batcher
+        self._copy = copy
+        self._ack = ack
+        self._counters = counters
         self.quarantine: Quarantine | None = None
-        """Where it is missing, a message that kills the worker kills it for ever."""
-        self.tap: Tap | None = None
-        """Somebody who looks on."""
-        self.sealed: asyncio.Queue[Batch | None] = asyncio.Queue(_BATCHES_QUEUED_MAX)
-        self._settled = asyncio.Event()
-        """A batch was settled; for whom it concerns."""
+        self.observer: PipelineObserver | None = None
+        self._sealed: asyncio.Queue[Batch | None] = asyncio.Queue(_BATCHES_QUEUED_MAX)
+        """Batches waiting for the copy stage; None after the last one."""
+        self._batch_settled = asyncio.Event()
 
     async def run(self) -> None:
         """
-        Move messages until the pull is drained and everything is settled.
+        Process messages until the source is drained and everything is settled.
 
         Raises:
-            EventwriterError: What stopped it; whatever is unsettled stays unacknowledged.
+            EventwriterError: The first error of either task; unsettled messages stay unacknowledged.
         """
-        fill = asyncio.ensure_future(self.fill())
-        flush = asyncio.ensure_future(self.flush())
+        fill = asyncio.ensure_future(self._fill())
+        flush = asyncio.ensure_future(self._flush())
         try:
             await asyncio.wait({fill, flush}, return_when=asyncio.FIRST_EXCEPTION)
-            # The first to fail has the reason; the other one is only left alone.
             for task in (fill, flush):
                 if task.done() and not task.cancelled() and (error := task.exception()):
                     raise error
         finally:
-            await ended(fill, flush)
+            await cancel_and_wait(fill, flush)
 
-    async def fill(self) -> None:
-        """Pull until drained; an empty pull is a clock tick."""
-        done_s = clock.monotonic_s()
-        async for messages in self.pull.lists():
-            self.held.decoding = messages
-            if self.tap is not None:
-                self.tap.arrived(messages)
-            began_s = clock.monotonic_s()
-            self.counters.times.pull_wait_us_total += round((began_s - done_s) * 1e6)
+    async def _fill(self) -> None:
+        """Pull, decode and batch messages until the source is drained."""
+        finished_s = clock.monotonic_s()
+        async for messages in self._source.lists():
+            self._held.decoding = messages
+            if self.observer is not None:
+                self.observer.on_received(messages)
+            started_s = clock.monotonic_s()
+            self._counters.times.pull_wait_us_total += round((started_s - finished_s) * 1e6)
             if self.quarantine is not None and self.quarantine.applies_to(messages):
-                await self.fill_quarantined(self.quarantine, messages)
-                self.counters.times.quarantine_us_total += round((clock.monotonic_s() - began_s) * 1e6)
+                await self._fill_quarantined(self.quarantine, messages)
+                self._counters.times.quarantine_us_total += round((clock.monotonic_s() - started_s) * 1e6)
             else:
-                await self.fill_with(messages, began_s)
-            self.held.decoding = []
-            done_s = clock.monotonic_s()
-        if self.rows.open.messages:
-            await self.hand_over(self.rows.seal(Trigger.DRAIN))
-        await self.sealed.put(None)
+                await self._add(messages, started_s)
+            self._held.decoding = []
+            finished_s = clock.monotonic_s()
+        if self._batcher.open.messages:
+            await self._enqueue(self._batcher.seal(Trigger.DRAIN))
+        await self._sealed.put(None)
 
-    async def fill_with(self, messages: list[Message], began_s: float) -> None:
-        """Add messages; hand over the batches that became full."""
-        opened, decoded = self.rows.open, self.decode(messages)
+    async def _add(self, messages: list[Message], started_s: float) -> None:
+        """DecodeStage messages, add them to the open batch, and enqueue the batches that are sealed."""
+        open_batch, decoded = self._batcher.open, self._decode(messages)
         decoded_s = clock.monotonic_s()
-        batches = list(self.rows.add(decoded, self.held.copy_is_idle(), self.pull.pending, decoded_s))
-        built_s = clock.monotonic_s()
-        # A list that fills a batch and begins another is counted for the first.
-        opened.decode_s += decoded_s - began_s
-        opened.rows_s += built_s - decoded_s
+        batches = list(self._batcher.add(decoded, self._held.copy_is_idle(), self._source.pending, decoded_s))
+        added_s = clock.monotonic_s()
+        # The time for a list that seals one batch and opens another counts for the first.
+        open_batch.decode_s += decoded_s - started_s
+        open_batch.rows_s += added_s - decoded_s
         for batch in batches:
-            await self.hand_over(batch)
+            await self._enqueue(batch)
         if batches:
-            self.counters.times.queue_wait_us_total += round((clock.monotonic_s() - built_s) * 1e6)
+            self._counters.times.queue_wait_us_total += round((clock.monotonic_s() - added_s) * 1e6)
 
-    async def fill_quarantined(self, quarantine: Quarantine, messages: list[Message]) -> None:
-        """Add messages of which one may kill the worker; see `quarantine`."""
-        self.pull.excused = True
+    async def _fill_quarantined(self, quarantine: Quarantine, messages: list[Message]) -> None:
+        """Add messages in groups, because one of them may kill the worker."""
+        self._source.excused = True
         for group in quarantine.groups(messages):
             if group.isolated:
-                await self.settle()
-            for batch in await self.decode_group(quarantine, group):
-                await self.hand_over(batch)
+                await self._settle_held()
+            for batch in await self._decode_group(quarantine, group):
+                await self._enqueue(batch)
             if group.isolated:
-                await self.settle()
+                await self._settle_held()
 
-    async def decode_group(self, quarantine: Quarantine, group: Group) -> list[Batch]:
-        """Decode a group under a note of it, and add its rows; return the batches that became full."""
+    async def _decode_group(self, quarantine: Quarantine, group: Group) -> list[Batch]:
+        """DecodeStage a group protected by a note, and return the batches that are sealed."""
         if group.override is not None:
-            return self.add_decoded([(message, group.override) for message in group.messages])
+            return self._add_decoded([(message, group.override) for message in group.messages])
         await quarantine.note(group)
-        # No `await` from here on until the rows are built: that is what the note speaks of.
-        batches = self.add_decoded(self.decode(group.messages))
+        # No `await` until the rows are built, because the note is about exactly this work.
+        batches = self._add_decoded(self._decode(group.messages))
         await quarantine.clear_note()
         return batches
 
-    def add_decoded(self, decoded: list[Decoded]) -> list[Batch]:
-        """Add decoded messages; return the batches that became full."""
-        return list(self.rows.add(decoded, self.held.copy_is_idle(), self.pull.pending, clock.monotonic_s()))
+    def _add_decoded(self, decoded: list[Decoded]) -> list[Batch]:
+        return list(self._batcher.add(decoded, self._held.copy_is_idle(), self._source.pending, clock.monotonic_s()))
 
-    async def settle(self) -> None:
-        """Have everything that was added settled, so that nothing else is in hand."""
-        if self.rows.open.messages:
-            await self.hand_over(self.rows.seal(Trigger.QUARANTINE))
-        while self.held.in_flight:
-            self._settled.clear()
-            await self._settled.wait()
+    async def _settle_held(self) -> None:
+        """Seal the open batch and wait until every batch is settled."""
+        if self._batcher.open.messages:
+            await self._enqueue(self._batcher.seal(Trigger.QUARANTINE))
+        while self._held.in_flight:
+            self._batch_settled.clear()
+            await self._batch_settled.wait()
 
-    async def flush(self) -> None:
-        """Copy, then acknowledge; oldest batch first, one at a time."""
-        while (batch := await self.sealed.get()) is not None:
-            began_s = clock.monotonic_s()
-            settled = await self.copy(batch)
+    async def _enqueue(self, batch: Batch) -> None:
+        """Queue a sealed batch for the copy stage, waiting while the queue is full."""
+        self._held.in_flight.append(batch)
+        await self._sealed.put(batch)
+
+    async def _flush(self) -> None:
+        """Copy and acknowledge batches, one at a time, oldest first."""
+        times = self._counters.times
+        while (batch := await self._sealed.get()) is not None:
+            started_s = clock.monotonic_s()
+            settled = await self._copy(batch)
             copied_s = clock.monotonic_s()
-            await self.acknowledge(settled)
-            self.held.in_flight.popleft()
-            self.count(settled)
-            self.counters.times.observe_settled(batch, copied_s - began_s, clock.monotonic_s() - copied_s)
-            if settled.already < len(batch) and self.counters.last_commit_at_ns is not None:
-                self.counters.times.observe_latency(batch, self.counters.last_commit_at_ns)
-            if self.tap is not None:
-                self.tap.settled(settled)
-            tell(settled)
-            self._settled.set()
-            self.pull.wake()
+            await self._acknowledge(settled)
+            self._held.in_flight.popleft()
+            self._counters.add_settled(settled, clock.monotonic_s())
+            times.observe_settled(batch, copied_s - started_s, clock.monotonic_s() - copied_s)
+            if settled.already_written < len(batch) and self._counters.last_commit_at_ns is not None:
+                times.observe_latency(batch, self._counters.last_commit_at_ns)
+            if self.observer is not None:
+                self.observer.on_settled(settled)
+            log_settled(settled)
+            self._batch_settled.set()
+            self._source.wake()
 
-    async def hand_over(self, batch: Batch) -> None:
-        """Put a sealed batch before the copy stage; waits while that has enough."""
-        self.held.in_flight.append(batch)
-        await self.sealed.put(batch)
-
-    async def acknowledge(self, settled: Settled) -> None:
-        """Answer for every message of a settled batch, and for its repeats."""
-        replies = [m.reply for m in settled.batch.messages] + settled.batch.repeats
-        if await self.ack(replies):
-            self.counters.acks_total += len(replies)
+    async def _acknowledge(self, settled: Settled) -> None:
+        """Acknowledge every delivery of a settled batch, including repeated ones."""
+        replies = [m.reply for m in settled.batch.messages] + settled.batch.repeat_replies
+        if await self._ack(replies):
+            self._counters.acks_total += len(replies)
         else:
-            self.counters.acks_lost_total += len(replies)
-
-    def count(self, settled: Settled) -> None:
-        """Add a settled batch to the counters."""
-        batch, counters = settled.batch, self.counters
-        counters.batches_total += 1
-        counters.messages_total += len(batch)
-        counters.rows_total += sum(batch.rows) - settled.duplicates - settled.rows_before
-        counters.duplicates_total += settled.duplicates
-        buried = settled.buried()
-        counters.dead_letters_total += len(buried)
-        counters.dead_letter_ratio.add(clock.monotonic_s(), len(batch), len(buried))
-        counters.dead_letters_by_reason.update(poison.reason for poison in buried)
-        counters.ignored_total += len(batch.ignored)
-        counters.already_written_total += settled.already
-        counters.redelivered_total += len(batch.repeats) + sum(1 for m in batch.messages if m.num_delivered > 1)
-        counters.bytes_total += batch.payload_bytes
-        counters.batch_messages_last, counters.batch_trigger_last = len(batch), batch.trigger
-        if batch.trigger:
-            counters.batches_by_trigger[batch.trigger.value] += 1
+            self._counters.acks_lost_total += len(replies)
 
 
-async def ended(*tasks: asyncio.Future[None], again_s: float = _CANCEL_S) -> None:
+async def cancel_and_wait(*tasks: asyncio.Future[None], repeat_s: float = _CANCEL_REPEAT_S) -> None:
     """
     Cancel tasks until they have ended.
 
-    Once is not enough: `asyncio.wait_for` before Python 3.12, which drivers use, swallows a cancellation
-    that comes in the moment of success. The line would then wait for ever for batches that nobody makes.
+    One cancellation is not enough: before Python 3.12 `asyncio.wait_for`, which drivers use, swallows a
+    cancellation that arrives at the moment of success. The task would then wait forever.
     """
-    left = set(tasks)
-    while left:
-        for task in left:
+    running = set(tasks)
+    while running:
+        for task in running:
             task.cancel()
-        _, left = await asyncio.wait(left, timeout=again_s)
+        _, running = await asyncio.wait(running, timeout=repeat_s)
     await asyncio.gather(*tasks, return_exceptions=True)
 
 
-def tell(settled: Settled) -> None:
-    """Log a settled batch: at debug what it was, as a warning what of it became dead letters."""
+def log_settled(settled: Settled) -> None:
+    """Log a settled batch at debug level, and its dead letters as a warning."""
     batch = settled.batch
     if log.isEnabledFor(logging.DEBUG):
         seq, rows = batch.newest().stream_seq, sum(batch.rows)
-        about = {"messages": len(batch), "rows": rows, "last_seq": seq, "trigger": batch.trigger}
-        log.debug("batch written", extra=about)
-    # What PostgreSQL refused was told by the copy stage.
+        extra = {"messages": len(batch), "rows": rows, "last_seq": seq, "trigger": batch.trigger}
+        log.debug("batch written", extra=extra)
+    # The copy stage logs messages that PostgreSQL rejected.
     undecoded = [position for position, poison in batch.dead.items() if poison.reason != "rejected"]
     if undecoded:
-        first = min(undecoded)
-        words = letter_words(batch.messages[first], batch.dead[first], len(undecoded))
-        log.warning("dead letters written", extra=words)
-
-
-def letter_words(first: Message, poison: Poison, count: int) -> dict[str, object]:
-    """Return the first of `count` dead letters in words, for the log."""
-    return {
-        "messages": count,
-        "subject": first.subject,
-        "stream_seq": first.stream_seq,
-        "reason": poison.reason,
-        "error": poison.detail,
-    }
+        first, poison = batch.messages[min(undecoded)], batch.dead[min(undecoded)]
+        log.warning(
+            "dead letters written",
+            extra={
+                "messages": len(undecoded),
+                "subject": first.subject,
+                "stream_seq": first.stream_seq,
+                "reason": poison.reason,
+                "error": poison.detail,
+            },
+        )

@@ -1,6 +1,4 @@
-"""
-Waiting for PostgreSQL: for as long as it takes, saying so, never long at a time.
-"""
+"""Retries with capped backoff while PostgreSQL is unavailable."""
 
 import asyncio
 import random
@@ -14,61 +12,64 @@ from eventwriter.postgres.circuit_breaker import CircuitBreaker
 
 T = TypeVar("T")
 
-_WAIT_S_MIN = 0.05
-_WAIT_S_MAX = 3.0
-"""The longest pause between attempts: work goes on within seconds of the server's return."""
+_PAUSE_S_MIN = 0.05
+_PAUSE_S_MAX = 3.0
+"""Longest pause between attempts, so that work continues within seconds of the server's return."""
 
 
-def pause_s(attempt: int, share: float) -> float:
+def pause_s(attempt: int, jitter: float) -> float:
     """
-    Return how long to wait before the next attempt: exponential, with full jitter; seconds.
+    Return the pause before the next attempt in seconds: exponential backoff with full jitter.
 
     Args:
-        attempt: 0 for the first failure.
-        share: A random number in 0…1.
+        attempt: 0 after the first failure.
+        jitter: Random number between 0 and 1.
     """
-    return max(_WAIT_S_MIN, share * min(_WAIT_S_MAX, _WAIT_S_MIN * 2.0 ** min(attempt, 16)))
+    return max(_PAUSE_S_MIN, jitter * min(_PAUSE_S_MAX, _PAUSE_S_MIN * 2.0 ** min(attempt, 16)))
 
 
 class DatabaseRetry:
     """
-    How one worker's copy stage waits.
+    Retries the copy stage's database work.
 
     Args:
-        report: Told a sentence while the database is waited for, None when it works again.
+        set_outage: Called with the reason before each pause, and with None after success.
     """
 
-    def __init__(self, circuit: CircuitBreaker, counters: Counters, report: Callable[[str | None], None]) -> None:
-        self._circuit = circuit
+    def __init__(
+        self, circuit_breaker: CircuitBreaker, counters: Counters, set_outage: Callable[[str | None], None]
+    ) -> None:
+        self._circuit_breaker = circuit_breaker
         self._counters = counters
-        self._report = report
+        self._set_outage = set_outage
 
-    async def through(self, act: Callable[[], Awaitable[T]]) -> T:
-        """Do `act`, and again while the database is away."""
+    async def run(self, action: Callable[[], Awaitable[T]]) -> T:
+        """Run `action` until it raises no Retryable."""
         attempt = 0
         while True:
             try:
-                return await act()
+                return await action()
             except Retryable as error:
-                await self.rest(error, attempt)
+                await self.wait(error, attempt)
                 attempt += 1
 
-    async def rest(self, error: EventwriterError, attempt: int) -> None:
+    async def wait(self, error: EventwriterError, attempt: int) -> None:
         """
-        Say what is waited for, and wait.
+        Report why the work is retried, and pause.
 
         Args:
-            attempt: 0 for the first failure in a row.
+            error: Reason of the retry.
+            attempt: 0 after the first failure in a row.
         """
         now_s = clock.monotonic_s()
         if not isinstance(error, Retryable):
-            self._circuit.record_failure(now_s, str(error), writing=True)
-        self._report(str(error))
+            self._circuit_breaker.record_failure(now_s, str(error), writing=True)
+        self._set_outage(str(error))
         self._counters.retries_total += 1
         wait_s = pause_s(attempt, random.random())  # noqa: S311
-        self._circuit.schedule_retry(now_s, wait_s)
+        self._circuit_breaker.schedule_retry(now_s, wait_s)
         await asyncio.sleep(wait_s)
 
-    def over(self) -> None:
-        """Say that the database works."""
-        self._report(None)
+    def succeeded(self) -> None:
+        """Report that the database works."""
+        self._set_outage(None)

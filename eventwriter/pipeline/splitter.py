@@ -1,12 +1,11 @@
 """
-What of a batch is still to be written, in pieces; pure.
+Splits a batch that PostgreSQL rejected until each rejected message is alone; pure.
 
-A refused piece is taken apart until the guilty messages are alone. Where PostgreSQL
-says at which row it stopped, that message is tried by itself at once, and what lies
-before and behind it stays whole; three COPYs find one guilty message then. Where it
-does not say, or was wrong, the piece is halved: about 2 log2 n COPYs for each of them.
-Either way the good pieces are written as they are found, each once, and all guilty
-ones' dead letters at the end, together.
+If PostgreSQL names the row at which it stopped, the message of that row is tried alone next,
+and the messages before and after it stay together: three COPYs then find one bad message.
+If it names none, or named a wrong one, the piece is halved: about 2 log2 n COPYs per bad
+message. Good pieces are written as they are found, each once. The dead letters of all rejected
+messages are written together at the end.
 """
 
 from collections.abc import Iterable
@@ -19,86 +18,93 @@ _GROWTH = 2
 
 class BatchSplitter:
     """
-    The pieces of one batch.
+    Pieces of one batch that are still to be written.
 
     Args:
-        count: How many messages it has.
-        most: How many may be in one piece at the beginning.
+        count: Number of messages in the batch.
+        piece_max: Largest number of messages in a piece.
+
+    Attributes:
+        rejected: Number of messages that were rejected.
     """
 
-    def __init__(self, count: int, most: int) -> None:
-        whole = range(count)
-        self._left = [list(whole[at : at + most]) for at in range(0, count, most)][::-1]
-        self._buried: Piece = []
-        self._tried: int | None = None
-        """The message that PostgreSQL named, while it is tried by itself."""
-        self._trusted = True
-        """Whether what PostgreSQL names was the guilty one so far."""
-        self.buried = 0
-        """How many messages were found guilty."""
+    def __init__(self, count: int, piece_max: int) -> None:
+        positions = range(count)
+        self._pending = [list(positions[at : at + piece_max]) for at in range(0, count, piece_max)][::-1]
+        self._dead: Piece = []
+        self._suspect: int | None = None
+        """Position that PostgreSQL named, while it is tried alone."""
+        self._names_trusted = True
+        """Whether every position that PostgreSQL named was the bad one so far."""
+        self.rejected = 0
 
     def take(self) -> Piece | None:
-        """Take the next piece, None where nothing is left."""
-        if self._left:
-            return self._left.pop()
-        last, self._buried = self._buried, []
+        """Return the next piece: at the end that of all rejected messages, then None."""
+        if self._pending:
+            return self._pending.pop()
+        last, self._dead = self._dead, []
         return last or None
 
-    def written(self, piece: Piece) -> None:
-        """Note that a piece was written."""
-        if [self._tried] == piece:
-            self._trusted, self._tried = False, None
+    def mark_written(self, piece: Piece) -> None:
+        """Record that a piece was written; if it is the suspect, PostgreSQL named a wrong row."""
+        if [self._suspect] == piece:
+            self._names_trusted, self._suspect = False, None
 
     def put_back(self, piece: Piece) -> None:
-        """Give a piece back to be taken again."""
-        self._left.append(piece)
+        """Return a piece, to be taken again next."""
+        self._pending.append(piece)
 
     def halve(self, piece: Piece) -> None:
-        """Take a piece apart in the middle."""
+        """Split a piece in the middle."""
         middle = len(piece) // 2
-        self._put((piece[:middle], piece[middle:]))
+        self._add((piece[:middle], piece[middle:]))
 
-    def part(self, piece: Piece, guilty: int | None) -> None:
+    def split(self, piece: Piece, named: int | None) -> None:
         """
-        Take a refused piece apart.
+        Split a rejected piece.
 
         Args:
-            guilty: The position that PostgreSQL named, None where it named none.
+            named: Position of the row that PostgreSQL named, None if it named none.
         """
-        # What lies before the named message had passed: where it is refused after all, the name was wrong.
-        self._trusted = self._trusted and self._tried is None
-        if guilty is None or not self._trusted or guilty not in piece:
+        # A suspect that is still pending means that a piece before it was rejected after all: its name was wrong.
+        self._names_trusted = self._names_trusted and self._suspect is None
+        if named is None or not self._names_trusted or named not in piece:
             self.halve(piece)
             return
-        at = piece.index(guilty)
-        self._tried = guilty
-        self._put((piece[:at], [guilty], piece[at + 1 :]))
+        at = piece.index(named)
+        self._suspect = named
+        self._add((piece[:at], [named], piece[at + 1 :]))
 
-    def bury(self, position: int) -> None:
-        """Put a guilty message aside: its dead letter is written with the last piece."""
-        self._tried = None
-        self.buried += 1
-        self._buried.append(position)
+    def reject(self, position: int) -> None:
+        """Set a rejected message aside; its dead letter is written with the last piece."""
+        self._suspect = None
+        self.rejected += 1
+        self._dead.append(position)
 
-    def _put(self, parts: Iterable[Piece]) -> None:
-        self._left.extend(part for part in reversed(list(parts)) if part)
+    def _add(self, pieces: Iterable[Piece]) -> None:
+        self._pending.extend(piece for piece in reversed(list(pieces)) if piece)
 
 
 class BatchSizeLimit:
-    """How many messages go into one transaction, after the server had a limit that whole batches are beyond."""
+    """
+    Largest number of messages in one transaction, lowered when a limit of the server is exceeded.
+
+    Attributes:
+        messages: The current limit.
+    """
 
     def __init__(self, unlimited: int) -> None:
         self._unlimited = unlimited
         self.messages = unlimited
         self._lowered = False
 
-    def lower(self, tried: int) -> None:
-        """Note that so many were too many."""
-        self.messages = max(1, tried // 2)
+    def lower(self, rejected: int) -> None:
+        """Lower the limit to half the number of messages that exceeded the server's limit."""
+        self.messages = max(1, rejected // 2)
         self._lowered = True
 
-    def settled(self) -> None:
-        """Note that a batch is done: if none of it was too much, the next may have twice as many."""
+    def batch_settled(self) -> None:
+        """Double the limit, unless the batch that was settled lowered it."""
         if not self._lowered:
             self.messages = min(self._unlimited, self.messages * _GROWTH)
         self._lowered = False

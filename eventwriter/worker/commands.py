@@ -88,7 +88,7 @@ class CommandHandler:
         """Close expired taps, and have the pipeline pass messages to taps only while one is open."""
         self.taps.expire(clock.monotonic_s())
         if (session := self._session()) is not None:
-            session.pipeline.tap = None if self.taps.is_empty() else self.taps
+            session.pipeline.observer = None if self.taps.is_empty() else self.taps
 
     def _start(self, coroutine: Coroutine[Any, Any, None]) -> None:
         task = asyncio.ensure_future(coroutine)

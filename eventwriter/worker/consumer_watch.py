@@ -17,8 +17,8 @@ from eventwriter.errors import Fatal, Retryable
 from eventwriter.jetstream.api import JetStreamApi, StreamState, stored_us, stream_state
 from eventwriter.jetstream.consumer import ConsumerSpec, consumer_info, differences, subjects_of
 from eventwriter.jetstream.stream_reader import StreamReader
-from eventwriter.pipeline.coverage import Tracker
-from eventwriter.pipeline.decode import matches
+from eventwriter.pipeline.coverage import CoverageTracker
+from eventwriter.pipeline.decode import subject_matches
 from eventwriter.postgres.ledger.epochs import StreamEnd
 from eventwriter.postgres.ledger.ranges import Ranges, normal
 
@@ -93,7 +93,7 @@ class ConsumerWatch:
         self._reported_at_s, self._pause_s = clock.monotonic_s(), _PAUSE_S_MAX
 
     async def check(
-        self, api: JetStreamApi, spec: ConsumerSpec, created: str, tracker: Tracker
+        self, api: JetStreamApi, spec: ConsumerSpec, created: str, tracker: CoverageTracker
     ) -> tuple[dict[str, Any] | None, str | None]:
         """
         Request CONSUMER.INFO and compare it with the specification.
@@ -159,7 +159,7 @@ async def skipped_messages(api: JetStreamApi, spec: ConsumerSpec, unverified: Un
     seqs = [
         message.stream_seq
         for message in scan.messages
-        if not any(matches(pattern, message.subject) for pattern in unverified.filters)
+        if not any(subject_matches(pattern, message.subject) for pattern in unverified.filters)
     ]
     skipped = [(seq, seq + 1) for seq in seqs]
     if not scan.complete:

@@ -32,8 +32,8 @@ class FlowControl:
 
     def idle_wait_s(self) -> float:
         """Return how long the pull may wait for messages: until the open batch must be sealed."""
-        due_s = self._held.batcher.due_in_s(clock.monotonic_s())
-        if due_s is None or not self._held.copy_is_idle():
+        due_s = self._held.batcher.due_in_s(self._held.copy_is_idle(), clock.monotonic_s())
+        if due_s is None:
             return _IDLE_WAIT_S_MAX
         return min(_IDLE_WAIT_S_MAX, max(0.001, due_s))
 

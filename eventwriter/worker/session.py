@@ -18,10 +18,10 @@ from eventwriter.jetstream.credit import PullLimits
 from eventwriter.jetstream.pull import Pull
 from eventwriter.jetstream.stream_reader import StreamReader
 from eventwriter.model import Adjustments, Origin
-from eventwriter.pipeline.batcher import BatchLimits, Rows, Target
-from eventwriter.pipeline.copy_stage import Copy, Letters
-from eventwriter.pipeline.coverage import Tracker
-from eventwriter.pipeline.decode import Decode
+from eventwriter.pipeline.batcher import Batcher, BatchLimits, RowWriter
+from eventwriter.pipeline.copy_stage import CopyStage, DeadLetterTarget
+from eventwriter.pipeline.coverage import CoverageTracker
+from eventwriter.pipeline.decode import DecodeStage
 from eventwriter.pipeline.held import HeldMessages
 from eventwriter.pipeline.pipeline import Pipeline
 from eventwriter.postgres.dead_letters.record import DEAD_LETTERS
@@ -60,7 +60,7 @@ class Session:
     ledger: Ledger
     compactor: LedgerCompactor
     consumer: ConsumerState
-    tracker: Tracker
+    tracker: CoverageTracker
     bindings: Sequence[Binding]
     make_builder: MakeBuilder
 
@@ -160,14 +160,14 @@ class SessionBuilder:
     def _connect_stages(self, database: _Database, bindings: Sequence[Binding], consumer: ConsumerState) -> Session:
         context, ledger = self._context, database.ledger
         make_builder = self._make_builder(ledger)
-        tracker = Tracker(consumer.delivered_consumer_seq, consumer.delivered_stream_seq)
+        tracker = CoverageTracker(consumer.delivered_consumer_seq, consumer.delivered_stream_seq)
         held = HeldMessages(self._batcher(bindings, make_builder, tracker))
         flow = FlowControl(context.nats.client, held, context.stream)
         pull = self._pull(flow, held, ledger, consumer.created)
         dead_letters = database.dead_letters.bind()
-        letters = Letters(dead_letters, self._target(dead_letters, make_builder))
-        copy = Copy(context.postgres, ledger, bindings, letters, context.counters, context.status.set_outage)
-        decode = Decode(context.kind.decode, context.stream.ignore_subjects, context.stream.max_payload_bytes)
+        letters = DeadLetterTarget(dead_letters, self._target(dead_letters, make_builder))
+        copy = CopyStage(context.postgres, ledger, bindings, letters, context.counters, context.status.set_outage)
+        decode = DecodeStage(context.kind.decode, context.stream.ignore_subjects, context.stream.max_payload_bytes)
         pipeline = Pipeline(pull, decode, held, copy, flow.ack, context.counters)
         pipeline.quarantine = context.quarantine.open(
             ledger, consumer.delivered_stream_seq if consumer.ack_pending else 0
@@ -194,13 +194,13 @@ class SessionBuilder:
 
         return make_builder
 
-    def _target(self, binding: Binding, make_builder: MakeBuilder) -> Target:
-        return Target(make_builder(binding, self._context.adjustments), encoder(binding))
+    def _target(self, binding: Binding, make_builder: MakeBuilder) -> RowWriter:
+        return RowWriter(make_builder(binding, self._context.adjustments), encoder(binding))
 
-    def _batcher(self, bindings: Sequence[Binding], make_builder: MakeBuilder, tracker: Tracker) -> Rows:
+    def _batcher(self, bindings: Sequence[Binding], make_builder: MakeBuilder, tracker: CoverageTracker) -> Batcher:
         stream = self._context.stream
         limits = BatchLimits(stream.batch_size, stream.max_batch_size, stream.max_batch_bytes, stream.batch_timeout_s)
-        return Rows([self._target(binding, make_builder) for binding in bindings], limits, tracker, ENCODE_ERRORS)
+        return Batcher([self._target(binding, make_builder) for binding in bindings], limits, tracker, ENCODE_ERRORS)
 
     def _pull(self, flow: FlowControl, held: HeldMessages, ledger: Ledger, created: str) -> Pull:
         context = self._context

@@ -18,7 +18,7 @@ from eventwriter.errors import Poison
 from eventwriter.formats.json import dumps, loads_clean
 from eventwriter.model import Message, Record
 from eventwriter.pipeline.batch import Settled
-from eventwriter.pipeline.decode import matches
+from eventwriter.pipeline.decode import subject_matches
 from eventwriter.postgres.schema.conversions import json_value
 from eventwriter.tables.raw_data import redactor
 from eventwriter.tables.table import RowBuilder, Table
@@ -218,7 +218,7 @@ def select(messages: Sequence[Message], count: int, pattern: str | None) -> Iter
         return
     text = pattern.encode()
     for message in messages[:SCANNED_MAX]:
-        if matches(pattern, message.subject) or text in message.payload:
+        if subject_matches(pattern, message.subject) or text in message.payload:
             yield message
             count -= 1
             if count == 0:
@@ -267,14 +267,14 @@ class Taps:
         for tap_id in [tap_id for tap_id, tap in self._taps.items() if now_s >= tap.expires_s]:
             del self._taps[tap_id]
 
-    def arrived(self, messages: Sequence[Message]) -> None:
+    def on_received(self, messages: Sequence[Message]) -> None:
         """Sample messages that were received, before they are decoded."""
         now_s = clock.monotonic_s()
         for tap in self._taps.values():
             if tap.stage == "raw":
                 tap.take(now_s, messages, self._sampler("raw", None))
 
-    def settled(self, settled: Settled) -> None:
+    def on_settled(self, settled: Settled) -> None:
         """Sample the rows and the dead letters of a committed batch."""
         now_s, batch = clock.monotonic_s(), settled.batch
         for tap in self._taps.values():

@@ -81,7 +81,9 @@ def _of_files() -> Iterator[Seed]:
             kinds.setdefault(folder, []).append(kind)
     kinds["logs_raw_inputs"] = ["events", "logs"]
     foreign = [name for name in KINDS if name != "json"]
-    for folder in sorted(path for path in DATA.iterdir() if path.name not in ("generations", "go_config", "golden")):
+    for folder in sorted(
+        path for path in DATA.iterdir() if path.name not in ("generations", "go_config", "golden", "producers")
+    ):
         for path in sorted(folder.iterdir()):
             if {".row", ".rows"} & set(path.suffixes):
                 continue

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import Any
 
 import pytest
-from fix_line import Bench, MakeBench
+from fix_pipeline import Bench, MakeBench
 
 from eventwriter.model import Outcome
 from eventwriter.postgres.copy import BatchWrite

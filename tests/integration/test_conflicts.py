@@ -5,7 +5,7 @@ import random
 
 import psycopg
 import pytest
-from fix_line import Bench, MakeBench
+from fix_pipeline import Bench, MakeBench
 
 from eventwriter.errors import Fatal
 from eventwriter.model import Outcome
@@ -55,7 +55,7 @@ async def test_append_makes_dead_letters_of_duplicates(bench: MakeBench) -> None
     settled = await one.settle(*({"id": n, "v": "new"} for n in range(10)), {"id": 3, "v": "again"})
 
     assert [(n, "old" if n == 5 else "new") for n in range(10)] == one.read(THINGS)
-    assert [(6, "rejected", "23505"), (11, "rejected", "23505")] == one.letters()
+    assert [(6, "rejected", "23505"), (11, "rejected", "23505")] == one.dead_letters()
     assert (0, 0) == (settled.duplicates, one.counters.staged_merges_total)
 
 
@@ -78,7 +78,7 @@ async def test_dead_letters_in_the_same_batch(bench: MakeBench) -> None:
     settled = await one.settle(b"garbage", {"id": 1}, {"v": "no id"}, {"id": 2})
 
     assert [(1, "old"), (2, None)] == one.read(THINGS)
-    assert [(1, "malformed", None), (3, "missing_field", None)] == one.letters()
+    assert [(1, "malformed", None), (3, "missing_field", None)] == one.dead_letters()
     assert [Outcome.DEAD, Outcome.WRITTEN, Outcome.DEAD, Outcome.WRITTEN] == settled.outcomes
 
 
@@ -91,7 +91,7 @@ async def test_refused_value_beside_a_duplicate(bench: MakeBench) -> None:
     settled = await one.settle({"id": 1, "v": "new"}, {"id": 2, "v": "bad"}, {"id": 3, "v": "good"})
 
     assert [(1, "old"), (3, "good")] == one.read(THINGS)
-    assert [(2, "rejected", "23514")] == one.letters()
+    assert [(2, "rejected", "23514")] == one.dead_letters()
     assert 1 == settled.duplicates
 
 
@@ -164,7 +164,7 @@ async def test_replace_by_the_keys_of_the_real_table(bench: MakeBench, ddl: str,
     await one.settle({"id": 1, "v": "a", "w": 1}, {"id": 1, "v": "b", "w": 3}, {"id": 1, "v": "a", "w": 2})
 
     assert expected == one.read("SELECT id, v, w FROM things ORDER BY id, v")
-    assert [] == one.letters()
+    assert [] == one.dead_letters()
 
 
 @pytest.mark.parametrize("rule", ["nothing", "replace"])
@@ -225,7 +225,7 @@ async def test_deferrable_key_decides_nothing(bench: MakeBench, rule: str, initi
     await one.settle({"id": 1, "v": "new"}, {"id": 2, "v": "new"})
 
     assert [(1, "old"), (2, "new")] == one.read(THINGS)
-    assert [(1, "rejected", "23505")] == one.letters()
+    assert [(1, "rejected", "23505")] == one.dead_letters()
     assert [True] == ["is deferrable or an exclusion constraint" in w for w in one.warnings if "things_id_key" in w]
 
 
@@ -240,7 +240,7 @@ async def test_exclusion_constraint_is_no_key(bench: MakeBench, rule: str) -> No
     await one.settle({"id": 1, "v": "new"}, {"id": 3, "v": "taken"}, {"id": 4, "v": "free"})
 
     assert [(1, "old" if rule == "nothing" else "new"), (2, "taken"), (4, "free")] == one.read(THINGS)
-    assert [(2, "rejected", "23P01")] == one.letters()
+    assert [(2, "rejected", "23P01")] == one.dead_letters()
 
 
 async def test_row_that_violates_another_key_is_a_dead_letter(bench: MakeBench) -> None:
@@ -253,7 +253,7 @@ async def test_row_that_violates_another_key_is_a_dead_letter(bench: MakeBench) 
     await one.settle({"id": 1, "v": "b"}, {"id": 3, "v": "c"})
 
     assert [(1, "a"), (2, "b"), (3, "c")] == one.read(THINGS)
-    assert [(1, "rejected", "23505")] == one.letters()
+    assert [(1, "rejected", "23505")] == one.dead_letters()
 
 
 async def test_table_of_nothing_but_its_key(bench: MakeBench) -> None:
@@ -329,7 +329,7 @@ async def test_two_writers_of_the_same_keys(bench: MakeBench) -> None:
     await other.postgres.close()
 
     assert [(300,)] == one.read("SELECT count(*) FROM things")
-    assert [] == one.letters()
+    assert [] == one.dead_letters()
 
 
 @pytest.mark.parametrize(

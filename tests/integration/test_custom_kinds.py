@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-from fix_line import Bench, MakeBench
+from fix_pipeline import Bench, MakeBench
 
 from eventwriter.config.load import load
 from eventwriter.errors import ConfigError, Fatal
@@ -63,8 +63,8 @@ async def test_documented_kind_writes_rows(bench: MakeBench, install: Install) -
         ("2026-01-01 00:00:02+00", "door-8", None),
         ("2026-01-01 08:00:00+00", "door-7", "badge 4711"),
     ] == one.read("SELECT time::text, door, badge FROM door_openings ORDER BY time")
-    assert [(4, "malformed", None)] == one.letters()
-    assert (1, 1) == (settled.duplicates, one.tally.timestamp_defaulted)
+    assert [(4, "malformed", None)] == one.dead_letters()
+    assert (1, 1) == (settled.duplicates, one.adjustments.timestamp_defaulted)
 
 
 def test_documented_entry_is_a_configuration(tmp_path: Path, install: Install) -> None:

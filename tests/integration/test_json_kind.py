@@ -1,7 +1,7 @@
 """Kind json: objects into tables as they are found, from bind to the committed row."""
 
 import pytest
-from fix_line import STORED_NS, Bench, MakeBench
+from fix_pipeline import STORED_NS, Bench, MakeBench
 
 from eventwriter.config.settings import PostgresSettings
 from eventwriter.errors import Fatal
@@ -16,7 +16,7 @@ async def test_objects_and_arrays_become_rows(bench: MakeBench) -> None:
     await one.settle({"id": 1, "deviceId": "a"}, [{"ID": 2, "x": True}, {"id": 3}], [], b"7", [{"id": 4}, 5])
 
     assert [(1, "a", None), (2, None, {"x": True}), (3, None, None)] == one.read("SELECT * FROM things ORDER BY id")
-    assert [(4, "malformed", None), (5, "malformed", None)] == one.letters()
+    assert [(4, "malformed", None), (5, "malformed", None)] == one.dead_letters()
 
 
 async def test_message_s_own_facts_become_columns(bench: MakeBench) -> None:
@@ -45,7 +45,7 @@ async def test_defaults_are_the_table_s_own(bench: MakeBench) -> None:
 
     await one.settle({"v": "abc", "twice": 9, "code": 9}, {"v": "d", "ok": None, "l": 5, "tags": ["x"]})
 
-    assert [] == one.letters()
+    assert [] == one.dead_letters()
     assert [
         (1, 1, "abc", True, True, [], {"a": 1}, 3, "it's", "-1.5", 6, True),
         (2, 2, "d", True, True, ["x"], {"a": 1}, 5, "it's", "-1.5", 2, True),
@@ -68,7 +68,7 @@ async def test_record_with_a_value_for_a_computed_default(bench: MakeBench) -> N
         "SELECT CASE WHEN id < 100 THEN id END, v, CASE WHEN made < '2026-02-01' THEN made::text END FROM things"
         " ORDER BY id"
     )
-    assert (1, []) == (settled.duplicates, one.letters())
+    assert (1, []) == (settled.duplicates, one.dead_letters())
 
 
 async def test_name_with_a_schema(bench: MakeBench) -> None:

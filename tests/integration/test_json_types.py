@@ -5,7 +5,7 @@ import random
 from typing import Any
 
 import pytest
-from fix_line import Bench, MakeBench
+from fix_pipeline import Bench, MakeBench
 
 from eventwriter.errors import Fatal
 from eventwriter.model import Outcome
@@ -166,7 +166,7 @@ async def test_what_only_the_server_refuses_is_a_dead_letter(bench: MakeBench, s
 
     await one.settle({"n": 1}, {"n": 2, "c": value}, {"n": 3})
 
-    assert [(2, "rejected")] == [letter[:2] for letter in one.letters()]
+    assert [(2, "rejected")] == [letter[:2] for letter in one.dead_letters()]
     assert [(1,), (3,)] == one.read("SELECT n FROM things ORDER BY n")
 
 
@@ -189,7 +189,7 @@ async def test_unknown_type_keeps_its_default(bench: MakeBench) -> None:
     assert [
         "table things: p (point), t (tsvector) cannot be filled by eventwriter; what they default to is kept"
     ] == one.warnings
-    assert 2 == one.tally.fields_ignored
+    assert 2 == one.adjustments.fields_ignored
 
 
 async def test_unknown_type_that_must_be_filled_is_refused(bench: MakeBench) -> None:

@@ -1,7 +1,7 @@
 """Messages that are not decoded because the ledger has them, on a real server."""
 
 import pytest
-from fix_line import MakeBench
+from fix_pipeline import MakeBench
 
 from eventwriter.errors import Retryable
 from eventwriter.model import Outcome, Trigger
@@ -16,10 +16,10 @@ async def test_known_messages_are_settled_without_rows(bench: MakeBench) -> None
     await one.settle({"n": 1}, {"n": 2})
     again = [one.message({"n": n}, stream_seq=n, num_delivered=2, timestamp_ns=1) for n in (1, 2)]
 
-    list(one.rows.add([(message, KNOWN) for message in again], False, 10**6, 0.0))
-    settled = await one._copy(one.rows.seal(Trigger.AGE))
+    list(one.batcher.add([(message, KNOWN) for message in again], False, 10**6, 0.0))
+    settled = await one._copy(one.batcher.seal(Trigger.AGE))
 
-    assert ([Outcome.WRITTEN] * 2, 2) == (list(settled.outcomes), settled.already)
+    assert ([Outcome.WRITTEN] * 2, 2) == (list(settled.outcomes), settled.already_written)
     assert [(1,), (2,)] == one.read("SELECT n FROM things ORDER BY 1")
 
 
@@ -29,9 +29,9 @@ async def test_message_that_ledger_lost_is_not_settled(bench: MakeBench) -> None
     await one.settle({"n": 1})
     lost = one.message({"n": 2})
 
-    list(one.rows.add([(lost, KNOWN)], False, 10**6, 0.0))
+    list(one.batcher.add([(lost, KNOWN)], False, 10**6, 0.0))
     with pytest.raises(Retryable):
-        await one._copy(one.rows.seal(Trigger.AGE))
+        await one._copy(one.batcher.seal(Trigger.AGE))
 
     assert [("{[1,2)}",)] == one.read("SELECT committed::text FROM eventwriter_ledger")
 
@@ -57,6 +57,6 @@ async def test_rows_of_earlier_batch_are_not_counted_again(bench: MakeBench) -> 
     again = [message._replace(num_delivered=2) for message in first]
     settled = await one.settle(*again, one.message({"n": 2}), one.message(b"more garbage"))
 
-    assert (2, 1, 1) == (settled.already, settled.rows_before, len(settled.buried()))
+    assert (2, 1, 1) == (settled.already_written, settled.rows_already_written, len(settled.new_dead_letters()))
     assert [(1,), (2,)] == one.read("SELECT n FROM things ORDER BY 1")
     assert [(2,)] == one.read("SELECT count(*) FROM eventwriter_dead_letters")

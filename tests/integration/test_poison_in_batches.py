@@ -5,7 +5,7 @@ import random
 from typing import Any
 
 import pytest
-from fix_line import Bench, MakeBench
+from fix_pipeline import Bench, MakeBench
 from fuzz.seeds import Seed, seeds
 
 from eventwriter.demo.traffic import READINGS_DDL, TRAFFIC
@@ -54,12 +54,12 @@ def payload(rng: random.Random, seed: Seed, share: float) -> bytes:
 
 def is_poison(one: Bench, message: Message) -> bool:
     """Say, without the pipeline, whether a message cannot become rows of the bench's tables."""
-    assert one.rows is not None
+    assert one.batcher is not None
     try:
         rows = 0
         records = KINDS[one.stream.kind].decode(message)
         for index, record in enumerate(records):
-            made = [target.build(record, message, index) for target in one.rows._targets]
+            made = [target.build(record, message, index) for target in one.batcher._targets]
             rows += any(row is not None for row in made)
             if any(row is not None and "bad" in row for row in made):
                 return True
@@ -92,7 +92,7 @@ async def test_batch_writes_exactly_what_is_no_poison(bench: MakeBench, kind: st
     dead = [m.stream_seq for m, o in zip(messages, settled.outcomes, strict=True) if o is Outcome.DEAD]
     found = stored(one, kind)
     assert [message.stream_seq for message in poison] == dead
-    assert dead == [seq for seq, _, _ in one.letters()]
+    assert dead == [seq for seq, _, _ in one.dead_letters()]
     await empty(one, found)
     alone = Bench(one.dsn, **entry_of(kind), subjects=("others.>",))  # another page of the ledger
     await alone.settle(*(message for message in messages if message not in poison))

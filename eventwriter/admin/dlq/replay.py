@@ -18,8 +18,8 @@ from eventwriter.config.settings import Settings, StreamSettings
 from eventwriter.errors import EventwriterError, Fatal, Poison
 from eventwriter.kinds.registry import Kind, kind
 from eventwriter.model import Adjustments, Message, Origin, Record
-from eventwriter.pipeline.batcher import Target
-from eventwriter.pipeline.decode import matches
+from eventwriter.pipeline.batcher import RowWriter
+from eventwriter.pipeline.decode import subject_matches
 from eventwriter.postgres.connect import Connection
 from eventwriter.postgres.copy import copy_rows, copy_staged
 from eventwriter.postgres.dead_letters import store
@@ -73,7 +73,8 @@ def owner(settings: Settings, letter: DeadLetter) -> StreamSettings:
     takes = [
         entry
         for entry in settings.streams
-        if entry.stream_name == letter.stream and any(matches(pattern, subject) for pattern in entry.every_subject)
+        if entry.stream_name == letter.stream
+        and any(subject_matches(pattern, subject) for pattern in entry.every_subject)
     ]
     same = [entry for entry in takes if letter.consumer in durables(settings, entry)]
     found = same or takes
@@ -114,7 +115,7 @@ class Writer:
     bindings: list[Binding]
     settings: Settings
     tally: Adjustments
-    _targets: dict[Origin, list[Target]] = field(default_factory=dict)
+    _targets: dict[Origin, list[RowWriter]] = field(default_factory=dict)
 
     def add(self, letter: DeadLetter, buffers: list[bytearray]) -> int:
         """
@@ -126,7 +127,7 @@ class Writer:
         message = message_of(letter)
         lengths = [len(buffer) for buffer in buffers]
         try:
-            if any(matches(pattern, message.subject) for pattern in self.entry.ignore_subjects):
+            if any(subject_matches(pattern, message.subject) for pattern in self.entry.ignore_subjects):
                 return 0
             records = self.kind.decode(message)
             return self._add(message, records, self._targets_of(origin_of(letter)), buffers)
@@ -136,7 +137,7 @@ class Writer:
             raise (error if isinstance(error, Poison) else poison_of(error)) from error
 
     @staticmethod
-    def _add(message: Message, records: list[Record], targets: list[Target], buffers: list[bytearray]) -> int:
+    def _add(message: Message, records: list[Record], targets: list[RowWriter], buffers: list[bytearray]) -> int:
         rows = 0
         for index, record in enumerate(records):
             before = rows
@@ -148,17 +149,17 @@ class Writer:
                 raise Poison("no_table", f"record {index} has a shape that no table of {len(targets)} stores")
         return rows
 
-    def _targets_of(self, origin: Origin) -> list[Target]:
+    def _targets_of(self, origin: Origin) -> list[RowWriter]:
         """Return the row builders for one life of a stream: ids are made from it."""
         if origin not in self._targets:
             self._targets[origin] = [self._target(binding, origin) for binding in self.bindings]
         return self._targets[origin]
 
-    def _target(self, binding: Binding, origin: Origin) -> Target:
+    def _target(self, binding: Binding, origin: Origin) -> RowWriter:
         options = {**self.entry.options, "consumer": "replay", "kind": self.entry.kind}
         redact = frozenset(key.lower() for key in self.settings.redact)
         build = Build(origin, self.tally, binding.present, self.settings.ocsf_version, redact, options)
-        return Target(binding.table.builder(build), encoder(binding))
+        return RowWriter(binding.table.builder(build), encoder(binding))
 
 
 class Replay:

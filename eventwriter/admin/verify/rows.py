@@ -18,7 +18,7 @@ from eventwriter.config.settings import Settings, StreamSettings
 from eventwriter.errors import Poison
 from eventwriter.kinds.registry import Kind, kind
 from eventwriter.model import Adjustments, Message, Origin
-from eventwriter.pipeline.decode import matches
+from eventwriter.pipeline.decode import subject_matches
 from eventwriter.postgres.connect import Connection
 from eventwriter.postgres.ledger import verify_queries
 from eventwriter.postgres.ledger.verify_queries import RowLookup
@@ -168,7 +168,7 @@ class RowExpectation:
     def __call__(self, message: Message) -> Expected:
         """Return what `message` must have left."""
         expected = Expected(message)
-        if any(matches(pattern, message.subject) for pattern in self._ignore):
+        if any(subject_matches(pattern, message.subject) for pattern in self._ignore):
             expected.ignored = True
             return expected
         try:

@@ -12,7 +12,7 @@ from eventwriter.errors import Poison
 from eventwriter.formats.json import RECORDS_MAX
 from eventwriter.kinds.registry import kind
 from eventwriter.model import Message
-from eventwriter.pipeline.decode import Decode
+from eventwriter.pipeline.decode import DecodeStage
 
 CPU_S_MAX = 4.0
 """Generous for a loaded machine, and far below `supervisor.hang_max`."""
@@ -99,7 +99,7 @@ def test_too_large_payload_is_not_decoded() -> None:
         decoded.append(message)
         return [{}]
 
-    stage = Decode(decode, (), 1024)
+    stage = DecodeStage(decode, (), 1024)
     large, allowed = message(b"x" * 1025), message(b"x" * 1024)
     (_, rejected), (_, accepted) = stage([large, allowed])
 

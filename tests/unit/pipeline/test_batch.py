@@ -1,4 +1,4 @@
-"""Batches: coverage, subsets, burials."""
+"""Batches: covered sequences, subsets and rejected messages."""
 
 from hypothesis import given
 from hypothesis import strategies as st
@@ -9,7 +9,7 @@ from eventwriter.pipeline.batch import Batch
 
 
 def batch_of(sizes: list[int]) -> Batch:
-    """Return a batch whose message number n has `sizes[n]` bytes of rows, all of them the byte n."""
+    """Return a batch whose message n has `sizes[n]` bytes of rows, each of them the byte n."""
     batch = Batch(1)
     for n, size in enumerate(sizes):
         batch.messages.append(Message(f"r{n}", "s", b"p", None, n + 1, n + 1, 1, n))
@@ -21,8 +21,8 @@ def batch_of(sizes: list[int]) -> Batch:
 
 
 @given(st.lists(st.integers(0, 5), min_size=1, max_size=12), st.data())
-def test_subset_holds_just_its_messages_rows(sizes: list[int], data: st.DataObject) -> None:
-    """Any subset of a batch has the bytes of its own messages, in order."""
+def test_subset_has_the_rows_of_its_messages(sizes: list[int], data: st.DataObject) -> None:
+    """A subset of a batch has the encoded rows of its messages, in order."""
     batch = batch_of(sizes)
     positions = sorted(data.draw(st.sets(st.integers(0, len(sizes) - 1))))
 
@@ -33,18 +33,18 @@ def test_subset_holds_just_its_messages_rows(sizes: list[int], data: st.DataObje
 
 
 @given(st.lists(st.integers(0, 5), min_size=1, max_size=12), st.data())
-def test_burial_takes_out_one_messages_rows(sizes: list[int], data: st.DataObject) -> None:
-    """Burying a message removes its rows and leaves every other subset as it was."""
+def test_rejected_message_loses_its_rows(sizes: list[int], data: st.DataObject) -> None:
+    """Rejecting a message removes its rows and no others."""
     batch = batch_of(sizes)
     at = data.draw(st.integers(0, len(sizes) - 1))
 
-    batch.bury(at, Poison("rejected", "x"))
+    batch.reject(at, Poison("rejected", "x"))
 
-    left = [p for p in range(len(sizes)) if p != at]
-    assert b"".join(bytes([p]) * sizes[p] for p in left) == bytes(batch.buffers[0])
-    assert b"".join(bytes([p]) * sizes[p] for p in left) == bytes(batch.select(left).buffers[0])
+    remaining = [p for p in range(len(sizes)) if p != at]
+    assert b"".join(bytes([p]) * sizes[p] for p in remaining) == bytes(batch.buffers[0])
+    assert b"".join(bytes([p]) * sizes[p] for p in remaining) == bytes(batch.select(remaining).buffers[0])
 
 
-def test_contiguous_messages_are_one_range() -> None:
-    """Messages in a row are covered by one range."""
+def test_consecutive_messages_are_one_range() -> None:
+    """Consecutive messages are covered by one range."""
     assert [(1, 4)] == batch_of([1, 1, 1]).covered()

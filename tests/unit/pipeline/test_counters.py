@@ -1,53 +1,53 @@
-"""The share of messages that die."""
+"""Ratio of dead letters."""
 
 from eventwriter.pipeline.counters import DeadLetterRatio
 
 
-def test_share_beyond_its_limit_is_said_with_figures() -> None:
-    """The sentence has share, numbers, setting, and where to look."""
-    share = DeadLetterRatio()
-    share.add(100.0, 900, 0)
-    share.add(130.0, 300, 90)
+def test_ratio_above_its_limit_gives_a_warning() -> None:
+    """The warning has the ratio, the counts, the limit, and the command that lists the dead letters."""
+    ratio = DeadLetterRatio()
+    ratio.add(100.0, 900, 0)
+    ratio.add(130.0, 300, 90)
 
-    said = share.warning(131.0, 0.05, "LOGS")
+    warning = ratio.warning(131.0, 0.05, "LOGS")
 
     assert (
         "7.5% of the messages of the last 60 s (90 of 1,200) became dead letters, more than dead_letter_share_max"
-        " (0.05); see eventwriter-ctl dlq list --stream LOGS" == said
+        " (0.05); see eventwriter-ctl dlq list --stream LOGS" == warning
     )
 
 
-def test_share_within_its_limit_is_nothing() -> None:
-    """Just the limit is not beyond it."""
-    share = DeadLetterRatio()
-    share.add(100.0, 1000, 50)
+def test_ratio_at_its_limit_gives_no_warning() -> None:
+    """A ratio equal to the limit is acceptable."""
+    ratio = DeadLetterRatio()
+    ratio.add(100.0, 1000, 50)
 
-    assert share.warning(101.0, 0.05, "LOGS") is None
-
-
-def test_few_messages_are_no_share() -> None:
-    """A quiet stream's one bad message is no alarm."""
-    share = DeadLetterRatio()
-    share.add(100.0, 99, 99)
-
-    assert share.warning(101.0, 0.05, "LOGS") is None
+    assert ratio.warning(101.0, 0.05, "LOGS") is None
 
 
-def test_what_is_over_is_forgotten() -> None:
-    """A minute after the last dead letter the stream is well again."""
-    share = DeadLetterRatio()
-    share.add(100.0, 1000, 1000)
-    share.add(150.0, 1000, 0)
+def test_few_messages_give_no_warning() -> None:
+    """Dead letters of a quiet stream give no warning, because a few messages have no meaningful ratio."""
+    ratio = DeadLetterRatio()
+    ratio.add(100.0, 99, 99)
 
-    assert (2000, 1000) == share.counts(159.0)
-    assert (1000, 0) == share.counts(161.0)
-    assert share.warning(161.0, 0.05, "LOGS") is None
+    assert ratio.warning(101.0, 0.05, "LOGS") is None
 
 
-def test_memory_does_not_grow_with_batches() -> None:
-    """However many batches there are, a few slices hold them."""
-    share = DeadLetterRatio()
+def test_dead_letters_leave_the_window() -> None:
+    """A minute after the last dead letter there is no warning."""
+    ratio = DeadLetterRatio()
+    ratio.add(100.0, 1000, 1000)
+    ratio.add(150.0, 1000, 0)
+
+    assert (2000, 1000) == ratio.counts(159.0)
+    assert (1000, 0) == ratio.counts(161.0)
+    assert ratio.warning(161.0, 0.05, "LOGS") is None
+
+
+def test_memory_is_bounded() -> None:
+    """Any number of batches is kept in a few slices of the window."""
+    ratio = DeadLetterRatio()
     for n in range(100_000):
-        share.add(n / 100, 1, 0)
+        ratio.add(n / 100, 1, 0)
 
-    assert len(share._slices) <= 14
+    assert len(ratio._slices) <= 14

@@ -1,31 +1,31 @@
-"""How the two tasks of the line end."""
+"""How the two tasks of a pipeline end."""
 
 import asyncio
 
-from eventwriter.pipeline.pipeline import ended
+from eventwriter.pipeline.pipeline import cancel_and_wait
 
 
-async def test_cancellation_that_was_swallowed_is_repeated() -> None:
-    """A task that loses a cancellation, as a driver's wait may, is cancelled again until it ends."""
-    lost: list[str] = []
+async def test_swallowed_cancellation_is_repeated() -> None:
+    """A task that swallows a cancellation, as a driver may, is cancelled again until it ends."""
+    events: list[str] = []
 
     async def flush() -> None:
         try:
             await asyncio.Event().wait()
         except asyncio.CancelledError:
-            lost.append("swallowed")
+            events.append("swallowed")
         await asyncio.Event().wait()
 
     task = asyncio.ensure_future(flush())
     await asyncio.sleep(0)
     async with asyncio.timeout(5):
-        await ended(task, again_s=0.001)
+        await cancel_and_wait(task, repeat_s=0.001)
 
-    assert (["swallowed"], True) == (lost, task.cancelled())
+    assert (["swallowed"], True) == (events, task.cancelled())
 
 
-async def test_error_of_a_task_is_taken_note_of() -> None:
-    """A task that had failed already does not keep the other from being ended."""
+async def test_failed_task_does_not_prevent_cancelling_the_other() -> None:
+    """If one task has already failed, the other is still cancelled and awaited."""
 
     async def fill() -> None:
         raise ValueError("x")
@@ -35,6 +35,6 @@ async def test_error_of_a_task_is_taken_note_of() -> None:
 
     failed, running = asyncio.ensure_future(fill()), asyncio.ensure_future(flush())
     await asyncio.sleep(0)
-    await ended(failed, running)
+    await cancel_and_wait(failed, running)
 
     assert (True, True) == (failed.done(), running.cancelled())

@@ -7,7 +7,7 @@ import pytest
 from eventwriter.errors import Retryable
 from eventwriter.jetstream.api import ApiError
 from eventwriter.jetstream.consumer import ConsumerSpec
-from eventwriter.pipeline.coverage import Tracker
+from eventwriter.pipeline.coverage import CoverageTracker
 from eventwriter.worker.consumer_watch import (
     ConsumerWatch,
     UnverifiedRange,
@@ -44,7 +44,7 @@ def info(**changes: Any) -> dict[str, Any]:
     return {"created": CREATED, "config": SPEC.config() | changes}
 
 
-async def check(watch: ConsumerWatch, api: Any, tracker: Tracker) -> str | None:
+async def check(watch: ConsumerWatch, api: Any, tracker: CoverageTracker) -> str | None:
     """Return the change that the watch reports."""
     return (await watch.check(api, SPEC, CREATED, tracker))[1]
 
@@ -71,7 +71,7 @@ async def test_gap_under_other_filter_is_unverified() -> None:
     """A gap between deliveries under another filter must be verified before the next session."""
     watch = ConsumerWatch()
 
-    change = await check(watch, ScriptedApi(info(filter_subject="t.a")), Tracker(gap_from=42))
+    change = await check(watch, ScriptedApi(info(filter_subject="t.a")), CoverageTracker(gap_from=42))
 
     assert (True, UnverifiedRange(42, ("t.a",))) == (change is not None, watch.unverified)
 
@@ -85,14 +85,14 @@ async def test_other_changes_leave_nothing_unverified(answer: dict[str, Any], ga
     """A change that cannot have skipped a message is reported, but leaves nothing to verify."""
     watch = ConsumerWatch()
 
-    change = await check(watch, ScriptedApi(answer), Tracker(gap_from=gap))
+    change = await check(watch, ScriptedApi(answer), CoverageTracker(gap_from=gap))
 
     assert (True, None) == (change is not None, watch.unverified)
 
 
 async def test_gap_is_forgotten_once_consumer_is_verified() -> None:
     """A gap is forgotten when the consumer is as specified, and kept when JetStream does not answer."""
-    watch, tracker = ConsumerWatch(), Tracker(gap_from=42)
+    watch, tracker = ConsumerWatch(), CoverageTracker(gap_from=42)
     with pytest.raises(Retryable):
         await check(watch, ScriptedApi(Retryable("unavailable")), tracker)
     assert 42 == tracker.gap_from
@@ -106,7 +106,7 @@ async def test_repeated_change_is_not_reported_immediately() -> None:
     """Two writers that change each other's consumer do not keep each other from working."""
     watch, api = ConsumerWatch(), ScriptedApi(info(ack_wait=1))
 
-    changes = [await check(watch, api, Tracker()) is not None for _ in range(3)]
+    changes = [await check(watch, api, CoverageTracker()) is not None for _ in range(3)]
 
     assert [True, False, False] == changes
 

@@ -159,7 +159,7 @@ def test_closed_tap_returns_remaining_samples(clock: FakeClock) -> None:
     """Closing a tap returns its samples; closing an unknown tap returns none."""
     taps = Taps(sampler)
     taps.serve(command(), NO_LIMIT)
-    taps.arrived(HUNDRED[:1])
+    taps.on_received(HUNDRED[:1])
 
     assert [{"stage": "raw", "seq": 0}] == taps.serve(command(end=True), NO_LIMIT)["samples"]
     assert taps.is_empty()
@@ -189,8 +189,8 @@ def test_each_stage_samples_its_messages(clock: FakeClock) -> None:
     for stage in stages:
         taps.serve(command(stage, stage), NO_LIMIT)
     clock.now_s += 1.0
-    taps.arrived(HUNDRED[:2])
-    taps.settled(Settled(batch, outcomes, 0, 0))
+    taps.on_received(HUNDRED[:2])
+    taps.on_settled(Settled(batch, outcomes, 0, 0))
 
     served = {stage: taps.serve(command(stage, stage), NO_LIMIT)["samples"] for stage in stages}
     seqs = {stage: [sample["seq"] for sample in samples] for stage, samples in served.items()}

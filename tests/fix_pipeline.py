@@ -1,4 +1,4 @@
-"""The stages from a message to a committed row, on a real database, without NATS and without processes."""
+"""The stages from a message to a committed row, with a real database, without NATS and without processes."""
 
 from collections.abc import Callable
 from importlib.resources import files
@@ -13,11 +13,11 @@ from eventwriter.kinds.registry import kind
 from eventwriter.model import Adjustments, Message, Origin, Trigger
 from eventwriter.pipeline import copy_stage
 from eventwriter.pipeline.batch import Settled
-from eventwriter.pipeline.batcher import BatchLimits, Rows, Target
-from eventwriter.pipeline.copy_stage import Copy, Letters
+from eventwriter.pipeline.batcher import Batcher, BatchLimits, RowWriter
+from eventwriter.pipeline.copy_stage import CopyStage, DeadLetterTarget
 from eventwriter.pipeline.counters import Counters
-from eventwriter.pipeline.coverage import Tracker
-from eventwriter.pipeline.decode import Decode
+from eventwriter.pipeline.coverage import CoverageTracker
+from eventwriter.pipeline.decode import DecodeStage
 from eventwriter.postgres.copy import BatchWrite, write_batch
 from eventwriter.postgres.dead_letters.record import DEAD_LETTERS
 from eventwriter.postgres.encode import ENCODE_ERRORS, encoder
@@ -29,35 +29,35 @@ from eventwriter.tables.table import Build
 from eventwriter.worker.table_binding import find_table, find_tables
 
 STORED_NS = 1_767_225_600_000_000_000
-"""2026-01-01 00:00:00 UTC: when JetStream stored the first message; each later one comes a second later."""
+"""JetStream timestamp of the first message, 2026-01-01 00:00:00 UTC; each later message is one second newer."""
 
 
 async def nothing_stored(_seq: int) -> None:
-    """Know of no stored message."""
+    """Return no stored message."""
 
 
 async def far_end() -> StreamEnd:
-    """Say that the stream's end is far away."""
+    """Return an end of the stream that is beyond all messages."""
     return StreamEnd(10**9, nothing_stored)
 
 
 class Bench:
-    """One stream entry, bound to its real tables; given batches of payloads, it settles them."""
+    """One stream entry that is bound to real tables and settles batches of payloads."""
 
     def __init__(self, dsn: str, **entry: Any) -> None:
-        given = {"name": "THINGS", "stream_name": "events", "subjects": ("things.>",), "kind": "json"}
-        self.stream = StreamSettings.model_validate({**given, **entry})
+        defaults = {"name": "THINGS", "stream_name": "events", "subjects": ("things.>",), "kind": "json"}
+        self.stream = StreamSettings.model_validate({**defaults, **entry})
         self.dsn = dsn
         self.postgres = PostgresSession(PostgresSettings.model_validate({"dsn": dsn}))
-        self.tally = Adjustments()
+        self.adjustments = Adjustments()
         self.counters = Counters()
         self.warnings: list[str] = []
-        self.said: list[str | None] = []
+        self.outages: list[str | None] = []
         self._seq = 0
-        self._copy: Copy | None = None
+        self._copy: CopyStage | None = None
 
-    def make(self, *sql: str) -> "Bench":
-        """Make the books' tables, and whatever else."""
+    def create_tables(self, *sql: str) -> "Bench":
+        """Create the ledger and the table of dead letters, and run other statements."""
         migrations = files("eventwriter.postgres.migrate.sql")
         with psycopg.connect(self.dsn, autocommit=True) as conn:
             for name in ("0001_eventwriter_ledger.sql", "0002_eventwriter_dead_letters.sql"):
@@ -67,35 +67,35 @@ class Bench:
         return self
 
     async def bind(self) -> None:
-        """Look the tables up and put the stages together."""
-        of_kind = kind(self.stream.kind)
+        """Look up the tables and connect the stages."""
+        stream_kind = kind(self.stream.kind)
         async with self.postgres.transaction() as conn:
-            found = await find_tables(conn, self.stream, of_kind)
-            letters = await find_table(conn, None, DEAD_LETTERS)
+            tables = await find_tables(conn, self.stream, stream_kind)
+            dead_letters = await find_table(conn, None, DEAD_LETTERS)
             ledger_table, _ = await read_columns(conn, None, "eventwriter_ledger")
             key = LedgerKey(Origin("events", 1_000, 0), "bench", filter_hash(self.stream.subjects))
             ledger = await open_ledger(conn, ledger_table, key, far_end)
-        bindings = [table.bind(self.tally) for table in found]
-        said = [w for t, b in zip(found, bindings, strict=True) for w in (*b.warnings, *t.warnings(b))]
-        self.warnings = list(dict.fromkeys(said))
-        letters_binding = letters.bind()
+        bindings = [table.bind(self.adjustments) for table in tables]
+        warnings = [w for t, b in zip(tables, bindings, strict=True) for w in (*b.warnings, *t.warnings(b))]
+        self.warnings = list(dict.fromkeys(warnings))
+        dead_letters_binding = dead_letters.bind()
         options = {**self.stream.options, "consumer": "bench", "kind": self.stream.kind}
 
-        def target(binding: Binding) -> Target:
+        def row_writer(binding: Binding) -> RowWriter:
             redact = frozenset({"community"})
-            build = Build(ledger.key.origin, self.tally, binding.present, redact=redact, options=options)
-            return Target(binding.table.builder(build), encoder(binding))
+            build = Build(ledger.key.origin, self.adjustments, binding.present, redact=redact, options=options)
+            return RowWriter(binding.table.builder(build), encoder(binding))
 
-        self.decode = Decode(of_kind.decode, ())
+        self.decode = DecodeStage(stream_kind.decode, ())
         limits = BatchLimits(10**6, 10**6, 10**9, 10.0)
-        self.rows = Rows([target(b) for b in bindings], limits, Tracker(0, 0), ENCODE_ERRORS)
-        self._copy = Copy(
-            self.postgres, ledger, bindings, Letters(letters_binding, target(letters_binding)), self.counters,
-            self.said.append,
+        self.batcher = Batcher([row_writer(b) for b in bindings], limits, CoverageTracker(0, 0), ENCODE_ERRORS)
+        self._copy = CopyStage(
+            self.postgres, ledger, bindings, DeadLetterTarget(dead_letters_binding, row_writer(dead_letters_binding)),
+            self.counters, self.outages.append,
         )  # fmt: skip
 
     def message(self, payload: Any, **more: Any) -> Message:
-        """Return the next delivery, of a payload that is JSON unless it is bytes."""
+        """Return the next delivery; the payload is encoded as JSON unless it is bytes."""
         self._seq += 1
         body = payload if isinstance(payload, bytes) else orjson.dumps(payload)
         stored_ns = STORED_NS + (self._seq - 1) * 1_000_000_000
@@ -103,36 +103,36 @@ class Bench:
         return message._replace(**more)
 
     async def settle(self, *payloads: Any) -> Settled:
-        """Write one batch with a message for each payload (or message)."""
+        """Settle one batch with a message for each payload; messages are used unchanged."""
         if self._copy is None:
             await self.bind()
         assert self._copy is not None
         messages = [p if isinstance(p, Message) else self.message(p) for p in payloads]
-        assert [] == list(self.rows.add(self.decode(messages), False, 10**6, 0.0))
-        return await self._copy(self.rows.seal(Trigger.AGE))
+        assert [] == list(self.batcher.add(self.decode(messages), False, 10**6, 0.0))
+        return await self._copy(self.batcher.seal(Trigger.AGE))
 
     def read(self, query: str) -> list[tuple[Any, ...]]:
-        """Return what a query finds, from another connection, in UTC."""
+        """Return the result of a query over another connection, with times in UTC."""
         with psycopg.connect(self.dsn, autocommit=True) as conn:
             conn.execute("SET timezone TO 'UTC'")
             return conn.execute(query).fetchall()
 
-    def letters(self) -> list[tuple[Any, ...]]:
-        """Return the dead letters: sequence, reason, SQLSTATE."""
+    def dead_letters(self) -> list[tuple[Any, ...]]:
+        """Return sequence, reason and SQLSTATE of the dead letters."""
         return self.read("SELECT stream_seq, reason, sqlstate FROM eventwriter_dead_letters ORDER BY stream_seq")
 
 
 @pytest.fixture
 async def bench(database: str) -> Any:
-    """The maker of a bench over a database of its own."""
-    made: list[Bench] = []
+    """A function that creates a bench with its own database."""
+    benches: list[Bench] = []
 
     def make(*sql: str, **entry: Any) -> Bench:
-        made.append(Bench(database, **{"tables": ("things",), **entry}).make(*sql))
-        return made[-1]
+        benches.append(Bench(database, **{"tables": ("things",), **entry}).create_tables(*sql))
+        return benches[-1]
 
     yield make
-    for one in made:
+    for one in benches:
         await one.postgres.close()
 
 
