@@ -66,7 +66,7 @@ def configure(options: LogOptions, slot: str | None = None) -> None:
     logging.getLogger("asyncio").addFilter(_is_no_false_alarm)
 
 
-def change(level: str, form: str | None = None) -> None:
+def set_options(level: str, form: str | None = None) -> None:
     """
     Change the options of a running process.
 
@@ -80,7 +80,7 @@ def change(level: str, form: str | None = None) -> None:
             handler.set_format(form)
 
 
-def tick(last: bool = False) -> None:
+def write_summaries(last: bool = False) -> None:
     """
     Write the summaries of repeated lines that are due; called about once a second.
 

@@ -101,7 +101,7 @@ class Supervisor:
             self._close()
         unclean = self._crew.unclean
         log.info("stopped", extra={"clean": not unclean})
-        logs.tick(last=True)
+        logs.write_summaries(last=True)
         return EXIT_UNCLEAN if unclean else EXIT_CLEAN
 
     def is_over(self) -> bool:
@@ -143,7 +143,7 @@ class Supervisor:
     def tell(self) -> None:
         """Tell systemd how things are, and that this loop turns."""
         self._notifier.watchdog(self._now_s)
-        logs.tick()
+        logs.write_summaries()
         if self._now_s < self._tell_at_s:
             return
         self._tell_at_s = self._now_s + TELL_S
@@ -230,7 +230,7 @@ class Supervisor:
 
     def log_level(self, level: str, form: str | None = None) -> None:
         """Change the level of every process, and the form of its lines where one is given."""
-        logs.change(level, form)
+        logs.set_options(level, form)
         for slot in self.slots.values():
             slot.standing["log_level"] = {"type": "log_level", "level": level}
         for crew in (self._crew, self._web.crew):

@@ -94,12 +94,12 @@ class WebChild:
                 case "drain" | "stop":
                     self._stop.set()
                 case "log_level":
-                    logs.change(str(command.get("level", "info")), command.get("format"))
+                    logs.set_options(str(command.get("level", "info")), command.get("format"))
 
     async def _send_heartbeats(self) -> None:
         while True:
             beat(self.link, self._heartbeat())
-            logs.tick()
+            logs.write_summaries()
             await asyncio.sleep(self.heartbeat_s)
             self.access.refresh()
             self._refresh_certificate()

@@ -96,7 +96,7 @@ class CommandHandler:
         task.add_done_callback(self._tasks.discard)
 
     def _set_log_level(self, command: Command) -> None:
-        logs.change(str(command["level"]), command.get("format"))
+        logs.set_options(str(command["level"]), command.get("format"))
 
     def _pause(self, command: Command) -> None:
         reason = pause_reason(command)

@@ -160,7 +160,7 @@ class Worker:
     async def _close(self) -> None:
         context = self.context
         send(self._link, heartbeat.report(context, self.session, context.consumer, "stopped"))
-        logs.tick(last=True)
+        logs.write_summaries(last=True)
         if context.counters.suspects:
             await context.quarantine.close()
         await context.nats.close()
@@ -197,7 +197,7 @@ class Worker:
     async def _send_heartbeats(self) -> None:
         while True:
             gc.collect()
-            logs.tick()
+            logs.write_summaries()
             self.commands.update_taps()
             self._check_nats()
             self.send_heartbeat()

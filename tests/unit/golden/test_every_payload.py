@@ -1,4 +1,4 @@
-"""No payload of tests/data is without a golden test."""
+"""Every payload in tests/data has a golden test."""
 
 from pathlib import Path
 
@@ -6,7 +6,7 @@ import pytest
 from golden_rows import DATA
 
 ELSEWHERE = ("generations", "go_config", "golden", "producers")
-"""Folders that hold no payloads with rows beside them; each has tests of its own."""
+"""Folders without payloads that have expected rows; other tests use them."""
 
 FOLDERS = sorted(path for path in DATA.iterdir() if path.name not in ELSEWHERE)
 TESTS = "".join(
@@ -16,7 +16,7 @@ TESTS = "".join(
 
 @pytest.mark.parametrize("folder", FOLDERS, ids=lambda path: path.name)
 def test_payload_has_expected_rows_or_a_test_names_it(folder: Path) -> None:
-    """Every payload has its rows written down beside it, or is named in a test, by itself or with its whole folder."""
+    """Every payload has a file of expected rows, or a test names the payload or its folder."""
     files = list(folder.iterdir())
     expected = {path.name.partition(".")[0] for path in files if {".row", ".rows"} & set(path.suffixes)}
     payloads = [path for path in files if not {".row", ".rows"} & set(path.suffixes)]

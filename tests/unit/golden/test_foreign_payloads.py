@@ -1,4 +1,4 @@
-"""Payloads of programs that no kind is made for: they may become rows or dead letters, and nothing else."""
+"""Payloads of programs without a kind of their own: they become rows or dead letters, and raise nothing else."""
 
 from pathlib import Path
 
@@ -16,7 +16,7 @@ REASONS = {"malformed", "missing_field", "bad_value", "unknown_shape"}
 
 
 def outcome(kind: Kind, table: Table, message: Message) -> list[Row | None] | str:
-    """Return the rows of a message in one table, or the reason for its being poison."""
+    """Return the rows of a message in one table, or the reason of its poison."""
     columns = frozenset(column.name for column in table.columns)
     row = table.builder(Build(ORIGIN, Adjustments(), columns, redact=frozenset({"community"})))
     try:
@@ -28,7 +28,7 @@ def outcome(kind: Kind, table: Table, message: Message) -> list[Row | None] | st
 @pytest.mark.parametrize("path", PAYLOADS, ids=lambda path: f"{path.parent.name}-{path.stem}")
 @pytest.mark.parametrize(("kind", "table"), TABLES, ids=[f"{kind.name}-{table.name}" for kind, table in TABLES])
 def test_foreign_payload_is_a_row_or_poison(kind: Kind, table: Table, path: Path) -> None:
-    """A foreign payload on a kind's subject makes rows of the table's width, or poison of a known reason."""
+    """A foreign payload on the subject of a kind becomes rows with all columns, or poison with a known reason."""
     found = outcome(kind, table, delivery(path.read_bytes(), "falco.warning.x"))
 
     if isinstance(found, str):
@@ -40,7 +40,7 @@ def test_foreign_payload_is_a_row_or_poison(kind: Kind, table: Table, path: Path
 @pytest.mark.parametrize("table", KINDS["events"].tables, ids=lambda table: table.name)
 @pytest.mark.parametrize("path", PAYLOADS, ids=lambda path: f"{path.parent.name}-{path.stem}")
 def test_foreign_payload_is_no_event(path: Path, table: Table) -> None:
-    """As events they are dead letters: of unknown shape, or no JSON."""
+    """As events, foreign payloads become dead letters with reason `unknown_shape` or `malformed`."""
     expected = "malformed" if path.suffix == ".bin" else "unknown_shape"
 
     assert expected == outcome(KINDS["events"], table, delivery(path.read_bytes(), "events.x"))

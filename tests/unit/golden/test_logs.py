@@ -1,21 +1,22 @@
 """
-Every payload of logs, and the rows of both tables (or the poison) that it must become.
+Every payload of logs, and the rows of both tables or the poison that it must become.
 
-The expected rows lie next to the payloads. They differ from the predecessors' where those
-were found wanting:
+The expected rows are stored next to the payloads. They differ from those of the predecessors
+where the predecessors were wrong:
 
-* Severity: a `severity_number` of the payload is kept (they recomputed it from the text, INFO became 11);
-  the text is the payload's own; a GELF level is OpenTelemetry's number for it; what is unknown is NULL.
-* Absent text is NULL, not ''; the observed time defaults to the message's JetStream timestamp, not to now.
-* `camel_case`: severityText and serviceName are read, not left among the attributes.
-* `ts_*`, `syslog_gelf_processed`: times keep their microseconds, may be floats or without an offset;
-  unusable ones become the message's JetStream timestamp.
-* `otel_zen_array`, `otel_zen_empty_array`: arrays are records (one of the writers dropped them); none is no error.
-* `nul_escape`, `huge_ints`: are kept, cleaned; they stopped a whole batch, or were dropped.
-* `no_resource`: records without a resource are rows; one of the writers skipped them.
-* `single`: attributes are JSON with all kinds of values, not `k=v` text without the falsy ones.
-* `invalid_utf8`, `invalid_json`, `json_null`, `scalar_string`, `empty_payload`, `garbage`: were acknowledged in
-  silence; now they are dead letters.
+* Severity: the `severity_number` of the payload is kept (it was recomputed from the text, and INFO became 11);
+  the text is kept; a GELF level becomes the OpenTelemetry number; an unknown severity is NULL.
+* Missing text is NULL, not ''; the observed time defaults to the message's JetStream timestamp, not to now.
+* `camel_case`: severityText and serviceName are columns, not attributes.
+* `ts_*`, `syslog_gelf_processed`: times keep their microseconds and may be floats or lack an offset;
+  invalid ones become the message's JetStream timestamp.
+* `otel_zen_array`, `otel_zen_empty_array`: the elements of an array are records (one of the writers dropped them); an empty
+  array is no error.
+* `nul_escape`, `huge_ints`: are cleaned and kept; they blocked a whole batch or were dropped.
+* `no_resource`: records without a resource become rows; one of the writers skipped them.
+* `single`: attributes are JSON with values of all types, not `k=v` text without falsy values.
+* `invalid_utf8`, `invalid_json`, `json_null`, `scalar_string`, `empty_payload`, `garbage`: were acknowledged
+  silently; now they are dead letters.
 """
 
 import json
@@ -71,7 +72,7 @@ def rows_of(message: Message) -> list[dict[str, Any]]:
 
 @pytest.mark.parametrize("path", EXPECTED, ids=lambda path: f"{path.parent.name}-{stem(path)}")
 def test_payload_becomes_its_rows(path: Path) -> None:
-    """The payload becomes just the rows that are written down next to it, or the poison."""
+    """Each payload becomes exactly the rows, or the poison, in the file next to it."""
     expected = json.loads(path.read_text())
     message = delivery(payload_of(path), expected["subject"])
 
@@ -83,8 +84,8 @@ def test_payload_becomes_its_rows(path: Path) -> None:
         assert expected["rows"] == rows_of(message)
 
 
-def test_no_payload_is_without_expectation() -> None:
-    """Every payload in the folders of logs has its rows written down."""
+def test_every_payload_has_expected_rows() -> None:
+    """Every payload in the folders of logs has a file of expected rows."""
     payloads = {
         (folder, p.stem) for folder in (*FOLDERS, "logs_raw_inputs") for p in (DATA / folder).iterdir()
         if ".row." not in p.name
@@ -94,8 +95,8 @@ def test_no_payload_is_without_expectation() -> None:
 
 
 @pytest.mark.parametrize("path", [p for p in EXPECTED if "snmp_trap" in p.name], ids=stem)
-def test_community_is_in_no_row(path: Path) -> None:
-    """An SNMP community is stored nowhere, whatever is configured."""
+def test_snmp_community_is_never_stored(path: Path) -> None:
+    """An SNMP community is in no row, whatever the configuration."""
     message = delivery(payload_of(path).replace(b'{"source"', b'{"community":"s3cret","source"', 1), "logs.snmp")
 
     assert "s3cret" not in repr(rows_of(message))

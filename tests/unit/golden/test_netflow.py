@@ -1,4 +1,4 @@
-"""Flows: each payload and the rows that it becomes, in every shape of table, column by column."""
+"""Flows: each payload and its rows in every form of the table, column by column."""
 
 import pytest
 from golden_rows import DATA
@@ -26,7 +26,7 @@ RAW = "flows.raw.netflow"
     ],
 )
 def test_payload_becomes_its_rows(name: str, subject: str) -> None:
-    """A flow becomes the rows written beside it; columns that are not named there are NULL."""
+    """A flow becomes the rows given here; columns not named there are NULL."""
     payload = DATA / name
 
     assert expected(payload) == all_rows("netflow", payload.read_bytes(), subject)
@@ -42,7 +42,7 @@ def test_payload_becomes_its_rows(name: str, subject: str) -> None:
     ],
 )
 def test_payload_is_poison(name: str, reason: str) -> None:
-    """What is no flow, or names no address, is a dead letter with its reason."""
+    """A payload that is not a flow, or has no address, becomes a dead letter with its reason."""
     with pytest.raises(Poison) as caught:
         all_rows("netflow", (DATA / name).read_bytes(), RAW)
 

@@ -1,19 +1,19 @@
 """
-Every payload of traces and metrics, and the rows (or the poison) that it must become.
+Every payload of traces and metrics, and the rows or the poison that it must become.
 
-The expected rows (columns that are not NULL) lie next to the payloads. They differ from the
-predecessors' where those were found wanting:
+The expected rows, without NULL columns, are stored next to the payloads. They differ from those
+of the predecessors where the predecessors were wrong:
 
-* `otlp_no_resource`: was skipped; its service is "unknown" now.
-* `otlp_zero_time_empty_ids`: became a row of 1970, which retention drops; now it has the message's time.
+* `otlp_no_resource`: was skipped; now its service is "unknown".
+* `otlp_zero_time_empty_ids`: became a row of 1970, which retention drops; now it has the JetStream timestamp.
 * `otlp_two_spans`: attributes were `k=v` text without false, 0 and lists; now they are JSON.
-* `json_span_snake`: its `timestamp` is not its start time; a span's timestamp is its start.
-* `json_span_overflow`: beyond 2262 is no instant; the message's time, the nanoseconds at int8's end.
-* `raw_otlp_all_types`: of two points with other attributes one was lost; exponential histograms and
-  summaries gave nothing; a percentage was stored as milliseconds; a status code of 0 was dropped.
-* `derived_perf_array`: three entries shared a key; the metric type is in it now.
-* `derived_int_status_code`: a number where text belongs lost the whole array.
-* `json_object_empty`: failed a whole batch; it has no field of a metric, so it is a dead letter.
+* `json_span_snake`: its `timestamp` was not its start time; the timestamp of a span is its start.
+* `json_span_overflow`: a time beyond 2262 is invalid: the row has the JetStream timestamp and the largest int8 as nanoseconds.
+* `raw_otlp_all_types`: of two points with different attributes one was lost; exponential histograms and
+  summaries produced no rows; a percentage was stored as milliseconds; a status code of 0 was dropped.
+* `derived_perf_array`: three entries shared a key, which now contains the metric type.
+* `derived_int_status_code`: a number instead of text discarded the whole array.
+* `json_object_empty`: failed a whole batch; without any field of a metric it is a dead letter.
 """
 
 import json
@@ -33,7 +33,7 @@ PAYLOADS = [
 
 @pytest.mark.parametrize("payload", PAYLOADS, ids=lambda path: f"{path.parent.name}-{path.stem}")
 def test_payload_becomes_its_rows(payload: Path) -> None:
-    """The payload becomes just the rows that are written down next to it, or the poison."""
+    """Each payload becomes exactly the rows, or the poison, in the file next to it."""
     kind = payload.parent.name
     table = KINDS[kind].tables[0]
     expected = json.loads(payload.with_name(payload.stem + ".row.json").read_text())
@@ -47,8 +47,8 @@ def test_payload_becomes_its_rows(payload: Path) -> None:
         assert expected["rows"] == [filled(table, row) for row in rows]
 
 
-def test_protobuf_and_json_of_one_export_make_the_same_rows() -> None:
-    """Which encoding an export came in does not show in its rows."""
+def test_protobuf_and_json_of_one_export_have_equal_rows() -> None:
+    """The rows of an export do not depend on its encoding."""
     table = KINDS["otel_traces"].tables[0]
     folder = DATA / "otel_traces"
 

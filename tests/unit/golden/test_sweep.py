@@ -1,4 +1,4 @@
-"""Sweeps: each payload and the rows that it becomes, in every shape of table, column by column."""
+"""Sweeps: each payload and its rows in every form of the table, column by column."""
 
 import pytest
 from golden_rows import DATA
@@ -23,7 +23,7 @@ FOLDER, SUBJECT = DATA / "sweep", "sweep.results"
     ],
 )
 def test_payload_becomes_its_rows(name: str) -> None:
-    """A sweep becomes the rows written beside it; columns that are not named there are NULL."""
+    """A sweep becomes the rows given here; columns not named there are NULL."""
     payload = FOLDER / name
 
     # Compared as text, because NaN is not equal to itself.
@@ -39,7 +39,7 @@ def test_payload_becomes_its_rows(name: str) -> None:
     ],
 )
 def test_payload_is_poison(name: str, reason: str) -> None:
-    """What names no host is a dead letter with its reason."""
+    """A payload without a host becomes a dead letter with its reason."""
     with pytest.raises(Poison) as caught:
         all_rows("sweep", (FOLDER / name).read_bytes(), SUBJECT)
 

@@ -1,11 +1,11 @@
 """
-Samples: each payload and the row that it becomes, column by column, the series' key included.
+Samples: each payload and its row, column by column, including the key of the series.
 
-Where the predecessors did otherwise:
+The rows differ from those of the predecessors:
 
-* `nul_in_tag`: one such sample stopped a whole batch; now U+0000 is U+FFFD.
-* `value_non_numeric`, `empty_object`: became a measured 0; now they are dead letters.
-* `invalid_json`: was acknowledged in silence; now it is a dead letter.
+* `nul_in_tag`: one such sample blocked a whole batch; now U+0000 becomes U+FFFD.
+* `value_non_numeric`, `empty_object`: became a measured value of 0; now they are dead letters.
+* `invalid_json`: was acknowledged silently; now it is a dead letter.
 """
 
 import pytest
@@ -19,7 +19,7 @@ FOLDER, SUBJECT = DATA / "telemetry", "telemetry.metrics"
 
 @pytest.mark.parametrize("name", ["snake_case", "camel_case", "millis_ts", "go_model", "huge_int_value", "nul_in_tag"])
 def test_payload_becomes_its_row(name: str) -> None:
-    """A sample becomes the row written beside it; columns that are not named there are NULL."""
+    """A sample becomes the row given here; columns not named there are NULL."""
     payload = FOLDER / f"{name}.json"
 
     assert expected(payload) == all_rows("telemetry", payload.read_bytes(), SUBJECT)
@@ -34,7 +34,7 @@ def test_payload_becomes_its_row(name: str) -> None:
     ],
 )
 def test_payload_is_poison(name: str, reason: str) -> None:
-    """What holds no measurement is a dead letter with its reason."""
+    """A payload without a measurement becomes a dead letter with its reason."""
     with pytest.raises(Poison) as caught:
         all_rows("telemetry", (FOLDER / name).read_bytes(), SUBJECT)
 

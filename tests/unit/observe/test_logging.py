@@ -148,9 +148,9 @@ def test_repeated_lines_are_summarized(
     configure(Options())
     for n in range(100):
         logging.getLogger("x").warning("nats error", extra={"n": n})
-    logs.tick()
+    logs.write_summaries()
     before = lines_in(capfd)
-    logs.tick(last=True)
+    logs.write_summaries(last=True)
     (last,) = map(json.loads, lines_in(capfd))
 
     assert list(range(BURST)) == [json.loads(line)["n"] for line in before]
@@ -169,13 +169,13 @@ def test_library_noise_is_not_written(root: logging.Logger, capfd: pytest.Captur
     assert ["ours", "something else"] == [json.loads(line)["event"] for line in lines_in(capfd)]
 
 
-def test_change_sets_level_and_format(root: logging.Logger, capfd: pytest.CaptureFixture[str]) -> None:
+def test_options_change_level_and_format(root: logging.Logger, capfd: pytest.CaptureFixture[str]) -> None:
     """A change of level or format applies from the next line on; without a format, the format stays."""
     configure(Options(), "A/0")
     logging.getLogger("x").debug("not yet")
-    logs.change("debug")
+    logs.set_options("debug")
     logging.getLogger("x").debug("as JSON")
-    logs.change("debug", "text")
+    logs.set_options("debug", "text")
     logging.getLogger("x").debug("as text")
 
     first, second = lines_in(capfd)
