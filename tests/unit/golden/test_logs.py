@@ -10,7 +10,7 @@ where the predecessors were wrong:
 * `camel_case`: severityText and serviceName are columns, not attributes.
 * `ts_*`, `syslog_gelf_processed`: times keep their microseconds and may be floats or lack an offset;
   invalid ones become the message's JetStream timestamp.
-* `otel_zen_array`, `otel_zen_empty_array`: the elements of an array are records (one of the writers dropped them); an empty
+* `otel_zen_array`, `otel_zen_empty_array`: the elements are records (one of the writers dropped them); an empty
   array is no error.
 * `nul_escape`, `huge_ints`: are cleaned and kept; they blocked a whole batch or were dropped.
 * `no_resource`: records without a resource become rows; one of the writers skipped them.

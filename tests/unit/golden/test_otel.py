@@ -8,7 +8,8 @@ of the predecessors where the predecessors were wrong:
 * `otlp_zero_time_empty_ids`: became a row of 1970, which retention drops; now it has the JetStream timestamp.
 * `otlp_two_spans`: attributes were `k=v` text without false, 0 and lists; now they are JSON.
 * `json_span_snake`: its `timestamp` was not its start time; the timestamp of a span is its start.
-* `json_span_overflow`: a time beyond 2262 is invalid: the row has the JetStream timestamp and the largest int8 as nanoseconds.
+* `json_span_overflow`: a time beyond 2262 is invalid; the row has the JetStream timestamp, and the largest
+  int8 as nanoseconds.
 * `raw_otlp_all_types`: of two points with different attributes one was lost; exponential histograms and
   summaries produced no rows; a percentage was stored as milliseconds; a status code of 0 was dropped.
 * `derived_perf_array`: three entries shared a key, which now contains the metric type.
