@@ -1,4 +1,4 @@
-"""`python -m eventwriter` is `eventwriter`."""
+"""Entry point of `python -m eventwriter`, which equals the command `eventwriter`."""
 
 from eventwriter.cli.main import main
 

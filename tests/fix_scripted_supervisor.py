@@ -1,4 +1,4 @@
-"""The web child alone, before a supervisor that answers what a test says: any snapshot can be put on a dashboard."""
+"""The web child with a scripted supervisor, to display any snapshot on the dashboard."""
 
 import json
 import socket
@@ -24,10 +24,10 @@ sys.exit(run(settings, sys.argv[2], socket.socket(fileno=int(sys.argv[3]))))
 
 class ScriptedSupervisor:
     """
-    A control socket that answers every question with `snapshot`, and the web child that asks.
+    A control socket that answers every request with `snapshot`, and a web child that reads it.
 
     Attributes:
-        snapshot: What is answered next; None for silence.
+        snapshot: The next answer; None to close the connection without an answer.
     """
 
     def __init__(self, folder: Path, snapshot: dict[str, Any], **http: Any) -> None:
@@ -49,7 +49,7 @@ class ScriptedSupervisor:
             pass
 
     def close(self) -> int:
-        """End it as the supervisor does; return its exit code."""
+        """Drain the web child as the supervisor does; return its exit code."""
         self.link.send(b'{"type": "drain"}')
         try:
             return self._child.wait(10)
@@ -69,20 +69,20 @@ class ScriptedSupervisor:
                 for line in lines:
                     if self.snapshot is None:
                         break
-                    said = {"v": 1, "id": json.loads(line)["id"], "ok": True, "result": self.snapshot}
-                    lines.write(json.dumps(said).encode() + b"\n")
+                    answer = {"v": 1, "id": json.loads(line)["id"], "ok": True, "result": self.snapshot}
+                    lines.write(json.dumps(answer).encode() + b"\n")
                     lines.flush()
 
 
 @pytest.fixture
 def scripted(tmp_path: Path) -> Iterator[Any]:
-    """Makes a web child before a scripted supervisor: `scripted(snapshot, **http)`."""
-    made: list[ScriptedSupervisor] = []
+    """Start a web child with a scripted supervisor: `scripted(snapshot, **http)`."""
+    started: list[ScriptedSupervisor] = []
 
     def make(snapshot: dict[str, Any], **http: Any) -> ScriptedSupervisor:
-        made.append(ScriptedSupervisor(tmp_path, snapshot, **http))
-        return made[-1]
+        started.append(ScriptedSupervisor(tmp_path, snapshot, **http))
+        return started[-1]
 
     yield make
-    for one in made:
-        one.close()
+    for supervisor in started:
+        supervisor.close()

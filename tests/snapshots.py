@@ -1,4 +1,4 @@
-"""Snapshots as the supervisor draws them, for tests of who reads them: made by its own code, not by hand."""
+"""Snapshots for tests of their readers, built by the supervisor's own code."""
 
 import json
 from collections.abc import Iterable, Mapping
@@ -7,24 +7,24 @@ from typing import Any
 from eventwriter.model import SlotName
 from eventwriter.observe.histogram import LATENCY_S, MESSAGES, STAGE_S, Histogram
 from eventwriter.postgres.circuit_breaker import CircuitBreaker
-from eventwriter.supervisor.slot import Slot, State, Worker
+from eventwriter.supervisor.slot import ChildName, Slot, State, Worker
 from eventwriter.supervisor.status import Daemon, snapshot
-from eventwriter.supervisor.web import WEB, picture
+from eventwriter.supervisor.web import web_to_dict
 
 STARTED_S = 1000.0
 USAGE = {"rss_bytes": 50_000_000, "cpu_s": 1.5, "open_fds": 12}
 
 
 def plain(bounds: Iterable[float], *values: float) -> dict[str, Any]:
-    """Return the histogram of these values as a heartbeat has it."""
-    made = Histogram(tuple(bounds))
+    """Return the histogram of these values as a heartbeat carries it."""
+    histogram = Histogram(tuple(bounds))
     for value in values:
-        made.observe(value)
-    return made.plain()
+        histogram.observe(value)
+    return histogram.plain()
 
 
 def heartbeat(**fields: Any) -> dict[str, Any]:
-    """Return the heartbeat of a worker that is well and has written a little."""
+    """Return the heartbeat of a healthy worker that has written a few messages."""
     return {
         "type": "heartbeat",
         "state": "running",
@@ -73,30 +73,29 @@ def made(
     slots: Mapping[str, Mapping[str, Any]], uptime_s: float = 60.0, web: Mapping[str, Any] | None = None
 ) -> dict[str, Any]:
     """
-    Return a snapshot as it comes over the control socket.
+    Return a snapshot as the control socket transmits it.
 
     Args:
-        slots: For each slot's name, its living worker's heartbeat; an empty one for a slot that has failed.
-        uptime_s: How long the daemon runs.
-        web: The web child's heartbeat.
+        slots: Slot name → heartbeat of its worker; an empty heartbeat for a failed slot.
+        uptime_s: Uptime of the daemon.
+        web: Heartbeat of the web child.
     """
     now_s = STARTED_S + uptime_s
-    places = [slot(SlotName.parse(name), now_s, beat) for name, beat in slots.items()]
     daemon = Daemon("1.2.3", 42, 1_767_225_600_000_000_000, STARTED_S, stopping=False)
-    drawn = {
-        **snapshot(now_s, daemon, places),
-        "web": picture(now_s, slot(WEB, now_s, web)) if web else None,
+    parts = {
+        **snapshot(now_s, daemon, [slot(SlotName.parse(name), now_s, fields) for name, fields in slots.items()]),
+        "web": web_to_dict(now_s, slot("web", now_s, web)) if web else None,
         "supervisor": USAGE,
     }
-    answer: dict[str, Any] = json.loads(json.dumps(drawn))
+    answer: dict[str, Any] = json.loads(json.dumps(parts))
     return answer
 
 
-def slot(name: SlotName, now_s: float, beat: Mapping[str, Any]) -> Slot:
-    """Return a slot with a worker that has just spoken, or without one."""
-    if not beat:
+def slot(name: ChildName, now_s: float, fields: Mapping[str, Any]) -> Slot:
+    """Return a slot with a worker that has just sent a heartbeat, or a failed slot for an empty heartbeat."""
+    if not fields:
         return Slot(name, STARTED_S, State.FAILED, last_exit="exit code 3", retry_at_s=now_s + 9)
     worker = Worker(7, -1, None, STARTED_S, "f")  # type: ignore[arg-type]
-    one = Slot(name, STARTED_S, State.STARTING, worker, starts=1)
-    one.hear(now_s, beat)
-    return one
+    result = Slot(name, STARTED_S, State.STARTING, worker, starts=1)
+    result.record_heartbeat(now_s, fields)
+    return result

@@ -21,15 +21,16 @@ import click
 
 from eventwriter.cli.load_runtime import load_runtime
 from eventwriter.config.settings import Settings
-from eventwriter.control.socket_lock import claim
+from eventwriter.control.socket_lock import acquire
 from eventwriter.errors import Fatal
 from eventwriter.model import SlotName
 from eventwriter.observe import logging as logs
-from eventwriter.supervisor.desired_state import DesiredState, fleet_of
+from eventwriter.supervisor.desired_state import DesiredState, worker_state
 from eventwriter.supervisor.main import Supervisor
-from eventwriter.supervisor.processes import signals_held
+from eventwriter.supervisor.processes import signals_blocked
+from eventwriter.supervisor.slot import ChildName
 from eventwriter.supervisor.systemd import Notifier
-from eventwriter.supervisor.web import web_fleet
+from eventwriter.supervisor.web import web_state
 
 STDERR = 2
 WORKER = "eventwriter.worker.main"
@@ -47,17 +48,17 @@ def run(config_path: str | None) -> int:
     dumps stacks to stderr.
     """
     # Signals that arrive before the supervisor's loop runs are handled by the loop.
-    with signals_held():
+    with signals_blocked():
         supervisor = prepare(config_path)
     return supervisor.run() if supervisor is not None else 0
 
 
 def prepare(config_path: str | None) -> Supervisor | None:
     """
-    Prepare for forking workers; return None, with a message, if the daemon is not enabled.
+    Return a supervisor that is ready to fork workers; None if the daemon is not enabled, which is printed.
 
     Raises:
-        EventwriterError: The configuration is invalid, or the control socket cannot be bound.
+        EventwriterError: The configuration or the control socket is unusable.
     """
     loaded = load_runtime(config_path, os.environ)
     settings, source = loaded.settings, loaded.source
@@ -70,59 +71,60 @@ def prepare(config_path: str | None) -> Supervisor | None:
             err=True,
         )
         return None
-    control = settings.control.socket
-    fleet = whole_fleet(settings, control)
-    if not fleet.fingerprints:
-        raise Fatal(f"no stream is enabled in {source}: enable at least one entry of streams")
-    where = settings.control
-    claimed = claim(where.socket, where.mode, where.group, where.owner)
-    log.info("control socket is open", extra={"path": claimed.path})
+    control = settings.control
+    desired = desired_state(settings, control.socket)
+    if not desired.fingerprints:
+        raise Fatal(f"no stream is enabled in {source}", hint="enable at least one entry of streams")
+    bound_socket = acquire(control.socket, control.mode, control.group, control.owner)
+    log.info("control socket open", extra={"path": bound_socket.path})
     importlib.import_module(WORKER)
     share_memory()
     faulthandler.register(signal.SIGUSR1, file=STDERR)
     # Not for secrets; the jitter only keeps workers from restarting simultaneously.
     jitter = random.Random().random  # noqa: S311
-    again = partial(reread, config_path, control)
-    return Supervisor(fleet, claimed, again, Notifier.from_environ(os.environ), jitter)
+    load_desired = partial(load_desired_state, config_path, control.socket)
+    return Supervisor(desired, bound_socket, load_desired, Notifier.from_environ(os.environ), jitter)
 
 
-def reread(path: str | None, control: str) -> DesiredState:
+def load_desired_state(path: str | None, socket_path: str) -> DesiredState:
     """
-    Reload the configuration.
+    Load the configuration again, for a reload.
 
     Args:
-        path: Configuration file.
-        control: Path of the control socket, which a reload does not change.
+        path: Path of the configuration file.
+        socket_path: Path of the control socket, which a reload does not change.
 
     Raises:
-        EventwriterError: The configuration is invalid, or no longer enabled.
+        EventwriterError: The configuration is invalid.
     """
     loaded = load_runtime(path, os.environ)
     if not loaded.settings.enabled:
-        raise Fatal(f"eventwriter is no longer enabled in {loaded.source}; to stop it, stop the daemon")
-    return replace(whole_fleet(loaded.settings, control), warnings=loaded.warnings)
+        raise Fatal(f"eventwriter is no longer enabled in {loaded.source}", hint="stop the daemon instead")
+    return replace(desired_state(loaded.settings, socket_path), warnings=loaded.warnings)
 
 
-def whole_fleet(settings: Settings, control: str) -> DesiredState:
-    """Return the workers to run and the web child, which connects to the control socket `control`."""
-    web = web_fleet(settings, partial(web_child, settings, control))
-    return replace(fleet_of(settings, partial(child, settings)), web=web, refit=partial(whole_fleet, control=control))
+def desired_state(settings: Settings, socket_path: str) -> DesiredState:
+    """Return the workers to run, and the web child, which reads the status from the control socket."""
+    web = web_state(settings, partial(run_web, settings, socket_path))
+    rebuild = partial(desired_state, socket_path=socket_path)
+    return replace(worker_state(settings, partial(run_worker, settings)), web=web, rebuild=rebuild)
 
 
-def child(settings: Settings, slot: SlotName, link: socket.socket) -> int:
-    """Run a worker in a forked child and return the exit code."""
-    from eventwriter.worker import main as worker  # already imported by `run`
+def run_worker(settings: Settings, name: ChildName, link: socket.socket) -> int:
+    """Run a worker in a forked child; return its exit code."""
+    from eventwriter.worker import main as worker  # imported before forking, by `prepare`
 
-    logs.configure(settings.log, str(slot))
-    return worker.run(settings, slot, link)
+    assert isinstance(name, SlotName), f"{name} is not the name of a slot"
+    logs.configure(settings.log, str(name))
+    return worker.run(settings, name, link)
 
 
-def web_child(settings: Settings, control: str, slot: SlotName, link: socket.socket) -> int:
-    """Run the web server in a forked child and return the exit code."""
-    from eventwriter.web import main as web  # its libraries are loaded in this process only
+def run_web(settings: Settings, socket_path: str, name: ChildName, link: socket.socket) -> int:
+    """Run the web child in a forked child; return its exit code."""
+    from eventwriter.web import main as web  # its libraries are imported only in this process
 
-    logs.configure(settings.log, str(slot))
-    return web.run(settings, control, link)
+    logs.configure(settings.log, str(name))
+    return web.run(settings, socket_path, link)
 
 
 def share_memory() -> None:

@@ -1,1 +1,1 @@
-"""The conversation between a daemon and its operators: JSON lines over a Unix socket. It knows nothing of workers."""
+"""The control socket between operators and the supervisor, and the link between supervisor and workers."""

@@ -1,27 +1,31 @@
-"""The operator's end of the control socket: one question, one answer, within a time limit."""
+"""Client of the control socket: one request, one answer, within a time limit."""
 
 import itertools
 import json
 import socket
 from typing import Any
 
-from eventwriter.control.protocol import ANSWER_BYTES_MAX, question
+from eventwriter.control.protocol import ANSWER_BYTES_MAX, encode_request
 from eventwriter.errors import EventwriterError
 
-TIMEOUT_S = 5.0  # the daemon answers within a turn of its loop: milliseconds
+TIMEOUT_S = 5.0  # the daemon answers within one turn of its loop, which takes milliseconds
 CHUNK_BYTES = 256 * 1024
 
 
 class Unreachable(EventwriterError):
     """No daemon answers on the control socket."""
 
+    default_code = "daemon_unreachable"
+
 
 class Refused(EventwriterError):
-    """The daemon understood and says no; the text is its sentence."""
+    """The daemon refused the request; the text and the code are those of its answer."""
+
+    default_code = "refused"
 
 
 class Client:
-    """A connection to a daemon; opens on first use, so that one object outlives a daemon's restart."""
+    """A connection to a daemon; it is opened at first use, so that one object outlives a daemon's restart."""
 
     def __init__(self, path: str, timeout_s: float = TIMEOUT_S) -> None:
         self.path = path
@@ -31,34 +35,34 @@ class Client:
 
     def call(self, verb: str, **fields: Any) -> Any:
         """
-        Ask one question and return its answer.
+        Send one request and return the result.
 
         Raises:
-            Unreachable: Nobody answers, or not in time.
-            Refused: The daemon says no.
+            Unreachable: No daemon answers, or not in time.
+            Refused: The daemon refused the request.
         """
         try:
-            line = self._exchange(question(next(self._ids), verb, fields))
+            line = self._exchange(encode_request(next(self._ids), verb, fields))
         except TimeoutError:
             self.close()
             raise Unreachable(
-                f"the daemon on {self.path} took the question and gave no answer within {self._timeout_s:g} s"
+                f"the daemon on {self.path} accepted the request but did not answer within {self._timeout_s:g} s"
             ) from None
         except OSError as error:
             self.close()
-            raise Unreachable(self._why(error)) from None
+            raise self._unreachable(error) from None
         try:
             answer = json.loads(line)
-            ok, body = answer["ok"], answer["result" if answer["ok"] else "error"]
-        except (ValueError, KeyError, TypeError):
+            ok, body, code = answer["ok"], answer["result" if answer["ok"] else "error"], answer.get("code", "")
+        except (ValueError, KeyError, TypeError, AttributeError):
             self.close()
-            raise Unreachable(f"what answers on {self.path} is no eventwriter of this release") from None
+            raise Unreachable(f"the program on {self.path} is not an eventwriter of this release") from None
         if not ok:
-            raise Refused(str(body))
+            raise Refused(str(body), code=str(code))
         return body
 
     def close(self) -> None:
-        """Close the connection; the next call opens another."""
+        """Close the connection; the next call opens a new one."""
         if self._socket is not None:
             self._socket.close()
             self._socket = None
@@ -79,11 +83,13 @@ class Client:
                 raise ConnectionAbortedError("the answer is longer than any daemon's")
         return bytes(received)
 
-    def _why(self, error: OSError) -> str:
+    def _unreachable(self, error: OSError) -> Unreachable:
         if isinstance(error, FileNotFoundError):
-            return f"no daemon is running here: {self.path} does not exist; start `eventwriter run` or give --socket"
+            message = f"no daemon is running: {self.path} does not exist"
+            return Unreachable(message, hint="start `eventwriter run`, or set --socket")
         if isinstance(error, ConnectionRefusedError):
-            return f"no daemon is running here: {self.path} was left behind by one that is dead"
+            return Unreachable(f"no daemon is running: {self.path} remains from one that has died")
         if isinstance(error, PermissionError):
-            return f"{self.path} may not be opened by this user; see control.mode and control.group"
-        return f"the daemon on {self.path} cannot be reached: {error.strerror or error}"
+            message = f"this user may not open {self.path}"
+            return Unreachable(message, hint="see control.mode and control.group")
+        return Unreachable(f"the daemon on {self.path} is unreachable: {error.strerror or error}")

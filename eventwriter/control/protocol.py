@@ -1,9 +1,9 @@
 """
-What is said over the control socket: one JSON object a line, one answer for each request. Pure.
+Messages on the control socket: one JSON object per line, one answer for each request. Pure.
 
     {"v": 1, "id": 7, "verb": "drain", "slot": "NETFLOW/0"}
     {"v": 1, "id": 7, "ok": true, "result": {...}}
-    {"v": 1, "id": 7, "ok": false, "error": "one sentence"}
+    {"v": 1, "id": 7, "ok": false, "error": "one sentence", "code": "unknown_slot"}
 """
 
 import json
@@ -14,79 +14,81 @@ from typing import Any
 from eventwriter.errors import EventwriterError
 
 VERSION = 1
-REQUEST_BYTES_MAX = 64 * 1024  # a request is a verb and a name; this is generous and still nothing
-ANSWER_BYTES_MAX = 4 * 1024 * 1024  # a status of a thousand slots is 1.5 MB
-
+REQUEST_BYTES_MAX = 64 * 1024  # a request is a verb and a few names, so this is generous
+ANSWER_BYTES_MAX = 4 * 1024 * 1024  # a status of a thousand slots has 1.5 MB
 
 Ref = str | int | None
-"""The id that a client gave its request; the answer carries it back."""
+"""Id that a client gave its request; the answer repeats it."""
 
 
 class ProtocolError(EventwriterError):
     """
-    A request that cannot be understood.
+    A malformed request.
 
     Args:
-        sentence: For the answer.
-        ref: The request's own id, where it could be read.
+        message: Sentence for the answer.
+        ref: Id of the request, if it could be read.
     """
 
-    def __init__(self, sentence: str, ref: Ref = None) -> None:
-        super().__init__(sentence)
+    default_code = "malformed_request"
+
+    def __init__(self, message: str, ref: Ref = None) -> None:
+        super().__init__(message)
         self.ref = ref
 
 
 @dataclass(frozen=True, slots=True)
 class Request:
-    """One question."""
+    """One request."""
 
     ref: Ref
     verb: str
     fields: Mapping[str, Any]
-    """Everything but `v`, `id` and `verb`."""
-    who: str = ""
-    """The peer, as the kernel knows it; for the log, and for who looks why something rests."""
+    """Everything except `v`, `id` and `verb`."""
+    peer: str = ""
+    """The client's process as the kernel reports it, for the log and for the reason of a pause."""
     is_trusted: bool = True
-    """Whether the peer may change things, and see what messages hold; the server knows, see `peer`."""
+    """Whether the peer may change things and see the content of messages; the server decides, see `peer`."""
 
 
-def parse(line: bytes) -> Request:
+def parse_request(line: bytes) -> Request:
     """
-    Read one request line, without its newline.
+    Return the request in a line without its newline.
 
     Raises:
-        ProtocolError: It is no JSON object, of another version, or has no verb.
+        ProtocolError: The line is not a JSON object, has another version, or has no verb.
     """
     try:
-        said = json.loads(line)
+        message = json.loads(line)
     except (ValueError, RecursionError):
-        raise ProtocolError("a request is one JSON object on one line") from None
-    if not isinstance(said, dict):
-        raise ProtocolError("a request is one JSON object on one line")
-    ref = said.pop("id", None)
+        raise ProtocolError("a request must be one JSON object on one line") from None
+    if not isinstance(message, dict):
+        raise ProtocolError("a request must be one JSON object on one line")
+    ref = message.pop("id", None)
     if not isinstance(ref, str | int | None):
-        raise ProtocolError("id must be a string or a whole number")
-    if (version := said.pop("v", None)) != VERSION:
-        raise ProtocolError(f"version {version!r} is not spoken here, only {VERSION}: use the same release", ref)
-    verb = said.pop("verb", None)
+        raise ProtocolError("the id must be text or a whole number")
+    if (version := message.pop("v", None)) != VERSION:
+        text = f"protocol version {version!r} is not supported, only {VERSION}; use a client of the same release"
+        raise ProtocolError(text, ref)
+    verb = message.pop("verb", None)
     if not isinstance(verb, str):
-        raise ProtocolError("a request needs a verb, such as status", ref)
-    return Request(ref, verb, said)
+        raise ProtocolError("a request must have a verb, such as status", ref)
+    return Request(ref, verb, message)
 
 
-def question(ref: Ref, verb: str, fields: Mapping[str, Any]) -> bytes:
+def encode_request(ref: Ref, verb: str, fields: Mapping[str, Any]) -> bytes:
     """Return a request as a line."""
     return json.dumps({"v": VERSION, "id": ref, "verb": verb, **fields}).encode() + b"\n"
 
 
-def answer(ref: Ref, result: Any) -> bytes:
-    """Return a good answer as a line; a refusal where it would be too large."""
+def encode_answer(ref: Ref, result: Any) -> bytes:
+    """Return a result as a line; an error if it would be too long."""
     line = json.dumps({"v": VERSION, "id": ref, "ok": True, "result": result}).encode() + b"\n"
     if len(line) > ANSWER_BYTES_MAX:
-        return refusal(ref, f"the answer has {len(line)} bytes, more than {ANSWER_BYTES_MAX}")
+        return encode_error(ref, f"the answer has {len(line)} bytes, above {ANSWER_BYTES_MAX}", "too_large")
     return line
 
 
-def refusal(ref: Ref, sentence: str) -> bytes:
-    """Return a bad answer as a line."""
-    return json.dumps({"v": VERSION, "id": ref, "ok": False, "error": sentence}).encode() + b"\n"
+def encode_error(ref: Ref, message: str, code: str) -> bytes:
+    """Return an error as a line."""
+    return json.dumps({"v": VERSION, "id": ref, "ok": False, "error": message, "code": code}).encode() + b"\n"

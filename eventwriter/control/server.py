@@ -1,9 +1,9 @@
 """
-The daemon's end of the control socket: accept, read requests, write answers, never wait.
+The daemon's end of the control socket: accept, read requests, write answers, never block.
 
-It is polled from the supervisor's loop: `fileno` is readable when `turn` has
-something to do. Every client has bounded buffers and limited time, so one that
-never reads, sends half a line, or sends garbage costs a few kilobytes and nothing else.
+The supervisor's loop polls it: `fileno` is readable when `poll` has work. Every client has limited
+buffers and limited time, so a client that never reads, or that sends incomplete lines or garbage,
+costs a few kilobytes and nothing else.
 """
 
 import contextlib
@@ -13,30 +13,30 @@ from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 
 from eventwriter.control.peer import Operators, Peer, peer_of
-from eventwriter.control.protocol import REQUEST_BYTES_MAX, ProtocolError, Request, parse, refusal
+from eventwriter.control.protocol import REQUEST_BYTES_MAX, ProtocolError, Request, encode_error, parse_request
 
-CLIENTS_MAX = 32  # operators, a dashboard, a few scripts; the one silent for longest makes room for another
-IDLE_S_MAX = 60.0  # a watcher asks every few seconds
-REQUESTS_MAX = 64  # answered in one turn over all clients, so that the loop keeps turning
+CLIENTS_MAX = 32  # operators, a dashboard, a few scripts; another client evicts the longest idle one
+IDLE_S_MAX = 60.0  # a client that watches the status sends a request every few seconds
+REQUESTS_MAX = 64  # answered in one turn for all clients, so that the loop goes on
 CHUNK_BYTES = 64 * 1024
 
 
 @dataclass(slots=True, eq=False)
 class DeferredAnswer:
     """
-    An answer that is not there yet; its client waits, and nothing else does.
+    An answer that is not known yet; only its client waits for it.
 
-    Whoever returned it must give it a line in the end: there is no time limit here.
+    Whoever returned it must set `line` in the end: the server has no time limit for it.
     """
 
     line: bytes | None = None
-    """The answer, once it is there."""
+    """The answer, as soon as it is known."""
     abandoned: bool = False
-    """The client went away meanwhile."""
+    """Whether the client has disconnected."""
 
 
-Answer = Callable[[Request, str], bytes | DeferredAnswer]
-"""(request, who asks) -> the answer's line, or the promise of one; must not raise."""
+AnswerFn = Callable[[Request], bytes | DeferredAnswer]
+"""Returns the answer to a request, as a line, or deferred; must not raise."""
 
 
 @dataclass(slots=True, eq=False)
@@ -46,86 +46,90 @@ class Client:
     socket: socket.socket
     peer: Peer
     active_s: float
-    """When it last asked, or took bytes of an answer: monotonic seconds."""
+    """Instant of its last request or of the last bytes that it received: monotonic seconds."""
     received: bytearray = field(default_factory=bytearray)
     unsent: memoryview = field(default_factory=lambda: memoryview(b""))
-    leaving: bool = False
-    """Close once `unsent` is gone."""
-    parked: DeferredAnswer | None = None
-    """What it waits for; its further requests wait too."""
+    close_when_sent: bool = False
+    """Whether to close the connection when `unsent` is empty."""
+    deferred: DeferredAnswer | None = None
+    """The answer that it waits for; its next requests wait too."""
+
+    @property
+    def has_request(self) -> bool:
+        """Whether a complete request can be answered now."""
+        return b"\n" in self.received and not self.unsent and self.deferred is None
 
 
 class Server:
-    """The listening socket and its clients; lives in the supervisor's process, closed in every child."""
+    """The listening socket and its clients; used in the supervisor's process, closed in every child."""
 
     def __init__(self, listener: socket.socket) -> None:
         self._listener = listener
-        self._keepers = Operators.of(listener)
+        self._operators = Operators.of_socket(listener)
         self._clients: set[Client] = set()
         self._selector = selectors.EpollSelector()
         self._selector.register(listener, selectors.EVENT_READ)
 
     def fileno(self) -> int:
-        """Return a descriptor that is readable when `turn` has work."""
+        """Return a descriptor that is readable when `poll` has work."""
         return self._selector.fileno()
 
-    def turn(self, now_s: float, answer: Answer) -> None:
+    def poll(self, now_s: float, answer: AnswerFn) -> None:
         """
-        Do what can be done without waiting: accept, read, answer, write, close the silent.
+        Accept, read, answer and write without blocking, and close idle clients.
 
         Args:
             now_s: Monotonic seconds.
-            answer: Gives the answer to a request.
+            answer: Returns the answer to a request.
         """
         for key, _ in self._selector.select(timeout=0):
             if key.data is None:
                 self._accept(now_s)
             else:
                 self._serve(key.data, now_s)
-        for client in self._waiting():
+        for client in self._clients_with_requests():
             self._answer_one(client, now_s, answer)
         for client in list(self._clients):
-            if client.parked is None and now_s - client.active_s > IDLE_S_MAX:
+            if client.deferred is None and now_s - client.active_s > IDLE_S_MAX:
                 self._drop(client)
 
     def deliver(self, now_s: float) -> None:
-        """Give parked clients the answers that have come."""
+        """Send the deferred answers that have become known."""
         for client in list(self._clients):
-            if client.parked is not None and client.parked.line is not None:
-                line, client.parked, client.active_s = client.parked.line, None, now_s
-                self._say(client, line, now_s)
+            if client.deferred is not None and client.deferred.line is not None:
+                line, client.deferred, client.active_s = client.deferred.line, None, now_s
+                self._send(client, line, now_s)
 
     def has_work(self) -> bool:
-        """Say whether whole requests are waiting, so that the loop should not sleep."""
-        return bool(self._waiting())
+        """Return whether complete requests are waiting, so that the loop should not sleep."""
+        return bool(self._clients_with_requests())
 
     def close(self) -> None:
-        """Close every connection and the listening socket; the path on disk stays."""
+        """Close every connection and the listening socket; the file stays."""
         for client in list(self._clients):
             self._drop(client)
         self._selector.close()
         self._listener.close()
 
-    def abandon(self) -> None:
+    def close_in_child(self) -> None:
         """
-        Close this copy of the descriptors, in a forked child.
+        Close a forked child's copies of the descriptors.
 
-        Not `close`: the child shares the kernel's epoll object with its parent, and
-        unregistering anything here would deafen the parent.
+        Unlike `close`, it unregisters nothing: the child shares the kernel's epoll object with its
+        parent, so that would affect the parent.
         """
         self._selector.close()
         self._listener.close()
         for client in self._clients:
             client.socket.close()
 
-    def _waiting(self) -> list[Client]:
-        ready = [one for one in self._clients if b"\n" in one.received and not one.unsent and one.parked is None]
-        return ready[:REQUESTS_MAX]
+    def _clients_with_requests(self) -> list[Client]:
+        return [client for client in self._clients if client.has_request][:REQUESTS_MAX]
 
     def _accept(self, now_s: float) -> None:
         try:
             connection, _ = self._listener.accept()
-        except OSError:  # gone again, or no descriptor free: the next turn tries anew
+        except OSError:  # the client has disconnected, or no descriptor is available; the next poll tries again
             return
         connection.setblocking(False)
         if len(self._clients) >= CLIENTS_MAX:
@@ -143,39 +147,39 @@ class Server:
         except BlockingIOError:
             return
         except OSError:
-            self._drop(client)
-            return
+            chunk = b""
         if not chunk:
             self._drop(client)
             return
         client.received += chunk
-        if client.parked is not None and len(client.received) > REQUEST_BYTES_MAX:
-            self._drop(client)  # it goes on asking without hearing the answer
+        if client.deferred is not None and len(client.received) > REQUEST_BYTES_MAX:
+            self._drop(client)  # it sends more requests without waiting for the answer
         elif len(client.received) > REQUEST_BYTES_MAX and b"\n" not in client.received[:REQUEST_BYTES_MAX]:
-            client.leaving = True
-            self._say(client, refusal(None, f"a request has at most {REQUEST_BYTES_MAX} bytes"), now_s)
+            client.close_when_sent = True
+            message = f"a request has at most {REQUEST_BYTES_MAX} bytes"
+            self._send(client, encode_error(None, message, "too_large"), now_s)
 
-    def _answer_one(self, client: Client, now_s: float, answer: Answer) -> None:
-        line, _, rest = client.received.partition(b"\n")
-        client.received = rest
+    def _answer_one(self, client: Client, now_s: float, answer: AnswerFn) -> None:
+        line, _, client.received = client.received.partition(b"\n")
         client.active_s = now_s
         reply: bytes | DeferredAnswer
         try:
-            request = replace(parse(bytes(line)), is_trusted=self._keepers.include(client.peer))
-            reply = answer(request, str(client.peer))
+            request = parse_request(bytes(line))
+            is_trusted = self._operators.allows(client.peer)
+            reply = answer(replace(request, peer=str(client.peer), is_trusted=is_trusted))
         except ProtocolError as error:
-            reply = refusal(error.ref, str(error))
+            reply = encode_error(error.ref, str(error), error.code)
         if isinstance(reply, DeferredAnswer):
-            client.parked = reply
+            client.deferred = reply
         else:
-            self._say(client, reply, now_s)
+            self._send(client, reply, now_s)
 
-    def _say(self, client: Client, line: bytes, now_s: float) -> None:
+    def _send(self, client: Client, line: bytes, now_s: float) -> None:
         client.unsent = memoryview(line)
         self._write(client, now_s)
 
     def _write(self, client: Client, now_s: float) -> None:
-        """Write what the client takes now; while something is left it is not read from, so nothing piles up."""
+        """Write what the client accepts now; nothing is read from it while a part is unsent, to bound the memory."""
         try:
             sent = client.socket.send(client.unsent, socket.MSG_NOSIGNAL)
         except BlockingIOError:
@@ -186,7 +190,7 @@ class Server:
         client.unsent = client.unsent[sent:]
         if sent:
             client.active_s = now_s
-        if client.leaving and not client.unsent:
+        if client.close_when_sent and not client.unsent:
             self._drop(client)
             return
         interest = selectors.EVENT_WRITE if client.unsent else selectors.EVENT_READ
@@ -194,8 +198,8 @@ class Server:
 
     def _drop(self, client: Client) -> None:
         self._clients.discard(client)
-        if client.parked is not None:
-            client.parked.abandoned = True
+        if client.deferred is not None:
+            client.deferred.abandoned = True
         with contextlib.suppress(KeyError, ValueError):
             self._selector.unregister(client.socket)
         client.socket.close()

@@ -1,8 +1,8 @@
 """
-Taking the control socket's path, so that only one daemon has it and a dead one's leftovers do not matter.
+Binding of the control socket by at most one daemon, regardless of files that a dead daemon left behind.
 
-The lock on `<socket>.lock` decides, not the socket file: the kernel lets go of a
-lock when its holder dies, however it dies.
+The lock on `<socket>.lock` decides, not the socket file: the kernel releases a lock when its owner
+dies, whatever the cause.
 """
 
 import contextlib
@@ -17,60 +17,64 @@ from dataclasses import dataclass
 from eventwriter.control.peer import peer_of
 from eventwriter.errors import EventwriterError
 
-PATH_BYTES_MAX = 107  # sun_path of unix(7) has 108, the last a zero
+PATH_BYTES_MAX = 107  # sun_path of unix(7) has 108 bytes with the trailing zero
 BACKLOG = 64
-LOCK_TRIES = 10  # another daemon may remove its lock file between our opening and locking it
+LOCK_TRIES = 10  # another daemon may remove its lock file after we open it and before we lock it
 
 
 class SocketTaken(EventwriterError):
-    """Another daemon answers on the control socket."""
+    """Another daemon is using the control socket."""
+
+    default_code = "socket_taken"
 
 
 class SocketUnusable(EventwriterError):
-    """The control socket cannot be made where the configuration wants it."""
+    """The control socket cannot be created at the configured path."""
+
+    default_code = "socket_unusable"
 
 
 @dataclass(frozen=True, slots=True)
 class BoundSocket:
-    """A held path: the listening socket and the lock that keeps others off."""
+    """A listening control socket, and the lock that excludes other daemons."""
 
     path: str
     listener: socket.socket
     lock_fd: int
 
-    def leave(self) -> None:
-        """Remove socket and lock from disk and let go; for the daemon that made them, not for its children."""
+    def release(self) -> None:
+        """Remove socket and lock file, and release the lock; for the daemon that created them, not for its children."""
         with contextlib.suppress(OSError):
             os.unlink(self.path)
         with contextlib.suppress(OSError):
-            os.unlink(lock_path(self.path))  # still locked: whoever opened it sees that it is gone and tries anew
+            os.unlink(lock_path(self.path))  # still locked: a daemon that has opened it notices and tries again
         self.listener.close()
         os.close(self.lock_fd)
 
 
 def lock_path(path: str) -> str:
-    """Return where the lock of a control socket lives."""
+    """Return the path of a control socket's lock file."""
     return f"{path}.lock"
 
 
-def claim(path: str, mode: int, group: str | None, owner: str | None = None) -> BoundSocket:
+def acquire(path: str, mode: int, group: str | None, owner: str | None = None) -> BoundSocket:
     """
-    Take the path and listen on it.
+    Lock the path and listen on it.
 
     Args:
-        path: Of the control socket.
-        mode: Permission bits of the socket; who may connect.
-        group: Owning group, None for the process's own.
-        owner: Owning user, None for the process's own; another one takes root.
+        path: Path of the control socket.
+        mode: Permission bits of the socket: who may connect.
+        group: Group of the socket, None for the process's own.
+        owner: Owner of the socket, None for the process's own user; another one requires root.
 
     Raises:
-        SocketTaken: A living daemon has it.
-        SocketUnusable: The path, the group or a permission is wrong.
+        SocketTaken: A living daemon is using it.
+        SocketUnusable: The path, the group, the owner or a permission is wrong.
     """
-    if len(os.fsencode(path)) > PATH_BYTES_MAX:
+    if (length := len(os.fsencode(path))) > PATH_BYTES_MAX:
         raise SocketUnusable(
-            f"control.socket {path!r} has {len(os.fsencode(path))} bytes; "
-            f"a Unix socket's path has at most {PATH_BYTES_MAX}: choose a shorter one"
+            f"control.socket {path!r} has {length} bytes; the path of a Unix socket has at most {PATH_BYTES_MAX}",
+            hint="choose a shorter one",
         )
     ids = owner_id(owner), group_id(group)
     try:
@@ -84,17 +88,19 @@ def claim(path: str, mode: int, group: str | None, owner: str | None = None) -> 
     except OSError as error:
         if isinstance(error, PermissionError) and (group or owner) and os.access(os.path.dirname(path) or ".", os.W_OK):
             raise SocketUnusable(
-                f"control.socket {path!r} cannot be given to {owner or 'this user'}:{group or 'its group'}: only root"
-                " gives it to another user, only a member to a group (SupplementaryGroups= in the unit)"
+                f"control.socket {path!r} cannot be given to {owner or 'this user'}:{group or 'its group'}; only root"
+                " can give it to another user, and only a member to a group",
+                hint="set SupplementaryGroups= in the unit",
             ) from error
         raise SocketUnusable(
-            f"control.socket {path!r} cannot be made: {error.strerror}; its folder must exist and be writable"
+            f"control.socket {path!r} cannot be created: {error.strerror}",
+            hint="its directory must exist and be writable",
         ) from error
 
 
 def group_id(group: str | None) -> int:
     """
-    Return a group's number, -1 for "leave it".
+    Return the id of a group, -1 for no change.
 
     Raises:
         SocketUnusable: There is no such group.
@@ -103,13 +109,13 @@ def group_id(group: str | None) -> int:
         return grp.getgrnam(group).gr_gid if group else -1
     except KeyError:
         raise SocketUnusable(
-            f"control.group {group!r} is no group of this machine: create it or leave it out"
+            f"control.group {group!r} does not exist on this machine", hint="create it, or remove the key"
         ) from None
 
 
 def owner_id(owner: str | None) -> int:
     """
-    Return a user's number, -1 for "leave it".
+    Return the id of a user, -1 for no change.
 
     Raises:
         SocketUnusable: There is no such user.
@@ -117,19 +123,18 @@ def owner_id(owner: str | None) -> int:
     try:
         return pwd.getpwnam(owner).pw_uid if owner else -1
     except KeyError:
-        raise SocketUnusable(f"control.owner {owner!r} is no user of this machine: create it or leave it out") from None
+        raise SocketUnusable(
+            f"control.owner {owner!r} does not exist on this machine", hint="create the user, or remove the key"
+        ) from None
 
 
 def lock(path: str) -> int:
     """
-    Take the lock of a control socket.
-
-    Returns:
-        The descriptor that holds it.
+    Lock a control socket, and return the descriptor that holds the lock.
 
     Raises:
-        SocketTaken: A living daemon holds it.
-        OSError: The lock file cannot be made.
+        SocketTaken: A living daemon holds the lock.
+        OSError: The lock file cannot be created.
     """
     for _ in range(LOCK_TRIES):
         fd = os.open(lock_path(path), os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
@@ -138,17 +143,17 @@ def lock(path: str) -> int:
         except BlockingIOError:
             pid = os.read(fd, 32).decode(errors="replace").strip() or "unknown"
             os.close(fd)
-            raise SocketTaken(f"another eventwriter (pid {pid}) answers on {path}") from None
-        if names_file(lock_path(path), fd):
+            raise SocketTaken(f"another eventwriter (pid {pid}) is using {path}") from None
+        if is_same_file(lock_path(path), fd):
             os.truncate(fd, 0)
             os.write(fd, f"{os.getpid()}\n".encode())
             return fd
         os.close(fd)
-    raise SocketTaken(f"daemons come and go on {path}; try again")
+    raise SocketTaken(f"several daemons are starting and stopping on {path}", hint="try again")
 
 
-def names_file(path: str, fd: int) -> bool:
-    """Say whether a path still leads to an open file; its owner may have removed it meanwhile."""
+def is_same_file(path: str, fd: int) -> bool:
+    """Return whether a path still leads to an open file; its owner may have removed it."""
     try:
         return os.path.samestat(os.stat(path), os.fstat(fd))
     except FileNotFoundError:
@@ -157,17 +162,17 @@ def names_file(path: str, fd: int) -> bool:
 
 def bind(path: str, mode: int, uid: int, gid: int) -> socket.socket:
     """
-    Replace a dead daemon's socket file by a listening socket with the wanted owner and mode.
+    Return a listening socket with the given owner and mode, in place of a dead daemon's socket file.
 
     Raises:
-        SocketTaken: Something answers there without holding our lock.
-        SocketUnusable: The path is no socket.
-        OSError: The folder is missing or not writable.
+        SocketTaken: A program answers there without holding the lock.
+        SocketUnusable: The path is not a socket.
+        OSError: The directory is missing or not writable.
     """
     remove_stale(path)
     listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM | socket.SOCK_NONBLOCK)
     try:
-        umask = os.umask(0o177)  # nobody else connects before the mode is what was asked for
+        umask = os.umask(0o177)  # no other user can connect before the mode is set
         try:
             listener.bind(path)
         finally:
@@ -186,16 +191,16 @@ def bind(path: str, mode: int, uid: int, gid: int) -> socket.socket:
 
 def remove_stale(path: str) -> None:
     """
-    Remove what a dead daemon left.
+    Remove the socket file of a dead daemon.
 
     Raises:
-        SocketTaken: It is not dead.
-        SocketUnusable: It is no socket, so not ours to remove.
-        OSError: The file cannot be looked at or removed.
+        SocketTaken: The daemon is not dead.
+        SocketUnusable: The file is not a socket, so it is not removed.
+        OSError: The file cannot be examined or removed.
     """
     try:
         if not stat.S_ISSOCK(os.lstat(path).st_mode):
-            raise SocketUnusable(f"control.socket {path!r} is there already and is no socket: move it away")
+            raise SocketUnusable(f"control.socket {path!r} exists and is not a socket", hint="move the file away")
     except FileNotFoundError:
         return
     with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM | socket.SOCK_NONBLOCK) as probe:
@@ -205,4 +210,4 @@ def remove_stale(path: str) -> None:
             with contextlib.suppress(FileNotFoundError):
                 os.unlink(path)
             return
-        raise SocketTaken(f"another program (pid {peer_of(probe).pid}) answers on {path}")
+        raise SocketTaken(f"another program (pid {peer_of(probe).pid}) is using {path}")

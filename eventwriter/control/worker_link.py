@@ -1,7 +1,7 @@
 """
-A child's end of its link to the supervisor: heartbeats up, commands down. One JSON object a packet.
+A child's end of its link to the supervisor: it sends heartbeats and receives commands, one JSON object per packet.
 
-Nothing here waits: a parent that does not read loses heartbeats, never holds a child up.
+Nothing here waits: if the parent does not read, heartbeats are dropped, and the child goes on.
 """
 
 import contextlib
@@ -14,7 +14,7 @@ PACKET_BYTES_MAX = 64 * 1024
 
 
 def send(link: socket.socket, packet: bytes) -> bool:
-    """Send one packet; False where the parent does not read, or is gone."""
+    """Send one packet; return whether the link accepted it."""
     try:
         link.send(packet, socket.MSG_DONTWAIT | socket.MSG_NOSIGNAL)
     except OSError:
@@ -22,22 +22,22 @@ def send(link: socket.socket, packet: bytes) -> bool:
     return True
 
 
-def beat(link: socket.socket, facts: Mapping[str, Any]) -> bool:
-    """Send one heartbeat."""
-    return send(link, json.dumps({"type": "heartbeat", **facts}).encode())
+def send_heartbeat(link: socket.socket, fields: Mapping[str, Any]) -> bool:
+    """Send one heartbeat; return whether the link accepted it."""
+    return send(link, json.dumps({"type": "heartbeat", **fields}).encode())
 
 
-def commands(link: socket.socket) -> list[dict[str, Any]]:
-    """Return the commands that have arrived; `stop` at the end where the parent is gone."""
-    found: list[dict[str, Any]] = []
+def receive_commands(link: socket.socket) -> list[dict[str, Any]]:
+    """Return the commands that have arrived; `stop` is the last one if the parent is gone."""
+    commands: list[dict[str, Any]] = []
     while True:
         try:
             packet = link.recv(PACKET_BYTES_MAX, socket.MSG_DONTWAIT)
         except BlockingIOError:
-            return found
+            return commands
         except OSError:
             packet = b""
         if not packet:
-            return [*found, {"type": "stop"}]
+            return [*commands, {"type": "stop"}]
         with contextlib.suppress(ValueError):
-            found.append(json.loads(packet))
+            commands.append(json.loads(packet))

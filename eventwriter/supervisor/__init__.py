@@ -1,7 +1,7 @@
 """
-The parent process: it forks one worker per slot, watches them, restarts them, and answers operators.
+The parent process: it starts one worker per slot, restarts failed ones, and answers operators.
 
-`main` is the loop, `plan` every rule, `slot` what is known of each worker,
-`processes` the system calls, `verbs` what an operator may ask. No thread, no
-event loop and no driver lives here: a process that forks must have none.
+`main` is the loop, `plan` decides, `workers` acts, `slot` holds the state of each worker,
+`processes` makes the system calls, `verbs` answers requests. The parent forks, so it has no
+threads, no event loop and no driver.
 """

@@ -1,14 +1,26 @@
-"""How long a slot rests after its worker exited unasked, and when resting turns into `FAILED`. Pure."""
+"""Delay of a restart after an unexpected exit, and the crash-loop limit. Pure."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
 
 from eventwriter.supervisor.slot import State
 
+DOUBLINGS_MAX = 32  # with more, every sensible upper bound is long reached
+
+QUARANTINE_EXITS_MAX = 20
+"""
+Largest number of quarantine exits without a message written in between that do not count as crashes.
+
+One message that kills workers costs four such exits, and two for each of its direct neighbours, so
+twenty exits isolate nine such messages in a row with the shortest delay. If every message kills its
+worker, the cause is the machine or the program, and the crash-loop limit must slow down what would
+turn every message into a dead letter.
+"""
+
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """The supervisor's settings, as numbers: seconds, counts and bytes."""
+    """The supervisor's settings as numbers: seconds, counts and bytes."""
 
     hang_max_s: float
     start_max_s: float
@@ -22,61 +34,50 @@ class Limits:
 
 @dataclass(frozen=True, slots=True)
 class RestartDelay:
-    """What follows an exit that nobody asked for."""
+    """What follows an unexpected exit."""
 
     state: State
     """`BACKOFF` or `FAILED`."""
-    rest_s: float
+    delay_s: float
 
 
-PARDONS_MAX = 20
-"""
-Deaths of quarantine's suspects that are pardoned while not one message is written.
-
-One killer costs four such deaths, each of its direct neighbours two more: twenty let nine in a row
-be found at the shortest rest. Where every message kills, the machine or the program is broken rather
-than they, and the crash-loop limit must slow down what would make a dead letter of each.
-"""
-
-
-def is_quarantine_exit(suspects: int, pardons: int) -> bool:
+def is_quarantine_exit(suspects: int, quarantine_exits: int) -> bool:
     """
-    Say whether an unasked exit is not to count towards the crash loop: quarantine narrows its cause down.
+    Return whether an unexpected exit does not count towards the crash loop, because quarantine is isolating its cause.
 
     Args:
-        suspects: Messages that the worker was about to decode, and might die of.
-        pardons: Pardoned exits since a message was last written.
+        suspects: Messages that the worker was about to decode and that may have killed it.
+        quarantine_exits: Such exits since a message was last written.
     """
-    return suspects > 0 and pardons < PARDONS_MAX
+    return suspects > 0 and quarantine_exits < QUARANTINE_EXITS_MAX
 
 
-def delay_s(attempt: int, limits: Limits, random: Callable[[], float]) -> float:
+def backoff_s(attempt: int, limits: Limits, random: Callable[[], float]) -> float:
     """
-    Return the rest before a start: doubled for each attempt, the upper half of it random.
+    Return the delay before a restart: it doubles with each attempt, and its upper half is random.
 
-    The random half keeps workers that fell together (a server went away) from
-    coming back together.
+    The random part keeps workers that failed together, because of a server, from restarting together.
 
     Args:
-        attempt: 1 for the first exit in the window.
-        limits: `backoff_min_s` and `backoff_max_s` bound the answer, in seconds.
-        random: Gives a number from 0 to below 1.
+        attempt: 1 for the first exit within the window.
+        limits: `backoff_min_s` and `backoff_max_s` bound the result.
+        random: Returns a number from 0 to below 1.
     """
-    doublings = min(attempt - 1, 32)  # beyond that any sensible bound is long reached
+    doublings = min(attempt - 1, DOUBLINGS_MAX)
     whole_s = min(limits.backoff_max_s, limits.backoff_min_s * 2.0**doublings)
     return max(limits.backoff_min_s, whole_s * (0.5 + 0.5 * random()))
 
 
-def next_restart(exits: int, looping: bool, limits: Limits, random: Callable[[], float]) -> RestartDelay:
+def next_restart(exits: int, in_crash_loop: bool, limits: Limits, random: Callable[[], float]) -> RestartDelay:
     """
-    Decide what follows an unasked exit.
+    Decide what follows an unexpected exit.
 
     Args:
-        exits: Unasked exits within the crash-loop window, this one included.
-        looping: The slot had reached the limit before and has not run for a whole window since.
-        limits: Where the crash loop begins.
-        random: Gives a number from 0 to below 1.
+        exits: Unexpected exits within the crash-loop window, including this one.
+        in_crash_loop: Whether the slot reached the limit before and has not been ready for a whole window since.
+        limits: The crash-loop limit and the bounds of the delay.
+        random: Returns a number from 0 to below 1.
     """
-    if looping or exits >= limits.crash_loop_exits_max:
+    if in_crash_loop or exits >= limits.crash_loop_exits_max:
         return RestartDelay(State.FAILED, limits.backoff_max_s)
-    return RestartDelay(State.BACKOFF, delay_s(exits, limits, random))
+    return RestartDelay(State.BACKOFF, backoff_s(exits, limits, random))

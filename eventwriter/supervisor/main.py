@@ -1,8 +1,8 @@
 """
-The supervisor's loop: wait, reap, hear, answer, plan, act.
+The supervisor's loop: wait, reap, receive, answer, plan, act.
 
-One thread, one `select`. It forks the workers, listens to their heartbeats, to
-signals and to operators, and carries out what `plan` decides.
+One thread with one selector forks the workers, receives their heartbeats, signals and operators'
+requests, and carries out the actions that `plan` returns.
 """
 
 import dataclasses
@@ -21,25 +21,25 @@ from eventwriter.control.protocol import Request
 from eventwriter.control.server import DeferredAnswer, Server
 from eventwriter.control.socket_lock import BoundSocket
 from eventwriter.errors import ConfigError, EventwriterError, Fatal
-from eventwriter.model import SlotName
 from eventwriter.observe import logging as logs
 from eventwriter.observe.process import own_usage
 from eventwriter.supervisor import processes
-from eventwriter.supervisor.desired_state import DesiredState, with_control_of
+from eventwriter.supervisor.desired_state import DesiredState, keep_control
 from eventwriter.supervisor.plan import BUSY_TICK_S, Wanted, plan, wait_s
-from eventwriter.supervisor.reload import in_words, outlook, scaled
+from eventwriter.supervisor.reload import diff, scale, summary
 from eventwriter.supervisor.requests import PendingRequests, WorkerRequest
-from eventwriter.supervisor.signals import Wakeup
-from eventwriter.supervisor.slot import Slot
-from eventwriter.supervisor.status import Daemon, sentence, snapshot
+from eventwriter.supervisor.signals import SignalReader
+from eventwriter.supervisor.slot import ChildName, Slot
+from eventwriter.supervisor.status import Daemon, snapshot
+from eventwriter.supervisor.status import summary as status_summary
 from eventwriter.supervisor.systemd import Notifier
-from eventwriter.supervisor.verbs import READING, obey
+from eventwriter.supervisor.verbs import VERBS, dispatch
 from eventwriter.supervisor.web import Web
 from eventwriter.supervisor.workers import WorkerPool
 
 SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGCHLD)
 EXIT_CLEAN, EXIT_UNCLEAN, EXIT_BROKEN = 0, 1, 70
-TELL_S = 0.5  # drawing the picture for systemd at every heartbeat of 64 workers would cost 6 % of a core
+REPORT_S = 0.5  # a snapshot for systemd at every heartbeat of 64 workers would take 6 % of a core
 
 log = logging.getLogger(__name__)
 
@@ -49,208 +49,208 @@ class Supervisor:
     The parent of all workers.
 
     Args:
-        fleet: What to keep running.
-        claim: The control socket, taken.
-        reread: Reads the configuration again; raises EventwriterError where it cannot be used.
-        notifier: The line to systemd.
-        random: From 0 to below 1, for the jitter of restarts.
+        desired: What to keep running.
+        bound_socket: The control socket.
+        load_desired: Loads the configuration again; raises EventwriterError if it is invalid.
+        notifier: Sender of notifications to systemd.
+        random: Returns a number from 0 to below 1, for the jitter of restarts.
     """
 
     def __init__(
         self,
-        fleet: DesiredState,
-        claim: BoundSocket,
-        reread: Callable[[], DesiredState],
+        desired: DesiredState,
+        bound_socket: BoundSocket,
+        load_desired: Callable[[], DesiredState],
         notifier: Notifier,
         random: Callable[[], float],
     ) -> None:
-        self._fleet, self._wanted = fleet, Wanted(fleet.fingerprints)
-        self._claim, self._reread, self._notifier = claim, reread, notifier
-        self._server = Server(claim.listener)
-        self._wakeup = Wakeup(SIGNALS)
+        self._desired, self._wanted = desired, Wanted(desired.fingerprints)
+        self._bound_socket, self._load_desired, self._notifier = bound_socket, load_desired, notifier
+        self._server = Server(bound_socket.listener)
+        self._signals = SignalReader(SIGNALS)
         self._selector = selectors.EpollSelector()
-        self._selector.register(self._wakeup, selectors.EVENT_READ)
+        self._selector.register(self._signals, selectors.EVENT_READ)
         self._selector.register(self._server, selectors.EVENT_READ)
-        self._now_s = self._tell_at_s = clock.monotonic_s()
+        self._now_s = self._report_at_s = clock.monotonic_s()
         self._daemon = Daemon(__version__, os.getpid(), clock.now_ns(), self._now_s, stopping=False)
-        self._is_busy = True  # one action may call for another; only a turn without any is followed by sleep
-        self._crew = WorkerPool(self._selector, self._close_in_child, random)
-        self._crew.adopt(self._now_s, fleet)
-        self._errands = PendingRequests()
-        self._crew.on_answer = self._errands.hear
+        self._is_busy = True  # an action may make another one necessary, so the loop sleeps only after a turn without
+        self._pool = WorkerPool(self._selector, self._close_in_child, random)
+        self._pool.reconcile(self._now_s, desired)
+        self._requests = PendingRequests()
+        self._pool.on_answer = self._requests.record_reply
         self._web = Web(self._selector, self._close_in_child, random)
-        self._web.adopt(self._now_s, fleet.web)
+        self._web.apply(self._now_s, desired.web)
 
     def run(self) -> int:
-        """Keep the fleet running until told to stop; returns the exit code."""
+        """Keep everything running until the daemon is stopped; return the exit code."""
         try:
-            while not self.is_over():
+            while not self.is_finished():
                 self.wait()
                 self.reap()
-                self.hear()
+                self.receive()
                 self.answer()
-                actions = plan(self._now_s, self._wanted, self.slots, self._fleet.limits)
-                for action in actions:
-                    self._crew.act(self._now_s, action, self._fleet)
-                self._is_busy = self._turn_web() or bool(actions)
-                self.tell()
+                self.act()
+                self.report()
         except Exception:
-            log.exception("the supervisor broke; its workers are killed, what they had open will be delivered again")
+            log.exception("supervisor failed; workers are killed, and their open messages will be redelivered")
             return EXIT_BROKEN
         finally:
             self._close()
-        unclean = self._crew.unclean
+        unclean = self._pool.unclean
         log.info("stopped", extra={"clean": not unclean})
         logs.write_summaries(last=True)
         return EXIT_UNCLEAN if unclean else EXIT_CLEAN
 
-    def is_over(self) -> bool:
-        """Say whether the last child is gone after a stop."""
-        return self._wanted.stopping and self._crew.is_empty() and self._web.crew.is_empty()
+    def is_finished(self) -> bool:
+        """Return whether the daemon is stopping and all children have exited."""
+        return self._wanted.stopping and self._pool.is_empty() and self._web.pool.is_empty()
 
     def wait(self) -> None:
-        """Sleep until a signal, a heartbeat, an exit, a client, or a deadline."""
+        """Sleep until a signal, a packet, an exit, a client, or a deadline."""
         is_busy = self._is_busy or self._server.has_work()
-        places = chain(self.slots.values(), self._web.crew.slots.values())
-        rest_s = wait_s(clock.monotonic_s(), places)
-        # A worker's answer wakes the loop; what does not come has a deadline.
-        rest_s = rest_s if self._errands.is_empty() else min(rest_s, BUSY_TICK_S)
-        self._selector.select(0.0 if is_busy else rest_s)
+        longest_s = wait_s(clock.monotonic_s(), chain(self._pool.slots.values(), self._web.pool.slots.values()))
+        # A worker's reply wakes the loop; only a missing reply needs the deadline.
+        longest_s = longest_s if self._requests.is_empty() else min(longest_s, BUSY_TICK_S)
+        self._selector.select(0.0 if is_busy else longest_s)
         self._now_s = clock.monotonic_s()
 
     def reap(self) -> None:
-        """Bury the children that exited; strangers (as process 1 of a container has them) are let go."""
+        """Process the exits of children; exits of unrelated processes, as in a container, are ignored."""
         for pid, status in processes.reap():
-            if not self._crew.bury(self._now_s, pid, status, self._fleet):
-                self._web.bury(self._now_s, pid, status)
+            if not self._pool.reap(self._now_s, pid, status, self._desired):
+                self._web.reap(self._now_s, pid, status)
 
-    def hear(self) -> None:
-        """Take in heartbeats and signals."""
-        self._crew.hear(self._now_s)
-        self._web.crew.hear(self._now_s)
-        for number in self._wakeup.read():
+    def receive(self) -> None:
+        """Process packets of workers, and signals."""
+        self._pool.receive(self._now_s)
+        self._web.pool.receive(self._now_s)
+        for number in self._signals.read():
             if number in (signal.SIGTERM, signal.SIGINT):
                 self.stop(signal.Signals(number).name)
             elif number == signal.SIGHUP:
-                self._reload_by_signal()
+                self._reload_on_signal()
 
     def answer(self) -> None:
-        """Let operators ask, and have the answers that workers gave."""
-        self._server.turn(self._now_s, self._answer)
-        self._errands.turn(self._now_s)
+        """Answer requests of operators, also those that were waiting for workers."""
+        self._server.poll(self._now_s, self._answer_request)
+        self._requests.poll(self._now_s)
         self._server.deliver(self._now_s)
 
-    def tell(self) -> None:
-        """Tell systemd how things are, and that this loop turns."""
+    def act(self) -> None:
+        """Plan and act for all workers, and then for the web child, which stops last."""
+        actions = plan(self._now_s, self._wanted, self._pool.slots, self._desired.limits)
+        for action in actions:
+            self._pool.act(self._now_s, action, self._desired)
+        workers_gone = self._wanted.stopping and self._pool.is_empty()
+        web_acted = self._web.step(self._now_s, workers_gone, workers_gone and self._wanted.quick)
+        self._is_busy = web_acted or bool(actions)
+
+    def report(self) -> None:
+        """Report the state to systemd, and that the loop is running."""
         self._notifier.watchdog(self._now_s)
         logs.write_summaries()
-        if self._now_s < self._tell_at_s:
+        if self._now_s < self._report_at_s:
             return
-        self._tell_at_s = self._now_s + TELL_S
+        self._report_at_s = self._now_s + REPORT_S
         if not self.stopping and all(slot.ever_ready for slot in self.slots.values()):
             self._notifier.ready()
-        self._notifier.status(sentence(self.picture()))
+        self._notifier.status(status_summary(self.snapshot()))
 
     @property
-    def slots(self) -> Mapping[SlotName, Slot]:
-        """Every slot, by name."""
-        return self._crew.slots
+    def slots(self) -> Mapping[ChildName, Slot]:
+        """All slots by name."""
+        return self._pool.slots
 
     @property
     def stopping(self) -> bool:
-        """Whether the daemon is going down."""
+        """Whether the daemon is stopping."""
         return self._wanted.stopping
 
     @property
     def settings(self) -> Settings | None:
-        """What the daemon runs with."""
-        return self._fleet.settings
+        """The settings that the daemon runs with."""
+        return self._desired.settings
 
-    def picture(self) -> dict[str, Any]:
-        """Return the snapshot."""
-        web = self._web.picture(self._now_s)
+    def snapshot(self) -> dict[str, Any]:
+        """Return the state of the daemon and its slots."""
+        web = self._web.to_dict(self._now_s)
         return {**snapshot(self._now_s, self._daemon, self.slots.values()), "web": web, "supervisor": own_usage()}
 
     def stop(self, reason: str) -> None:
-        """Drain everything and exit; the second time, do not wait for open work."""
+        """Drain all workers and exit; the second call does not wait for open messages."""
         quick = self.stopping
         log.info("stopping quickly" if quick else "stopping", extra={"reason": reason})
-        self._wanted = Wanted(self._fleet.fingerprints, stopping=True, quick=quick)
+        self._wanted = Wanted(self._desired.fingerprints, stopping=True, quick=quick)
         self._daemon = dataclasses.replace(self._daemon, stopping=True)
-        # What was unclean before the stop has had its own log line; the exit code speaks of the stop.
-        self._crew.unclean = quick and not self._crew.is_empty()
+        # The exit code describes only the stop; earlier unclean exits have been logged.
+        self._pool.unclean = quick and not self._pool.is_empty()
         self._notifier.stopping()
 
-    def preview(self) -> dict[str, Any]:
+    def preview_reload(self) -> dict[str, Any]:
         """
-        Say what `reload` would change.
+        Return what a reload would change.
 
         Raises:
-            EventwriterError: The configuration cannot be used.
+            EventwriterError: The configuration is invalid.
         """
-        return outlook(self._fleet, self._reread())
+        return diff(self._desired, self._load_desired())
 
     def reload(self) -> dict[str, Any]:
         """
-        Read the configuration again; workers whose settings changed are replaced.
+        Load the configuration again and apply it; workers whose settings changed are replaced.
 
         Raises:
-            EventwriterError: It cannot be used; nothing has changed.
+            EventwriterError: The configuration is invalid; nothing has changed.
         """
-        fleet, before = self._reread(), self._fleet
-        told = outlook(before, fleet)
+        before, after = self._desired, self._load_desired()
+        changes = diff(before, after)
         if was_ready := self._notifier.is_ready:
             self._notifier.reloading()
-        for warning in fleet.warnings:
+        for warning in after.warnings:
             log.warning(warning)
-        self.log_level(fleet.log_level, fleet.log_format)
+        self.set_log_level(after.log_level, after.log_format)
         for slot in self.slots.values():
-            slot.standing.pop("log_level", None)  # new workers have it from the configuration
-        self._adopt(with_control_of(before, fleet))
+            slot.sticky_commands.pop("log_level", None)  # new workers take the level from the configuration
+        self._apply(keep_control(before, after))
         if was_ready:
             self._notifier.ready()
-        result = in_words(told)
-        log.info("configuration read again", extra={"result": result})
-        return {"reloaded": result, **told}
+        result = summary(changes)
+        log.info("configuration reloaded", extra={"result": result})
+        return {"reloaded": result, **changes}
 
     def scale(self, stream: str, workers: int) -> dict[str, Any]:
         """
-        Change a stream's number of workers, until the configuration is read again.
+        Change a stream's number of workers until the configuration is loaded again.
 
         Raises:
-            EventwriterError: It may not be changed just so; the sentence says what to do.
+            EventwriterError: The stream cannot have this number of workers.
         """
-        before = self._fleet
-        if before.settings is None or before.refit is None:
-            raise Fatal("this daemon was not started from settings: it cannot be scaled")
-        fleet = before.refit(scaled(before.settings, stream, workers))
-        self._adopt(fleet)
-        told = outlook(before, fleet)
-        return {"stream": stream, "workers": workers, **{what: told[what] for what in ("started", "removed")}}
+        before = self._desired
+        if before.settings is None or before.rebuild is None:
+            raise Fatal("this daemon was not started from settings, so it cannot be scaled", code="not_scalable")
+        after = before.rebuild(scale(before.settings, stream, workers))
+        self._apply(after)
+        changes = diff(before, after)
+        return {"stream": stream, "workers": workers, **{key: changes[key] for key in ("started", "removed")}}
 
-    def log_level(self, level: str, form: str | None = None) -> None:
-        """Change the level of every process, and the form of its lines where one is given."""
+    def set_log_level(self, level: str, form: str | None = None) -> None:
+        """Change the log level of every process, and the log format if one is given."""
         logs.set_options(level, form)
         for slot in self.slots.values():
-            slot.standing["log_level"] = {"type": "log_level", "level": level}
-        for crew in (self._crew, self._web.crew):
-            crew.tell_all({"type": "log_level", "level": level, "format": form})
+            slot.sticky_commands["log_level"] = {"type": "log_level", "level": level}
+        for pool in (self._pool, self._web.pool):
+            pool.broadcast({"type": "log_level", "level": level, "format": form})
 
-    def _adopt(self, fleet: DesiredState) -> None:
-        """Have this fleet from now on; `plan` finds whom to replace."""
-        self._fleet, self._wanted = fleet, Wanted(fleet.fingerprints)
-        self._crew.adopt(self._now_s, fleet)
-        self._web.adopt(self._now_s, fleet.web)
+    def _apply(self, desired: DesiredState) -> None:
+        """Set the desired state; `plan` then replaces the workers whose settings changed."""
+        self._desired, self._wanted = desired, Wanted(desired.fingerprints)
+        self._pool.reconcile(self._now_s, desired)
+        self._web.apply(self._now_s, desired.web)
         for slot in self.slots.values():
-            if slot.worker is not None and (count := fleet.sharers(slot.name)):
+            if slot.worker is not None and (count := desired.durable_workers(slot.name)):
                 processes.send(slot.worker, {"type": "sharers", "count": count})
 
-    def _turn_web(self) -> bool:
-        """Look after the web child, which goes last."""
-        over = self._wanted.stopping and self._crew.is_empty()
-        return self._web.turn(self._now_s, over, over and self._wanted.quick)
-
-    def _reload_by_signal(self) -> None:
+    def _reload_on_signal(self) -> None:
         if self.stopping:
             return
         if was_ready := self._notifier.is_ready:
@@ -258,42 +258,44 @@ class Supervisor:
         try:
             self.reload()
         except EventwriterError as error:
-            for mistake in error.errors if isinstance(error, ConfigError) else [str(error)]:
-                log.error("configuration not read again, nothing changed", extra={"mistake": mistake})
-        if was_ready:  # also of a reload that changes nothing: a unit of Type=notify-reload waits for the word
+            for text in error.errors if isinstance(error, ConfigError) else [str(error)]:
+                log.error("configuration not reloaded, nothing changed", extra={"mistake": text})
+        if was_ready:  # also after a failed reload, because a unit of Type=notify-reload waits for READY=1
             self._notifier.ready()
 
-    def _answer(self, request: Request, who: str) -> bytes | DeferredAnswer:
-        if request.verb not in READING:
-            of = request.fields.get("slot", "all")
-            log.info("an operator asks", extra={"verb": request.verb, "who": who, "of": of})
+    def _answer_request(self, request: Request) -> bytes | DeferredAnswer:
+        verb = VERBS.get(request.verb)
+        fields = {"verb": request.verb, "who": request.peer, "of": request.fields.get("slot", "all")}
         try:
-            said = obey(self, dataclasses.replace(request, who=who))
-            if isinstance(said, WorkerRequest):
-                return self._errands.begin(self._now_s, request.ref, said)
-            return protocol.answer(request.ref, said)
+            result = dispatch(self, request)
+            if isinstance(result, WorkerRequest):
+                result = self._requests.start(self._now_s, request.ref, result)
         except EventwriterError as error:
-            return protocol.refusal(request.ref, "; ".join(str(error).splitlines()))
+            log.warning("operator request refused", extra={**fields, "code": error.code})
+            return protocol.encode_error(request.ref, "; ".join(str(error).splitlines()), error.code)
         except Exception:
-            log.exception("a verb broke", extra={"verb": request.verb})
-            return protocol.refusal(request.ref, f"{request.verb} broke; the daemon's log says where")
+            log.exception("operator request failed", extra={"verb": request.verb})
+            return protocol.encode_error(request.ref, "internal error; see the daemon's log", "internal")
+        if verb is not None and verb.is_logged:
+            log.info("operator request", extra=fields)
+        return result if isinstance(result, DeferredAnswer) else protocol.encode_answer(request.ref, result)
 
     def _close_in_child(self) -> None:
-        """Close a forked child's copies of every descriptor that is the supervisor's own."""
-        self._selector.close()  # closes the copy only; unregistering would deafen the parent, see Server.abandon
-        self._server.abandon()
-        self._wakeup.abandon()
+        """Close a forked child's copies of all descriptors that belong to the supervisor."""
+        self._selector.close()  # without unregistering, which would affect the parent; see Server.close_in_child
+        self._server.close_in_child()
+        self._signals.close_in_child()
         self._notifier.close()
-        self._crew.abandon()
-        self._web.crew.abandon()
-        os.close(self._claim.lock_fd)
+        self._pool.close_in_child()
+        self._web.pool.close_in_child()
+        os.close(self._bound_socket.lock_fd)
 
     def _close(self) -> None:
-        """Give everything back."""
-        self._crew.close()
-        self._web.crew.close()
+        """Release all resources."""
+        self._pool.close()
+        self._web.pool.close()
         self._server.close()
-        self._claim.leave()
+        self._bound_socket.release()
         self._selector.close()
-        self._wakeup.close()
+        self._signals.close()
         self._notifier.close()

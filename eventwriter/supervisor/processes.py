@@ -1,7 +1,7 @@
 """
-The system calls of the supervisor: fork a worker, talk to it, notice its end, and say in words how it ended.
+System calls of the supervisor: fork a child process, exchange packets with it, reap it, and describe its exit.
 
-Everything Linux-specific is here: pidfds, `prctl`, sequenced-packet sockets.
+Everything specific to Linux is here: pidfds, `prctl`, sequenced-packet sockets.
 """
 
 import contextlib
@@ -16,47 +16,46 @@ import traceback
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any, NamedTuple, Never
 
-from eventwriter.model import SlotName
 from eventwriter.observe import stderr
-from eventwriter.supervisor.slot import Worker
+from eventwriter.supervisor.slot import ChildName, Worker
 
-Child = Callable[[SlotName, socket.socket], int]
-"""A worker's whole life: gets its slot and its end of the link, returns the exit code."""
+ChildMain = Callable[[ChildName, socket.socket], int]
+"""Entry point of a child process: receives its name and its end of the link, returns the exit code."""
 
-EXIT_BROKEN = 70  # EX_SOFTWARE: an exception that the worker did not foresee
-EXIT_ORPHAN = 71  # the parent died before the child could ask to die with it
+EXIT_BROKEN = 70  # EX_SOFTWARE: an unexpected exception
+EXIT_ORPHAN = 71  # the parent died before prctl was called
 PACKET_BYTES_MAX = 64 * 1024
-PACKETS_MAX = 256  # read from one worker in one turn, so that a babbling one cannot occupy the loop
+PACKETS_MAX = 256  # read from one worker per turn of the loop, so that no worker can occupy the loop
 PR_SET_PDEATHSIG = 1  # linux/prctl.h
 PR_SET_NAME = 15
-STACKS_BYTES_MAX = 256 * 1024  # of one dump; a worker has one thread, and a stack of it a few kilobytes
-STDERR = 2  # the descriptor: sys.stderr may have been replaced by an object without one
+STACKS_BYTES_MAX = 256 * 1024  # of one dump; a worker has one thread, whose stack takes a few kilobytes
+STDERR = 2  # the descriptor, because sys.stderr may be an object without one
 NAME_BYTES_MAX = 15  # TASK_COMM_LEN of linux/sched.h, without the trailing zero
-LIBC = ctypes.CDLL(None, use_errno=True)  # loaded before forking: a child should not have to search for it
+LIBC = ctypes.CDLL(None, use_errno=True)  # loaded once, before forking
 
 
 class Started(NamedTuple):
-    """A child that was forked, and what its parent holds of it."""
+    """A child process that was forked, and the parent's descriptors of it."""
 
     pid: int
     pidfd: int
     link: socket.socket
-    """Our end, non-blocking."""
+    """The parent's end, non-blocking."""
     stacks_fd: int
-    """A file in memory that the child writes its stacks to on SIGUSR2, whatever it is doing."""
+    """A file in memory that the child writes its stacks to on SIGUSR2, even while it is blocked."""
 
 
-def start(name: SlotName, child: Child, close_parents: Callable[[], None]) -> Started:
+def start(name: ChildName, child_main: ChildMain, close_parent_fds: Callable[[], None]) -> Started:
     """
-    Fork a worker.
+    Fork a child process.
 
     Args:
-        name: Its slot.
-        child: What it runs; the process exits with what this returns.
-        close_parents: Closes, in the child, every descriptor that is the supervisor's own.
+        name: Name of the child.
+        child_main: Entry point; the process exits with its result.
+        close_parent_fds: Closes, in the child, all descriptors that belong to the supervisor.
 
     Raises:
-        OSError: No process, descriptor or memory was to be had; nothing is left behind.
+        OSError: No process, descriptor or memory was available; nothing is left behind.
     """
     stacks_fd = os.memfd_create("stacks")
     try:
@@ -66,13 +65,13 @@ def start(name: SlotName, child: Child, close_parents: Callable[[], None]) -> St
         raise
     ours.setblocking(False)
     parent = os.getpid()
-    stderr.flush()  # or the child would write what is buffered a second time
+    stderr.flush()  # otherwise the child would write the buffered text a second time
     try:
-        with signals_held() as mask:
+        with signals_blocked() as mask:
             pid = os.fork()
             if pid == 0:
-                give_stacks(stacks_fd)
-                live(lambda: descend(name, child, theirs, parent, mask), (ours.close, close_parents))
+                enable_stack_dump(stacks_fd)
+                run_child(lambda: become_worker(name, child_main, theirs, parent, mask), (ours.close, close_parent_fds))
         pidfd = open_pidfd(pid)
     except OSError:
         ours.close()
@@ -83,30 +82,30 @@ def start(name: SlotName, child: Child, close_parents: Callable[[], None]) -> St
     return Started(pid, pidfd, ours, stacks_fd)
 
 
-def give_stacks(fd: int) -> None:
-    """Have this process write its stacks to `fd` on SIGUSR2; from C, so that a blocked or looping one does it too."""
+def enable_stack_dump(fd: int) -> None:
+    """Make this process write its stacks to `fd` on SIGUSR2; it works from C, so also while Python is blocked."""
     faulthandler.register(signal.SIGUSR2, file=fd, all_threads=True)
 
 
-def ask_stacks(worker: Worker) -> None:
-    """Make a worker write its stacks for us; they are there once it has run for a moment."""
+def request_stack_dump(worker: Worker) -> None:
+    """Make a worker write its stacks to its file; they are complete a moment later."""
     os.ftruncate(worker.stacks_fd, 0)
-    os.lseek(worker.stacks_fd, 0, os.SEEK_SET)  # the child writes at the position that we share
+    os.lseek(worker.stacks_fd, 0, os.SEEK_SET)  # parent and child share the file position
     signal_worker(worker, signal.SIGUSR2)
 
 
-def read_stacks(worker: Worker) -> str:
-    """Return what a worker has written since it was asked; empty where it did not come to it, as a stopped one."""
+def read_stack_dump(worker: Worker) -> str:
+    """Return the stacks that a worker has written since the last request; empty if it could not, as when stopped."""
     return os.pread(worker.stacks_fd, STACKS_BYTES_MAX, 0).decode(errors="replace")
 
 
 @contextlib.contextmanager
-def signals_held() -> Iterator[set[int]]:
+def signals_blocked() -> Iterator[set[int]]:
     """
-    Hold all signals back for the duration; gives the mask that was in force.
+    Block all signals within the context; gives the previous mask.
 
-    The child begins life with the parent's wakeup descriptor: a signal to the
-    child before it has let go of that would look to the parent like its own.
+    A forked child inherits the parent's wakeup descriptor. A signal to the child before the child
+    has closed this descriptor would look like a signal to the parent.
     """
     mask = {int(number) for number in signal.pthread_sigmask(signal.SIG_BLOCK, signal.valid_signals())}
     try:
@@ -117,10 +116,10 @@ def signals_held() -> Iterator[set[int]]:
 
 def open_pidfd(pid: int) -> int:
     """
-    Return a pidfd for our own child.
+    Return a pidfd of a child process.
 
     Raises:
-        OSError: No descriptor was free; the child has been killed and reaped.
+        OSError: No descriptor was available; the child has been killed and reaped.
     """
     try:
         return os.pidfd_open(pid)
@@ -130,15 +129,15 @@ def open_pidfd(pid: int) -> int:
         raise
 
 
-def live(life: Callable[[], int], prepare: Iterable[Callable[[], None]]) -> Never:
-    """Run a worker's life and exit; whatever happens, the parent's stack is never returned to."""
+def run_child(main: Callable[[], int], prepare: Iterable[Callable[[], None]]) -> Never:
+    """Run a forked child and exit; the parent's stack frames are never returned to."""
     code = EXIT_BROKEN
     try:
         for step in prepare:
             step()
-        code = life()
+        code = main()
     finally:
-        # `finally` rather than `except`: this copy of the parent must end here, by whatever it was left.
+        # `finally` instead of `except`: this copy of the parent must end here after any exception.
         if (error := sys.exc_info()[1]) is not None:
             with contextlib.suppress(OSError, ValueError):
                 traceback.print_exception(error)
@@ -146,25 +145,25 @@ def live(life: Callable[[], int], prepare: Iterable[Callable[[], None]]) -> Neve
         os._exit(code)
 
 
-def descend(name: SlotName, child: Child, link: socket.socket, parent: int, mask: set[int]) -> int:
-    """Turn the forked copy of the supervisor into a worker, then live its life; returns the exit code."""
+def become_worker(name: ChildName, child_main: ChildMain, link: socket.socket, parent: int, mask: set[int]) -> int:
+    """Replace the supervisor's signal handling and process name by the child's, then run it; return its exit code."""
     for number in (signal.SIGTERM, signal.SIGCHLD):
         signal.signal(number, signal.SIG_DFL)
-    # A terminal sends ^C and its hang-up to the whole group; the parent is the one to answer, with a drain.
+    # A terminal sends ^C and its hang-up to the whole process group; the parent responds with a drain.
     for number in (signal.SIGINT, signal.SIGHUP):
         signal.signal(number, signal.SIG_IGN)
     LIBC.prctl(PR_SET_PDEATHSIG, int(signal.SIGKILL), 0, 0, 0)
     if os.getppid() != parent:
-        return EXIT_ORPHAN  # it died before prctl could promise us its signal
+        return EXIT_ORPHAN  # the parent died before prctl, so its death signal will not come
     LIBC.prctl(PR_SET_NAME, process_name(name), 0, 0, 0)
-    faulthandler.unregister(signal.SIGUSR1)  # the parent's registration, or register would think it is done
+    faulthandler.unregister(signal.SIGUSR1)  # inherited from the parent; otherwise register() would do nothing
     faulthandler.register(signal.SIGUSR1, file=STDERR, all_threads=True)
     signal.pthread_sigmask(signal.SIG_SETMASK, mask)
-    return child(name, link)
+    return child_main(name, link)
 
 
-def process_name(name: SlotName) -> bytes:
-    """Return what `ps` shows for a worker: `ew:NETFLOW/0`, the stream cut short where 15 bytes do not hold it."""
+def process_name(name: ChildName) -> bytes:
+    """Return the name that `ps` shows: `ew:NETFLOW/0`, with the stream truncated to fit into 15 bytes."""
     stream, slash, last = str(name).rpartition("/")  # the web child's name has no slash
     tail = (slash + last).encode()
     return b"ew:" + stream.encode()[: NAME_BYTES_MAX - 3 - len(tail)] + tail
@@ -172,9 +171,9 @@ def process_name(name: SlotName) -> bytes:
 
 def reap() -> Iterator[tuple[int, int]]:
     """
-    Yield (process id, wait status) of every child that has exited.
+    Yield (process id, wait status) of every child process that has exited.
 
-    Strangers are among them where the supervisor is process 1 of a container.
+    If the supervisor is process 1 of a container, unrelated processes are among them.
     """
     while True:
         try:
@@ -186,11 +185,11 @@ def reap() -> Iterator[tuple[int, int]]:
         yield pid, status
 
 
-def in_words(status: int) -> str:
-    """Say how a process ended, from its wait status."""
+def describe_exit(status: int) -> str:
+    """Return how a process ended, from its wait status."""
     if not os.WIFSIGNALED(status):
         code = os.waitstatus_to_exitcode(status)
-        return "exit code 70 (an unforeseen exception; see the log)" if code == EXIT_BROKEN else f"exit code {code}"
+        return "exit code 70 (an unexpected exception; see the log)" if code == EXIT_BROKEN else f"exit code {code}"
     number = os.WTERMSIG(status)
     try:
         signal_name = signal.Signals(number).name
@@ -202,17 +201,17 @@ def in_words(status: int) -> str:
 
 
 def send(worker: Worker, command: Mapping[str, Any]) -> bool:
-    """Send a command down a worker's link; False if the worker does not listen (any more)."""
+    """Send a command to a worker; return whether its link accepted it."""
     try:
         worker.link.send(json.dumps(command).encode(), socket.MSG_NOSIGNAL)
-    except OSError:  # full, closed by the peer, or closed by us: a deadline deals with each
+    except OSError:  # full, or closed by either side; deadlines handle each case
         return False
     return True
 
 
 def receive(link: socket.socket) -> Iterator[dict[str, Any]]:
     """
-    Yield what a worker has sent, oldest first, as far as it is there.
+    Yield the packets that a worker has sent, oldest first, without waiting.
 
     Raises:
         EOFError: The worker has closed its end.
@@ -222,17 +221,17 @@ def receive(link: socket.socket) -> Iterator[dict[str, Any]]:
             packet = link.recv(PACKET_BYTES_MAX)
         except BlockingIOError:
             return
-        except OSError as error:  # reset by a peer that died with unread commands
+        except OSError as error:  # reset, because the worker died with unread commands
             raise EOFError from error
         if not packet:
             raise EOFError
-        with contextlib.suppress(ValueError):  # a packet cut off at its limit is not worth a worker's life
+        with contextlib.suppress(ValueError):  # a packet truncated at the limit is ignored
             decoded = json.loads(packet)
             if isinstance(decoded, dict):
                 yield decoded
 
 
 def signal_worker(worker: Worker, number: signal.Signals) -> None:
-    """Signal a worker through its pidfd, so that a recycled process id is never hit."""
+    """Send a signal to a worker through its pidfd, so that a recycled process id is never hit."""
     with contextlib.suppress(ProcessLookupError):
         signal.pidfd_send_signal(worker.pidfd, number)

@@ -1,124 +1,135 @@
-"""What a reload changes, told before or after it: keys, and what becomes of each worker. Pure."""
+"""What a reload or a scaling changes: keys, and the workers that are started, replaced and removed. Pure."""
 
 from typing import Any
 
 from eventwriter.config.diff import Change, differences
-from eventwriter.config.settings import PARTITION, Settings, StreamSettings
+from eventwriter.config.settings import PARTITION, PARTITIONS_MAX, Settings, StreamSettings
 from eventwriter.errors import Fatal
 from eventwriter.supervisor.desired_state import AT_ONCE, RESTART, TAKES_EFFECT, DesiredState
 
 REPLACES = "replaces workers"
-STARTS, ENDS = "starts workers", "ends workers"
-WEB = "replaces the web child"
+STARTS, STOPS = "starts workers", "stops workers"
+REPLACES_WEB = "replaces the web child"
 
 
-def outlook(before: DesiredState, after: DesiredState) -> dict[str, Any]:
+def diff(before: DesiredState, after: DesiredState) -> dict[str, Any]:
     """
-    Compare two fleets.
+    Compare two desired states.
 
     Returns:
         `changes` (key, before, after, effect), the slots `started`, `replaced` and `removed`, and
-        `restart_needed`: keys that only a restart of the daemon brings into effect.
+        `restart_needed`: keys whose change takes effect only after a restart of the daemon.
     """
     old, new = before.fingerprints, after.fingerprints
     changes = differences(before.settings, after.settings) if before.settings and after.settings else []
-    told = [
-        {"key": one.key, "before": one.before, "after": one.after, "effect": effect(one, after.settings)}
-        for one in changes
+    rows = [
+        {"key": change.key, "before": change.before, "after": change.after, "effect": effect(change)}
+        for change in changes
     ]
     return {
-        "changes": told,
+        "changes": rows,
         "started": [str(name) for name in new if name not in old],
         "replaced": [str(name) for name in new if name in old and old[name] != new[name]],
         "removed": [str(name) for name in old if name not in new],
-        "restart_needed": [one["key"] for one in told if one["effect"] == RESTART],
+        "restart_needed": [row["key"] for row in rows if row["effect"] == RESTART],
         "warnings": list(after.warnings),
     }
 
 
-def effect(change: Change, after: Settings | None) -> str:
-    """Say in a few words how a change takes effect."""
-    section, _, rest = change.key.partition(".")
+def effect(change: Change) -> str:
+    """Return in a few words how a change takes effect."""
+    section, _, key = change.key.partition(".")
     if section.startswith("streams"):
-        return _of_entry(change, rest, after)
+        return _entry_effect(change, key)
     if section == "http":
-        return WEB
+        return REPLACES_WEB
     if change.key == "supervisor.heartbeat":
         return REPLACES
-    takes = TAKES_EFFECT[section]
-    return takes if takes in (AT_ONCE, RESTART) else REPLACES
+    takes_effect = TAKES_EFFECT[section]
+    return takes_effect if takes_effect in (AT_ONCE, RESTART) else REPLACES
 
 
-def _of_entry(change: Change, key: str, after: Settings | None) -> str:
-    if change.before is None and not key:
-        return STARTS
-    if change.after is None and not key:
-        return ENDS
+def _entry_effect(change: Change, key: str) -> str:
     if change.key == "streams":
-        return AT_ONCE  # only their order: `status` shows it
+        return AT_ONCE  # only the order changed, which `status` displays
+    if not key:
+        return STARTS if change.before is None else STOPS
     if key in ("enabled", "partitions"):
-        return STARTS if change.after > change.before else ENDS
+        return STARTS if change.after > change.before else STOPS
     return REPLACES
 
 
-def in_words(told: dict[str, Any]) -> str:
-    """Say in one sentence what a reload did, or would do."""
-    parts = [f"{what}: {', '.join(told[what])}" for what in ("replaced", "started", "removed") if told[what]]
-    if any(change["effect"] == WEB for change in told["changes"]):
+def summary(changes: dict[str, Any]) -> str:
+    """Return one sentence about the result of `diff`."""
+    parts = [f"{key}: {', '.join(changes[key])}" for key in ("replaced", "started", "removed") if changes[key]]
+    if any(row["effect"] == REPLACES_WEB for row in changes["changes"]):
         parts.append("replaced: the web child")
     if not parts:
-        parts.append("nothing changed for any worker" if told["changes"] or not told["warnings"] else "nothing changed")
-    if told["restart_needed"]:
-        parts.append(f"only a restart of the daemon brings {', '.join(told['restart_needed'])} into effect")
+        unaffected = changes["changes"] or not changes["warnings"]
+        parts.append("nothing changed for any worker" if unaffected else "nothing changed")
+    if changes["restart_needed"]:
+        parts.append(f"{', '.join(changes['restart_needed'])} takes effect only after a restart of the daemon")
     return "; ".join(parts)
 
 
-WORKERS_MAX = 256  # as `partitions` allows
-
-
-def scaled(settings: Settings, name: str, workers: int) -> Settings:
+def scale(settings: Settings, name: str, workers: int) -> Settings:
     """
     Return the settings with another number of workers for one entry.
 
     Raises:
-        Fatal: The entry is not there or not enabled, or its messages would be read by nobody, or twice.
+        Fatal: There is no such entry, it is not enabled, or some messages would be read by no
+            worker or by two.
     """
     stream = settings.stream(name)
     if not stream.enabled:
-        raise Fatal(f"stream {name} is not enabled: set its enabled to true and reload")
-    if not 1 <= workers <= WORKERS_MAX:
-        raise Fatal(f"{workers} workers are not possible: 1 to {WORKERS_MAX} are; `drain {name}` stops them all")
-    if workers != stream.partitions and (why := refusal(stream, workers)):
-        raise Fatal(why)
+        raise Fatal(f"stream {name} is not enabled", code="not_scalable", hint="set its `enabled` to true and reload")
+    if not 1 <= workers <= PARTITIONS_MAX:
+        raise Fatal(
+            f"{workers} workers are not possible; the number must be from 1 to {PARTITIONS_MAX}",
+            code="not_scalable",
+            hint=f"use `drain {name}` to stop all workers",
+        )
+    if workers != stream.partitions:
+        _check_scalable(stream, workers)
     streams = tuple(
-        one.model_copy(update={"partitions": workers}) if one.name == name else one for one in settings.streams
+        entry.model_copy(update={"partitions": workers}) if entry.name == name else entry for entry in settings.streams
     )
     return settings.model_copy(update={"streams": streams})
 
 
-def refusal(stream: StreamSettings, workers: int) -> str | None:
-    """Say why an entry cannot have another number of workers just so; None where it can."""
+def _check_scalable(stream: StreamSettings, workers: int) -> None:
+    """
+    Check that the number of workers can change without a change of the configuration.
+
+    Raises:
+        Fatal: It cannot.
+    """
     if stream.is_shared:
-        return None
-    name, now = stream.name, stream.partitions
+        return
+    name, current = stream.name, stream.partitions
     if stream.partition_subjects:
-        return (
-            f"the {now} workers of stream {name} have lists of subjects: edit its partition_subjects"
-            " (one list for each worker) and reload"
+        raise Fatal(
+            f"the {current} workers of stream {name} have lists of subjects",
+            code="not_scalable",
+            hint="edit its partition_subjects (one list for each worker) and reload",
         )
     if not any(PARTITION in subject for subject in stream.subjects):
-        return (
-            f"stream {name} has one worker for all its subjects: to have more, edit its entry (partition_mode"
-            " = shared, or {partition} in its subjects, or partition_subjects; see docs/partitions.md) and reload"
+        raise Fatal(
+            f"stream {name} has one worker for all its subjects",
+            code="not_scalable",
+            hint="edit its entry (partition_mode = shared, or {partition} in its subjects, or partition_subjects;"
+            " see docs/partitions.md) and reload",
         )
-    if now == 1 or workers == 1:
-        return (
-            f"from one worker to several, or back, the durables of stream {name} are others, which begin at the"
-            " stream's start: see docs/partitions.md, edit partitions of its entry, and reload"
+    if current == 1 or workers == 1:
+        raise Fatal(
+            f"a change between one and several workers changes the durables of stream {name}, and new durables begin"
+            " at the start of the stream",
+            code="not_scalable",
+            hint="see docs/partitions.md, edit partitions of its entry, and reload",
         )
-    if workers < now:
-        return (
-            f"partitions {workers} to {now - 1} of stream {name} would be read by nobody: have NATS number its"
-            f" subjects from 0 to {workers - 1} first, edit partitions of the entry, and reload"
+    if workers < current:
+        raise Fatal(
+            f"partitions {workers} to {current - 1} of stream {name} would be read by no worker",
+            code="not_scalable",
+            hint=f"make NATS number its subjects from 0 to {workers - 1}, edit partitions of the entry, and reload",
         )
-    return None

@@ -1,9 +1,8 @@
 """
-Signals as bytes on a socket, so that the loop's `select` wakes up and no code runs inside a handler.
+Signals as bytes on a socket: they wake up the loop's `select`, and no code runs in a signal handler.
 
-Python writes each signal's number to the wakeup descriptor from C. The handlers
-themselves do nothing; they exist because a signal without a handler would end
-the process.
+Python writes each signal's number to the wakeup descriptor from C. The handlers themselves do
+nothing; they exist because a signal without a handler would end the process.
 """
 
 import signal
@@ -11,15 +10,15 @@ import socket
 from collections.abc import Iterable
 from types import FrameType
 
-READ_BYTES_MAX = 256  # signals waiting at once; more are the same signals again
+READ_BYTES_MAX = 256  # signals waiting at the same time; more of them would be repetitions
 
 
 def ignore(_number: int, _frame: FrameType | None) -> None:
-    """Do nothing: the wakeup descriptor has already told the loop."""
+    """Do nothing; the wakeup descriptor has already woken the loop."""
 
 
-class Wakeup:
-    """The signals that the supervisor listens to; owned by its loop, closed in every child."""
+class SignalReader:
+    """Reader of the signals that the supervisor handles; owned by its loop, closed in every child."""
 
     def __init__(self, numbers: Iterable[signal.Signals]) -> None:
         self.numbers = tuple(numbers)
@@ -27,30 +26,30 @@ class Wakeup:
         self._reader.setblocking(False)
         self._writer.setblocking(False)
         self._before = {number: signal.signal(number, ignore) for number in self.numbers}
-        # A full pipe means that hundreds of signals wait already: nothing is lost, so no warning.
+        # If the buffer is full, hundreds of signals are waiting already, and none is missed.
         self._fd_before = signal.set_wakeup_fd(self._writer.fileno(), warn_on_full_buffer=False)
 
     def fileno(self) -> int:
-        """Return the descriptor that is readable when a signal has come."""
+        """Return a descriptor that is readable when a signal has arrived."""
         return self._reader.fileno()
 
     def read(self) -> list[int]:
-        """Return the numbers of the signals that came since the last call, in order."""
+        """Return the numbers of the signals that have arrived since the last call, in order."""
         try:
             return [number for number in self._reader.recv(READ_BYTES_MAX) if number in self.numbers]
         except BlockingIOError:
             return []
 
     def close(self) -> None:
-        """Give the signals back to whoever had them, and close the sockets."""
+        """Restore the previous handlers, and close the sockets."""
         signal.set_wakeup_fd(self._fd_before)
         for number, handler in self._before.items():
             signal.signal(number, handler)
         self._reader.close()
         self._writer.close()
 
-    def abandon(self) -> None:
-        """Close this copy of the sockets, in a forked child, which sets its own handlers."""
+    def close_in_child(self) -> None:
+        """Close a forked child's copies of the sockets; the child sets its own handlers."""
         signal.set_wakeup_fd(-1)
         self._reader.close()
         self._writer.close()

@@ -1,251 +1,355 @@
 """
-What an operator may ask over the control socket: one literal table, one function each.
+Requests of operators over the control socket: one literal table, one function for each verb.
 
-A verb changes what is wanted of slots or reads the snapshot; `plan` then finds
-what has to be done. So most answers come at once, and what follows shows in `status`;
-what only workers know is a `WorkerRequest`, which `errands` carries out.
+A verb reads the snapshot, changes what is wanted of slots, or returns a `WorkerRequest` for what
+only workers know. `plan` then derives the actions, so most answers are immediate, and `status`
+shows the effect later.
 """
 
 import os
-from collections.abc import Callable, Mapping
-from typing import Any, Protocol
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any, NamedTuple, Protocol
 
 from eventwriter import clock
 from eventwriter.config.describe import effective
 from eventwriter.config.settings import Settings
 from eventwriter.control.protocol import Request
+from eventwriter.errors import EventwriterError
 from eventwriter.model import SlotName
 from eventwriter.observe.logging import LEVELS
-from eventwriter.supervisor import processes, requests
-from eventwriter.supervisor.requests import TEXT_CHARS_MAX, Refusal
-from eventwriter.supervisor.slot import Slot, State
+from eventwriter.supervisor import processes
+from eventwriter.supervisor.requests import NO_WORKER, Failures, Replies, WorkerRequest
+from eventwriter.supervisor.slot import ChildName, Slot, State
 
 ALL = "all"
+STACKS_S_MAX = 2.0  # a worker whose event loop does not answer by then is blocked; its threads' stacks still arrive
+TAP_S_MAX = 3.0
+TAP_STAGES = ("raw", "row", "dead")
+TAP_PER_S_MAX = 1000
+TEXT_CHARS_MAX = 200
+"""Length of a text in a request: a name, a filter."""
 
 
-class Desk(Protocol):
-    """What verbs need of the supervisor."""
+class Refusal(EventwriterError):
+    """The request is valid, but cannot be granted now or to this user."""
+
+    default_code = "refused"
+
+
+class SupervisorApi(Protocol):
+    """The part of the supervisor that verbs use."""
 
     @property
-    def slots(self) -> Mapping[SlotName, Slot]:
-        """Every slot, by name."""
+    def slots(self) -> Mapping[ChildName, Slot]:
+        """All slots by name."""
 
     @property
     def stopping(self) -> bool:
-        """Whether the daemon is going down."""
-
-    def picture(self) -> dict[str, Any]:
-        """Return the snapshot."""
-
-    def stop(self, reason: str) -> None:
-        """Begin to drain everything and exit; asked again, quickly."""
+        """Whether the daemon is stopping."""
 
     @property
     def settings(self) -> Settings | None:
-        """What the daemon runs with."""
+        """The settings that the daemon runs with."""
+
+    def snapshot(self) -> dict[str, Any]:
+        """Return the state of the daemon and its slots."""
+
+    def stop(self, reason: str) -> None:
+        """Drain all workers and exit; the second call does so quickly."""
 
     def reload(self) -> dict[str, Any]:
-        """Read the configuration again, say what changed; raises EventwriterError where it cannot be used."""
+        """Load the configuration again and apply it; raises EventwriterError if it is invalid."""
 
-    def preview(self) -> dict[str, Any]:
-        """Say what a reload would change; raises EventwriterError where the configuration cannot be used."""
+    def preview_reload(self) -> dict[str, Any]:
+        """Return what a reload would change; raises EventwriterError if the configuration is invalid."""
 
     def scale(self, stream: str, workers: int) -> dict[str, Any]:
-        """Change a stream's number of workers; raises EventwriterError where it may not be."""
+        """Change a stream's number of workers; raises EventwriterError if that is not possible."""
 
-    def log_level(self, level: str) -> None:
-        """Change the level of every process."""
+    def set_log_level(self, level: str) -> None:
+        """Change the log level of every process."""
 
 
-def status(desk: Desk, _request: Request) -> Any:
+def status(api: SupervisorApi, _request: Request) -> Any:
     """Return the snapshot."""
-    return desk.picture()
+    return api.snapshot()
 
 
-def ping(desk: Desk, _request: Request) -> Any:
-    """Return little, quickly: whether somebody is there."""
-    return {"pong": True, "stopping": desk.stopping, "pid": os.getpid()}
+def ping(api: SupervisorApi, _request: Request) -> Any:
+    """Return a small answer, to show that the daemon is alive."""
+    return {"pong": True, "stopping": api.stopping, "pid": os.getpid()}
 
 
-def config(desk: Desk, _request: Request) -> Any:
-    """Return the settings in effect, secrets as asterisks."""
-    if desk.settings is None:
+def config(api: SupervisorApi, _request: Request) -> Any:
+    """Return the settings in effect, with secrets as asterisks."""
+    if api.settings is None:
         raise Refusal("this daemon was not started from settings")
-    return {"settings": effective(desk.settings)}
+    return {"settings": effective(api.settings)}
 
 
-def drain(desk: Desk, request: Request) -> Any:
-    """Drain slots; they stay stopped until `restart`."""
-    slots = chosen(desk, request, default=ALL)
+def drain(api: SupervisorApi, request: Request) -> Any:
+    """Drain slots; they stay stopped until `restart` or `resume`."""
+    slots = select_slots(api, request, default=ALL)
     for slot in slots:
-        slot.held, slot.restart_asked = True, False
-        slot.standing.pop("pause", None)
+        slot.drained, slot.restart_requested = True, False
+        slot.sticky_commands.pop("pause", None)
         if slot.worker is None:
             slot.state = State.STOPPED
     return {"draining": names(slots)}
 
 
-def pause(desk: Desk, request: Request) -> Any:
-    """Have workers pull nothing more and settle what is open; they keep connections and consumer until `resume`."""
-    slots = chosen(desk, request, default=None)
+def pause(api: SupervisorApi, request: Request) -> Any:
+    """Make workers stop pulling and settle their open messages; they stay connected and bound until `resume`."""
+    slots = select_slots(api, request, default=None)
     for slot in slots:
-        command = {"type": "pause", "slot": str(slot.name), "by": by(request), "since_ns": clock.now_ns()}
-        tell(slot, slot.standing.setdefault("pause", command))
+        command = {"type": "pause", "slot": str(slot.name), "by": requester(request), "since_ns": clock.now_ns()}
+        send_command(slot, slot.sticky_commands.setdefault("pause", command))
     return {"pausing": names(slots)}
 
 
-def resume(desk: Desk, request: Request) -> Any:
-    """Have paused workers pull again, and drained slots run."""
-    if desk.stopping:
-        raise Refusal("the daemon is stopping: start it again instead")
-    resting = [slot for slot in chosen(desk, request, default=None) if slot.held or "pause" in slot.standing]
+def resume(api: SupervisorApi, request: Request) -> Any:
+    """Make paused workers pull again, and start drained slots."""
+    check_not_stopping(api, "start it again instead")
+    slots = select_slots(api, request, default=None)
+    resting = [slot for slot in slots if slot.drained or "pause" in slot.sticky_commands]
     if not resting:
-        raise Refusal(f"nothing of {request.fields['slot']} is paused or drained")
+        raise Refusal(f"no slot of {request.fields['slot']} is paused or drained")
     for slot in resting:
-        slot.held = False
-        if slot.standing.pop("pause", None):
-            tell(slot, {"type": "resume"})
+        slot.drained = False
+        if slot.sticky_commands.pop("pause", None):
+            send_command(slot, {"type": "resume"})
     return {"resuming": names(resting)}
 
 
-def restart(desk: Desk, request: Request) -> Any:
-    """Start slots anew: drain what runs, start at once what rests, is paused, stopped or has failed."""
-    if desk.stopping:
-        raise Refusal("the daemon is stopping: start it again instead")
-    slots = chosen(desk, request, default=None)
+def restart(api: SupervisorApi, request: Request) -> Any:
+    """Replace running workers, and start slots that are paused, stopped, failed or in backoff at once."""
+    check_not_stopping(api, "start it again instead")
+    slots = select_slots(api, request, default=None)
     for slot in slots:
-        slot.held, slot.restart_asked, slot.looping = False, True, False
-        slot.standing.pop("pause", None)
+        slot.drained, slot.restart_requested, slot.in_crash_loop = False, True, False
+        slot.sticky_commands.pop("pause", None)
         slot.exits_s.clear()
     return {"restarting": names(slots)}
 
 
-def stop(desk: Desk, _request: Request) -> Any:
-    """Drain everything, then exit; a second `stop` is a quick one."""
-    desk.stop("an operator asked for it")
+def stop(api: SupervisorApi, _request: Request) -> Any:
+    """Drain all workers, then exit; a second `stop` does not wait for open messages."""
+    api.stop("an operator requested it")
     return {"stopping": True, "pid": os.getpid()}
 
 
-def reload(desk: Desk, request: Request) -> Any:
-    """Read the configuration again, or with `diff` only say what that would change."""
-    if desk.stopping:
-        raise Refusal("the daemon is stopping: nothing is read again")
-    return desk.preview() if request.fields.get("diff") else desk.reload()
+def reload(api: SupervisorApi, request: Request) -> Any:
+    """Load the configuration again, or with `diff` return only what that would change."""
+    check_not_stopping(api, "the configuration is not loaded again")
+    return api.preview_reload() if request.fields.get("diff") else api.reload()
 
 
-def scale(desk: Desk, request: Request) -> Any:
-    """Change a stream's number of workers, until the configuration is read again."""
-    if desk.stopping:
-        raise Refusal("the daemon is stopping: nothing is started")
+def scale(api: SupervisorApi, request: Request) -> Any:
+    """Change a stream's number of workers until the configuration is loaded again."""
+    check_not_stopping(api, "no worker is started")
     stream, workers = request.fields.get("stream"), request.fields.get("workers")
     if not isinstance(stream, str) or not isinstance(workers, int) or isinstance(workers, bool):
-        raise Refusal("scale needs a stream's name in `stream` and a number in `workers`")
-    return desk.scale(stream, workers)
+        raise Refusal("scale requires a stream's name in `stream` and a number in `workers`", code="invalid_field")
+    return api.scale(stream, workers)
 
 
-def log_level(desk: Desk, request: Request) -> Any:
-    """Change the level of every process, or of some slots' workers, until a reload changes it."""
+def log_level(api: SupervisorApi, request: Request) -> Any:
+    """Change the log level of every process, or of some slots' workers, until a reload changes it."""
     level = request.fields.get("level")
     if not isinstance(level, str) or level not in LEVELS:
-        raise Refusal(f"a log level is one of {', '.join(LEVELS)}, not {level!r}")
+        raise Refusal(f"{level!r} is not a log level; use one of {', '.join(LEVELS)}", code="invalid_field")
     if "slot" not in request.fields:
-        desk.log_level(level)
-        return {"level": level, "slots": names(list(desk.slots.values())), "supervisor": True}
-    slots = chosen(desk, request, default=None)
+        api.set_log_level(level)
+        return {"level": level, "slots": names(api.slots.values()), "supervisor": True}
+    slots = select_slots(api, request, default=None)
     for slot in slots:
         command = {"type": "log_level", "level": level}
-        slot.standing["log_level"] = command
-        tell(slot, command)
+        slot.sticky_commands["log_level"] = command
+        send_command(slot, command)
     return {"level": level, "slots": names(slots), "supervisor": False}
 
 
-def stacks(desk: Desk, request: Request) -> Any:
-    """Return where workers are in their code."""
-    return requests.stacks(chosen(desk, request, default=None))
+def stacks(api: SupervisorApi, request: Request) -> WorkerRequest:
+    """Return what workers are executing: the stacks of every thread and of every task of the event loop."""
+    slots = select_slots(api, request, default=None)
+    workers = {str(slot.name): slot.worker for slot in slots if slot.worker is not None}
+    for worker in workers.values():
+        processes.request_stack_dump(worker)
+
+    def combine(replies: Replies, failures: Failures) -> Any:
+        result = {}
+        for slot in slots:
+            name, worker = str(slot.name), workers.get(str(slot.name))
+            # The file is closed with its worker; a new worker's file must not be read instead.
+            threads = processes.read_stack_dump(worker) if worker is not None and slot.worker is worker else ""
+            reply = replies.get(name)
+            result[name] = {
+                "pid": worker.pid if worker else None,
+                "threads": threads,
+                "tasks": reply["tasks"] if isinstance(reply, dict) else None,
+                "why": failures.get(name),
+            }
+        return {"stacks": result}
+
+    return WorkerRequest(slots, {"type": "stacks"}, combine, STACKS_S_MAX)
 
 
-def look(desk: Desk, request: Request) -> Any:
-    """Return how far workers are on both servers."""
-    return requests.look(chosen(desk, request, default=ALL))
+def positions(api: SupervisorApi, request: Request) -> WorkerRequest:
+    """Return the positions of workers: the stream's end, the consumer's delivery and ack floors, the ledger's floor."""
+    slots = select_slots(api, request, default=ALL)
+
+    def combine(replies: Replies, failures: Failures) -> Any:
+        in_order = {name: replies[name] for name in names(slots) if name in replies}
+        return {"slots": in_order, "why": dict(failures)}
+
+    return WorkerRequest(slots, {"type": "positions"}, combine)
 
 
-def tap(desk: Desk, request: Request) -> Any:
-    """Return what was sampled of the messages that pass."""
-    return requests.tap(chosen(desk, request, default=None), request)
+def tap(api: SupervisorApi, request: Request) -> WorkerRequest:
+    """Return the samples that taps have taken since the last request; the first request opens the taps."""
+    slots = select_slots(api, request, default=None)
+    if all(slot.worker is None for slot in slots):
+        raise Refusal("none of these slots has a worker", hint="see `status`")
+    command = {"type": "tap", **tap_fields(request.fields)}
+
+    def combine(replies: Replies, failures: Failures) -> Any:
+        samples = [{"slot": name, **sample} for name, reply in replies.items() for sample in _samples(reply)]
+        return {
+            "samples": sorted(samples, key=lambda sample: sample.get("at_ns", 0)),
+            "seen": sum(_number(reply, "seen") for reply in replies.values()),
+            "left_out": sum(_number(reply, "left_out") for reply in replies.values()),
+            "why": {name: reason for name, reason in failures.items() if reason != NO_WORKER},
+        }
+
+    return WorkerRequest(slots, command, combine, TAP_S_MAX)
 
 
-VERBS: Mapping[str, Callable[[Desk, Request], Any]] = {
-    "status": status,
-    "ping": ping,
-    "config": config,
-    "look": look,
-    "tap": tap,
-    "stacks": stacks,
-    "pause": pause,
-    "resume": resume,
-    "drain": drain,
-    "restart": restart,
-    "scale": scale,
-    "log_level": log_level,
-    "reload": reload,
-    "stop": stop,
-}
-
-OPEN = ("status", "ping", "config", "look")
-"""Verbs for everybody who can connect. The others change something, or (`tap`, `stacks`) show what workers hold."""
-
-READING = ("status", "ping", "config", "look", "tap")
-"""Verbs that change nothing, and may be asked once a second: they are not logged."""
-
-
-def obey(desk: Desk, request: Request) -> Any:
+def tap_fields(fields: Mapping[str, Any]) -> dict[str, Any]:
     """
-    Answer one request; a `WorkerRequest` where workers must be asked first.
+    Return the fields of a tap.
 
     Raises:
-        EventwriterError: It is refused, or cannot be done; the text is the answer.
+        Refusal: A field is missing or invalid.
+    """
+    tap_id, stage, text = fields.get("tap"), fields.get("stage", "raw"), fields.get("filter")
+    per_s, end = fields.get("per_s", 10), fields.get("end", False)
+    if not isinstance(tap_id, str) or not 1 <= len(tap_id) <= TEXT_CHARS_MAX:
+        raise Refusal("a tap requires a unique text in `tap`", code="invalid_field")
+    if stage not in TAP_STAGES:
+        raise Refusal(f"{stage!r} is not a stage of a tap; use one of {', '.join(TAP_STAGES)}", code="invalid_field")
+    if text is not None and not (isinstance(text, str) and len(text) <= TEXT_CHARS_MAX):
+        raise Refusal(f"the filter of a tap is a text of at most {TEXT_CHARS_MAX} characters", code="invalid_field")
+    if not isinstance(per_s, int | float) or isinstance(per_s, bool) or not 0 < per_s <= TAP_PER_S_MAX:
+        raise Refusal(
+            f"`per_s` of a tap must be above 0 and at most {TAP_PER_S_MAX} messages per second", code="invalid_field"
+        )
+    return {"tap": tap_id, "stage": stage, "filter": text, "per_s": per_s, "end": bool(end)}
+
+
+def _samples(reply: Any) -> Iterable[dict[str, Any]]:
+    samples = reply.get("samples") if isinstance(reply, dict) else None
+    return samples if isinstance(samples, list) else ()
+
+
+def _number(reply: Any, key: str) -> int:
+    value = reply.get(key) if isinstance(reply, dict) else None
+    return value if isinstance(value, int) else 0
+
+
+class Verb(NamedTuple):
+    """One verb of the control protocol."""
+
+    answer: Callable[[SupervisorApi, Request], Any]
+    """Returns the result, or a `WorkerRequest`; raises EventwriterError to refuse."""
+    for_everyone: bool = False
+    """Whether every user who can connect may use it; others change something or show what messages contain."""
+    is_logged: bool = True
+    """Whether requests are logged; not for verbs that change nothing and are repeated every second."""
+
+
+VERBS: Mapping[str, Verb] = {
+    "status": Verb(status, for_everyone=True, is_logged=False),
+    "ping": Verb(ping, for_everyone=True, is_logged=False),
+    "config": Verb(config, for_everyone=True, is_logged=False),
+    "positions": Verb(positions, for_everyone=True, is_logged=False),
+    "tap": Verb(tap, is_logged=False),
+    "stacks": Verb(stacks),
+    "pause": Verb(pause),
+    "resume": Verb(resume),
+    "drain": Verb(drain),
+    "restart": Verb(restart),
+    "scale": Verb(scale),
+    "log_level": Verb(log_level),
+    "reload": Verb(reload),
+    "stop": Verb(stop),
+}
+
+
+def dispatch(api: SupervisorApi, request: Request) -> Any:
+    """
+    Answer a request; return a `WorkerRequest` if workers must answer it.
+
+    Raises:
+        EventwriterError: The request is refused or fails; its text is the answer.
     """
     verb = VERBS.get(request.verb)
     if verb is None:
-        raise Refusal(f"no verb is called {request.verb!r}; there are {', '.join(VERBS)}")
-    if not request.is_trusted and request.verb not in OPEN:
+        raise Refusal(f"unknown verb {request.verb!r}; known verbs are {', '.join(VERBS)}", code="unknown_verb")
+    if not request.is_trusted and not verb.for_everyone:
+        allowed = ", ".join(name for name, other in VERBS.items() if other.for_everyone)
         raise Refusal(
-            f"{request.verb} is for root, the daemon's own user and the members of the control socket's group;"
-            f" {request.who or 'you'} may only look: {', '.join(OPEN)}"
+            f"{request.verb} requires root, the daemon's own user or a member of the control socket's group;"
+            f" {request.peer or 'this user'} may use only {allowed}",
+            code="not_permitted",
         )
-    return verb(desk, request)
+    return verb.answer(api, request)
 
 
-def chosen(desk: Desk, request: Request, default: str | None) -> list[Slot]:
+def check_not_stopping(api: SupervisorApi, consequence: str) -> None:
     """
-    Return the slots that a request names by slot, by stream, or as `all`.
+    Check that the daemon is not stopping.
 
     Raises:
-        Refusal: It names none.
+        Refusal: It is.
+    """
+    if api.stopping:
+        raise Refusal(f"the daemon is stopping; {consequence}", code="stopping")
+
+
+def select_slots(api: SupervisorApi, request: Request, default: str | None) -> list[Slot]:
+    """
+    Return the slots that a request selects: by slot, by stream, or `all`.
+
+    Raises:
+        Refusal: It selects none.
     """
     target = request.fields.get("slot", default)
-    there = ", ".join(str(name) for name in desk.slots) or "none"
+    known = ", ".join(str(name) for name in api.slots) or "none"
     if not isinstance(target, str):
-        raise Refusal(f"{request.verb} needs a slot, a stream, or {ALL}; slots are {there}")
-    slots = [slot for slot in desk.slots.values() if target in (ALL, str(slot.name), slot.name.stream)]
+        raise Refusal(f"{request.verb} requires a slot, a stream, or {ALL}; slots are {known}", code="invalid_field")
+    slots = [slot for name, slot in api.slots.items() if target in (ALL, str(name)) or _is_of_stream(name, target)]
     if not slots:
-        raise Refusal(f"no slot or stream is called {target!r}; slots are {there}")
+        raise Refusal(f"there is no slot or stream {target!r}; slots are {known}", code="unknown_slot")
     return slots
 
 
-def tell(slot: Slot, command: Mapping[str, Any]) -> None:
-    """Send a command to a slot's worker, if it has one that is not about to go."""
+def _is_of_stream(name: ChildName, stream: str) -> bool:
+    return isinstance(name, SlotName) and name.stream == stream
+
+
+def send_command(slot: Slot, command: Mapping[str, Any]) -> None:
+    """Send a command to a slot's worker, if it has one."""
     if slot.worker is not None:
         processes.send(slot.worker, command)
 
 
-def names(slots: list[Slot]) -> list[str]:
-    """Return slots' names as text."""
+def names(slots: Iterable[Slot]) -> list[str]:
+    """Return the names of slots as text."""
     return [str(slot.name) for slot in slots]
 
 
-def by(request: Request) -> str:
-    """Say who asks: the name that the client gives, and what the kernel knows."""
-    given = request.fields.get("by")
-    name = "".join(one for one in given if one.isprintable())[:TEXT_CHARS_MAX] if isinstance(given, str) else ""
-    return f"{name} ({request.who})" if name else request.who or "somebody"
+def requester(request: Request) -> str:
+    """Return who sent a request: the name that the client claims, and the process that the kernel reports."""
+    claimed = request.fields.get("by")
+    name = "".join(char for char in claimed if char.isprintable())[:TEXT_CHARS_MAX] if isinstance(claimed, str) else ""
+    return f"{name} ({request.peer})" if name else request.peer or "unknown user"

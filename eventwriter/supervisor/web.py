@@ -1,59 +1,45 @@
 """
-The web child's place in the supervisor: a crew of one, kept running by the rules that workers are kept by.
+The web child in the supervisor: a pool with one process, supervised by the same rules as workers.
 
-It is no slot: it does not count for readiness, for health or for the exit code,
-and it is the last to be told of a stop, so that its readers see the drain.
+The web child is not a slot: it does not count for readiness, health or the exit code. It is the last
+process to be stopped, so that its clients can watch the drain.
 """
 
 import dataclasses
 import selectors
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from typing import Any
 
 from eventwriter.config.settings import MiB, Settings
-from eventwriter.model import SlotName
 from eventwriter.supervisor.backoff import Limits
 from eventwriter.supervisor.desired_state import DesiredState, fingerprint, limits_of
 from eventwriter.supervisor.plan import Wanted, plan
-from eventwriter.supervisor.processes import Child
-from eventwriter.supervisor.slot import Slot
+from eventwriter.supervisor.processes import ChildMain
+from eventwriter.supervisor.slot import ChildName, Slot
 from eventwriter.supervisor.status import retry_in_s
 from eventwriter.supervisor.workers import WorkerPool
 
-DRAIN_S_MAX = 5.0  # to say good-bye to readers; nothing that it holds can be lost
-MEMORY_BYTES_MIN = 256 * MiB  # it shares the parent's pages and has its own libraries: 90 MiB are usual
-PASSED_ON = ("url", "listening", "clients", "requests_total", "rss_bytes", "cpu_s", "open_fds")
-"""Figures of its heartbeat that the snapshot shows as they came."""
+DRAIN_S_MAX = 5.0  # time to close connections; the process holds nothing that could be lost
+MEMORY_BYTES_MIN = 256 * MiB  # with the parent's pages and its own libraries, 90 MiB are common
+LIVE_FIELDS = ("url", "listening", "clients", "requests_total", "rss_bytes", "cpu_s", "open_fds")
+"""Heartbeat fields that the snapshot shows unchanged."""
 
 
-class WebName(SlotName):
-    """The web child's name, where workers have their slot's."""
-
-    __slots__ = ()
-
-    def __str__(self) -> str:
-        return self.stream
-
-
-WEB = WebName("web", 0)
-
-
-def web_fleet(settings: Settings, child: Child) -> DesiredState:
+def web_state(settings: Settings, child_main: ChildMain) -> DesiredState:
     """
-    Return what is to run beside the workers: the web child, or nothing where `http.listen` is not set.
+    Derive the desired state of the web child from settings; it is empty if `http.listen` is not set.
 
     Args:
-        settings: Valid.
-        child: The web child's code; it has the same settings.
+        settings: Valid settings.
+        child_main: The web child's entry point; it has the same settings.
     """
-    limits = limits_of(settings)
     http = settings.http
-    fingerprints: Mapping[SlotName, str] = {WEB: fingerprint(http.model_dump())} if http.listen else {}
-    return DesiredState(fingerprints, web_limits(limits), child, settings.log.level)
+    fingerprints: dict[ChildName, str] = {"web": fingerprint(http.model_dump())} if http.listen else {}
+    return DesiredState(fingerprints, web_limits(limits_of(settings)), child_main, settings.log.level)
 
 
 def web_limits(limits: Limits) -> Limits:
-    """Return a worker's limits as they are for the web child."""
+    """Return a worker's limits, adapted to the web child."""
     return dataclasses.replace(
         limits,
         drain_max_s=min(limits.drain_max_s, DRAIN_S_MAX),
@@ -63,45 +49,44 @@ def web_limits(limits: Limits) -> Limits:
 
 class Web:
     """
-    The web child, or the place where none is wanted; owned by the supervisor's loop.
+    The web child, or its absence; owned by the supervisor's loop.
 
     Args: as of `WorkerPool`.
     """
 
     def __init__(
-        self, selector: selectors.BaseSelector, close_parents: Callable[[], None], random: Callable[[], float]
+        self, selector: selectors.BaseSelector, close_parent_fds: Callable[[], None], random: Callable[[], float]
     ) -> None:
-        self.crew = WorkerPool(selector, close_parents, random, "web child")
-        self._fleet: DesiredState | None = None
+        self.pool = WorkerPool(selector, close_parent_fds, random, "web child")
+        self._desired: DesiredState | None = None
 
-    def adopt(self, now_s: float, fleet: DesiredState | None) -> bool:
-        """Have this from now on; returns whether anything is different."""
-        before, self._fleet = self._fleet, fleet
-        if fleet is not None:
-            self.crew.adopt(now_s, fleet)
-        return (before.fingerprints if before else {}) != (fleet.fingerprints if fleet else {})
+    def apply(self, now_s: float, desired: DesiredState | None) -> None:
+        """Set the desired state; None for no web child."""
+        self._desired = desired
+        if desired is not None:
+            self.pool.reconcile(now_s, desired)
 
-    def turn(self, now_s: float, stopping: bool, quick: bool) -> bool:
-        """Do what is to be done now; returns whether that was anything."""
-        fleet = self._fleet
-        if fleet is None:
+    def step(self, now_s: float, stopping: bool, quick: bool) -> bool:
+        """Plan and act; return whether there was any action."""
+        desired = self._desired
+        if desired is None:
             return False
-        actions = plan(now_s, Wanted(fleet.fingerprints, stopping, quick), self.crew.slots, fleet.limits)
+        actions = plan(now_s, Wanted(desired.fingerprints, stopping, quick), self.pool.slots, desired.limits)
         for action in actions:
-            self.crew.act(now_s, action, fleet)
+            self.pool.act(now_s, action, desired)
         return bool(actions)
 
-    def bury(self, now_s: float, pid: int, status: int) -> bool:
-        """Let go of the child if it is this one that exited."""
-        return self._fleet is not None and self.crew.bury(now_s, pid, status, self._fleet)
+    def reap(self, now_s: float, pid: int, status: int) -> bool:
+        """Process the exit of a child; return whether it was the web child."""
+        return self._desired is not None and self.pool.reap(now_s, pid, status, self._desired)
 
-    def picture(self, now_s: float) -> dict[str, Any] | None:
-        """Draw it for the snapshot; None where no web child is wanted."""
-        return next((picture(now_s, slot) for slot in self.crew.slots.values()), None)
+    def to_dict(self, now_s: float) -> dict[str, Any] | None:
+        """Return the web child's part of the snapshot; None if there is no web child."""
+        return next((web_to_dict(now_s, slot) for slot in self.pool.slots.values()), None)
 
 
-def picture(now_s: float, slot: Slot) -> dict[str, Any]:
-    """Draw the web child."""
+def web_to_dict(now_s: float, slot: Slot) -> dict[str, Any]:
+    """Return the web child's part of the snapshot."""
     worker = slot.worker
     heartbeat = worker.heartbeat if worker else {}
     return {
@@ -109,7 +94,7 @@ def picture(now_s: float, slot: Slot) -> dict[str, Any]:
         "reason": heartbeat.get("reason") if worker else slot.last_exit,
         "pid": worker.pid if worker else None,
         "uptime_s": round(now_s - worker.started_s, 1) if worker else None,
-        **{name: heartbeat.get(name) for name in PASSED_ON},
+        **{name: heartbeat.get(name) for name in LIVE_FIELDS},
         "restarts": slot.restarts,
         "retry_in_s": retry_in_s(now_s, slot),
         "last_exit": slot.last_exit,

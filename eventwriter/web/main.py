@@ -18,7 +18,7 @@ from typing import Any
 from aiohttp import web
 
 from eventwriter.config.settings import HttpSettings, Settings
-from eventwriter.control.worker_link import beat, commands
+from eventwriter.control.worker_link import receive_commands, send_heartbeat
 from eventwriter.observe import logging as logs
 from eventwriter.observe.process import own_usage
 from eventwriter.web.app import WebApp
@@ -89,7 +89,7 @@ class WebChild:
                 raise result
 
     def _handle_commands(self) -> None:
-        for command in commands(self.link):
+        for command in receive_commands(self.link):
             match command.get("type"):
                 case "drain" | "stop":
                     self._stop.set()
@@ -98,7 +98,7 @@ class WebChild:
 
     async def _send_heartbeats(self) -> None:
         while True:
-            beat(self.link, self._heartbeat())
+            send_heartbeat(self.link, self._heartbeat())
             logs.write_summaries()
             await asyncio.sleep(self.heartbeat_s)
             self.access.refresh()
@@ -170,7 +170,7 @@ class WebChild:
             log.error("cannot serve; retrying every few seconds", extra={"reason": reason})
         else:
             log.info("serving", extra={"url": self._heartbeat()["url"], "token": self.access.needs_token})
-        beat(self.link, self._heartbeat())
+        send_heartbeat(self.link, self._heartbeat())
 
     def _tls_context(self) -> ssl.SSLContext | None:
         """Return the TLS context, None for plain HTTP; raises CannotServe if the certificate cannot be used."""

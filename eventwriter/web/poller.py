@@ -12,7 +12,7 @@ from collections.abc import Callable
 from typing import Any
 
 from eventwriter import clock
-from eventwriter.control.protocol import ANSWER_BYTES_MAX, question
+from eventwriter.control.protocol import ANSWER_BYTES_MAX, encode_request
 
 log = logging.getLogger(__name__)
 
@@ -81,7 +81,7 @@ class SnapshotPoller:
         if self._streams is None:
             self._streams = await asyncio.open_unix_connection(self.path, limit=ANSWER_BYTES_MAX)
         reader, writer = self._streams
-        writer.write(question(1, "status", {}))
+        writer.write(encode_request(1, "status", {}))
         await writer.drain()
         with contextlib.suppress(asyncio.LimitOverrunError):
             return await reader.readuntil(b"\n")

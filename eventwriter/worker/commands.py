@@ -68,7 +68,7 @@ class CommandHandler:
             "resume": self._resume,
             "sharers": self._set_sharers,
             "stacks": self._stacks,
-            "look": self._positions,
+            "positions": self._positions,
             "tap": self._tap,
         }
 

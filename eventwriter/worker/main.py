@@ -18,7 +18,7 @@ import uvloop
 
 from eventwriter import clock
 from eventwriter.config.settings import Settings
-from eventwriter.control.worker_link import commands, send
+from eventwriter.control.worker_link import receive_commands, send
 from eventwriter.errors import Fatal, Retryable
 from eventwriter.jetstream.consumer import ConsumerState
 from eventwriter.jetstream.pull import ConsumerLost
@@ -167,7 +167,7 @@ class Worker:
         await context.postgres.close()
 
     def _receive_commands(self) -> None:
-        for command in commands(self._link):
+        for command in receive_commands(self._link):
             self.commands.handle(command)
 
     async def _sleep(self, limit_s: float) -> None:

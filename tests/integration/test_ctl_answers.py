@@ -46,7 +46,7 @@ def test_check_takes_a_warning_for_well_where_only_critical_counts(scripted: Dae
 
 def test_check_fails_with_1_where_only_critical_counts(scripted: Daemon, ctl: Ctl) -> None:
     """With --only-critical a failing daemon and one that does not answer end with 1, instead of 2 and 3."""
-    scripted.script("B/0", "loses")
+    scripted.script("B/0", "exits")
     ctl("restart", "B/0")
     scripted.await_state("B/0", "failed")
     failing = [ctl("check"), ctl("check", "--only-critical")]

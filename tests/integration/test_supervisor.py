@@ -1,4 +1,4 @@
-"""The supervisor with real forks: workers follow scripts, operators and signals are real."""
+"""The supervisor with real processes, signals and clients, and scripted workers."""
 
 import json
 import os
@@ -15,19 +15,19 @@ from fix_scripted_daemon import CTL, DEADLINE_S, SCRIPT, Daemon, until
 
 from eventwriter.control.client import Refused
 from eventwriter.observe.logging import BURST
-from eventwriter.supervisor.backoff import PARDONS_MAX
+from eventwriter.supervisor.backoff import QUARANTINE_EXITS_MAX
 
 
 @pytest.fixture
 def daemon(tmp_path: Path) -> Iterator[Daemon]:
-    """A daemon that is not started yet."""
-    made = Daemon(tmp_path)
-    yield made
-    made.close()
+    """A daemon that has not been started."""
+    daemon = Daemon(tmp_path)
+    yield daemon
+    daemon.close()
 
 
 def is_alive(pid: int) -> bool:
-    """Say whether a process runs; one that is only unburied does not."""
+    """Return whether a process is running; a zombie is not."""
     try:
         return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
     except (FileNotFoundError, ProcessLookupError):
@@ -35,8 +35,8 @@ def is_alive(pid: int) -> bool:
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
-def test_signal_drains_and_exits_with_zero(daemon: Daemon, number: signal.Signals) -> None:
-    """TERM and INT drain every worker; the daemon leaves nothing behind."""
+def test_signal_drains_workers_and_exits_with_zero(daemon: Daemon, number: signal.Signals) -> None:
+    """TERM and INT drain every worker, and the daemon removes its files."""
     daemon.start({"A/0": "steady", "A/1": "steady"})
     pids = [daemon.await_state(name, "running")["pid"] for name in ("A/0", "A/1")]
 
@@ -49,8 +49,8 @@ def test_signal_drains_and_exits_with_zero(daemon: Daemon, number: signal.Signal
     assert not (daemon.folder / "ctl.sock.lock").exists()
 
 
-def test_interrupt_of_the_whole_group_drains_too(daemon: Daemon) -> None:
-    """A terminal's ^C, which every process gets, is the supervisor's to answer."""
+def test_interrupt_of_the_process_group_drains_workers(daemon: Daemon) -> None:
+    """Workers ignore the signals that a terminal sends to the process group; the supervisor drains them."""
     daemon.start({"A/0": "steady"})
     worker = daemon.await_state("A/0", "running")["pid"]
 
@@ -62,8 +62,8 @@ def test_interrupt_of_the_whole_group_drains_too(daemon: Daemon) -> None:
     assert ["exit code 0"] == [line["how"] for line in daemon.log() if line["event"] == "worker exited"]
 
 
-def test_killed_worker_is_replaced_and_its_rows_still_count(daemon: Daemon) -> None:
-    """A worker killed from outside is restarted; the slot's totals go on."""
+def test_killed_worker_is_replaced_and_its_counters_kept(daemon: Daemon) -> None:
+    """A worker that was killed is restarted, and the counters of its slot go on."""
     daemon.start({"A/0": "steady"})
     before = until(lambda: (slot := daemon.slot("A/0"))["rows_total"] >= 30 and slot)
 
@@ -76,20 +76,20 @@ def test_killed_worker_is_replaced_and_its_rows_still_count(daemon: Daemon) -> N
 
 
 @pytest.mark.parametrize(
-    ("script", "words"),
-    [("loses", "exit code 3"), ("crashes", "exit code 70 (an unforeseen exception; see the log)")],
+    ("script", "description"),
+    [("exits", "exit code 3"), ("crashes", "exit code 70 (an unexpected exception; see the log)")],
 )
-def test_crash_loop_fails_alone_and_restart_mends_it(daemon: Daemon, script: str, words: str) -> None:
-    """A slot that crashes too often fails while others run on; `restart` starts it at once, and it may run again."""
+def test_crash_loop_fails_one_slot_until_restart(daemon: Daemon, script: str, description: str) -> None:
+    """A slot in a crash loop fails while others run, and `restart` starts it at once."""
     daemon.start({"BAD/0": script, "GOOD/0": "steady"}, backoff_max_s=300.0)
 
     failed = daemon.await_state("BAD/0", "failed")
     good = daemon.slot("GOOD/0")
-    picture = daemon.client.call("status")
+    status = daemon.client.call("status")
 
-    assert (3, words) == (failed["restarts"], failed["last_error"])
+    assert (3, description) == (failed["restarts"], failed["last_error"])
     assert ("running", 0) == (good["state"], good["restarts"])
-    assert "failing" == picture["status"]
+    assert "failing" == status["status"]
 
     daemon.script("BAD/0", "steady")
     daemon.client.call("restart", slot="BAD/0")
@@ -97,36 +97,37 @@ def test_crash_loop_fails_alone_and_restart_mends_it(daemon: Daemon, script: str
     assert "healthy" == until(lambda: (p := daemon.client.call("status"))["status"] == "healthy" and p)["status"]
 
 
-def test_deaths_of_suspects_are_pardoned_until_nothing_lives(daemon: Daemon) -> None:
-    """Quarantine's deaths do not make a slot fail; where not one message lives in between, they do in the end."""
-    daemon.start({"BAD/0": "dies_of_suspects"}, backoff_max_s=300.0)
+def test_quarantine_exits_do_not_fail_the_slot_up_to_a_limit(daemon: Daemon) -> None:
+    """Exits while decoding suspects do not count as crashes, up to a limit without written messages."""
+    daemon.start({"BAD/0": "dies_in_quarantine"}, backoff_max_s=300.0)
 
     failed = daemon.await_state("BAD/0", "failed")
 
     exits = [line["event"] for line in daemon.log() if "how" in line]
-    pardoned = "worker died decoding what quarantine suspects; it goes on narrowing down"
-    # Twenty equal lines within a second: the first are written, the others counted.
-    assert BURST * [pardoned] == exits[:BURST]
-    assert [*3 * ["worker exited unasked"], "worker exits too often"] == [one for one in exits if one != pardoned]
-    assert PARDONS_MAX + 3 == failed["restarts"]
+    quarantined = "worker died while decoding messages in quarantine"
+    # Of many equal lines within a second, the first ones are written and the others counted.
+    assert BURST * [quarantined] == exits[:BURST]
+    others = [event for event in exits if event != quarantined]
+    assert [*3 * ["worker exited unexpectedly"], "worker in a crash loop"] == others
+    assert QUARANTINE_EXITS_MAX + 3 == failed["restarts"]
 
 
-def test_failed_slot_is_tried_again_by_itself(daemon: Daemon) -> None:
-    """A failed slot starts again at the longest backoff, fails again at once, and recovers when its cause is gone."""
-    daemon.start({"BAD/0": "loses"}, backoff_max_s=0.1)
+def test_failed_slot_is_restarted_after_the_longest_delay(daemon: Daemon) -> None:
+    """A failed slot is restarted after the longest delay, and recovers when its cause is gone."""
+    daemon.start({"BAD/0": "exits"}, backoff_max_s=0.1)
 
     until(lambda: daemon.slot("BAD/0")["restarts"] >= 6)
     daemon.script("BAD/0", "steady")
 
     assert daemon.await_state("BAD/0", "running")["restarts"] >= 6
     exits = [line["event"] for line in daemon.log() if "how" in line]
-    assert 3 * ["worker exited unasked"] == exits[:3]
-    assert {"worker exits too often"} == set(exits[3:])
+    assert 3 * ["worker exited unexpectedly"] == exits[:3]
+    assert {"worker in a crash loop"} == set(exits[3:])
 
 
-def test_slot_that_ran_for_a_whole_window_is_forgiven(daemon: Daemon) -> None:
-    """After a window without exits a slot that had failed is restarted soon, like any other."""
-    daemon.start({"A/0": "loses"}, crash_loop_window_s=0.5, crash_loop_exits_max=3, backoff_max_s=0.1)
+def test_crash_loop_ends_after_a_window_without_exits(daemon: Daemon) -> None:
+    """A slot that has been running for a whole window is restarted without the crash-loop delay."""
+    daemon.start({"A/0": "exits"}, crash_loop_window_s=0.5, crash_loop_exits_max=3, backoff_max_s=0.1)
     daemon.await_state("A/0", "failed")
     daemon.script("A/0", "steady")
     steady = until(lambda: (s := daemon.slot("A/0"))["state"] == "running" and s["uptime_s"] > 0.7 and s)
@@ -135,11 +136,11 @@ def test_slot_that_ran_for_a_whole_window_is_forgiven(daemon: Daemon) -> None:
     os.kill(steady["pid"], signal.SIGKILL)
     until(lambda: daemon.slot("A/0")["restarts"] > steady["restarts"])
 
-    assert ["worker exited unasked"] == [line["event"] for line in daemon.log()[before:] if "how" in line]
+    assert ["worker exited unexpectedly"] == [line["event"] for line in daemon.log()[before:] if "how" in line]
 
 
-def test_hung_worker_shows_its_stacks_and_is_replaced(daemon: Daemon) -> None:
-    """A blocked worker's stacks are in the log before it is killed and replaced."""
+def test_hung_worker_dumps_its_stacks_and_is_replaced(daemon: Daemon) -> None:
+    """The stacks of a blocked worker are in the log before it is killed and replaced."""
     daemon.start({"A/0": "hangs"})
     first = daemon.await_state("A/0", "running")
 
@@ -149,23 +150,23 @@ def test_hung_worker_shows_its_stacks_and_is_replaced(daemon: Daemon) -> None:
     assert "killed: no heartbeat for 0.5 s since its last heartbeat (supervisor.hang_max)" == after["last_error"]
     assert after["rows_total"] >= 7
     text = (daemon.folder / "log").read_text()
-    assert ", in hangs" not in text.split("worker is asked for its stacks")[0]
-    assert "in hangs" in text.split("worker is asked for its stacks")[1].split("worker is killed")[0]
+    assert ", in hangs" not in text.split("worker dumps its stacks")[0]
+    assert "in hangs" in text.split("worker dumps its stacks")[1].split("worker killed")[0]
     assert not is_alive(first["pid"])
 
 
-def test_worker_that_never_speaks_is_replaced(daemon: Daemon) -> None:
-    """A worker that computes for ever from its first moment is killed at the start's limit."""
-    daemon.start({"A/0": "never_speaks"})
+def test_worker_without_a_first_heartbeat_is_replaced(daemon: Daemon) -> None:
+    """A worker that sends no heartbeat is killed at the limit for the start."""
+    daemon.start({"A/0": "never_sends"})
 
     resting = until(lambda: (slot := daemon.slot("A/0"))["last_error"] and slot)
 
     assert "killed: no heartbeat for 0.7 s since its start (supervisor.start_max)" == resting["last_error"]
-    assert "in never_speaks" in (daemon.folder / "log").read_text()
+    assert "in never_sends" in (daemon.folder / "log").read_text()
 
 
-def test_slow_start_is_no_hang(daemon: Daemon) -> None:
-    """A worker that waits for its servers beyond the start's limit, speaking, is left alone."""
+def test_slow_start_with_heartbeats_is_not_a_hang(daemon: Daemon) -> None:
+    """A worker that waits for its servers and sends heartbeats is not killed."""
     daemon.start({"A/0": "starts_slowly"})
     before = until(lambda: (slot := daemon.slot("A/0"))["pid"] and (slot["uptime_s"] or 0) > 1.0 and slot)
 
@@ -173,20 +174,20 @@ def test_slow_start_is_no_hang(daemon: Daemon) -> None:
     assert "starting" == daemon.client.call("status")["status"]
 
 
-def test_worker_above_its_memory_is_drained_and_replaced(daemon: Daemon) -> None:
-    """Too much memory drains the worker, cleanly, and a new one follows after a rest."""
+def test_worker_above_its_memory_limit_is_drained_and_replaced(daemon: Daemon) -> None:
+    """A worker above its memory limit is drained, and a new one starts after a delay."""
     daemon.start({"A/0": "grows"})
     until(lambda: daemon.slot("A/0")["restarts"] >= 1)
     daemon.script("A/0", "steady")
 
     daemon.await_state("A/0", "running")
-    told = [line for line in daemon.log() if line["event"] == "worker is told to drain"]
-    assert "1048576 MiB of memory is above 1024 MiB (supervisor.worker_memory_bytes_max)" == told[0]["reason"]
+    drains = [line for line in daemon.log() if line["event"] == "worker told to drain"]
+    assert "1048576 MiB of memory exceed 1024 MiB (supervisor.worker_memory_bytes_max)" == drains[0]["reason"]
 
 
-def test_drain_has_a_deadline(daemon: Daemon) -> None:
-    """A worker that does not drain is killed at the deadline, and the exit code says so."""
-    daemon.start({"A/0": "stubborn", "B/0": "steady"})
+def test_worker_that_does_not_drain_is_killed_at_the_deadline(daemon: Daemon) -> None:
+    """A worker that does not drain is killed at the deadline, and the exit code is 1."""
+    daemon.start({"A/0": "ignores_commands", "B/0": "steady"})
     daemon.await_state("A/0", "running")
 
     began_s = time.monotonic()
@@ -194,14 +195,14 @@ def test_drain_has_a_deadline(daemon: Daemon) -> None:
 
     assert 1 == daemon.wait()
     assert time.monotonic() - began_s >= 0.6
-    assert ["killed: not drained within 0.6 s (supervisor.drain_max)"] == [
+    assert ["killed: it did not drain within 0.6 s (supervisor.drain_max)"] == [
         line["how"] for line in daemon.log() if line["event"] == "worker exited" and line["slot"] == "A/0"
     ]
 
 
-def test_second_signal_is_quick(daemon: Daemon) -> None:
-    """The second signal does not wait for open work."""
-    daemon.start({"A/0": "abandons"}, drain_max_s=300.0)
+def test_second_signal_abandons_open_messages(daemon: Daemon) -> None:
+    """The second signal makes workers exit without settling their open messages."""
+    daemon.start({"A/0": "ignores_drain"}, drain_max_s=300.0)
     daemon.await_state("A/0", "running")
 
     daemon.signal(signal.SIGTERM)
@@ -212,9 +213,9 @@ def test_second_signal_is_quick(daemon: Daemon) -> None:
     assert ["exit code 0"] == [line["how"] for line in daemon.log() if line["event"] == "worker exited"]
 
 
-def test_workers_die_with_their_parent(daemon: Daemon) -> None:
-    """After SIGKILL of the supervisor no worker is left, and a new daemon takes over socket and work."""
-    daemon.start({"A/0": "steady", "B/0": "stubborn", "C/0": "hangs"}, hang_max_s=300.0)
+def test_workers_die_with_the_supervisor(daemon: Daemon) -> None:
+    """After SIGKILL of the supervisor no worker remains, and a new daemon takes over the socket."""
+    daemon.start({"A/0": "steady", "B/0": "ignores_commands", "C/0": "hangs"}, hang_max_s=300.0)
     pids = [daemon.await_state(name, "running")["pid"] for name in ("A/0", "B/0", "C/0")]
 
     daemon.signal(signal.SIGKILL)
@@ -227,7 +228,7 @@ def test_workers_die_with_their_parent(daemon: Daemon) -> None:
 
 
 def test_drained_slot_stays_stopped_until_restart(daemon: Daemon) -> None:
-    """A drained slot is not started again by itself; its neighbours run on; `restart` starts it."""
+    """A drained slot is not restarted automatically, other slots run on, and `restart` starts it."""
     daemon.start({"A/0": "steady", "A/1": "steady"})
     daemon.await_state("A/0", "running")
 
@@ -240,8 +241,8 @@ def test_drained_slot_stays_stopped_until_restart(daemon: Daemon) -> None:
     assert 1 == daemon.await_state("A/0", "running")["restarts"]
 
 
-def test_reload_replaces_only_what_changed(daemon: Daemon) -> None:
-    """After HUP: changed slots have new workers, new ones started, removed ones gone, others kept theirs."""
+def test_reload_replaces_only_changed_slots(daemon: Daemon) -> None:
+    """HUP replaces the workers of changed slots, starts new slots, and removes slots that are gone."""
     daemon.start({"SAME/0": "steady", "CHANGED/0": "steady", "GONE/0": "steady"})
     before = {name: daemon.await_state(name, "running")["pid"] for name in ("SAME/0", "CHANGED/0", "GONE/0")}
     daemon.script("NEW/0", "steady")
@@ -257,26 +258,26 @@ def test_reload_replaces_only_what_changed(daemon: Daemon) -> None:
     assert not is_alive(before["GONE/0"])
 
 
-def test_broken_configuration_changes_nothing(daemon: Daemon) -> None:
-    """A reload that cannot be read says why, by verb and by signal, and every worker lives on."""
+def test_invalid_configuration_changes_nothing(daemon: Daemon) -> None:
+    """A reload of an invalid configuration is refused by verb and by signal, and no worker is replaced."""
     daemon.start({"A/0": "steady"})
     before = daemon.await_state("A/0", "running")["pid"]
-    (daemon.folder / "fleet.json").write_text("{")
+    (daemon.folder / "desired.json").write_text("{")
 
-    with pytest.raises(Refused, match=r"fleet\.json"):
+    with pytest.raises(Refused, match=r"desired\.json"):
         daemon.client.call("reload")
     daemon.signal(signal.SIGHUP)
 
-    until(lambda: any("fleet.json" in line.get("mistake", "") for line in daemon.log()))
+    until(lambda: any("desired.json" in line.get("mistake", "") for line in daemon.log()))
     assert (before, 0) == (daemon.slot("A/0")["pid"], daemon.slot("A/0")["restarts"])
 
 
-def test_child_inherits_nothing_of_its_parents(daemon: Daemon) -> None:
-    """A worker has no descriptor of the supervisor's, its own signal handling, and its own name."""
+def test_child_inherits_no_descriptor_of_its_parent(daemon: Daemon) -> None:
+    """A worker has no descriptor of the supervisor, its own signal handling, and its own name."""
     daemon.start({"A/0": "steady", "B/0": "steady"})
     daemon.await_state("B/0", "running")
 
-    daemon.client.call("restart", slot="A/0")  # so that it is forked while a client is connected
+    daemon.client.call("restart", slot="A/0")  # the new worker is forked while a client is connected
     again = until(lambda: (slot := daemon.slot("A/0"))["restarts"] == 1 and slot["state"] == "running" and slot)
     worker = Path(f"/proc/{again['pid']}")
 
@@ -296,7 +297,7 @@ def test_child_inherits_nothing_of_its_parents(daemon: Daemon) -> None:
 
 
 def test_second_daemon_on_the_same_socket_is_refused(daemon: Daemon) -> None:
-    """The second one says who is there and exits with 3; the first one does not notice."""
+    """The second daemon names the first one and exits with 3; the first one is not affected."""
     daemon.start({"A/0": "steady"})
     assert daemon.process is not None
 
@@ -305,35 +306,33 @@ def test_second_daemon_on_the_same_socket_is_refused(daemon: Daemon) -> None:
     )
 
     assert 3 == second.returncode
-    assert (
-        f"another eventwriter (pid {daemon.process.pid}) answers on {daemon.folder}/ctl.sock" == second.stderr.strip()
-    )
+    assert f"another eventwriter (pid {daemon.process.pid}) is using {daemon.folder}/ctl.sock" == second.stderr.strip()
     assert daemon.answers()
 
 
-def test_rude_clients_disturb_nobody(daemon: Daemon) -> None:
-    """Clients that never read, send half a line, or garbage hold up neither answers nor heartbeats."""
+def test_misbehaving_clients_delay_nothing(daemon: Daemon) -> None:
+    """Clients that never read, or that send incomplete lines or garbage, delay neither answers nor heartbeats."""
     daemon.start({"A/0": "steady"})
     daemon.await_state("A/0", "running")
-    rude = []
-    for said in (b'{"v":1,"id":1,"verb":"status"}\n' * 2000, b'{"v":1,"id"', b"\x00\xff" * 500, b"x" * 60000):
+    clients = []
+    for packet in (b'{"v":1,"id":1,"verb":"status"}\n' * 2000, b'{"v":1,"id"', b"\x00\xff" * 500, b"x" * 60000):
         connection = socket.socket(socket.AF_UNIX)
         connection.connect(str(daemon.folder / "ctl.sock"))
         connection.setblocking(False)
-        connection.send(said)
-        rude.append(connection)
+        connection.send(packet)
+        clients.append(connection)
 
     rows = daemon.slot("A/0")["rows_total"]
     until(lambda: daemon.slot("A/0")["rows_total"] > rows + 50)
 
     assert 0 == daemon.slot("A/0")["restarts"]
-    for connection in rude:
+    for connection in clients:
         connection.close()
     assert daemon.answers()
 
 
-def test_fork_that_fails_is_backed_off_and_survived(daemon: Daemon) -> None:
-    """Where no descriptor is to be had for a worker, the slot rests and the daemon answers on."""
+def test_failed_fork_is_retried_with_backoff(daemon: Daemon) -> None:
+    """If no descriptor is available for a worker, its slot backs off, and the daemon goes on."""
     import resource
 
     daemon.start({"A/0": "steady", "B/0": "steady"})
@@ -352,8 +351,8 @@ def test_fork_that_fails_is_backed_off_and_survived(daemon: Daemon) -> None:
     daemon.await_state("A/0", "running")
 
 
-def test_systemd_is_told(daemon: Daemon, tmp_path: Path) -> None:
-    """READY comes when every worker runs, not before; STATUS, WATCHDOG and STOPPING come in their time."""
+def test_systemd_receives_state_changes(daemon: Daemon, tmp_path: Path) -> None:
+    """READY is sent when every worker is running, not before; STATUS, WATCHDOG and STOPPING are sent too."""
     with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as manager:
         manager.bind(str(tmp_path / "notify"))
         manager.settimeout(DEADLINE_S)
@@ -362,12 +361,12 @@ def test_systemd_is_told(daemon: Daemon, tmp_path: Path) -> None:
             env={"NOTIFY_SOCKET": str(tmp_path / "notify"), "WATCHDOG_USEC": "400000"},
         )
         daemon.await_state("A/0", "running")
-        early = said_until(manager, "WATCHDOG=1")
+        early = read_until(manager, "WATCHDOG=1")
         daemon.script("B/0", "steady")
         daemon.client.call("restart", slot="B/0")
-        later = said_until(manager, "READY=1")
+        later = read_until(manager, "READY=1")
         daemon.signal(signal.SIGTERM)
-        last = said_until(manager, "STOPPING=1")
+        last = read_until(manager, "STOPPING=1")
 
     assert "READY=1" not in early
     assert any(line.startswith("STATUS=starting, ") for line in early + later)
@@ -375,36 +374,36 @@ def test_systemd_is_told(daemon: Daemon, tmp_path: Path) -> None:
     assert 0 == daemon.wait()
 
 
-@pytest.mark.parametrize("broken", [False, True])
-def test_reload_by_signal_is_told_to_its_end(daemon: Daemon, tmp_path: Path, broken: bool) -> None:
-    """A reload begins with RELOADING and its instant, and ends with READY, also where nothing could be changed."""
+@pytest.mark.parametrize("invalid", [False, True])
+def test_reload_by_signal_notifies_systemd(daemon: Daemon, tmp_path: Path, invalid: bool) -> None:
+    """A reload sends RELOADING with its instant and then READY, also if the configuration is invalid."""
     with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as manager:
         manager.bind(str(tmp_path / "notify"))
         manager.settimeout(DEADLINE_S)
         daemon.start({"A/0": "steady"}, env={"NOTIFY_SOCKET": str(tmp_path / "notify")})
-        said_until(manager, "READY=1")
+        read_until(manager, "READY=1")
         before_us = time.monotonic_ns() // 1000
-        if broken:
-            (daemon.folder / "fleet.json").write_text("{")
+        if invalid:
+            (daemon.folder / "desired.json").write_text("{")
         daemon.signal(signal.SIGHUP)
-        said = said_until(manager, "READY=1")
+        lines = read_until(manager, "READY=1")
 
-    began = [line.split("\n") for line in said if line.startswith("RELOADING=1\n")]
+    began = [line.split("\n") for line in lines if line.startswith("RELOADING=1\n")]
     assert 1 == len(began)
     assert 2 == len(began[0])
     assert before_us <= int(began[0][1].removeprefix("MONOTONIC_USEC=")) <= time.monotonic_ns() // 1000
 
 
-def said_until(manager: socket.socket, wanted: str) -> list[str]:
-    """Return what systemd was told, up to and with one line."""
-    said: list[str] = []
-    while not said or said[-1] != wanted:
-        said.append(manager.recv(4096).decode())
-    return said
+def read_until(manager: socket.socket, last: str) -> list[str]:
+    """Return the notifications up to and including one."""
+    lines: list[str] = []
+    while not lines or lines[-1] != last:
+        lines.append(manager.recv(4096).decode())
+    return lines
 
 
 def test_ctl_has_an_exit_code_for_each_health(daemon: Daemon) -> None:
-    """`eventwriter-ctl`: 0 healthy, 1 degraded, 2 failing, 3 unreachable; `stop` waits for the end."""
+    """`eventwriter-ctl` exits with 0 healthy, 1 degraded, 2 failing, 3 unreachable; `stop` waits for the end."""
     path = str(daemon.folder / "ctl.sock")
 
     def ctl(*arguments: str) -> subprocess.CompletedProcess[str]:
@@ -417,8 +416,8 @@ def test_ctl_has_an_exit_code_for_each_health(daemon: Daemon) -> None:
     drained = ctl("drain", "B/0")
     daemon.await_state("B/0", "stopped")
     degraded = ctl("status")
-    daemon.script("B/0", "loses")
-    restarted, mistaken = ctl("restart", "B/0"), ctl("restart", "X")
+    daemon.script("B/0", "exits")
+    restarted, unknown = ctl("restart", "B/0"), ctl("restart", "X")
     daemon.await_state("B/0", "failed")
     failing = ctl("status")
     daemon.script("B/0", "steady")
@@ -426,11 +425,11 @@ def test_ctl_has_an_exit_code_for_each_health(daemon: Daemon) -> None:
 
     assert [3, 0, 0, 0, 0, 1, 0, 2, 2, 0] == [
         result.returncode
-        for result in (unreachable, healthy, as_json, pinged, drained, degraded, restarted, mistaken, failing, stopped)
+        for result in (unreachable, healthy, as_json, pinged, drained, degraded, restarted, unknown, failing, stopped)
     ]
-    assert f"eventwriter-ctl: no daemon is running here: {path} does not exist" in unreachable.stderr
+    assert f"eventwriter-ctl: no daemon is running: {path} does not exist" in unreachable.stderr
     assert "\x1b" not in healthy.stdout
     assert ["A/0", "B/0"] == [slot["name"] for slot in json.loads(as_json.stdout)["slots"]]
-    assert "eventwriter-ctl: no slot or stream is called 'X'; slots are A/0, B/0\n" == mistaken.stderr
+    assert "eventwriter-ctl: there is no slot or stream 'X'; slots are A/0, B/0\n" == unknown.stderr
     assert stopped.stdout.endswith(f"stopped (pid {json.loads(as_json.stdout)['pid']})\n")
     assert 0 == daemon.wait()

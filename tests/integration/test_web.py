@@ -233,9 +233,9 @@ def test_stop_ends_the_web_child_last(web_daemon: WebDaemon) -> None:
 
     assert time.monotonic() - started_s < 10
     steps = re.findall(
-        "worker is told to drain|worker exited|web child is told to drain|web child exited", web_daemon.run.log()
+        "worker told to drain|worker exited|web child told to drain|web child exited", web_daemon.run.log()
     )
-    assert ["worker is told to drain", "worker exited", "web child is told to drain", "web child exited"] == steps
+    assert ["worker told to drain", "worker exited", "web child told to drain", "web child exited"] == steps
 
 
 def test_reload_turns_the_web_child_on_and_off(web_daemon: WebDaemon) -> None:

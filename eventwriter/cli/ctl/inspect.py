@@ -269,7 +269,7 @@ def parts(client: Client, config: str | None, log_file: str | None) -> Iterator[
     yield "versions.txt", versions
     yield "status.json", lambda: pretty(client.call("status"))
     yield "config.json", lambda: pretty(settings(client, config))
-    yield "positions.json", lambda: pretty(client.call("look"))
+    yield "positions.json", lambda: pretty(client.call("positions"))
     yield "stacks.txt", lambda: all_stacks(client)
     yield "doctor.json", lambda: doctor(client, config)
     yield "log.txt", lambda: log_lines(log_file)

@@ -238,7 +238,7 @@ def lag_command(client: Client, slot: str, as_json: bool, watch_s: float | None)
 
     def read() -> tuple[Any, dict[str, Any]]:
         snapshots = {entry["name"]: entry for entry in client.call("status")["slots"]}
-        return client.call("look", slot=slot), snapshots
+        return client.call("positions", slot=slot), snapshots
 
     try:
         found, snapshots = read()
@@ -280,7 +280,7 @@ def show(out: Console, as_json: bool, found: Mapping[str, Any], snapshots: Mappi
 def streams_command(client: Client, as_json: bool) -> int:
     """Show the JetStream streams in use: size, limits, subjects, and the slots that read them."""
     snapshots = {entry["name"]: entry for entry in client.call("status")["slots"]}
-    found = client.call("look")
+    found = client.call("positions")
     if as_json:
         click.echo(json.dumps(found))
     else:

@@ -8,7 +8,7 @@ import pytest
 
 from eventwriter.cli.main import cli, run_command
 from eventwriter.cli.run import share_memory
-from eventwriter.control.socket_lock import claim
+from eventwriter.control.socket_lock import acquire
 from eventwriter.errors import Fatal
 
 
@@ -35,13 +35,13 @@ def test_second_instance_is_refused(
 ) -> None:
     """A socket in use ends with 3 and one sentence that names the other daemon."""
     monkeypatch.setenv("EVENT_WRITER_ENABLED", "true")
-    first = claim(str(tmp_path / "s"), 0o660, None)
+    first = acquire(str(tmp_path / "s"), 0o660, None)
 
     code = run_command(cli, ["run"], "eventwriter")
-    first.leave()
+    first.release()
 
     assert 3 == code
-    assert f"eventwriter: another eventwriter (pid {os.getpid()}) answers on {tmp_path}/s" in capsys.readouterr().err
+    assert f"eventwriter: another eventwriter (pid {os.getpid()}) is using {tmp_path}/s" in capsys.readouterr().err
 
 
 def test_thread_in_the_parent_forbids_forking() -> None:

@@ -1,4 +1,4 @@
-"""The operator's end of the control socket."""
+"""The client of the control socket."""
 
 import os
 import socket
@@ -14,7 +14,7 @@ Serve = Callable[[list[bytes]], str]
 
 @pytest.fixture
 def serve(tmp_path: Path) -> Iterator[Serve]:
-    """Start a scripted daemon in a child: each request is answered by the next bytes, then the line goes dead."""
+    """Start a scripted daemon in a child process: it answers each request with the next bytes, then closes."""
     pids = []
 
     def start(answers: list[bytes]) -> str:
@@ -41,48 +41,49 @@ def serve(tmp_path: Path) -> Iterator[Serve]:
         os.waitpid(pid, 0)
 
 
-def test_answers_come_back_one_by_one(serve: Serve) -> None:
-    """One connection serves several questions."""
+def test_connection_serves_several_requests(serve: Serve) -> None:
+    """Several requests use one connection, and each call returns its own result."""
     client = Client(serve([b'{"ok":true,"result":1}\n', b'{"ok":true,"result":{"a":2}}\n']))
 
     assert [1, {"a": 2}] == [client.call("x"), client.call("y")]
     client.close()
 
 
-def test_refusal_is_raised_with_its_sentence(serve: Serve) -> None:
-    """The daemon's sentence reaches the operator."""
-    client = Client(serve([b'{"ok":false,"error":"no slot is called X"}\n']))
+def test_refusal_has_the_text_and_code_of_the_daemon(serve: Serve) -> None:
+    """A refusal raises Refused with the daemon's text and code."""
+    client = Client(serve([b'{"ok":false,"error":"there is no slot X","code":"unknown_slot"}\n']))
 
-    with pytest.raises(Refused, match="no slot is called X"):
+    with pytest.raises(Refused, match="there is no slot X") as refused:
         client.call("drain", slot="X")
+    assert "unknown_slot" == refused.value.code
     client.close()
 
 
 @pytest.mark.parametrize("answer", [b"hello\n", b"[]\n", b'{"ok":true}\n'])
-def test_stranger_on_the_socket_is_unreachable(serve: Serve, answer: bytes) -> None:
-    """What does not speak the protocol is no daemon."""
-    with pytest.raises(Unreachable, match="is no eventwriter of this release"):
+def test_other_program_on_the_socket_is_reported(serve: Serve, answer: bytes) -> None:
+    """An answer that is not of the protocol raises Unreachable."""
+    with pytest.raises(Unreachable, match="not an eventwriter of this release"):
         Client(serve([answer])).call("status")
 
 
-def test_connection_cut_in_the_middle_is_unreachable(serve: Serve) -> None:
-    """A daemon that dies while answering is reported, with its socket's path."""
-    with pytest.raises(Unreachable, match="cannot be reached"):
+def test_closed_connection_is_unreachable(serve: Serve) -> None:
+    """A daemon that closes the connection before it answers raises Unreachable."""
+    with pytest.raises(Unreachable, match="is unreachable: "):
         Client(serve([])).call("status")
 
 
-def test_silence_is_unreachable(serve: Serve) -> None:
-    """A daemon that takes the question and says nothing is given up after the time limit."""
-    with pytest.raises(Unreachable, match=r"gave no answer within 0\.05 s"):
+def test_missing_answer_is_unreachable_after_the_time_limit(serve: Serve) -> None:
+    """A daemon that does not answer within the time limit raises Unreachable."""
+    with pytest.raises(Unreachable, match=r"did not answer within 0\.05 s"):
         Client(serve([b"{"]), timeout_s=0.05).call("status")
 
 
-def test_missing_and_dead_sockets_are_told_apart(tmp_path: Path) -> None:
-    """No socket and a dead daemon's socket have different sentences."""
-    with pytest.raises(Unreachable, match="does not exist; start `eventwriter run` or give --socket"):
+def test_missing_and_dead_sockets_have_different_messages(tmp_path: Path) -> None:
+    """A missing socket and the socket of a dead daemon have different messages."""
+    with pytest.raises(Unreachable, match="does not exist; start `eventwriter run`"):
         Client(str(tmp_path / "none")).call("status")
     with socket.socket(socket.AF_UNIX) as dead:
         dead.bind(str(tmp_path / "dead"))
 
-    with pytest.raises(Unreachable, match="was left behind by one that is dead"):
+    with pytest.raises(Unreachable, match="remains from one that has died"):
         Client(str(tmp_path / "dead")).call("status")

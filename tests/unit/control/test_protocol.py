@@ -1,52 +1,62 @@
-"""Lines of the conversation."""
+"""Lines of the control protocol."""
 
 import json
 
 import pytest
 
-from eventwriter.control.protocol import ANSWER_BYTES_MAX, ProtocolError, Request, answer, parse, question, refusal
+from eventwriter.control.protocol import (
+    ANSWER_BYTES_MAX,
+    ProtocolError,
+    Request,
+    encode_answer,
+    encode_error,
+    encode_request,
+    parse_request,
+)
 
 
-def test_question_is_read_as_it_was_asked() -> None:
-    """What a client writes is what the daemon reads."""
-    line = question(7, "drain", {"slot": "NETFLOW/0"})
+def test_encoded_request_is_parsed_again() -> None:
+    """The daemon parses exactly the request that a client encodes."""
+    line = encode_request(7, "drain", {"slot": "NETFLOW/0"})
 
-    assert Request(7, "drain", {"slot": "NETFLOW/0"}) == parse(line.rstrip(b"\n"))
+    assert Request(7, "drain", {"slot": "NETFLOW/0"}) == parse_request(line.rstrip(b"\n"))
 
 
 @pytest.mark.parametrize(
-    ("line", "ref", "sentence"),
+    ("line", "ref"),
     [
-        (b"", None, "a request is one JSON object on one line"),
-        (b"\xff\xfe", None, "a request is one JSON object on one line"),
-        (b"[1]", None, "a request is one JSON object on one line"),
-        (b"[" * 60000, None, "a request is one JSON object on one line"),
-        (b'{"v":1,"id":[],"verb":"status"}', None, "id must be a string or a whole number"),
-        (b'{"v":2,"id":3,"verb":"x"}', 3, "version 2 is not spoken here, only 1: use the same release"),
-        (b'{"id":"a","verb":"x"}', "a", "version None is not spoken here, only 1: use the same release"),
-        (b'{"v":1,"id":3}', 3, "a request needs a verb, such as status"),
-        (b'{"v":1,"id":3,"verb":1}', 3, "a request needs a verb, such as status"),
+        (b"", None),
+        (b"\xff\xfe", None),
+        (b"[1]", None),
+        (b"[" * 60000, None),
+        (b'{"v":1,"id":[],"verb":"status"}', None),
+        (b'{"v":2,"id":3,"verb":"x"}', 3),
+        (b'{"id":"a","verb":"x"}', "a"),
+        (b'{"v":1,"id":3}', 3),
+        (b'{"v":1,"id":3,"verb":1}', 3),
     ],
 )
-def test_nonsense_is_refused_in_a_sentence(line: bytes, ref: str | int | None, sentence: str) -> None:
-    """Whatever comes over the socket, the answer is a sentence and carries the id where there was one."""
+def test_malformed_request_is_refused(line: bytes, ref: str | int | None) -> None:
+    """A malformed request raises ProtocolError with the request's id, if it has one."""
     with pytest.raises(ProtocolError) as error:
-        parse(line)
+        parse_request(line)
 
-    assert (sentence, ref) == (str(error.value), error.value.ref)
+    assert ("malformed_request", ref) == (error.value.code, error.value.ref)
 
 
-def test_answers_are_single_lines() -> None:
-    """An answer is one line, also when its text has newlines."""
-    line = answer(1, {"text": "a\nb"})
+def test_answer_is_a_single_line() -> None:
+    """An answer is one line, also if its text contains newlines."""
+    line = encode_answer(1, {"text": "a\nb"})
 
     assert 1 == line.count(b"\n")
     assert {"v": 1, "id": 1, "ok": True, "result": {"text": "a\nb"}} == json.loads(line)
-    assert {"v": 1, "id": None, "ok": False, "error": "no"} == json.loads(refusal(None, "no"))
+    assert {"v": 1, "id": None, "ok": False, "error": "no", "code": "busy"} == json.loads(
+        encode_error(None, "no", "busy")
+    )
 
 
-def test_answer_beyond_the_limit_becomes_a_refusal() -> None:
-    """No answer is larger than a client is ready for."""
-    line = answer(1, "x" * ANSWER_BYTES_MAX)
+def test_answer_above_the_limit_becomes_an_error() -> None:
+    """An answer above the limit of clients is replaced by an error."""
+    line = encode_answer(1, "x" * ANSWER_BYTES_MAX)
 
-    assert json.loads(line)["ok"] is False
+    assert (False, "too_large") == (json.loads(line)["ok"], json.loads(line)["code"])

@@ -1,4 +1,4 @@
-"""Taking the control socket's path."""
+"""Binding of the control socket."""
 
 import os
 import signal
@@ -8,101 +8,101 @@ from pathlib import Path
 
 import pytest
 
-from eventwriter.control.socket_lock import SocketTaken, SocketUnusable, claim, lock_path
+from eventwriter.control.socket_lock import SocketTaken, SocketUnusable, acquire, lock_path
 
 
-def test_socket_has_the_mode_it_was_given(tmp_path: Path) -> None:
-    """The socket's permissions are what the settings say, whatever the umask."""
-    claimed = claim(str(tmp_path / "s"), 0o660, None)
+def test_socket_has_the_configured_mode(tmp_path: Path) -> None:
+    """The socket has the configured permission bits regardless of the umask, and its files are removed afterwards."""
+    bound = acquire(str(tmp_path / "s"), 0o660, None)
 
     assert 0o660 == stat.S_IMODE((tmp_path / "s").stat().st_mode)
-    claimed.leave()
+    bound.release()
     assert [] == list(tmp_path.iterdir())
 
 
-def test_second_daemon_is_refused_with_the_first_ones_pid(tmp_path: Path) -> None:
-    """Two daemons cannot have one socket."""
+def test_second_daemon_is_refused_with_the_pid_of_the_first(tmp_path: Path) -> None:
+    """A second daemon on the same socket is refused with the pid of the first one."""
     path = str(tmp_path / "s")
-    first = claim(path, 0o660, None)
+    first = acquire(path, 0o660, None)
 
     with pytest.raises(SocketTaken) as error:
-        claim(path, 0o660, None)
+        acquire(path, 0o660, None)
 
-    assert f"another eventwriter (pid {os.getpid()}) answers on {path}" == str(error.value)
-    first.leave()
-    claim(path, 0o660, None).leave()
+    assert f"another eventwriter (pid {os.getpid()}) is using {path}" == str(error.value)
+    first.release()
+    acquire(path, 0o660, None).release()
 
 
-def test_killed_daemons_leftovers_are_replaced(tmp_path: Path) -> None:
-    """A daemon that died by SIGKILL leaves socket and lock; both are taken over."""
+def test_files_of_a_killed_daemon_are_replaced(tmp_path: Path) -> None:
+    """Socket and lock file of a daemon that was killed are taken over."""
     path = str(tmp_path / "s")
     pid = os.fork()
     if pid == 0:
-        claim(path, 0o660, None)
+        acquire(path, 0o660, None)
         os.kill(os.getpid(), signal.SIGKILL)
     os.waitpid(pid, 0)
     assert (True, True) == (os.path.exists(path), os.path.exists(lock_path(path)))
 
-    claimed = claim(path, 0o660, None)
+    bound = acquire(path, 0o660, None)
 
     with socket.socket(socket.AF_UNIX) as client:
         client.connect(path)
-    claimed.leave()
+    bound.release()
 
 
-def test_foreign_listener_is_not_pushed_aside(tmp_path: Path) -> None:
-    """A program that answers there without our lock keeps its socket."""
+def test_socket_of_another_program_is_kept(tmp_path: Path) -> None:
+    """A program that answers on the path without holding the lock keeps its socket."""
     path = str(tmp_path / "s")
     with socket.socket(socket.AF_UNIX) as foreign:
         foreign.bind(path)
         foreign.listen()
 
         with pytest.raises(SocketTaken) as error:
-            claim(path, 0o660, None)
+            acquire(path, 0o660, None)
 
-    assert f"another program (pid {os.getpid()}) answers on {path}" == str(error.value)
+    assert f"another program (pid {os.getpid()}) is using {path}" == str(error.value)
     assert os.path.exists(path)
     assert not os.path.exists(lock_path(path))
 
 
-def test_file_that_is_no_socket_is_left_alone(tmp_path: Path) -> None:
-    """A regular file in the way is named and kept."""
+def test_regular_file_is_kept(tmp_path: Path) -> None:
+    """A regular file at the path causes an error and is not changed."""
     path = tmp_path / "s"
     path.write_text("precious")
 
-    with pytest.raises(SocketUnusable, match="is there already and is no socket"):
-        claim(str(path), 0o660, None)
+    with pytest.raises(SocketUnusable, match="exists and is not a socket"):
+        acquire(str(path), 0o660, None)
 
     assert "precious" == path.read_text()
 
 
 @pytest.mark.parametrize(
-    ("path", "group", "sentence"),
+    ("path", "group", "reason"),
     [
-        ("/tmp/" + "x" * 103, None, "has 108 bytes; a Unix socket's path has at most 107"),
-        ("/nonexistent/s", None, "No such file or directory; its folder must exist and be writable"),
-        ("s", "no-such-group", "control.group 'no-such-group' is no group of this machine"),
+        ("/tmp/" + "x" * 103, None, "has 108 bytes"),
+        ("/nonexistent/s", None, "No such file or directory"),
+        ("s", "no-such-group", "control.group 'no-such-group' does not exist"),
     ],
 )
-def test_impossible_path_is_explained(path: str, group: str | None, sentence: str) -> None:
-    """What cannot be taken is refused with what to do."""
+def test_unusable_path_is_refused_with_a_hint(path: str, group: str | None, reason: str) -> None:
+    """A path or group that cannot be used raises SocketUnusable with a reason and a hint."""
     with pytest.raises(SocketUnusable) as error:
-        claim(path, 0o660, group)
+        acquire(path, 0o660, group)
 
-    assert sentence in str(error.value)
-    assert "\n" not in str(error.value)
+    assert reason in error.value.message
+    assert error.value.hint
 
 
-def test_longest_path_works(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A path of exactly 107 bytes is taken."""
+def test_longest_path_is_accepted(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A path of exactly 107 bytes is accepted."""
     path = str(tmp_path) + "/"
     path += "x" * (107 - len(path))
 
-    claim(path, 0o600, None).leave()
+    acquire(path, 0o600, None).release()
 
 
-def test_unknown_owner_is_named(tmp_path: Path) -> None:
-    """A user that does not exist is said to be none."""
-    with pytest.raises(SocketUnusable, match=r"control\.owner 'no-such-user' is no user of this machine"):
-        claim(str(tmp_path / "s"), 0o660, None, "no-such-user")
+def test_unknown_owner_is_refused(tmp_path: Path) -> None:
+    """An owner that does not exist is refused, and no file remains."""
+    with pytest.raises(SocketUnusable, match=r"control\.owner 'no-such-user' does not exist"):
+        acquire(str(tmp_path / "s"), 0o660, None, "no-such-user")
     assert [] == list(tmp_path.iterdir())

@@ -6,47 +6,47 @@ from collections.abc import Iterator
 
 import pytest
 
-from eventwriter.control.worker_link import beat, commands, send
+from eventwriter.control.worker_link import receive_commands, send, send_heartbeat
 
 
 @pytest.fixture
 def ends() -> Iterator[tuple[socket.socket, socket.socket]]:
-    """The parent's and the child's end."""
+    """The parent's end and the child's end."""
     ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
     with ours, theirs:
         yield ours, theirs
 
 
-def test_heartbeat_arrives_as_one_packet(ends: tuple[socket.socket, socket.socket]) -> None:
-    """A heartbeat is one JSON object that says what it is."""
+def test_heartbeat_is_one_packet(ends: tuple[socket.socket, socket.socket]) -> None:
+    """A heartbeat is one packet with one JSON object."""
     parent, child = ends
 
-    assert beat(child, {"state": "running"})
+    assert send_heartbeat(child, {"state": "running"})
     assert {"type": "heartbeat", "state": "running"} == json.loads(parent.recv(1000))
 
 
-def test_commands_are_read_as_far_as_they_are_there(ends: tuple[socket.socket, socket.socket]) -> None:
-    """All waiting commands come, in order, without waiting for more; garbage is passed over."""
+def test_waiting_commands_are_returned(ends: tuple[socket.socket, socket.socket]) -> None:
+    """All waiting commands are returned in order without blocking; malformed packets are skipped."""
     parent, child = ends
     for packet in (b'{"type": "log_level"}', b"\xff", b'{"type": "drain"}'):
         parent.send(packet)
 
-    assert ["log_level", "drain"] == [one["type"] for one in commands(child)]
-    assert [] == commands(child)
+    assert ["log_level", "drain"] == [command["type"] for command in receive_commands(child)]
+    assert [] == receive_commands(child)
 
 
-def test_parent_that_is_gone_means_stop(ends: tuple[socket.socket, socket.socket]) -> None:
-    """The end of the link is the command to stop, after what was said before it."""
+def test_closed_link_is_a_stop_command(ends: tuple[socket.socket, socket.socket]) -> None:
+    """A link that the parent has closed is the command to stop, after earlier commands."""
     parent, child = ends
     parent.send(b'{"type": "drain"}')
     parent.close()
 
-    assert ["drain", "stop"] == [one["type"] for one in commands(child)]
+    assert ["drain", "stop"] == [command["type"] for command in receive_commands(child)]
     assert not send(child, b"x")
 
 
-def test_parent_that_does_not_read_holds_nobody_up(ends: tuple[socket.socket, socket.socket]) -> None:
-    """When the link is full a heartbeat is lost, and sending returns."""
+def test_full_link_does_not_block(ends: tuple[socket.socket, socket.socket]) -> None:
+    """If the link is full, sending returns without blocking, and the heartbeat is lost."""
     _, child = ends
     sent = 0
     while sent < 10_000 and send(child, b"x" * 1000):

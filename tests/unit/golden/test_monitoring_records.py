@@ -22,7 +22,7 @@ from eventwriter.model import SlotName, Trigger
 from eventwriter.supervisor.slot import Slot, State
 from eventwriter.supervisor.slot import Worker as SlotWorker
 from eventwriter.supervisor.status import Daemon, snapshot
-from eventwriter.supervisor.web import picture as web_picture
+from eventwriter.supervisor.web import web_to_dict
 from eventwriter.web.exposition import Exposition, text
 from eventwriter.worker.heartbeat import report
 from eventwriter.worker.main import Worker
@@ -147,7 +147,7 @@ def slots() -> Iterator[Slot]:
     yield slot("UNREACHABLE", State.STARTING, new)
     yield slot("DRAINING", State.DRAINING, fine)
     yield slot("NEW", State.STARTING)
-    yield Slot(SlotName("STOPPED", 0), NOW_S - 100, State.STOPPED, held=True)
+    yield Slot(SlotName("STOPPED", 0), NOW_S - 100, State.STOPPED, drained=True)
     yield Slot(SlotName("BACKOFF", 0), NOW_S - 100, State.BACKOFF, retry_at_s=NOW_S + 3.25, last_exit="exit code 3")
     yield Slot(SlotName("FAILED", 1), NOW_S - 100, State.FAILED, retry_at_s=NOW_S + 60, last_exit="signal 9", starts=6)
 
@@ -159,13 +159,15 @@ def slot(
     worker = SlotWorker(7, -1, None, NOW_S - 90, "fingerprint")  # type: ignore[arg-type]
     one = Slot(SlotName(name, 0), NOW_S - 10, state, worker, starts=2)
     if retired:
-        one.base |= {key: value for key, value in retired.items() if key in one.base}
-        one.base_maps |= {key: value for key, value in retired.items() if key in one.base_maps}
-        one.base_histograms = retired["histograms"]
+        one.retired_counters |= {key: value for key, value in retired.items() if key in one.retired_counters}
+        one.retired_split_counters |= {
+            key: value for key, value in retired.items() if key in one.retired_split_counters
+        }
+        one.retired_histograms = retired["histograms"]
     if heartbeat:
         earlier = {key: value for key, value in heartbeat.items() if key not in ("messages_total", "rows_total")}
-        one.hear(NOW_S - 4.5, {**earlier, "lag_messages": heartbeat.get("lag_messages", 0) + 90})
-        one.hear(NOW_S - 0.5, heartbeat)
+        one.record_heartbeat(NOW_S - 4.5, {**earlier, "lag_messages": heartbeat.get("lag_messages", 0) + 90})
+        one.record_heartbeat(NOW_S - 0.5, heartbeat)
     return one
 
 
@@ -174,7 +176,7 @@ def test_status_is_unchanged(check_golden: CheckGolden) -> None:
     daemon = Daemon("1.2.3", 42, NOW_NS, NOW_S - 60, stopping=False)
     web = slot("WEB", State.STARTING, {"type": "heartbeat", "state": "running", "clients": 3, **USAGE})
 
-    drawn = {**snapshot(NOW_S, daemon, slots()), "web": web_picture(NOW_S, web), "supervisor": USAGE}
+    drawn = {**snapshot(NOW_S, daemon, slots()), "web": web_to_dict(NOW_S, web), "supervisor": USAGE}
 
     check_golden("status.json", as_json(drawn))
 

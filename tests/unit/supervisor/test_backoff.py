@@ -1,8 +1,15 @@
-"""Rests after exits that nobody asked for."""
+"""Delays after unexpected exits."""
 
 import pytest
 
-from eventwriter.supervisor.backoff import PARDONS_MAX, Limits, RestartDelay, delay_s, is_quarantine_exit, next_restart
+from eventwriter.supervisor.backoff import (
+    QUARANTINE_EXITS_MAX,
+    Limits,
+    RestartDelay,
+    backoff_s,
+    is_quarantine_exit,
+    next_restart,
+)
 from eventwriter.supervisor.slot import State
 
 LIMITS = Limits(
@@ -31,34 +38,34 @@ LIMITS = Limits(
         (10**9, 1.0, 30.0),
     ],
 )
-def test_rest_doubles_between_its_bounds(attempt: int, jitter: float, expected_s: float) -> None:
-    """The rest doubles from the least to the longest, and chance takes off at most half."""
-    assert pytest.approx(expected_s, rel=1e-2) == delay_s(attempt, LIMITS, lambda: jitter)
+def test_delay_doubles_between_its_bounds(attempt: int, jitter: float, expected_s: float) -> None:
+    """The delay doubles from the minimum to the maximum, and the random part reduces it by at most half."""
+    assert pytest.approx(expected_s, rel=1e-2) == backoff_s(attempt, LIMITS, lambda: jitter)
 
 
 @pytest.mark.parametrize(
-    ("exits", "looping", "expected"),
+    ("exits", "in_crash_loop", "expected"),
     [
         pytest.param(1, False, RestartDelay(State.BACKOFF, 0.2), id="first exit"),
         pytest.param(4, False, RestartDelay(State.BACKOFF, 1.6), id="below the limit"),
         pytest.param(5, False, RestartDelay(State.FAILED, 30.0), id="at the limit"),
-        pytest.param(1, True, RestartDelay(State.FAILED, 30.0), id="again after having failed"),
+        pytest.param(1, True, RestartDelay(State.FAILED, 30.0), id="again after a crash loop"),
     ],
 )
-def test_crash_loop_limit_turns_rest_into_failure(exits: int, looping: bool, expected: RestartDelay) -> None:
-    """At the limit a slot fails and is tried again at the longest rest only."""
-    assert expected == next_restart(exits, looping, LIMITS, lambda: 1.0)
+def test_crash_loop_limit_makes_the_slot_fail(exits: int, in_crash_loop: bool, expected: RestartDelay) -> None:
+    """At the limit a slot fails, and is restarted only after the longest delay."""
+    assert expected == next_restart(exits, in_crash_loop, LIMITS, lambda: 1.0)
 
 
 @pytest.mark.parametrize(
-    ("suspects", "pardons", "expected"),
+    ("suspects", "quarantine_exits", "expected"),
     [
-        pytest.param(0, 0, False, id="nothing was suspected"),
-        pytest.param(1, 0, True, id="quarantine is at it"),
-        pytest.param(256, PARDONS_MAX - 1, True, id="still"),
-        pytest.param(1, PARDONS_MAX, False, id="nothing was written for too long: it is not the messages"),
+        pytest.param(0, 0, False, id="no suspects"),
+        pytest.param(1, 0, True, id="first exit"),
+        pytest.param(256, QUARANTINE_EXITS_MAX - 1, True, id="below the limit"),
+        pytest.param(1, QUARANTINE_EXITS_MAX, False, id="at the limit"),
     ],
 )
-def test_deaths_of_suspects_are_pardoned(suspects: int, pardons: int, expected: bool) -> None:
-    """An exit that quarantine expected does not count towards the crash loop, while messages are written in between."""
-    assert expected is is_quarantine_exit(suspects, pardons)
+def test_quarantine_exit_is_not_a_crash_up_to_a_limit(suspects: int, quarantine_exits: int, expected: bool) -> None:
+    """An exit while decoding suspects does not count towards the crash loop, up to a limit without written messages."""
+    assert expected is is_quarantine_exit(suspects, quarantine_exits)

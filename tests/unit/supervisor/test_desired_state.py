@@ -1,4 +1,4 @@
-"""Fingerprints: what a change of settings replaces."""
+"""Fingerprints: which changes of the settings replace which workers."""
 
 from typing import Any
 
@@ -6,9 +6,9 @@ import pytest
 
 from eventwriter.config.settings import Settings
 from eventwriter.model import SlotName
-from eventwriter.supervisor.desired_state import DesiredState, fleet_of
+from eventwriter.supervisor.desired_state import DesiredState, worker_state
 
-PLAIN: dict[str, Any] = {
+SETTINGS: dict[str, Any] = {
     "enabled": True,
     "nats": {"password": "secret"},
     "streams": [
@@ -22,21 +22,21 @@ NETFLOW = [SlotName("NETFLOW", 0), SlotName("NETFLOW", 1)]
 TELEMETRY = [SlotName("TELEMETRY", 0)]
 
 
-def fleet(**changes: Any) -> DesiredState:
-    """Return the fleet of the plain settings with top-level changes."""
-    return fleet_of(Settings.model_validate({**PLAIN, **changes}), lambda slot, link: 0)
+def desired(**changes: Any) -> DesiredState:
+    """Return the desired state for the settings above with changes at the top level."""
+    return worker_state(Settings.model_validate({**SETTINGS, **changes}), lambda name, link: 0)
 
 
 def test_equal_settings_have_equal_fingerprints() -> None:
-    """Reading the same configuration again replaces nothing."""
-    assert fleet().fingerprints == fleet().fingerprints
+    """Loading the same configuration again replaces no worker."""
+    assert desired().fingerprints == desired().fingerprints
 
 
 @pytest.mark.parametrize(
     ("changes", "replaced"),
     [
         pytest.param(
-            {"streams": [{**PLAIN["streams"][0], "batch_size": 7}, PLAIN["streams"][1]]}, NETFLOW, id="one stream"
+            {"streams": [{**SETTINGS["streams"][0], "batch_size": 7}, SETTINGS["streams"][1]]}, NETFLOW, id="one stream"
         ),
         pytest.param({"nats": {"password": "other"}}, NETFLOW + TELEMETRY, id="a secret"),
         pytest.param({"redact": ["community", "pin"]}, NETFLOW + TELEMETRY, id="all streams"),
@@ -50,33 +50,38 @@ def test_equal_settings_have_equal_fingerprints() -> None:
         pytest.param({"dead_letters": {"keep_max": 5}}, NETFLOW + TELEMETRY, id="dead letters"),
     ],
 )
-def test_change_replaces_only_whom_it_concerns(changes: dict[str, Any], replaced: list[SlotName]) -> None:
-    """A stream's change concerns its slots, a common one all, the supervisor's none."""
-    before, after = fleet().fingerprints, fleet(**changes).fingerprints
+def test_change_replaces_only_affected_workers(changes: dict[str, Any], replaced: list[SlotName]) -> None:
+    """A change of one stream affects its slots, a change of a common section all, one of the supervisor none."""
+    before, after = desired().fingerprints, desired(**changes).fingerprints
 
     assert replaced == [name for name in before if before[name] != after[name]]
 
 
-def test_limits_and_level_come_along() -> None:
-    """The supervisor's limits are the settings'."""
-    made = fleet(supervisor={"hang_max_s": 99.0, "crash_loop_exits_max": 3}, log={"level": "warning"})
+def test_limits_and_log_level_come_from_the_settings() -> None:
+    """The desired state contains the supervisor's limits and the log level."""
+    state = desired(supervisor={"hang_max_s": 99.0, "crash_loop_exits_max": 3}, log={"level": "warning"})
 
-    assert (99.0, 3, "warning") == (made.limits.hang_max_s, made.limits.crash_loop_exits_max, made.log_level)
+    assert (99.0, 3, "warning") == (state.limits.hang_max_s, state.limits.crash_loop_exits_max, state.log_level)
 
 
 def test_more_workers_on_a_shared_durable_replace_none() -> None:
-    """What workers know of their number does not concern what each runs with."""
-    entry = {**PLAIN["streams"][0], "partition_mode": "shared"}
-    before, after = fleet(streams=[entry]), fleet(streams=[{**entry, "partitions": 3}])
+    """The number of workers on a shared durable does not affect the existing workers' fingerprints."""
+    entry = {**SETTINGS["streams"][0], "partition_mode": "shared"}
+    before, after = desired(streams=[entry]), desired(streams=[{**entry, "partitions": 3}])
 
     assert [before.fingerprints[name] for name in NETFLOW] == [after.fingerprints[name] for name in NETFLOW]
-    assert (2, 3) == (before.sharers(NETFLOW[0]), after.sharers(NETFLOW[0]))
+    assert (2, 3) == (before.durable_workers(NETFLOW[0]), after.durable_workers(NETFLOW[0]))
 
 
-def test_more_partitions_by_number_replace_none() -> None:
-    """A new partition concerns only its own worker, as long as the others' durables keep their names."""
-    entry = {**PLAIN["streams"][0], "subjects": ["netflow.{partition}.>"]}
-    before, after = fleet(streams=[entry]), fleet(streams=[{**entry, "partitions": 3}])
+def test_more_numbered_partitions_replace_none() -> None:
+    """A new partition does not affect the others, because their durables keep their names."""
+    entry = {**SETTINGS["streams"][0], "subjects": ["netflow.{partition}.>"]}
+    before, after = desired(streams=[entry]), desired(streams=[{**entry, "partitions": 3}])
 
     assert [before.fingerprints[name] for name in NETFLOW] == [after.fingerprints[name] for name in NETFLOW]
-    assert (None, None) == (before.sharers(NETFLOW[0]), after.sharers(SlotName("GONE", 0)))
+    assert (None, None) == (before.durable_workers(NETFLOW[0]), after.durable_workers(SlotName("GONE", 0)))
+
+
+def test_web_child_shares_no_durable() -> None:
+    """The web child belongs to no slot, so it has no durable."""
+    assert desired().durable_workers("web") is None

@@ -1,4 +1,4 @@
-"""Words for ends, names for processes, packets on the link."""
+"""Descriptions of exits, names of processes, packets on the link."""
 
 import json
 import os
@@ -8,41 +8,43 @@ import socket
 import pytest
 
 from eventwriter.model import SlotName
-from eventwriter.supervisor.processes import in_words, process_name, receive, start
+from eventwriter.supervisor.processes import describe_exit, process_name, receive, start
+from eventwriter.supervisor.slot import ChildName
 
 
 @pytest.mark.parametrize(
-    ("status", "words"),
+    ("status", "description"),
     [
         (0, "exit code 0"),
         (3 << 8, "exit code 3"),
-        (70 << 8, "exit code 70 (an unforeseen exception; see the log)"),
+        (70 << 8, "exit code 70 (an unexpected exception; see the log)"),
         (signal.SIGKILL, "killed by SIGKILL; the kernel's out-of-memory killer is the usual cause"),
         (signal.SIGSEGV, "killed by SIGSEGV"),
         (signal.SIGSEGV | 0x80, "killed by SIGSEGV"),
         (40, "killed by signal 40"),
     ],
 )
-def test_end_is_said_in_words(status: int, words: str) -> None:
-    """A wait status becomes what an operator understands."""
-    assert words == in_words(status)
+def test_wait_status_is_described(status: int, description: str) -> None:
+    """A wait status is described by its exit code or signal."""
+    assert description == describe_exit(status)
 
 
 @pytest.mark.parametrize(
-    ("slot", "name"),
+    ("child", "name"),
     [
         (SlotName("LOGS", 0), b"ew:LOGS/0"),
         (SlotName("OTEL_METRICS", 12), b"ew:OTEL_METR/12"),
+        ("web", b"ew:web"),
     ],
 )
-def test_process_name_keeps_the_partition(slot: SlotName, name: bytes) -> None:
-    """Where 15 bytes do not hold the name, the stream is cut and not the partition."""
-    assert name == process_name(slot)
+def test_process_name_keeps_the_partition(child: ChildName, name: bytes) -> None:
+    """If the name exceeds 15 bytes, the stream is truncated, not the partition."""
+    assert name == process_name(child)
     assert len(name) <= 15
 
 
-def test_fork_that_is_refused_leaves_nothing_behind(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Where the user has as many processes as he may (RLIMIT_NPROC), every descriptor and the signals are as before."""
+def test_failed_fork_leaves_nothing_behind(monkeypatch: pytest.MonkeyPatch) -> None:
+    """If fork fails, as at RLIMIT_NPROC, no descriptor stays open and the signal mask is restored."""
 
     def refuse() -> int:
         raise BlockingIOError(11, "Resource temporarily unavailable")
@@ -56,8 +58,8 @@ def test_fork_that_is_refused_leaves_nothing_behind(monkeypatch: pytest.MonkeyPa
     assert (files, mask) == (os.listdir("/proc/self/fd"), signal.pthread_sigmask(signal.SIG_BLOCK, ()))
 
 
-def test_garbage_on_the_link_is_passed_over() -> None:
-    """A packet that is no JSON object costs nothing; the next one counts."""
+def test_malformed_packet_is_skipped() -> None:
+    """A packet that is not a JSON object is skipped, and the next one is returned."""
     ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
     ours.setblocking(False)
     for packet in (b"\xff{", b"[1]", json.dumps({"state": "running"}).encode()):
@@ -67,8 +69,8 @@ def test_garbage_on_the_link_is_passed_over() -> None:
         assert [{"state": "running"}] == list(receive(ours))
 
 
-def test_closed_link_is_told_apart_from_a_quiet_one() -> None:
-    """The end of a link is an end, not an empty packet."""
+def test_closed_link_raises_eof() -> None:
+    """An empty link returns no packet, and a closed one raises EOFError."""
     ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
     ours.setblocking(False)
     assert [] == list(receive(ours))

@@ -1,159 +1,178 @@
-"""Questions to workers on operators' behalf, with real links and no processes."""
+"""Requests that workers must answer, with real links and no processes."""
 
 import contextlib
 import json
 import os
 import socket
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
 
+from eventwriter.control.server import DeferredAnswer
 from eventwriter.errors import EventwriterError
 from eventwriter.model import SlotName
-from eventwriter.supervisor.requests import ANSWER_S_MAX, ERRANDS_MAX, PendingRequests, WorkerRequest
+from eventwriter.supervisor.requests import (
+    ANSWER_S_MAX,
+    PENDING_MAX,
+    Failures,
+    PendingRequests,
+    Replies,
+    WorkerRequest,
+)
 from eventwriter.supervisor.slot import Slot, Worker
+
+
+def both(replies: Replies, failures: Failures) -> Any:
+    """Return replies and failures as one result."""
+    return [dict(replies), dict(failures)]
 
 
 class Bench:
     """Three slots, the third without a worker, and the workers' ends of their links."""
 
     def __init__(self) -> None:
-        self.slots = [Slot(SlotName("A", at), born_s=0.0) for at in range(3)]
-        self.far: list[socket.socket] = []
-        for at, slot in enumerate(self.slots[:2]):
-            near, far = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
-            near.setblocking(False)
-            far.setblocking(False)
-            slot.worker = Worker(100 + at, os.open("/dev/null", os.O_RDONLY), near, 0.0, "f")
-            self.far.append(far)
-        self.errands = PendingRequests()
+        self.slots = [Slot(SlotName("A", partition), created_s=0.0) for partition in range(3)]
+        self.worker_ends: list[socket.socket] = []
+        for position, slot in enumerate(self.slots[:2]):
+            parent_end, worker_end = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+            parent_end.setblocking(False)
+            worker_end.setblocking(False)
+            slot.worker = Worker(100 + position, os.open("/dev/null", os.O_RDONLY), parent_end, 0.0, "f")
+            self.worker_ends.append(worker_end)
+        self.requests = PendingRequests()
 
-    def ask(self, join: Any = lambda replies, failures: [dict(replies), dict(failures)]) -> Any:
-        """Ask all three."""
-        return self.errands.begin(10.0, 7, WorkerRequest(self.slots, {"type": "look"}, join))
+    def start(self, combine: Callable[[Replies, Failures], Any] = both) -> DeferredAnswer:
+        """Start a request to all three slots at 10 s."""
+        return self.requests.start(10.0, 7, WorkerRequest(self.slots, {"type": "positions"}, combine))
 
-    def heard(self, at: int) -> dict[str, Any]:
-        """Return what a worker was sent."""
-        return dict(json.loads(self.far[at].recv(65536)))
+    def command(self, position: int) -> dict[str, Any]:
+        """Return the command that a worker has received."""
+        return dict(json.loads(self.worker_ends[position].recv(65536)))
 
-    def reply(self, at: int, number: int, **body: Any) -> None:
-        """Have a worker answer."""
-        self.errands.hear(self.slots[at], {"type": "answer", "id": number, **body})
+    def reply(self, position: int, number: int, **body: Any) -> None:
+        """Record the reply of a worker."""
+        self.requests.record_reply(self.slots[position], {"type": "answer", "id": number, **body})
 
     def close(self) -> None:
-        """Close what is open."""
-        for far in self.far:
-            far.close()
+        """Close all links."""
+        for worker_end in self.worker_ends:
+            worker_end.close()
         for slot in self.slots:
-            slot.bury()
+            slot.retire_worker()
 
 
 @pytest.fixture
 def bench() -> Iterator[Bench]:
-    """A bench that is cleared away."""
-    made = Bench()
-    yield made
-    made.close()
+    """Three slots with their links."""
+    bench = Bench()
+    yield bench
+    bench.close()
 
 
-def said(parked: Any) -> Any:
-    """Return an answer's result."""
-    answer = json.loads(parked.line)
-    assert (7, True) == (answer["id"], answer["ok"])
-    return answer["result"]
+def result(answer: DeferredAnswer) -> Any:
+    """Return the result in an answer."""
+    assert answer.line is not None
+    body = json.loads(answer.line)
+    assert (7, True) == (body["id"], body["ok"])
+    return body["result"]
 
 
-def test_answer_is_there_when_the_last_worker_has_answered(bench: Bench) -> None:
-    """Every worker is asked once; what each says, or why one says nothing, becomes one answer."""
-    parked = bench.ask()
-    numbers = [bench.heard(at)["id"] for at in (0, 1)]
+def test_answer_is_complete_when_the_last_worker_has_replied(bench: Bench) -> None:
+    """Each worker receives the command once, and all replies and failures are combined to one answer."""
+    answer = bench.start()
+    numbers = [bench.command(position)["id"] for position in (0, 1)]
     bench.reply(0, numbers[0], result={"seq": 1})
-    bench.errands.turn(10.1)
-    assert parked.line is None
+    bench.requests.poll(10.1)
+    assert answer.line is None
 
-    bench.reply(1, numbers[1], error="its servers are away")
-    bench.errands.turn(10.2)
+    bench.reply(1, numbers[1], error="NATS is unreachable")
+    bench.requests.poll(10.2)
 
-    assert [{"A/0": {"seq": 1}}, {"A/1": "its servers are away", "A/2": "it has no worker"}] == said(parked)
-    assert bench.errands.is_empty()
-
-
-def test_silent_worker_costs_the_time_limit_and_no_more(bench: Bench) -> None:
-    """At the deadline the answer is what has come."""
-    parked = bench.ask()
-    bench.reply(0, bench.heard(0)["id"], result=1)
-
-    bench.errands.turn(10.0 + ANSWER_S_MAX)
-
-    replies, failures = said(parked)
-    assert ({"A/0": 1}, "its worker gave no answer within 4 s") == (replies, failures["A/1"])
+    assert [{"A/0": {"seq": 1}}, {"A/1": "NATS is unreachable", "A/2": "it has no worker"}] == result(answer)
+    assert bench.requests.is_empty()
 
 
-def test_worker_that_ends_is_not_waited_for(bench: Bench) -> None:
-    """A worker that exits, or whose place another one has taken, fails at once."""
-    parked = bench.ask()
-    bench.slots[0].bury()
+def test_worker_without_a_reply_fails_at_the_deadline(bench: Bench) -> None:
+    """At the deadline, the replies that have arrived are combined."""
+    answer = bench.start()
+    bench.reply(0, bench.command(0)["id"], result=1)
+
+    bench.requests.poll(10.0 + ANSWER_S_MAX)
+
+    replies, failures = result(answer)
+    assert ({"A/0": 1}, {"A/1", "A/2"}) == (replies, set(failures))
+
+
+def test_worker_that_exits_fails_at_once(bench: Bench) -> None:
+    """A worker that exits, or that has been replaced by another one, fails without waiting for the deadline."""
+    answer = bench.start()
+    bench.slots[0].retire_worker()
     assert bench.slots[1].worker is not None
     bench.slots[1].worker.pid = 999
 
-    bench.errands.turn(10.0)
+    bench.requests.poll(10.0)
 
-    assert {"its worker ended before it answered"} == {said(parked)[1][name] for name in ("A/0", "A/1")}
+    replies, failures = result(answer)
+    assert ({}, {"A/0", "A/1", "A/2"}) == (replies, set(failures))
 
 
-def test_late_and_unasked_answers_are_dropped(bench: Bench) -> None:
-    """An answer that nobody waits for, or a second one, changes nothing."""
-    parked = bench.ask()
-    number = bench.heard(0)["id"]
+def test_late_and_unexpected_replies_are_dropped(bench: Bench) -> None:
+    """A second reply, a reply to no request, and a reply after the deadline change nothing."""
+    answer = bench.start()
+    number = bench.command(0)["id"]
     bench.reply(0, number, result="first")
     bench.reply(0, number, result="second")
     bench.reply(0, 999, result="stray")
-    bench.errands.hear(bench.slots[2], {"type": "answer", "id": number, "result": "not asked"})
+    bench.reply(2, number, result="not asked")
 
-    bench.errands.turn(99.0)
+    bench.requests.poll(99.0)
     bench.reply(1, number, result="late")
 
-    assert {"A/0": "first"} == said(parked)[0]
+    assert {"A/0": "first"} == result(answer)[0]
 
 
-def test_operator_who_left_ends_the_errand(bench: Bench) -> None:
-    """Nothing is kept for a client that is gone."""
-    bench.ask().abandoned = True
+def test_abandoned_request_ends(bench: Bench) -> None:
+    """A request whose client has disconnected is removed."""
+    bench.start().abandoned = True
 
-    bench.errands.turn(10.0)
+    bench.requests.poll(10.0)
 
-    assert bench.errands.is_empty()
+    assert bench.requests.is_empty()
 
 
-def test_full_link_is_a_failure_not_a_wait(bench: Bench) -> None:
-    """A worker that does not read its commands holds nobody up."""
+def test_full_link_is_a_failure(bench: Bench) -> None:
+    """A worker that does not read its commands fails at once."""
     worker = bench.slots[0].worker
     assert worker is not None
     with contextlib.suppress(BlockingIOError):
         while True:
             worker.link.send(b"x" * 10_000)
 
-    parked = bench.ask()
-    bench.reply(1, bench.heard(1)["id"], result=1)
-    bench.errands.turn(10.0)
+    answer = bench.start()
+    bench.reply(1, bench.command(1)["id"], result=1)
+    bench.requests.poll(10.0)
 
-    assert "its worker does not listen" == said(parked)[1]["A/0"]
-
-
-def test_answers_that_cannot_be_joined_are_a_refusal(bench: Bench) -> None:
-    """Whatever workers answer, the supervisor goes on and the operator gets a sentence."""
-    parked = bench.ask(lambda replies, failures: replies["nobody"])
-
-    bench.errands.turn(99.0)
-
-    assert "the answer broke; the daemon's log says where" == json.loads(parked.line)["error"]
+    replies, failures = result(answer)
+    assert ({"A/1": 1}, {"A/0", "A/2"}) == (replies, set(failures))
 
 
-def test_errands_are_limited(bench: Bench) -> None:
-    """Operators who ask more than is sensible are refused."""
-    for _ in range(ERRANDS_MAX):
-        bench.ask()
+def test_replies_that_cannot_be_combined_are_an_internal_error(bench: Bench) -> None:
+    """An exception while combining replies is answered as an internal error."""
+    answer = bench.start(lambda replies, failures: replies["unknown"])
 
-    with pytest.raises(EventwriterError, match="ask again"):
-        bench.ask()
+    bench.requests.poll(99.0)
+
+    assert answer.line is not None
+    assert "internal" == json.loads(answer.line)["code"]
+
+
+def test_number_of_pending_requests_is_limited(bench: Bench) -> None:
+    """Above the limit, further requests are refused."""
+    for _ in range(PENDING_MAX):
+        bench.start()
+
+    with pytest.raises(EventwriterError) as error:
+        bench.start()
+
+    assert "busy" == error.value.code

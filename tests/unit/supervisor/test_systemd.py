@@ -1,4 +1,4 @@
-"""What systemd is told, over a real datagram socket."""
+"""Notifications to systemd over a real datagram socket."""
 
 import os
 import socket
@@ -12,7 +12,7 @@ from eventwriter.supervisor.systemd import Notifier
 
 @pytest.fixture(params=["path", "abstract"])
 def manager(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[tuple[str, socket.socket]]:
-    """systemd's end: the address as in NOTIFY_SOCKET, and the socket."""
+    """The address as in NOTIFY_SOCKET, and the socket of systemd."""
     address = str(tmp_path / "notify") if request.param == "path" else f"@eventwriter-test-{os.getpid()}"
     with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM | socket.SOCK_NONBLOCK) as receiver:
         receiver.bind(address.replace("@", "\0", 1))
@@ -20,16 +20,16 @@ def manager(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[tuple[st
 
 
 def received(receiver: socket.socket) -> list[str]:
-    """Return all datagrams that are there."""
-    said = []
+    """Return all datagrams that have arrived."""
+    datagrams = []
     while True:
         try:
-            said.append(receiver.recv(4096).decode())
+            datagrams.append(receiver.recv(4096).decode())
         except BlockingIOError:
-            return said
+            return datagrams
 
 
-def test_ready_is_said_once(manager: tuple[str, socket.socket]) -> None:
+def test_ready_is_sent_once(manager: tuple[str, socket.socket]) -> None:
     """READY is sent once, and again after a reload."""
     notifier = Notifier(manager[0])
 
@@ -40,13 +40,13 @@ def test_ready_is_said_once(manager: tuple[str, socket.socket]) -> None:
     notifier.stopping()
     notifier.close()
 
-    said = received(manager[1])
-    assert said[1].startswith("RELOADING=1\nMONOTONIC_USEC=")
-    assert ["READY=1", "READY=1", "STOPPING=1"] == [said[0], *said[2:]]
+    datagrams = received(manager[1])
+    assert datagrams[1].startswith("RELOADING=1\nMONOTONIC_USEC=")
+    assert ["READY=1", "READY=1", "STOPPING=1"] == [datagrams[0], *datagrams[2:]]
 
 
-def test_status_is_sent_on_change(manager: tuple[str, socket.socket]) -> None:
-    """The same line is not repeated, and a newline cannot smuggle in another variable."""
+def test_status_is_sent_only_if_it_changed(manager: tuple[str, socket.socket]) -> None:
+    """An unchanged line is not sent again, and a newline in it does not start another variable."""
     notifier = Notifier(manager[0])
 
     notifier.status("healthy")
@@ -57,8 +57,8 @@ def test_status_is_sent_on_change(manager: tuple[str, socket.socket]) -> None:
     assert ["STATUS=healthy", "STATUS=failing READY=1"] == received(manager[1])
 
 
-def test_watchdog_is_fed_at_half_its_time(manager: tuple[str, socket.socket]) -> None:
-    """The watchdog is fed every half period, however often the loop turns."""
+def test_watchdog_is_sent_at_half_its_time(manager: tuple[str, socket.socket]) -> None:
+    """The watchdog notification is sent every half period, however often the loop runs."""
     notifier = Notifier(manager[0], watchdog_s=10.0)
 
     for now_s in (100.0, 101.0, 104.9, 105.0, 106.0, 110.0):
@@ -69,7 +69,7 @@ def test_watchdog_is_fed_at_half_its_time(manager: tuple[str, socket.socket]) ->
 
 
 @pytest.mark.parametrize(
-    ("extra", "fed"),
+    ("extra", "count"),
     [
         ({"WATCHDOG_USEC": "3000000"}, 1),
         ({"WATCHDOG_USEC": "3000000", "WATCHDOG_PID": str(os.getpid())}, 1),
@@ -79,20 +79,20 @@ def test_watchdog_is_fed_at_half_its_time(manager: tuple[str, socket.socket]) ->
         ({}, 0),
     ],
 )
-def test_watchdog_is_ours_only_if_systemd_means_us(
-    manager: tuple[str, socket.socket], extra: dict[str, str], fed: int
+def test_watchdog_of_another_process_is_ignored(
+    manager: tuple[str, socket.socket], extra: dict[str, str], count: int
 ) -> None:
-    """The watchdog's variables count for the process that they name."""
+    """The watchdog variables count only for the process that they name."""
     notifier = Notifier.from_environ({"NOTIFY_SOCKET": manager[0], **extra})
 
     notifier.watchdog(1.0)
     notifier.close()
 
-    assert fed == len(received(manager[1]))
+    assert count == len(received(manager[1]))
 
 
-def test_without_systemd_nothing_happens() -> None:
-    """Without NOTIFY_SOCKET every call is harmless."""
+def test_nothing_is_sent_without_systemd() -> None:
+    """Without NOTIFY_SOCKET, every call does nothing."""
     notifier = Notifier.from_environ({"WATCHDOG_USEC": "1000"})
 
     notifier.ready()
@@ -102,8 +102,8 @@ def test_without_systemd_nothing_happens() -> None:
     assert notifier.is_ready
 
 
-def test_vanished_systemd_is_borne(tmp_path: Path) -> None:
-    """A manager that is gone does not take the daemon with it."""
+def test_missing_socket_of_systemd_is_ignored(tmp_path: Path) -> None:
+    """If the socket of systemd is gone, notifications are dropped without an error."""
     notifier = Notifier(str(tmp_path / "gone"))
 
     notifier.status("healthy")

@@ -1,4 +1,4 @@
-"""What operators may ask."""
+"""Verbs of the control socket."""
 
 from dataclasses import dataclass, field
 from typing import Any
@@ -8,60 +8,60 @@ import pytest
 from eventwriter.config.settings import Settings
 from eventwriter.control.protocol import Request
 from eventwriter.model import SlotName
-from eventwriter.supervisor.requests import WorkerRequest, tap_fields
-from eventwriter.supervisor.slot import Slot, State
-from eventwriter.supervisor.verbs import OPEN, VERBS, Refusal, obey
+from eventwriter.supervisor.requests import WorkerRequest
+from eventwriter.supervisor.slot import ChildName, Slot, State
+from eventwriter.supervisor.verbs import VERBS, Refusal, dispatch, tap_fields
 
 
-def slots() -> dict[SlotName, Slot]:
-    """Return three slots of two streams, one of them resting."""
+def slots() -> dict[ChildName, Slot]:
+    """Return three slots of two streams, one of them failed."""
     names = [SlotName("NETFLOW", 0), SlotName("NETFLOW", 1), SlotName("LOGS", 0)]
-    made = {name: Slot(name, born_s=0.0) for name in names}
-    made[names[2]].state = State.FAILED
-    made[names[2]].looping = True
-    return made
+    result: dict[ChildName, Slot] = {name: Slot(name, created_s=0.0) for name in names}
+    result[names[2]].state = State.FAILED
+    result[names[2]].in_crash_loop = True
+    return result
 
 
 @dataclass
-class ScriptedDesk:
-    """A supervisor that only remembers what it was asked."""
+class ScriptedSupervisor:
+    """A supervisor that only records calls."""
 
-    slots: dict[SlotName, Slot] = field(default_factory=slots)
+    slots: dict[ChildName, Slot] = field(default_factory=slots)
     stopping: bool = False
     calls: list[str] = field(default_factory=list)
     settings: Settings | None = None
 
-    def picture(self) -> dict[str, Any]:
+    def snapshot(self) -> dict[str, Any]:
         """Return a snapshot."""
         return {"status": "healthy"}
 
     def stop(self, reason: str) -> None:
-        """Remember."""
+        """Record the call."""
         self.calls.append(f"stop: {reason}")
 
     def reload(self) -> dict[str, Any]:
-        """Remember."""
+        """Record the call."""
         self.calls.append("reload")
         return {"reloaded": "nothing changed"}
 
-    def preview(self) -> dict[str, Any]:
-        """Remember."""
-        self.calls.append("preview")
+    def preview_reload(self) -> dict[str, Any]:
+        """Record the call."""
+        self.calls.append("preview reload")
         return {"changes": []}
 
     def scale(self, stream: str, workers: int) -> dict[str, Any]:
-        """Remember."""
+        """Record the call."""
         self.calls.append(f"scale {stream} {workers}")
         return {}
 
-    def log_level(self, level: str) -> None:
-        """Remember."""
+    def set_log_level(self, level: str) -> None:
+        """Record the call."""
         self.calls.append(f"log level {level}")
 
 
-def ask(desk: ScriptedDesk, verb: str, **fields: Any) -> Any:
-    """Ask one question."""
-    return obey(desk, Request(1, verb, fields, "pid 7, uid 1000"))
+def request(api: ScriptedSupervisor, verb: str, **fields: Any) -> Any:
+    """Dispatch one request."""
+    return dispatch(api, Request(1, verb, fields, "pid 7, uid 1000"))
 
 
 @pytest.mark.parametrize(
@@ -73,79 +73,79 @@ def ask(desk: ScriptedDesk, verb: str, **fields: Any) -> Any:
         ({}, ["NETFLOW/0", "NETFLOW/1", "LOGS/0"]),
     ],
 )
-def test_drain_holds_what_it_names(target: dict[str, str], names: list[str]) -> None:
-    """A drain holds the slot, the stream's slots, or all."""
-    desk = ScriptedDesk()
+def test_drain_marks_the_selected_slots(target: dict[str, str], names: list[str]) -> None:
+    """A drain affects the named slot, the slots of the named stream, or all."""
+    api = ScriptedSupervisor()
 
-    answer = ask(desk, "drain", **target)
+    answer = request(api, "drain", **target)
 
     assert {"draining": names} == answer
-    assert names == [str(slot.name) for slot in desk.slots.values() if slot.held]
+    assert names == [str(slot.name) for slot in api.slots.values() if slot.drained]
 
 
-def test_drain_of_a_resting_slot_stops_it() -> None:
+def test_drain_of_a_failed_slot_stops_it() -> None:
     """A failed slot that is drained is stopped, not failed."""
-    desk = ScriptedDesk()
+    api = ScriptedSupervisor()
 
-    ask(desk, "drain", slot="LOGS")
+    request(api, "drain", slot="LOGS")
 
-    assert State.STOPPED == desk.slots[SlotName("LOGS", 0)].state
+    assert State.STOPPED == api.slots[SlotName("LOGS", 0)].state
 
 
-def test_pause_stands_until_resume() -> None:
-    """A pause is kept for the slot's next workers, with who asked first; a resume takes it back, and lifts a hold."""
-    desk = ScriptedDesk()
-    ask(desk, "drain", slot="LOGS")
-    assert {"pausing": ["NETFLOW/0", "NETFLOW/1"]} == ask(desk, "pause", slot="NETFLOW", by="alice\x1b[31m")
-    ask(desk, "pause", slot="NETFLOW/0", by="bob")
+def test_pause_is_kept_until_resume() -> None:
+    """A pause is kept for the slot's next workers with its first requester; a resume ends pauses and drains."""
+    api = ScriptedSupervisor()
+    request(api, "drain", slot="LOGS")
+    assert {"pausing": ["NETFLOW/0", "NETFLOW/1"]} == request(api, "pause", slot="NETFLOW", by="alice\x1b[31m")
+    request(api, "pause", slot="NETFLOW/0", by="bob")
 
-    slot = desk.slots[SlotName("NETFLOW", 0)]
-    assert ("pause", "alice[31m (pid 7, uid 1000)") == (slot.standing["pause"]["type"], slot.standing["pause"]["by"])
-    assert {"resuming": ["NETFLOW/0", "NETFLOW/1", "LOGS/0"]} == ask(desk, "resume", slot="all")
-    assert [{}, {}, {}] == [one.standing for one in desk.slots.values()]
-    assert not any(one.held for one in desk.slots.values())
+    pause = api.slots[SlotName("NETFLOW", 0)].sticky_commands["pause"]
+    assert ("pause", "alice[31m (pid 7, uid 1000)") == (pause["type"], pause["by"])
+    assert {"resuming": ["NETFLOW/0", "NETFLOW/1", "LOGS/0"]} == request(api, "resume", slot="all")
+    assert [{}, {}, {}] == [slot.sticky_commands for slot in api.slots.values()]
+    assert not any(slot.drained for slot in api.slots.values())
 
 
 @pytest.mark.parametrize("verb", ["restart", "drain"])
-def test_pause_ends_with_a_restart_or_a_drain(verb: str) -> None:
-    """Who starts a slot anew, or ends it, does not find it paused afterwards."""
-    desk = ScriptedDesk()
-    ask(desk, "pause", slot="all")
+def test_restart_or_drain_ends_a_pause(verb: str) -> None:
+    """A slot that is restarted or drained is not paused afterwards."""
+    api = ScriptedSupervisor()
+    request(api, "pause", slot="all")
 
-    ask(desk, verb, slot="all")
+    request(api, verb, slot="all")
 
-    assert not any(slot.standing for slot in desk.slots.values())
+    assert not any(slot.sticky_commands for slot in api.slots.values())
 
 
-def test_log_level_of_a_slot_stands_for_its_next_workers() -> None:
-    """A slot's own level outlives its worker, and is no other's."""
-    desk = ScriptedDesk()
+def test_log_level_of_a_slot_is_kept_for_its_next_workers() -> None:
+    """The log level of a slot is kept for its next workers, and does not affect other slots."""
+    api = ScriptedSupervisor()
 
-    assert {"level": "debug", "slots": ["LOGS/0"], "supervisor": False} == ask(
-        desk, "log_level", level="debug", slot="LOGS"
+    assert {"level": "debug", "slots": ["LOGS/0"], "supervisor": False} == request(
+        api, "log_level", level="debug", slot="LOGS"
     )
-    assert ["log_level"] == [key for slot in desk.slots.values() for key in slot.standing]
+    assert ["log_level"] == [key for slot in api.slots.values() for key in slot.sticky_commands]
 
 
-def test_look_is_a_question_to_workers() -> None:
-    """What only workers know is not answered at once."""
-    question = ask(ScriptedDesk(), "look", slot="NETFLOW")
+def test_positions_are_requested_from_workers() -> None:
+    """The positions are a request to the selected workers."""
+    result = request(ScriptedSupervisor(), "positions", slot="NETFLOW")
 
-    assert isinstance(question, WorkerRequest)
-    assert ["NETFLOW/0", "NETFLOW/1"] == [str(slot.name) for slot in question.slots]
+    assert isinstance(result, WorkerRequest)
+    assert ["NETFLOW/0", "NETFLOW/1"] == [str(slot.name) for slot in result.slots]
 
 
-def test_config_shows_no_secret() -> None:
-    """The settings in effect are shown as a file has them, secrets as asterisks."""
-    desk = ScriptedDesk(settings=Settings.model_validate({"nats": {"token": "hunter2"}}))
+def test_config_contains_no_secret() -> None:
+    """The settings in effect have the form of a file, with secrets as asterisks."""
+    api = ScriptedSupervisor(settings=Settings.model_validate({"nats": {"token": "hunter2"}}))
 
-    shown = ask(desk, "config")["settings"]
+    settings = request(api, "config")["settings"]
 
-    assert ("eventwriter", False) == (shown["consumer_name"], "hunter2" in str(shown))
+    assert ("eventwriter", False) == (settings["consumer_name"], "hunter2" in str(settings))
 
 
 @pytest.mark.parametrize(
-    "wrong",
+    "fields",
     [
         {"tap": ""},
         {"stage": "cooked"},
@@ -156,87 +156,89 @@ def test_config_shows_no_secret() -> None:
         {"per_s": "9"},
     ],
 )
-def test_tap_refuses_what_it_cannot_do(wrong: dict[str, Any]) -> None:
-    """A tap's fields are checked before a worker hears of it."""
-    with pytest.raises(Refusal):
-        tap_fields({"tap": "a", **wrong})
+def test_invalid_field_of_a_tap_is_refused(fields: dict[str, Any]) -> None:
+    """The fields of a tap are checked before workers receive them."""
+    with pytest.raises(Refusal) as refusal:
+        tap_fields({"tap": "a", **fields})
+
+    assert "invalid_field" == refusal.value.code
 
 
-def test_restart_forgives() -> None:
-    """A restart lifts a hold and forgets the crash loop."""
-    desk = ScriptedDesk()
-    slot = desk.slots[SlotName("LOGS", 0)]
-    slot.held = True
+def test_restart_ends_drain_and_crash_loop() -> None:
+    """A restart ends a drain, and forgets earlier exits."""
+    api = ScriptedSupervisor()
+    slot = api.slots[SlotName("LOGS", 0)]
+    slot.drained = True
     slot.exits_s.extend([1.0, 2.0])
 
-    assert {"restarting": ["LOGS/0"]} == ask(desk, "restart", slot="LOGS/0")
-    assert (False, True, False, 0) == (slot.held, slot.restart_asked, slot.looping, len(slot.exits_s))
+    assert {"restarting": ["LOGS/0"]} == request(api, "restart", slot="LOGS/0")
+    assert (False, True, False, 0) == (slot.drained, slot.restart_requested, slot.in_crash_loop, len(slot.exits_s))
 
 
-def test_stop_and_reload_reach_the_supervisor() -> None:
-    """Verbs that concern the whole daemon are passed on."""
-    desk = ScriptedDesk()
+def test_verbs_of_the_whole_daemon_call_the_supervisor() -> None:
+    """Verbs that concern the whole daemon are passed to the supervisor."""
+    api = ScriptedSupervisor()
 
-    ask(desk, "stop")
-    ask(desk, "reload")
-    ask(desk, "reload", diff=True)
-    ask(desk, "scale", stream="NETFLOW", workers=3)
-    ask(desk, "log_level", level="debug")
+    request(api, "stop")
+    request(api, "reload")
+    request(api, "reload", diff=True)
+    request(api, "scale", stream="NETFLOW", workers=3)
+    request(api, "log_level", level="debug")
 
-    assert ["stop: an operator asked for it", "reload", "preview", "scale NETFLOW 3", "log level debug"] == desk.calls
+    assert [
+        "stop: an operator requested it",
+        "reload",
+        "preview reload",
+        "scale NETFLOW 3",
+        "log level debug",
+    ] == api.calls
 
 
 @pytest.mark.parametrize(
-    ("verb", "fields", "stopping", "sentence"),
+    ("verb", "fields", "stopping", "code"),
     [
-        ("dance", {}, False, f"no verb is called 'dance'; there are {', '.join(VERBS)}"),
-        ("pause", {}, False, "pause needs a slot, a stream, or all; slots are NETFLOW/0, NETFLOW/1, LOGS/0"),
-        ("resume", {"slot": "LOGS"}, False, "nothing of LOGS is paused or drained"),
-        ("resume", {"slot": "all"}, True, "the daemon is stopping: start it again instead"),
-        ("scale", {"stream": "LOGS"}, False, "scale needs a stream's name in `stream` and a number in `workers`"),
-        ("scale", {"stream": "LOGS", "workers": 2}, True, "the daemon is stopping: nothing is started"),
-        ("log_level", {"level": 3}, False, "a log level is one of debug, info, warning, error, not 3"),
-        ("config", {}, False, "this daemon was not started from settings"),
-        ("tap", {"slot": "all", "tap": "a"}, False, "no worker runs there: there is nothing to see; see `status`"),
-        ("restart", {}, False, "restart needs a slot, a stream, or all; slots are NETFLOW/0, NETFLOW/1, LOGS/0"),
-        (
-            "restart",
-            {"slot": 7},
-            False,
-            "restart needs a slot, a stream, or all; slots are NETFLOW/0, NETFLOW/1, LOGS/0",
-        ),
-        ("drain", {"slot": "X"}, False, "no slot or stream is called 'X'; slots are NETFLOW/0, NETFLOW/1, LOGS/0"),
-        ("restart", {"slot": "all"}, True, "the daemon is stopping: start it again instead"),
-        ("reload", {}, True, "the daemon is stopping: nothing is read again"),
+        ("dance", {}, False, "unknown_verb"),
+        ("pause", {}, False, "invalid_field"),
+        ("resume", {"slot": "LOGS"}, False, "refused"),
+        ("resume", {"slot": "all"}, True, "stopping"),
+        ("scale", {"stream": "LOGS"}, False, "invalid_field"),
+        ("scale", {"stream": "LOGS", "workers": 2}, True, "stopping"),
+        ("log_level", {"level": 3}, False, "invalid_field"),
+        ("config", {}, False, "refused"),
+        ("tap", {"slot": "all", "tap": "a"}, False, "refused"),
+        ("restart", {}, False, "invalid_field"),
+        ("restart", {"slot": 7}, False, "invalid_field"),
+        ("drain", {"slot": "X"}, False, "unknown_slot"),
+        ("restart", {"slot": "all"}, True, "stopping"),
+        ("reload", {}, True, "stopping"),
     ],
 )
-def test_what_cannot_be_done_is_refused_in_a_sentence(
-    verb: str, fields: dict[str, Any], stopping: bool, sentence: str
-) -> None:
-    """A refusal says why and what there is."""
+def test_impossible_request_is_refused(verb: str, fields: dict[str, Any], stopping: bool, code: str) -> None:
+    """A request that cannot be granted is refused with a code."""
     with pytest.raises(Refusal) as refusal:
-        ask(ScriptedDesk(stopping=stopping), verb, **fields)
+        request(ScriptedSupervisor(stopping=stopping), verb, **fields)
 
-    assert sentence == str(refusal.value)
-
-
-@pytest.mark.parametrize("verb", sorted(set(VERBS) - set(OPEN)))
-def test_who_may_only_look_is_refused_and_told(verb: str) -> None:
-    """Whoever is neither root, the daemon's user nor of its group changes nothing, and sees no message's content."""
-    desk = ScriptedDesk()
-
-    with pytest.raises(Refusal, match=f"{verb} is for root, .* pid 7, uid 8 may only look: status"):
-        obey(desk, Request(1, verb, {"slot": "all"}, "pid 7, uid 8", is_trusted=False))
-
-    assert not desk.calls
-    assert not any(slot.held or slot.restart_asked for slot in desk.slots.values())
+    assert code == refusal.value.code
 
 
-def test_who_may_only_look_may_look() -> None:
-    """Status is for everybody who can connect."""
-    assert {"status": "healthy"} == obey(ScriptedDesk(), Request(1, "status", {}, is_trusted=False))
+@pytest.mark.parametrize("verb", sorted(name for name, verb in VERBS.items() if not verb.for_everyone))
+def test_untrusted_peer_changes_nothing(verb: str) -> None:
+    """A peer that is not an operator changes nothing, and sees no content of messages."""
+    api = ScriptedSupervisor()
+
+    with pytest.raises(Refusal) as refusal:
+        dispatch(api, Request(1, verb, {"slot": "all"}, "pid 7, uid 8", is_trusted=False))
+
+    assert "not_permitted" == refusal.value.code
+    assert not api.calls
+    assert not any(slot.drained or slot.restart_requested for slot in api.slots.values())
 
 
-def test_verbs_that_change_are_none_of_the_open_ones() -> None:
-    """What everybody may ask is exactly what shows state."""
-    assert {"status", "ping", "config", "look"} == set(OPEN)
+def test_untrusted_peer_may_read_the_status() -> None:
+    """Every user who can connect may read the status."""
+    assert {"status": "healthy"} == dispatch(ScriptedSupervisor(), Request(1, "status", {}, is_trusted=False))
+
+
+def test_only_verbs_that_show_state_are_for_everyone() -> None:
+    """Exactly the verbs that show state, and not the content of messages, are for everyone."""
+    assert {"status", "ping", "config", "positions"} == {name for name, verb in VERBS.items() if verb.for_everyone}

@@ -1,4 +1,4 @@
-"""The web child's place: what is wanted there, and what is told of it."""
+"""The web child in the supervisor."""
 
 from typing import Any
 
@@ -6,21 +6,19 @@ import pytest
 from snapshots import STARTED_S, heartbeat, slot
 
 from eventwriter.config.settings import MiB, Settings
-from eventwriter.model import SlotName
-from eventwriter.supervisor.desired_state import DesiredState, fleet_of
-from eventwriter.supervisor.processes import process_name
-from eventwriter.supervisor.web import WEB, picture, web_fleet
+from eventwriter.supervisor.desired_state import DesiredState, worker_state
+from eventwriter.supervisor.web import web_state, web_to_dict
 
 
-def fleet(**settings: Any) -> DesiredState:
-    """Return what is to run beside the workers."""
-    return web_fleet(Settings.model_validate(settings), lambda name, link: 0)
+def desired(**settings: Any) -> DesiredState:
+    """Return the desired state of the web child."""
+    return web_state(Settings.model_validate(settings), lambda name, link: 0)
 
 
-def test_without_an_address_nothing_is_wanted() -> None:
-    """The web child is off unless it is told where to listen."""
-    assert {} == fleet().fingerprints
-    assert [WEB] == list(fleet(http={"listen": ":1"}).fingerprints)
+def test_web_child_runs_only_with_an_address() -> None:
+    """Without `http.listen` there is no web child."""
+    assert {} == desired().fingerprints
+    assert ["web"] == list(desired(http={"listen": ":1"}).fingerprints)
 
 
 @pytest.mark.parametrize(
@@ -35,43 +33,42 @@ def test_without_an_address_nothing_is_wanted() -> None:
     ],
     ids=str,
 )
-def test_only_its_own_settings_replace_it(changes: dict[str, Any], replaced: bool) -> None:
-    """A reload replaces the web child when what it serves by has changed, and for nothing else."""
-    before, after = fleet(http={"listen": ":1"}), fleet(**{"http": {"listen": ":1"}, **changes})
+def test_only_changes_of_http_replace_the_web_child(changes: dict[str, Any], replaced: bool) -> None:
+    """A reload replaces the web child only if section `http` has changed."""
+    before, after = desired(http={"listen": ":1"}), desired(**{"http": {"listen": ":1"}, **changes})
 
     assert replaced == (before.fingerprints != after.fingerprints)
 
 
-def test_its_settings_replace_no_worker() -> None:
-    """Where the web child listens is no worker's business."""
+def test_change_of_http_replaces_no_worker() -> None:
+    """Section `http` does not affect the fingerprints of workers."""
     streams = [{"name": "A", "stream_name": "s", "subjects": ["a"], "kind": "logs"}]
-    one, other = (
-        fleet_of(Settings.model_validate({"streams": streams, "http": http}), lambda name, link: 0)
+    without, with_address = (
+        worker_state(Settings.model_validate({"streams": streams, "http": http}), lambda name, link: 0)
         for http in ({}, {"listen": ":1"})
     )
 
-    assert one.fingerprints == other.fingerprints
+    assert without.fingerprints == with_address.fingerprints
 
 
-def test_its_limits_are_a_workers_and_its_own() -> None:
-    """It is watched like a worker, has at least the memory that it needs, and is not waited for when it drains."""
-    limits = fleet(supervisor={"hang_max": 7, "drain_max": 60, "worker_memory_bytes_max": 64 * MiB}).limits
+def test_limits_are_adapted_to_the_web_child() -> None:
+    """The web child has a worker's limits, except for a higher minimum of memory and a shorter drain."""
+    limits = desired(supervisor={"hang_max": 7, "drain_max": 60, "worker_memory_bytes_max": 64 * MiB}).limits
 
     assert (7.0, 5.0, 256 * MiB) == (limits.hang_max_s, limits.drain_max_s, limits.worker_memory_bytes_max)
 
 
-def test_its_name_is_no_slots() -> None:
-    """Log and process list call it web; a stream of that name is another thing."""
-    assert ("web", b"ew:web") == (str(WEB), process_name(WEB))
-    assert ("web/0", b"ew:web/0") == (str(SlotName("web", 0)), process_name(SlotName("web", 0)))
+def test_snapshot_has_the_reason_for_not_serving() -> None:
+    """The snapshot contains the reason why the web child is not serving, or how the last process ended."""
+    fields = heartbeat(state="waiting", reason="the port is taken", listening=False, url="http://h:1/", clients=0)
 
-
-def test_it_is_drawn_with_what_keeps_it_from_serving() -> None:
-    """The snapshot says whether it serves, where, and else why not; without a process, how the last one ended."""
-    beat = heartbeat(state="waiting", reason="the port is taken", listening=False, url="http://h:1/", clients=0)
-
-    waiting = picture(STARTED_S, slot(WEB, STARTED_S, beat))
-    gone = picture(STARTED_S, slot(WEB, STARTED_S, {}))
+    waiting = web_to_dict(STARTED_S, slot("web", STARTED_S, fields))
+    failed = web_to_dict(STARTED_S, slot("web", STARTED_S, {}))
 
     assert ("the port is taken", False, "http://h:1/") == (waiting["reason"], waiting["listening"], waiting["url"])
-    assert ("failed", "exit code 3", None, 9.0) == (gone["state"], gone["reason"], gone["pid"], gone["retry_in_s"])
+    assert ("failed", "exit code 3", None, 9.0) == (
+        failed["state"],
+        failed["reason"],
+        failed["pid"],
+        failed["retry_in_s"],
+    )
