@@ -24,7 +24,7 @@ from eventwriter.postgres.encode import encoder
 from eventwriter.postgres.errors import Rejected
 from eventwriter.postgres.ledger.ranges import Newest
 from eventwriter.postgres.ledger.store import LedgerKey, open_ledger
-from eventwriter.postgres.migrate.files import shipped
+from eventwriter.postgres.migrate.files import shipped_migrations
 from eventwriter.postgres.schema.catalog import Binding, bind, read_columns
 from eventwriter.postgres.session import PostgresSession
 from eventwriter.tables.generic.table import generate_tables
@@ -112,5 +112,5 @@ if __name__ == "__main__":
     with EmbeddedServers() as servers:
         with psycopg.connect(servers.postgres_dsn(), autocommit=True) as made:
             made.execute(DDL)
-            made.execute(next(m.sql for m in shipped() if m.table == "eventwriter_ledger"))
+            made.execute(next(m.sql for m in shipped_migrations() if m.table == "eventwriter_ledger"))
         asyncio.run(main(servers.postgres_dsn()))

@@ -5,6 +5,7 @@ What time partitions cost: COPY into a partitioned table against an ordinary one
 one connection, alternating; medians.
 """
 
+import asyncio
 import datetime as dt
 import statistics
 import time
@@ -12,12 +13,14 @@ from typing import Any
 
 import psycopg
 
-from eventwriter.config.settings import StorageSettings
+from eventwriter.config.settings import PostgresSettings, StorageSettings
 from eventwriter.demo.servers import EmbeddedServers
-from eventwriter.postgres.migrate.plan import Wish
+from eventwriter.postgres.migrate.files import time_columns
+from eventwriter.postgres.migrate.plan import MigrateOptions
 from eventwriter.postgres.migrate.runner import migrate
+from eventwriter.postgres.partitions.executor import Report, SessionExecutor
 from eventwriter.postgres.partitions.maintain import Task, maintain
-from eventwriter.postgres.partitions.run import run, time_columns
+from eventwriter.postgres.session import PostgresSession
 
 Connection = psycopg.Connection[Any]
 
@@ -71,7 +74,7 @@ def compare(conn: Connection, table: str, age: str) -> str:
     return f"{table:<24}{age:<10}{rates}   {100 * (cut_s / plain_s - 1):+.0f} % time"
 
 
-def steps(conn: Connection) -> None:
+def steps(conn: Connection, dsn: str) -> None:
     """Print how long single steps take, which is how long writers may have to wait."""
     conn.execute("TRUNCATE cut.logs")
     at = "date_trunc('day', now()) - interval '1 day' + n * interval '0.1 second'"
@@ -83,10 +86,21 @@ def steps(conn: Connection) -> None:
         task = Task(
             "cut", {"logs": time_columns()["logs"]}, StorageSettings.model_validate(section), now + dt.timedelta(later)
         )
-        began_s = time.perf_counter()
-        for note in run(conn, "here", maintain(task)):
-            took_s, began_s = time.perf_counter() - began_s, time.perf_counter()
-            print(f"{took_s * 1000:8.1f} ms  {note.text}")
+        asyncio.run(print_steps(dsn, task))
+
+
+async def print_steps(dsn: str, task: Task) -> None:
+    """Maintain once and print the duration of each step."""
+    began_s = time.perf_counter()
+
+    def on_report(report: Report) -> None:
+        nonlocal began_s
+        took_s, began_s = time.perf_counter() - began_s, time.perf_counter()
+        print(f"{took_s * 1000:8.1f} ms  {report.text}")
+
+    session = PostgresSession(PostgresSettings.model_validate({"dsn": dsn}))
+    await maintain(task, SessionExecutor(session, on_report))
+    await session.close()
 
 
 def main() -> None:
@@ -94,12 +108,12 @@ def main() -> None:
     with EmbeddedServers() as servers, psycopg.connect(servers.postgres_dsn(), autocommit=True) as conn:
         for schema, is_plain in (("ordinary", True), ("cut", False)):
             began_s = time.perf_counter()
-            list(migrate(conn, "here", Wish(schema=schema, plain=is_plain)))
+            list(migrate(conn, "here", MigrateOptions(schema=schema, plain=is_plain)))
             print(f"migrate, {schema}: {time.perf_counter() - began_s:.2f} s")
         for table in ROWS:
             for age in ("0 days", "400 days"):
                 print(compare(conn, table, age))
-        steps(conn)
+        steps(conn, servers.postgres_dsn())
 
 
 if __name__ == "__main__":

@@ -1,26 +1,43 @@
-"""Tables on a real server, looked after at any time that a test likes."""
+"""Tables of a real server, maintained at a time of the test's choice."""
 
+import asyncio
 import datetime as dt
-from collections.abc import Iterator, Mapping
-from contextlib import closing
+from collections.abc import Awaitable, Callable, Iterator, Mapping
 from typing import Any
 
 import psycopg
 import pytest
 
-from eventwriter.config.settings import StorageSettings
-from eventwriter.postgres.migrate.files import shipped
-from eventwriter.postgres.migrate.plan import Wish
+from eventwriter.config.settings import PostgresSettings, StorageSettings
+from eventwriter.postgres.migrate.files import shipped_migrations, time_columns
+from eventwriter.postgres.migrate.plan import MigrateOptions
 from eventwriter.postgres.migrate.runner import migrate
+from eventwriter.postgres.partitions.executor import DryRunExecutor, Executor, Report, SessionExecutor
 from eventwriter.postgres.partitions.maintain import Task, maintain
-from eventwriter.postgres.partitions.run import dry_run, run, time_columns
-from eventwriter.postgres.partitions.steps import Note
+from eventwriter.postgres.session import PostgresSession
 
-HERE = "the test's server"
+SERVER = "the test's server"
+
+Maintenance = Callable[[Task, Executor], Awaitable[None]]
+
+
+def run_maintenance(dsn: str, task: Task, maintenance: Maintenance = maintain, attempts: int = 1) -> list[Report]:
+    """Run a maintenance over a connection of its own and return its reports."""
+    reports: list[Report] = []
+
+    async def run() -> None:
+        session = PostgresSession(PostgresSettings.model_validate({"dsn": dsn}))
+        try:
+            await maintenance(task, SessionExecutor(session, reports.append, attempts))
+        finally:
+            await session.close()
+
+    asyncio.run(run())
+    return reports
 
 
 class Storage:
-    """A database with tables that were made now, and their care at other times."""
+    """A database with migrated tables, which can be maintained as if it were another day."""
 
     def __init__(self, dsn: str) -> None:
         self.dsn = dsn
@@ -28,35 +45,43 @@ class Storage:
         self.conn.execute("SET timezone TO 'UTC'")
         self.now = dt.datetime.now(dt.UTC)
 
-    def migrate(self, *tables: str, **wish: Any) -> None:
-        """Make tables; all where none is named."""
-        files = [one for one in shipped() if not tables or one.table in tables]
-        list(migrate(self.conn, HERE, Wish(**wish), files))
+    def migrate(self, *tables: str, **options: Any) -> None:
+        """Create tables, or all tables if none is named."""
+        migrations = [migration for migration in shipped_migrations() if not tables or migration.table in tables]
+        list(migrate(self.conn, SERVER, MigrateOptions(**options), migrations))
 
     def task(self, section: Mapping[str, Any], days: float = 0.0, *tables: str) -> Task:
-        """Return a task for so many days from now."""
+        """Return a maintenance task for a number of days from now."""
         columns = {name: column for name, column in time_columns().items() if not tables or name in tables}
         settings = StorageSettings.model_validate(section)
         return Task("public", columns, settings, self.now + dt.timedelta(days=days))
 
-    def care(self, days: float = 0.0, **section: Any) -> list[Note]:
-        """Look after the tables as if it were so many days from now."""
-        return list(run(self.conn, HERE, maintain(self.task(section, days))))
+    def maintain(self, days: float = 0.0, **section: Any) -> list[Report]:
+        """Maintain the tables as of a number of days from now."""
+        return run_maintenance(self.dsn, self.task(section, days))
 
-    def said(self, days: float = 0.0, **section: Any) -> list[str]:
-        """Look after the tables; return what was said."""
-        return [note.text for note in self.care(days, **section)]
+    def changes(self, days: float = 0.0, **section: Any) -> list[Report]:
+        """Maintain the tables and return the reports of changes."""
+        return [report for report in self.maintain(days, **section) if report.changed]
 
     def script(self, days: float = 0.0, **section: Any) -> str:
         """Return what a dry run prints."""
-        return "\n".join(dry_run(self.conn, HERE, maintain(self.task(section, days))))
+        lines: list[str] = []
+
+        async def run() -> None:
+            session = PostgresSession(PostgresSettings.model_validate({"dsn": self.dsn}))
+            await maintain(self.task(section, days), DryRunExecutor(session, lines.append))
+            await session.close()
+
+        asyncio.run(run())
+        return "\n".join(lines)
 
     def read(self, query: str) -> list[tuple[Any, ...]]:
-        """Return what a query finds."""
+        """Return the rows of a query."""
         return self.conn.execute(query).fetchall()  # type: ignore[call-overload, no-any-return]
 
     def log(self, days: float, count: int = 1) -> None:
-        """Write log lines of so many days from now."""
+        """Insert log rows with the time of a number of days from now."""
         at = self.now + dt.timedelta(days=days)
         self.conn.execute(
             "INSERT INTO logs (timestamp, body) SELECT %s, 'line ' || n FROM generate_series(1, %s) n", (at, count)
@@ -68,18 +93,17 @@ class Storage:
         return [row[0] for row in self.read(query)]
 
     def name(self, days: int, table: str = "logs") -> str:
-        """Return what the partition of a day is called."""
+        """Return the name of a day's partition."""
         return f"{table}_p{self.now + dt.timedelta(days=days):%Y%m%d}"
 
-    def where(self, table: str = "logs") -> dict[str, int]:
-        """Return how many rows each partition has."""
+    def row_counts(self, table: str = "logs") -> dict[str, int]:
+        """Return the number of rows by partition."""
         return dict(self.read(f"SELECT tableoid::regclass::text, count(*) FROM {table} GROUP BY 1"))
 
 
 @pytest.fixture
 def storage(database: str) -> Iterator[Storage]:
     """A database without tables."""
-    with closing(psycopg.connect(database)):
-        made = Storage(database)
-    yield made
-    made.conn.close()
+    storage = Storage(database)
+    yield storage
+    storage.conn.close()

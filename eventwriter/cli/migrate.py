@@ -5,6 +5,7 @@ Exit codes: 0 done; 1 `--maintain` could not do everything and said why; 2 usage
 rejected statement; 3 the server is unreachable or refused the login.
 """
 
+import asyncio
 import os
 from collections.abc import Iterator
 from contextlib import closing
@@ -12,15 +13,23 @@ from contextlib import closing
 import click
 from click.core import ParameterSource
 
+from eventwriter import clock
 from eventwriter.config.load import load
-from eventwriter.config.settings import StorageSettings
+from eventwriter.config.settings import PostgresSettings, StorageSettings
 from eventwriter.errors import Fatal, Retryable
-from eventwriter.postgres.migrate import runner as server
-from eventwriter.postgres.migrate.plan import Wish, first_schema, without_server
-from eventwriter.postgres.partitions import run as maintain_run
-from eventwriter.postgres.partitions.maintain import maintain
+from eventwriter.postgres.connect import INVALID_DSN, settings_from_dsn
+from eventwriter.postgres.migrate import runner
+from eventwriter.postgres.migrate.files import time_columns
+from eventwriter.postgres.migrate.plan import MigrateOptions, empty_database_script, first_schema
+from eventwriter.postgres.migrate.runner import open_database
+from eventwriter.postgres.partitions.executor import DryRunExecutor, Executor, Report, SessionExecutor
+from eventwriter.postgres.partitions.maintain import Task, maintain
+from eventwriter.postgres.session import PostgresSession
 
 EXIT_UNDONE, EXIT_UNREACHABLE = 1, 3
+
+MAINTAIN_ATTEMPTS = 5
+"""Attempts at a statement while another session is in the way, before it is left to the next run."""
 
 
 @click.command("migrate")
@@ -55,58 +64,68 @@ def migrate(
     With --maintain, partitions of the tables are created ahead and dropped by retention instead, as configured by
     `storage`. Run it daily, or let the daemon do it (storage.maintain).
     """
-    conninfo, target, configured, storage = connection(config_path, dsn)
-    wish = Wish(schema or configured, plain, chunk_interval, storage)
+    settings, configured, storage = connection(config_path, dsn)
+    options = MigrateOptions(schema or configured, plain, chunk_interval, storage)
     try:
-        conn = server.open_database(conninfo, target)
+        if maintains:
+            return asyncio.run(maintain_tables(settings, options, dry_run))
+        conn = open_database(settings)
     except Retryable as error:
         if maintains or not dry_run:
             raise
         click.echo(f"eventwriter: {error}; printing the SQL for an empty database", err=True)
-        return show(without_server(wish, maintain_run.now()))
+        return show(empty_database_script(options, clock.utc_now()))
     except Fatal as error:
+        if error.code == INVALID_DSN:
+            raise
         # A refused login is not the caller's mistake, so it has the exit code of an unreachable server.
         click.echo(f"eventwriter: {error}", err=True)
         return EXIT_UNREACHABLE
     with closing(conn):
-        if maintains:
-            return maintain_tables(conn, target, wish, dry_run)
-        return show(server.dry_run(conn, target, wish) if dry_run else server.migrate(conn, target, wish))
+        run = runner.dry_run if dry_run else runner.migrate
+        return show(run(conn, settings.target(), options))
 
 
-def maintain_tables(conn: server.Connection, target: str, wish: Wish, dry_run: bool) -> int:
+async def maintain_tables(settings: PostgresSettings, options: MigrateOptions, dry_run: bool) -> int:
     """Maintain the tables once and return the exit code."""
-    task = maintain_run.task(wish.schema, wish.storage)
-    if dry_run:
-        return show(maintain_run.dry_run(conn, target, maintain(task)))
-    undone = False
-    for note in maintain_run.run(conn, target, maintain(task)):
-        click.echo(note.text)
-        undone = undone or note.undone
-    return EXIT_UNDONE if undone else 0
+    reports: list[Report] = []
+
+    def on_report(report: Report) -> None:
+        reports.append(report)
+        click.echo(report.text)
+
+    session = PostgresSession(settings)
+    try:
+        await session.connection()
+        executor: Executor = (
+            DryRunExecutor(session, click.echo) if dry_run else SessionExecutor(session, on_report, MAINTAIN_ATTEMPTS)
+        )
+        await maintain(Task(options.schema, time_columns(), options.storage, clock.utc_now()), executor)
+    finally:
+        await session.close()
+    return EXIT_UNDONE if any(report.undone for report in reports) else 0
 
 
-def connection(config_path: str | None, dsn: str | None) -> tuple[str, str, str | None, StorageSettings]:
+def connection(config_path: str | None, dsn: str | None) -> tuple[PostgresSettings, str | None, StorageSettings]:
     """
-    Return the connection parameters and storage settings.
+    Return the connection and storage settings.
 
     Returns:
-        The libpq connection string, the display name of the server, the first schema of the configured search path,
-        and the storage settings; with `dsn`, the latter are used only if the command line names a file.
+        The settings of the connection, the first schema of the configured search path, and the storage settings;
+        with `dsn`, the latter are used only if the command line names a file.
 
     Raises:
         ConfigError: The configuration is invalid.
-        Fatal: `dsn` is not a connection string, or the password file cannot be read.
+        Fatal: `dsn` is not a connection string.
     """
     if dsn is not None:
         # A default configuration file may be meant for another database, and its retention must not apply to this one.
         file_given = click.get_current_context().get_parameter_source("config_path") is ParameterSource.COMMANDLINE
         storage = load(config_path, os.environ).settings.storage if file_given else StorageSettings()
-        return (*server.described(dsn), None, storage)
-    loaded = load(config_path, os.environ).settings
-    settings = loaded.postgres
-    schema = first_schema(settings.runtime_params.get("search_path", ""))
-    return settings.conninfo(), settings.target(), schema, loaded.storage
+        return settings_from_dsn(dsn), None, storage
+    settings = load(config_path, os.environ).settings
+    schema = first_schema(settings.postgres.runtime_params.get("search_path", ""))
+    return settings.postgres, schema, settings.storage
 
 
 def show(lines: Iterator[str]) -> int:

@@ -1,6 +1,6 @@
 """
-All that knows libpq: connecting, COPY, the ledger, dead letters, migrations.
+Everything that uses libpq: connections, COPY, the ledger, dead letters, migrations.
 
-Nothing above this package imports psycopg. Its exceptions are mapped to the three
-families of `eventwriter.errors` here.
+No other package imports psycopg. Its exceptions are mapped here to the families of
+`eventwriter.errors`.
 """

@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import psycopg
+from pydantic import ValidationError
 
 from eventwriter.config import libpq
 from eventwriter.config.settings import PostgresSettings
@@ -21,6 +22,26 @@ from eventwriter.errors import Fatal, Retryable
 from eventwriter.postgres.errors import map_connect_error
 
 Connection = psycopg.AsyncConnection[Any]
+
+INVALID_DSN = "invalid_dsn"
+"""Code of the error for a connection string that cannot be parsed."""
+
+
+def settings_from_dsn(dsn: str, runtime_params: Mapping[str, str] | None = None) -> PostgresSettings:
+    """
+    Return settings for a connection string given on the command line.
+
+    Raises:
+        Fatal: It is not a connection string. The message does not quote it, because it may contain a password.
+    """
+    try:
+        return PostgresSettings.model_validate({"dsn": dsn, "runtime_params": dict(runtime_params or {})})
+    except ValidationError:
+        raise Fatal(
+            "the DSN is not a PostgreSQL connection string",
+            code=INVALID_DSN,
+            hint='write postgresql://USER@HOST:5432/DATABASE, or "host=HOST dbname=DATABASE user=USER"',
+        ) from None
 
 
 async def connect(settings: PostgresSettings) -> Connection:
@@ -33,13 +54,20 @@ async def connect(settings: PostgresSettings) -> Connection:
         Retryable: The server is unreachable or not ready.
         Fatal: The server refuses the login, the database or the certificate.
     """
+    with map_connect_errors(settings):
+        return await psycopg.AsyncConnection.connect(settings.conninfo(), autocommit=True, prepare_threshold=None)
+
+
+@contextlib.contextmanager
+def map_connect_errors(settings: PostgresSettings) -> Iterator[None]:
+    """Map the errors of a connection attempt to the error families."""
     target = settings.target()
     try:
-        return await psycopg.AsyncConnection.connect(settings.conninfo(), autocommit=True, prepare_threshold=None)
+        yield
     except psycopg.ProgrammingError:
-        # The exception and its causes quote the connection string, which may hold a password.
+        # The exception and its causes quote the connection string, which may contain a password.
         hint = "check the names of its parameters and the quoting of its values"
-        raise Fatal("postgres.dsn is not a valid connection string", code="invalid_dsn", hint=hint) from None
+        raise Fatal("postgres.dsn is not a valid connection string", code=INVALID_DSN, hint=hint) from None
     except psycopg.Error as error:
         raise map_connect_error(error, target) from error
     except OSError as error:

@@ -1,10 +1,9 @@
 """
-Rows to PostgreSQL's binary COPY format.
+Encoder from rows to PostgreSQL's binary COPY format.
 
-psycopg's own row formatter does the work (in C, 1 µs for 16 columns where the
-plain Python below takes 6). It is not part of psycopg's public interface, so it
-is taken in one place, at the end of this file, and tests hold it against the
-Python version, which says what the format is.
+psycopg's row formatter, which is written in C, takes 1 µs for 16 columns; the Python version
+below takes 6 µs. The C version is not part of psycopg's public interface, so it is imported in
+one place at the end of this file, and tests compare it with the Python version.
 
 Source: PostgreSQL documentation, "COPY", "Binary Format".
 """
@@ -23,14 +22,14 @@ from eventwriter.errors import Poison
 from eventwriter.postgres.schema.catalog import Binding
 
 SIGNATURE = b"PGCOPY\n\xff\r\n\0" + b"\0" * 8
-"""What a binary COPY begins with: eleven bytes, no flags, no header extension."""
+"""Header of a binary COPY: eleven bytes, no flags, no extension."""
 TRAILER = b"\xff\xff"
 
 ENCODE_ERRORS = (ValueError, TypeError, OverflowError, struct.error, psycopg.Error)
-"""What a value that does not fit its column's encoder raises."""
+"""Errors that an encoder raises for a value that its column cannot store."""
 
 Encode = Callable[[Sequence[Any], bytearray], None]
-"""Appends one row, given in the table definition's column order."""
+"""Appends one row, with its values in the order of the table definition, to a buffer."""
 
 _PACK_COUNT = struct.Struct("!h").pack
 _PACK_LENGTH = struct.Struct("!i").pack
@@ -38,7 +37,7 @@ _NULL = b"\xff\xff\xff\xff"
 
 
 def _adapters() -> adapt.AdaptersMap:
-    """Return psycopg's adapters, but bytes by the dumper that is in C (the default for bytea is 80 ns of Python)."""
+    """Return psycopg's adapters with the C dumper for bytes; the default for bytea takes 80 ns in Python."""
     adapters = adapt.AdaptersMap(psycopg.adapters)
     adapters.register_dumper(bytes, BytesBinaryDumper)
     return adapters
@@ -49,18 +48,18 @@ _ADAPTERS = _adapters()
 
 def encoder(binding: Binding) -> Encode:
     """
-    Return the function that appends a row of `binding`'s table to a buffer.
+    Return the function that appends a row of the binding's table to a buffer.
 
-    The straight case, a real table with just our columns and types, costs nothing
-    beyond psycopg's formatter; picking, converting and filling NULLs are added only
-    where the real table needs them.
+    For a real table with exactly our columns and types it only calls psycopg's formatter.
+    Selection of columns, conversion and replacement of NULLs are added only if the real table
+    needs them.
     """
     transformer = adapt.Transformer(_ADAPTERS)
     oids = [psycopg.adapters.types[name].oid for name in binding.dumpers]
     transformer.set_dumper_types(oids, pq.Format.BINARY)
-    straight = binding.positions == tuple(range(len(binding.table.columns)))
+    all_columns = binding.positions == tuple(range(len(binding.table.columns)))
     convert = any(binding.converters) or any(value is not None for value in binding.null_as)
-    if straight and not convert:
+    if all_columns and not convert:
         return lambda row, out: format_row(row, transformer, out)
     pick = _picker(binding.positions)
     if not convert:
@@ -85,12 +84,12 @@ def _picker(positions: tuple[int, ...]) -> Callable[[Sequence[Any]], Sequence[An
 
 
 def poison_of(error: BaseException) -> Poison:
-    """Say in a dead letter's words what the encoder refused."""
+    """Return the dead letter error for a value that an encoder rejected."""
     return Poison("bad_value", f"a value does not fit its column: {error}")
 
 
 def format_row_python(row: Sequence[Any], transformer: Any, out: bytearray) -> None:
-    """Append one row: a 16-bit count of fields, each field a 32-bit length (-1 for NULL) and its bytes."""
+    """Append one row: a 16-bit number of fields, then for each field a 32-bit length (-1 for NULL) and its bytes."""
     fields = transformer.dump_sequence(row, [adapt.PyFormat.BINARY] * len(row))
     out += _PACK_COUNT(len(row))
     for value in fields:
@@ -98,5 +97,5 @@ def format_row_python(row: Sequence[Any], transformer: Any, out: bytearray) -> N
 
 
 format_row: Callable[[Sequence[Any], Any, bytearray], None] = format_row_python
-with contextlib.suppress(ImportError):  # where psycopg has moved it: slower, still right
+with contextlib.suppress(ImportError):  # if psycopg moves it, the Python version is used
     from psycopg._copy_base import format_row_binary as format_row

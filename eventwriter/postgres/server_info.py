@@ -1,4 +1,4 @@
-"""What a PostgreSQL server says of itself: version, role, durability, room, and whether a pooler stands before it."""
+"""Properties of a PostgreSQL server: version, role, durability, connections, pooler and applied migrations."""
 
 import datetime as dt
 from collections.abc import Mapping
@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from eventwriter.config.settings import PostgresSettings
 from eventwriter.errors import Fatal
 from eventwriter.postgres.connect import Connection, connect
-from eventwriter.postgres.migrate.files import Migration, shipped
+from eventwriter.postgres.migrate.files import Migration, shipped_migrations
 from eventwriter.postgres.migrate.plan import Record, Result, decide
 
 _FACTS_SQL = """
@@ -22,18 +22,25 @@ SELECT current_setting('server_version'), current_setting('server_version_num'):
        (SELECT extversion FROM pg_extension WHERE extname = 'timescaledb')
 """
 
-_LEDGER_RIGHTS_SQL = """
+_MISSING_PRIVILEGES_SQL = """
 SELECT p FROM unnest(ARRAY['SELECT', 'INSERT', 'UPDATE']) p WHERE NOT has_table_privilege(%s::regclass, p)
 """
 
-_MIGRATIONS_SQL = "SELECT to_regclass('eventwriter_migrations') IS NOT NULL"
-_MADE_SQL = "SELECT version, table_name, checksum, outcome FROM eventwriter_migrations"
-_POOLER_TRIES = 5
+_HAS_RECORDS_SQL = "SELECT to_regclass('eventwriter_migrations') IS NOT NULL"
+_RECORDS_SQL = "SELECT version, table_name, checksum, outcome FROM eventwriter_migrations"
+_POOLER_ATTEMPTS = 5
 
 
 @dataclass(frozen=True, slots=True)
 class ServerFacts:
-    """What the server said, in the order of the question."""
+    """
+    Properties of a server, in the order of the query's columns.
+
+    Attributes:
+        connections_max: Limit for all roles, without the connections reserved for superusers.
+        role_connections_max: Limit for the role; negative for none.
+        timescale: Version of TimescaleDB; None if it is not installed.
+    """
 
     version: str
     version_num: int
@@ -46,21 +53,18 @@ class ServerFacts:
     backend_pid: int
     role: str
     connections_max: int
-    """Of everybody, without those kept for superusers."""
     connections: int
     role_connections_max: int
-    """Negative for none."""
     role_connections: int
     timescale: str | None
-    """TimescaleDB's version."""
 
 
 async def server_facts(conn: Connection) -> ServerFacts:
     """
-    Ask the server.
+    Read the properties of the server.
 
     Raises:
-        psycopg.Error: As the server says.
+        psycopg.Error: Raised by the server.
     """
     cursor = await conn.execute(_FACTS_SQL)
     row = await cursor.fetchone()
@@ -68,41 +72,41 @@ async def server_facts(conn: Connection) -> ServerFacts:
     return ServerFacts(*row)
 
 
-async def lacking_rights(conn: Connection, ledger: str) -> list[str]:
+async def missing_privileges(conn: Connection, ledger: str) -> list[str]:
     """
-    Return the privileges on the ledger that our role lacks.
+    Return the privileges on the ledger that the role lacks.
 
     Raises:
-        psycopg.Error: As the server says.
+        psycopg.Error: Raised by the server.
     """
-    cursor = await conn.execute(_LEDGER_RIGHTS_SQL, (ledger,))
+    cursor = await conn.execute(_MISSING_PRIVILEGES_SQL, (ledger,))
     return [name for (name,) in await cursor.fetchall()]
 
 
-async def pooler(settings: PostgresSettings, conn: Connection) -> str | None:
+async def pooler_mode(settings: PostgresSettings, conn: Connection) -> str | None:
     """
-    Say whether something pools connections before the server: `transaction`, `session`; None where nothing does.
+    Return how a pooler in front of the server pools: `transaction` or `session`; None if there is no pooler.
 
-    A pooler makes up the process number that it tells us at login, so it differs from the
-    server's own. In transaction mode two idle connections are served by one server process.
+    A pooler reports an invented process number at login, which differs from the server's. In
+    transaction mode, one server process serves two idle connections.
 
     Raises:
-        psycopg.Error: As the server says.
+        psycopg.Error: Raised by the server.
         EventwriterError: The second connection is refused.
     """
-    if await _backend(conn) == conn.info.backend_pid:
+    if await _backend_pid(conn) == conn.info.backend_pid:
         return None
     other = await connect(settings)
     try:
-        for _ in range(_POOLER_TRIES):
-            if await _backend(conn) == await _backend(other):
+        for _ in range(_POOLER_ATTEMPTS):
+            if await _backend_pid(conn) == await _backend_pid(other):
                 return "transaction"
         return "session"
     finally:
         await other.close()
 
 
-async def _backend(conn: Connection) -> int:
+async def _backend_pid(conn: Connection) -> int:
     cursor = await conn.execute("SELECT pg_backend_pid()")
     row = await cursor.fetchone()
     assert row is not None
@@ -110,14 +114,14 @@ async def _backend(conn: Connection) -> int:
 
 
 @dataclass(frozen=True, slots=True)
-class Migrated:
+class MigrationState:
     """
-    What `eventwriter migrate` has done here.
+    Comparison of the applied migrations with those of this release.
 
     Attributes:
-        recorded: Whether it ever ran.
+        recorded: Whether `eventwriter migrate` ever ran.
         missing: Versions that it would apply.
-        changed: One sentence for each file that is not the one that was applied.
+        changed: A sentence for each file that differs from the applied one.
         newer: Versions of another release.
     """
 
@@ -127,39 +131,42 @@ class Migrated:
     newer: tuple[int, ...] = ()
 
 
-async def migrated(conn: Connection) -> Migrated:
+async def read_migration_state(conn: Connection) -> MigrationState:
     """
-    Hold what was migrated against the files of this release.
+    Compare the applied migrations with those of this release.
 
     Raises:
-        psycopg.Error: As the server says.
+        psycopg.Error: Raised by the server.
     """
-    cursor = await conn.execute(_MIGRATIONS_SQL)
+    cursor = await conn.execute(_HAS_RECORDS_SQL)
     if not (await cursor.fetchone() or (False,))[0]:
-        return Migrated(False)
-    cursor = await conn.execute(_MADE_SQL)
+        return MigrationState(False)
+    cursor = await conn.execute(_RECORDS_SQL)
     records = {version: Record(*rest) for version, *rest in await cursor.fetchall()}
-    there = set()
-    for table in {migration.table for migration in shipped()}:
+    migrations = shipped_migrations()
+    existing = set()
+    for table in {migration.table for migration in migrations}:
         cursor = await conn.execute("SELECT to_regclass(%s) IS NOT NULL", (table,))
         if (await cursor.fetchone() or (False,))[0]:
-            there.add(table)
-    return compared(shipped(), records, there)
+            existing.add(table)
+    return compare_migrations(migrations, records, existing)
 
 
-def compared(migrations: tuple[Migration, ...], records: Mapping[int, Record], there: set[str]) -> Migrated:
+def compare_migrations(
+    migrations: tuple[Migration, ...], records: Mapping[int, Record], existing: set[str]
+) -> MigrationState:
     """
-    Hold records against files; pure.
+    Compare migrations with the records of a database. Pure.
 
     Args:
-        there: Tables that exist.
+        existing: Tables that exist.
     """
     missing, changed = [], []
     for migration in migrations:
         try:
-            if decide(migration, records, migration.table in there) is Result.APPLIED:
+            if decide(migration, records, migration.table in existing) is Result.APPLIED:
                 missing.append(str(migration))
         except Fatal as error:
-            changed.append(str(error))
+            changed.append(error.message)
     newer = sorted(set(records) - {migration.version for migration in migrations})
-    return Migrated(True, tuple(missing), tuple(changed), tuple(newer))
+    return MigrationState(True, tuple(missing), tuple(changed), tuple(newer))

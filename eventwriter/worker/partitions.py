@@ -8,16 +8,16 @@ them, and warns when a table runs out of partitions. A failure is a warning in t
 import logging
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 
 from eventwriter import clock
 from eventwriter.config.settings import Settings, StreamSettings
-from eventwriter.errors import EventwriterError, Retryable
+from eventwriter.errors import EventwriterError
 from eventwriter.kinds.registry import Kind
-from eventwriter.postgres.errors import Rejected
-from eventwriter.postgres.partitions.maintain import Task, look, maintain
-from eventwriter.postgres.partitions.run import now, refusal, rows_of, time_columns
-from eventwriter.postgres.partitions.steps import Act, Ask, Note, Refusal, Steps
+from eventwriter.postgres.migrate.files import time_columns
+from eventwriter.postgres.partitions.executor import Report, SessionExecutor
+from eventwriter.postgres.partitions.maintain import Task, check, maintain
 from eventwriter.postgres.session import PostgresSession
 from eventwriter.worker.periodic import run_every
 
@@ -62,7 +62,7 @@ class StorageState:
 
 def tasks(settings: Settings, stream: StreamSettings, of_kind: Kind) -> Iterator[Task]:
     """Yield a task for each of the stream's tables that may be partitioned by time."""
-    columns, started_at = time_columns(), now()
+    columns, started_at = time_columns(), clock.utc_now()
     names = stream.tables or [table.name for table in of_kind.tables]
     for name in names:
         schema, _, bare = name.rpartition(".")
@@ -100,9 +100,10 @@ class PartitionMaintenance:
         self._default_rows, self.state.blocked = 0, False
         # On a connection of its own, because a step may wait for a lock, and batches must not wait with it.
         own = PostgresSession(self._settings.postgres) if self.state.maintains else self._postgres
+        executor = SessionExecutor(own, partial(self.report, warnings))
         try:
             for task in tasks(self._settings, self._stream, self._kind):
-                await self._execute(own, maintain(task) if self.state.maintains else look(task), warnings)
+                await (maintain if self.state.maintains else check)(task, executor)
         except EventwriterError as error:
             warnings.append(f"table maintenance failed: {error}")
             raise
@@ -111,47 +112,21 @@ class PartitionMaintenance:
                 await own.close()
             self.finish(warnings)
 
-    async def _execute(self, postgres: PostgresSession, steps: Steps, warnings: list[str]) -> None:
-        answer: Any = None
-        while True:
-            try:
-                step = steps.send(answer)
-            except StopIteration:
-                return
-            answer = None
-            if isinstance(step, Note):
-                self.report(step, warnings)
-                continue
-            answer = await self._answer(postgres, step)
-            if isinstance(step, Act) and isinstance(answer, int):
-                self.state.steps += 1
-                log.info("table maintenance step done", extra={"step": step.said(answer)})
-
-    async def _answer(self, postgres: PostgresSession, step: Ask | Act) -> Any:
-        try:
-            async with postgres.transaction() as conn:
-                if isinstance(step, Ask):
-                    return await (await conn.execute(step.sql, step.values)).fetchall()
-                return rows_of(await conn.execute(step.sql))
-        except Rejected as error:
-            refused = refusal(error.detail, error.sqlstate)
-        except Retryable as error:
-            if not postgres.connected:
-                raise
-            refused = Refusal(str(error), later=True)
-        self.state.blocked = self.state.blocked or refused.later
-        return refused
-
-    def report(self, note: Note, warnings: list[str]) -> None:
-        """Log a note; a warning only if the previous run did not have it."""
-        self._default_rows += note.rows
-        if not note.warns:
-            log.debug("table maintenance", extra={"note": note.text})
-            return
-        warnings.append(note.text)
-        if note.text not in self._logged:
-            self._logged.add(note.text)
-            log.warning("table maintenance", extra={"note": note.text})
+    def report(self, warnings: list[str], report: Report) -> None:
+        """Count and log a report; a warning is logged only if the previous run did not have it."""
+        self.state.blocked = self.state.blocked or report.retryable
+        if report.code == "default_rows":
+            self._default_rows += report.rows
+        if report.changed:
+            self.state.steps += 1
+            log.info("table maintenance step done", extra={"step": report.text})
+        elif not report.warns:
+            log.debug("table maintenance", extra={"note": report.text})
+        else:
+            warnings.append(report.text)
+            if report.text not in self._logged:
+                self._logged.add(report.text)
+                log.warning("table maintenance", extra={"note": report.text})
 
     def finish(self, warnings: list[str]) -> None:
         """Record the result of a run."""

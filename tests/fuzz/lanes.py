@@ -21,7 +21,7 @@ from eventwriter.kinds.registry import KINDS, Kind
 from eventwriter.model import Adjustments
 from eventwriter.postgres.dead_letters.record import DEAD_LETTERS
 from eventwriter.postgres.encode import Encode, encoder
-from eventwriter.postgres.migrate.plan import Wish
+from eventwriter.postgres.migrate.plan import MigrateOptions
 from eventwriter.postgres.migrate.runner import migrate
 from eventwriter.postgres.schema.catalog import Binding, bind, read_columns
 from eventwriter.postgres.schema.conversions import CONVERSIONS
@@ -81,7 +81,7 @@ class Lane:
 def make_tables(dsn: str) -> None:
     """Make all schemas with their tables."""
     with psycopg.connect(dsn, autocommit=True) as conn:
-        list(migrate(conn, "the fuzz's server", Wish(schema=OURS, plain=True)))
+        list(migrate(conn, "the fuzz's server", MigrateOptions(schema=OURS, plain=True)))
         for generation in GENERATIONS:
             _schema(conn, generation)
             for ddl in statements(generation).values():

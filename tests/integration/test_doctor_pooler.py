@@ -17,7 +17,7 @@ from eventwriter.demo.binaries import postgres_account
 from eventwriter.demo.process import Server, free_port
 from eventwriter.postgres.connect import connect
 from eventwriter.postgres.read_only import open_read_only
-from eventwriter.postgres.server_info import pooler
+from eventwriter.postgres.server_info import pooler_mode
 
 Start = Callable[[str], str]
 
@@ -62,7 +62,7 @@ async def mode_of(dsn: str) -> str | None:
     settings = PostgresSettings.model_validate({"dsn": dsn})
     conn = await connect(settings)
     try:
-        return await pooler(settings, conn)
+        return await pooler_mode(settings, conn)
     finally:
         await conn.close()
 

@@ -12,7 +12,7 @@ from golden_rows import DATA, delivery, readable, rows_of
 
 from eventwriter.errors import Poison
 from eventwriter.postgres.encode import SIGNATURE, TRAILER, encoder
-from eventwriter.postgres.migrate.files import shipped
+from eventwriter.postgres.migrate.files import shipped_migrations
 from eventwriter.postgres.schema.catalog import bind, read_columns
 from eventwriter.tables.events import EVENTS
 from eventwriter.tables.ocsf.events import OCSF_EVENTS
@@ -38,7 +38,7 @@ CREATE TABLE events (event_timestamp timestamptz NOT NULL, specversion text, id 
   CONSTRAINT events_id_event_timestamp_key UNIQUE (id, event_timestamp))
 """
 GENERATIONS = {
-    "ours": [m.sql for m in shipped() if m.table in ("events", "ocsf_events")],
+    "ours": [m.sql for m in shipped_migrations() if m.table in ("events", "ocsf_events")],
     "the predecessors'": [OCSF_OF_JANUARY, EVENTS_OF_GO],
 }
 

@@ -14,7 +14,7 @@ from golden_rows import ORIGIN
 from eventwriter.errors import Fatal, Poison
 from eventwriter.model import Adjustments
 from eventwriter.postgres.encode import SIGNATURE, TRAILER, encoder
-from eventwriter.postgres.migrate.files import shipped
+from eventwriter.postgres.migrate.files import shipped_migrations
 from eventwriter.postgres.schema.catalog import Binding, bind, read_columns
 from eventwriter.tables.table import Build, Row
 from eventwriter.worker.table_binding import find_table
@@ -31,7 +31,7 @@ CASES = {
     **{f"tenants, without/{t}": re.sub(f"{TENANT},\\s*", "", ddl) for t, ddl in DDL["tenants"].items()},
     **{f"platform/{table}": ddl for table, ddl in DDL["platform"].items()},
     "platform, 1 February/ocsf_network_activity": FLAT_AT_FIRST,
-    **{f"ours/{each.table}": each.sql for each in shipped() if definitions(each.table)},
+    **{f"ours/{each.table}": each.sql for each in shipped_migrations() if definitions(each.table)},
 }
 """Generation and table → the statements that make it; those of `eventwriter migrate` are the last."""
 

@@ -14,7 +14,7 @@ from eventwriter.errors import Poison
 from eventwriter.kinds.registry import KINDS
 from eventwriter.model import Adjustments, Message
 from eventwriter.postgres.encode import SIGNATURE, TRAILER, encoder
-from eventwriter.postgres.migrate.files import shipped
+from eventwriter.postgres.migrate.files import shipped_migrations
 from eventwriter.postgres.schema.catalog import Binding, bind, read_columns
 from eventwriter.tables.ocsf.events_from_logs import OCSF_EVENTS_FROM_LOGS
 from eventwriter.tables.otel.logs import LOGS
@@ -38,7 +38,7 @@ CREATE TABLE logs (timestamp timestamptz NOT NULL, id uuid NOT NULL DEFAULT gen_
   resource_attributes jsonb DEFAULT '{}', created_at timestamptz NOT NULL DEFAULT now(),
   tenant_id uuid NOT NULL DEFAULT '11111111-1111-1111-1111-111111111111', PRIMARY KEY (timestamp, id))
 """
-OURS = {m.table: m.sql for m in shipped() if m.table in ("logs", "ocsf_events")}
+OURS = {m.table: m.sql for m in shipped_migrations() if m.table in ("logs", "ocsf_events")}
 
 
 def rows_of(binding: Binding, message: Message) -> list[Row]:

@@ -16,7 +16,7 @@ from rows_in_tables import REDACT
 from eventwriter.kinds.registry import KINDS
 from eventwriter.model import Adjustments
 from eventwriter.postgres.encode import SIGNATURE, TRAILER, encoder
-from eventwriter.postgres.migrate.plan import Wish
+from eventwriter.postgres.migrate.plan import MigrateOptions
 from eventwriter.postgres.migrate.runner import migrate
 from eventwriter.postgres.schema.catalog import RealColumn, bind
 from eventwriter.tables.table import Build
@@ -83,7 +83,7 @@ def plain(value: Any) -> Any:
 def test_golden_rows_are_in_the_table(conn: Connection, payload: Path) -> None:
     """The rows of each payload are accepted by the table that migrate makes, and read back as they are."""
     kind = payload.parent.name
-    list(migrate(conn, "the test's server", Wish(plain=True)))
+    list(migrate(conn, "the test's server", MigrateOptions(plain=True)))
     [table] = KINDS[kind].tables
 
     copied(conn, kind, payload.read_bytes())
@@ -121,7 +121,7 @@ def test_key_of_upstream_is_narrower_than_the_points(conn: Connection) -> None:
 
 def test_traces_in_a_table_with_jsonb_are_jsonb(conn: Connection) -> None:
     """Where the real columns are `jsonb`, the JSON of a span is written as that."""
-    list(migrate(conn, "the test's server", Wish(plain=True)))
+    list(migrate(conn, "the test's server", MigrateOptions(plain=True)))
     conn.execute("ALTER TABLE otel_traces ALTER COLUMN attributes TYPE jsonb USING attributes::jsonb")
 
     copied(conn, "otel_traces", (DATA / "otel_traces" / "otlp_two_spans.bin").read_bytes())

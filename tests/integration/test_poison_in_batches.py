@@ -12,7 +12,7 @@ from eventwriter.demo.traffic import READINGS_DDL, TRAFFIC
 from eventwriter.errors import Poison
 from eventwriter.kinds.registry import KINDS
 from eventwriter.model import Message, Outcome
-from eventwriter.postgres.migrate.files import shipped
+from eventwriter.postgres.migrate.files import shipped_migrations
 
 BATCH = 60
 GARBAGE = (b"", b"\0", b"{", b"null", b"[7]", b'{"a":', b"\xff\xfe", b'"text"', b"[" * 3000, b'[{"value":1},7]')
@@ -29,7 +29,7 @@ def entry_of(kind: str) -> dict[str, Any]:
 
 
 def ddl_of(kind: str) -> list[str]:
-    return [m.sql for m in shipped() if m.table in entry_of(kind)["tables"]] or [CHECKED_DDL]
+    return [m.sql for m in shipped_migrations() if m.table in entry_of(kind)["tables"]] or [CHECKED_DDL]
 
 
 def batch(one: Bench, kind: str, rng: random.Random, share: float) -> list[Message]:

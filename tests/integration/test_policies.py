@@ -1,4 +1,4 @@
-"""TimescaleDB's policies, asked of a stand-in that writes down what it is asked; of the real one where there is one."""
+"""TimescaleDB's policies, set on a stand-in that records the calls, and on TimescaleDB if it is available."""
 
 import tempfile
 from collections.abc import Iterator
@@ -48,7 +48,7 @@ JOBS = "SELECT hypertable_name, proc_name, config FROM timescaledb_information.j
 
 @pytest.fixture
 def hypertables(storage: Storage) -> Iterator[Storage]:
-    """Tables that are hypertables of the stand-in, whose functions are in a schema of their own."""
+    """Tables that are hypertables of the stand-in, whose functions are in a separate schema."""
     if storage.conn.info.server_version < 180000:
         pytest.skip("needs PostgreSQL 18, which takes an extension from any folder")
     with tempfile.TemporaryDirectory() as name:
@@ -66,48 +66,48 @@ def hypertables(storage: Storage) -> Iterator[Storage]:
         yield storage
 
 
-def test_retention_is_a_policy(hypertables: Storage) -> None:
-    """What is kept for a time has a policy that drops its chunks; what is kept for ever has none."""
-    said = hypertables.said(keep="30d", tables={"events": {"keep": "forever"}})
+def test_retention_is_set_as_a_policy(hypertables: Storage) -> None:
+    """A table with a retention gets a policy that drops its chunks; a table without one gets none."""
+    changes = hypertables.changes(keep="30d", tables={"events": {"keep": "forever"}})
 
     assert [("logs", "policy_retention", {"drop_after": "30 days"})] == hypertables.read(JOBS)
-    assert "logs: from now on chunks older than 30d are dropped" in said
+    assert [("policy_set", "logs")] == [(report.code, report.table) for report in changes]
 
 
-def test_second_look_sets_nothing(hypertables: Storage) -> None:
-    """A policy that is as wished is left alone."""
-    hypertables.said(keep="30d")
+def test_unchanged_policy_is_not_set_again(hypertables: Storage) -> None:
+    """A policy that matches the configuration is left unchanged."""
+    hypertables.maintain(keep="30d")
     before = hypertables.read(f"SELECT xmin::text, * FROM ({JOBS}) j, timescaledb_information.jobs")
 
-    assert [] == [line for line in hypertables.said(keep="30d") if "from now on" in line]
+    assert [] == hypertables.changes(keep="30d")
     assert before == hypertables.read(f"SELECT xmin::text, * FROM ({JOBS}) j, timescaledb_information.jobs")
 
 
-def test_changed_wish_replaces_the_policy(hypertables: Storage) -> None:
-    """TimescaleDB would keep the old one; so it is taken away first. What is not wished any more stays."""
-    hypertables.said(keep="30d")
-    hypertables.said(keep="36h", tables={"events": {"keep": "7d"}})
+def test_changed_setting_replaces_the_policy(hypertables: Storage) -> None:
+    """A changed setting replaces the policy, which TimescaleDB would keep; without a setting the policy stays."""
+    hypertables.maintain(keep="30d")
+    hypertables.maintain(keep="36h", tables={"events": {"keep": "7d"}})
 
     expected = [
         ("events", "policy_retention", {"drop_after": "7 days"}),
         ("logs", "policy_retention", {"drop_after": "36:00:00"}),
     ]
     assert expected == hypertables.read(JOBS)
-    hypertables.said()
+    hypertables.maintain()
     assert expected == hypertables.read(JOBS)
 
 
-def test_compression_is_a_policy(hypertables: Storage) -> None:
-    """Where chunks can be compressed already, only the policy is set."""
+def test_compression_is_set_as_a_policy(hypertables: Storage) -> None:
+    """If compression is enabled already, only the policy is set."""
     hypertables.conn.execute("UPDATE timescaledb_information.hypertables SET compression_enabled = true")
 
-    hypertables.said(tables={"logs": {"compress_after": "7d"}})
+    hypertables.maintain(tables={"logs": {"compress_after": "7d"}})
 
     assert [("logs", "policy_compression", {"compress_after": "7 days"})] == hypertables.read(JOBS)
 
 
-def test_compression_is_switched_on_first(hypertables: Storage) -> None:
-    """The table is told how to compress: by what is common, ordered by time and the rest of its key."""
+def test_compression_is_enabled_before_its_policy(hypertables: Storage) -> None:
+    """Compression is enabled with the segment column, and ordered by time and the rest of the primary key."""
     script = hypertables.script(compress_after="7d")
 
     assert (
@@ -120,27 +120,26 @@ def test_compression_is_switched_on_first(hypertables: Storage) -> None:
     assert 'timescaledb.compress_orderby = \'"event_timestamp" DESC, "id"\'' in script
 
 
-def test_refused_policy_is_said(hypertables: Storage) -> None:
-    """A server that cannot compress, as the stand-in, says so in one sentence, and retention is set all the same."""
-    notes = hypertables.care(compress_after="7d", keep="30d", tables={"events": {"compress_after": "1d"}})
+def test_refused_policy_is_reported_and_others_are_set(hypertables: Storage) -> None:
+    """A server that cannot compress, like the stand-in, causes a report for each table, and retention is set."""
+    reports = hypertables.maintain(compress_after="7d", keep="30d", tables={"events": {"compress_after": "1d"}})
 
-    undone = [note.text for note in notes if note.undone]
-    assert 2 == len(undone)
-    assert "the policy by which chunks older than 7d are compressed is not set: unrecognized parameter" in undone[1]
+    refused = [(report.code, report.table) for report in reports if report.undone]
+    assert [("refused", "events"), ("refused", "logs")] == sorted(refused)
     assert 2 == len(hypertables.read(JOBS))
 
 
-def test_policies_of_the_real_timescale(storage: Storage) -> None:
-    """On a server with TimescaleDB its own views show the policies that were wished."""
+def test_policies_of_timescaledb(storage: Storage) -> None:
+    """On a server with TimescaleDB, its own views show the configured policies."""
     if not storage.read("SELECT FROM pg_available_extensions WHERE name = 'timescaledb'"):
         pytest.skip("this server has no TimescaleDB")
     storage.migrate()
 
-    notes = storage.care(keep="30d", compress_after="7d")
+    reports = storage.maintain(keep="30d", compress_after="7d")
 
-    assert [] == [note.text for note in notes if note.undone]
-    counted = storage.read(
+    assert [] == [report.text for report in reports if report.undone]
+    counts = storage.read(
         "SELECT proc_name, count(*) FROM timescaledb_information.jobs WHERE hypertable_name IS NOT NULL GROUP BY 1"
     )
-    assert [("policy_compression", 9), ("policy_retention", 9)] == sorted(counted)
-    assert [] == [line for line in storage.said(keep="30d", compress_after="7d") if "from now on" in line]
+    assert [("policy_compression", 9), ("policy_retention", 9)] == sorted(counts)
+    assert [] == storage.changes(keep="30d", compress_after="7d")

@@ -10,7 +10,14 @@ from eventwriter.postgres.dead_letters.record import DEAD_LETTERS
 from eventwriter.postgres.ledger.store import LEDGER_TABLE
 from eventwriter.postgres.read_only import open_read_only
 from eventwriter.postgres.schema.catalog import bind, read_columns
-from eventwriter.postgres.server_info import Migrated, ServerFacts, lacking_rights, migrated, pooler, server_facts
+from eventwriter.postgres.server_info import (
+    MigrationState,
+    ServerFacts,
+    missing_privileges,
+    pooler_mode,
+    read_migration_state,
+    server_facts,
+)
 
 _GROUP = "PostgreSQL"
 _VERSION_MIN = 140000
@@ -49,7 +56,7 @@ def checks(case: Case) -> list[Check]:
     async def migrations(voice: Reporter) -> Iterable[Finding]:
         assert case.reader is not None
         async with case.reader.transaction() as conn:
-            return migration_findings(voice, await migrated(conn))
+            return migration_findings(voice, await read_migration_state(conn))
 
     async def books(voice: Reporter) -> Iterable[Finding]:
         return await book_findings(voice, case)
@@ -127,7 +134,7 @@ async def pooler_finding(voice: Reporter, case: Case) -> Finding:
     """Say what pools connections before the server."""
     assert case.reader is not None
     try:
-        mode = await pooler(case.settings.postgres, case.reader.conn)
+        mode = await pooler_mode(case.settings.postgres, case.reader.conn)
     except EventwriterError as error:
         return voice.warn(f"a second connection was refused: {error}", "there must be one for each worker")
     if mode is None:
@@ -137,7 +144,7 @@ async def pooler_finding(voice: Reporter, case: Case) -> Finding:
     return voice.ok("connections are pooled by session (PgBouncer or the like); each worker holds one for good")
 
 
-def migration_findings(voice: Reporter, found: Migrated) -> list[Finding]:
+def migration_findings(voice: Reporter, found: MigrationState) -> list[Finding]:
     """Say what `eventwriter migrate` would do."""
     if not found.recorded:
         return [voice.skip("eventwriter migrate has not run here; the tables were made otherwise")]
@@ -163,7 +170,7 @@ async def book_findings(voice: Reporter, case: Case) -> list[Finding]:
                 ledger, _ = await read_columns(conn, schema, LEDGER_TABLE)
                 letters, real = await read_columns(conn, schema, DEAD_LETTERS.name)
                 bind(DEAD_LETTERS, real, letters)
-                lacking = await lacking_rights(conn, ledger)
+                lacking = await missing_privileges(conn, ledger)
         except EventwriterError as error:
             found.append(_sentence(voice, str(error)))
             continue

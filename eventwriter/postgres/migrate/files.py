@@ -1,9 +1,9 @@
 """
-The migrations as they are shipped: numbered SQL files, each about one table.
+The shipped migrations: numbered SQL files, each for one table.
 
-A file begins with comment lines; two of them are read: `-- table: NAME`, and
-`-- time column: NAME` where the table is to be a hypertable if TimescaleDB is there.
-A file that was released is never changed: a change is a new file.
+A file starts with comment lines, two of which are parsed: `-- table: NAME`, and
+`-- time column: NAME` for a table that is partitioned by time. A released file is never changed;
+changes are made by new files.
 """
 
 import hashlib
@@ -18,14 +18,18 @@ _HEADER = re.compile(r"^-- (table|time column): (\w+)$", re.MULTILINE)
 
 @dataclass(frozen=True, slots=True)
 class Migration:
-    """One SQL file."""
+    """
+    One SQL file.
+
+    Attributes:
+        table: The table that it creates or changes.
+        time_column: Column by which the table is partitioned; None for an ordinary table.
+    """
 
     version: int
     name: str
     table: str
-    """The one table that it makes or changes."""
     time_column: str | None
-    """What a hypertable is cut by; None for a table that stays plain."""
     sql: str
 
     def __str__(self) -> str:
@@ -37,12 +41,12 @@ class Migration:
         return hashlib.sha256(self.sql.encode()).hexdigest()
 
 
-def parsed(file_name: str, sql: str) -> Migration:
+def parse_migration(file_name: str, sql: str) -> Migration:
     """
-    Read one file.
+    Parse one file.
 
     Raises:
-        ValueError: Its name is not `0001_name.sql`, or no line names its table.
+        ValueError: The file name does not have the form `0001_name.sql`, or no line names the table.
     """
     match = _FILE_NAME.fullmatch(file_name)
     header = dict(_HEADER.findall(sql))
@@ -51,12 +55,12 @@ def parsed(file_name: str, sql: str) -> Migration:
     return Migration(int(match[1]), match[2], header["table"], header.get("time column"), sql)
 
 
-def ordered(migrations: Iterable[Migration]) -> tuple[Migration, ...]:
+def sort_by_version(migrations: Iterable[Migration]) -> tuple[Migration, ...]:
     """
-    Put migrations in the order of their versions.
+    Return migrations in the order of their versions.
 
     Raises:
-        ValueError: Two have the same version.
+        ValueError: Two migrations have the same version.
     """
     by_version: dict[int, Migration] = {}
     for migration in migrations:
@@ -66,8 +70,13 @@ def ordered(migrations: Iterable[Migration]) -> tuple[Migration, ...]:
     return tuple(by_version[version] for version in sorted(by_version))
 
 
-def shipped() -> tuple[Migration, ...]:
-    """Return the migrations of this release, in order."""
+def shipped_migrations() -> tuple[Migration, ...]:
+    """Return the migrations of this release in order."""
     folder = resources.files("eventwriter.postgres.migrate.sql")
     files = [file for file in folder.iterdir() if file.name.endswith(".sql")]
-    return ordered(parsed(file.name, file.read_text(encoding="utf-8")) for file in files)
+    return sort_by_version(parse_migration(file.name, file.read_text(encoding="utf-8")) for file in files)
+
+
+def time_columns() -> dict[str, str]:
+    """Return the time columns of the tables that are partitioned by time, by table."""
+    return {m.table: m.time_column for m in shipped_migrations() if m.time_column is not None}

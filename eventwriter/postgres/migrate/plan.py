@@ -1,8 +1,7 @@
 """
-What `eventwriter migrate` does, decided and written as SQL; nothing here touches a server.
+Decides what `eventwriter migrate` does and builds its SQL. Pure.
 
-The same text is run by `migrate` and printed by its dry run, so what is printed is
-what would be run.
+`migrate` executes exactly the text that its dry run prints.
 """
 
 import datetime as dt
@@ -13,14 +12,14 @@ from enum import StrEnum
 from eventwriter.config.durations import format_duration
 from eventwriter.config.settings import StorageSettings
 from eventwriter.errors import Fatal
-from eventwriter.postgres.migrate.files import Migration, shipped
-from eventwriter.postgres.partitions.plan import to_make
+from eventwriter.postgres.migrate.files import Migration, shipped_migrations
+from eventwriter.postgres.partitions.plan import partitions_to_create
 from eventwriter.postgres.partitions.sql import LOCK as LOCK
-from eventwriter.postgres.partitions.sql import cut
+from eventwriter.postgres.partitions.sql import partitioned_migration_sql
 from eventwriter.postgres.quoting import quote_ident, quote_literal
 
 LOCK_TIMEOUT = "60s"
-"""Making one table takes milliseconds; who waits longer waits for something that hangs."""
+"""Creating one table takes milliseconds; a longer wait means that another session hangs."""
 
 RECORDS = """\
 CREATE TABLE IF NOT EXISTS eventwriter_migrations (
@@ -34,25 +33,29 @@ CREATE TABLE IF NOT EXISTS eventwriter_migrations (
 
 
 class Result(StrEnum):
-    """What became of one version."""
+    """Result of one version."""
 
     APPLIED = "applied"
-    PRESENT = "already there"
-    FOUND = "found, left as it is"
+    PRESENT = "already applied"
+    FOUND = "existing table, left unchanged"
 
 
 @dataclass(frozen=True, slots=True)
-class Wish:
-    """What the operator asked for."""
+class MigrateOptions:
+    """
+    Options of the operator.
+
+    Attributes:
+        schema: Schema of the tables, created if missing; None for the connection's current schema.
+        plain: Create ordinary tables, without hypertables or partitions.
+        chunk_interval: Time span of a hypertable's chunk as a PostgreSQL interval; None for TimescaleDB's default.
+        storage: How new tables are partitioned.
+    """
 
     schema: str | None = None
-    """Where the tables go, made if missing; None for the connection's current schema."""
     plain: bool = False
-    """Ordinary tables: no hypertables, though TimescaleDB is there, and no partitions."""
     chunk_interval: str | None = None
-    """How much time one chunk of a hypertable spans, as PostgreSQL's interval; None for TimescaleDB's default."""
     storage: StorageSettings = field(default_factory=StorageSettings)
-    """How new tables are partitioned."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,45 +68,49 @@ class Record:
 
 
 @dataclass(frozen=True, slots=True)
-class Cutting:
-    """How new tables are cut by time, and from when on they have partitions."""
+class Partitioning:
+    """How new tables are partitioned by time, and the time from which partitions are created."""
 
     storage: StorageSettings
     now: dt.datetime
 
 
 @dataclass(frozen=True, slots=True)
-class Place:
-    """Where and how tables are made."""
+class Target:
+    """
+    Where and how tables are created.
+
+    Attributes:
+        timescale: Schema of TimescaleDB's functions; None if no hypertables are created.
+        notes: Notes for the operator, one sentence each.
+        partitioning: None if tables are not partitioned.
+    """
 
     schema: str
     timescale: str | None
-    """The schema of TimescaleDB's functions; None where there are no hypertables."""
     chunk_interval: str | None
     notes: tuple[str, ...] = ()
-    """What the operator may not expect, one sentence each."""
-    cutting: Cutting | None = None
-    """How tables are partitioned; None where they are not."""
+    partitioning: Partitioning | None = None
 
 
 def first_schema(search_path: str) -> str | None:
-    """Return the first schema that a search path names, where there is one besides "$user"."""
+    """Return the first schema of a search path other than "$user"; None if there is none."""
     names = (part.strip().strip('"') for part in search_path.split(","))
     return next((name for name in names if name and name != "$user"), None)
 
 
 def decide(migration: Migration, records: Mapping[int, Record], exists: bool) -> Result:
     """
-    Decide what one version needs.
+    Decide what one version requires.
 
-    A table of ours that somebody dropped is made again.
+    A table of ours that was dropped is created again.
 
     Args:
-        records: What the database says was done, by version.
-        exists: Whether there is a relation of the table's name.
+        records: Recorded migrations of the database, by version.
+        exists: Whether a relation of the table's name exists.
 
     Raises:
-        Fatal: The file is not the one that was applied.
+        Fatal: The file differs from the one that was applied.
     """
     if not exists:
         return Result.APPLIED
@@ -111,30 +118,30 @@ def decide(migration: Migration, records: Mapping[int, Record], exists: bool) ->
     if record is not None and record.outcome == "applied":
         if record.checksum != migration.checksum:
             raise Fatal(
-                f"migration {migration} was changed after it was applied here (checksum {migration.checksum[:12]},"
-                f" in the database {record.checksum[:12]}); install the released file and put the change into a new one"
+                f"migration {migration} was changed after it was applied to this database (checksum"
+                f" {migration.checksum[:12]}, in the database {record.checksum[:12]})",
+                code="migration_changed",
+                hint="install the released file and make the change in a new one",
             )
         return Result.PRESENT
     ours = any(r.table == migration.table and r.outcome == "applied" for r in records.values())
     return Result.APPLIED if ours else Result.FOUND
 
 
-def prologue(place: Place) -> str:
-    """Return what each transaction begins with."""
+def prologue(target: Target) -> str:
+    """Return the start of every transaction."""
     return (
         f"SET LOCAL lock_timeout = '{LOCK_TIMEOUT}';\n"
         f"SELECT pg_advisory_xact_lock({LOCK});\n"
-        f"SET LOCAL search_path TO {quote_ident(place.schema)};"
+        f"SET LOCAL search_path TO {quote_ident(target.schema)};"
     )
 
 
-def script(migration: Migration, result: Result, place: Place, records: Mapping[int, Record]) -> str:
-    """Return the SQL of one version, with its record; empty where nothing is to be done."""
+def version_sql(migration: Migration, result: Result, target: Target, records: Mapping[int, Record]) -> str:
+    """Return the SQL of one version and of its record; empty if there is nothing to do."""
     if result is Result.PRESENT or (result is Result.FOUND and migration.version in records):
         return ""
-    lines = []
-    if result is Result.APPLIED:
-        lines.append(made(migration, place))
+    lines = [create_sql(migration, target)] if result is Result.APPLIED else []
     outcome = "applied" if result is Result.APPLIED else "found"
     # A table that is created again needs its later versions again.
     table, version = quote_literal(migration.table), migration.version
@@ -147,53 +154,58 @@ def script(migration: Migration, result: Result, place: Place, records: Mapping[
     return "\n".join(lines)
 
 
-def made(migration: Migration, place: Place) -> str:
-    """Return the SQL of a version, with what becomes of its table where it has a time column."""
+def create_sql(migration: Migration, target: Target) -> str:
+    """Return the SQL of a version; a table with a time column becomes a hypertable or is partitioned."""
     table, column = migration.table, migration.time_column
-    if column is not None and place.timescale is not None:
-        return f"{migration.sql.strip()}\n{hypertable(table, column, place)}"
-    if column is not None and place.cutting is not None:
-        wish = place.cutting.storage.of(table)
-        return cut(migration, place.schema, to_make(table, wish, place.cutting.now, (), {}))
+    if column is not None and target.timescale is not None:
+        return f"{migration.sql.strip()}\n{hypertable_sql(table, column, target)}"
+    if column is not None and target.partitioning is not None:
+        storage, now = target.partitioning.storage.of(table), target.partitioning.now
+        ahead = partitions_to_create(table, storage, now, (), {})
+        return partitioned_migration_sql(migration, target.schema, ahead)
     return migration.sql.strip()
 
 
-def how_made(migration: Migration, place: Place) -> str:
-    """Return what is said of a table with a time column beside that it was made."""
+def describe_partitioning(migration: Migration, target: Target) -> str:
+    """Return how a new table is partitioned, for the line of its version; empty for an ordinary table."""
     if migration.time_column is None:
         return ""
-    if place.timescale is not None:
+    if target.timescale is not None:
         return f" (hypertable on {migration.time_column})"
-    if place.cutting is not None:
-        each = format_duration(place.cutting.storage.of(migration.table).partition_s)
-        return f" (partitioned by {migration.time_column}, {each} each)"
+    if target.partitioning is not None:
+        width = format_duration(target.partitioning.storage.of(migration.table).partition_s)
+        return f" (partitioned by {migration.time_column}, {width} each)"
     return ""
 
 
-def hypertable(table: str, time_column: str, place: Place) -> str:
-    """Return the call that makes a hypertable; the file has the indexes, so TimescaleDB adds none."""
-    relation = quote_literal(f"{quote_ident(place.schema)}.{quote_ident(table)}")
-    chunk = f" chunk_time_interval => INTERVAL {quote_literal(place.chunk_interval)}," if place.chunk_interval else ""
+def hypertable_sql(table: str, time_column: str, target: Target) -> str:
+    """Return the call that creates a hypertable, without default indexes because the file creates its own."""
+    relation = quote_literal(f"{quote_ident(target.schema)}.{quote_ident(table)}")
+    interval = target.chunk_interval
+    chunk = f" chunk_time_interval => INTERVAL {quote_literal(interval)}," if interval else ""
+    schema = quote_ident(target.timescale or "public")
     return (
-        f"SELECT {quote_ident(place.timescale or 'public')}.create_hypertable({relation}, '{time_column}'::name,{chunk}"
+        f"SELECT {schema}.create_hypertable({relation}, '{time_column}'::name,{chunk}"
         " create_default_indexes => false, if_not_exists => true);"
     )
 
 
-def without_server(wish: Wish, now: dt.datetime) -> Iterator[str]:
-    """Yield the SQL for an empty database, as a script for psql; hypertables only where a server was asked."""
-    place = Place(wish.schema or "public", None, None, cutting=None if wish.plain else Cutting(wish.storage, now))
-    yield from rendered(place, [(migration, Result.APPLIED) for migration in shipped()], {}, schema_is_there=False)
+def empty_database_script(options: MigrateOptions, now: dt.datetime) -> Iterator[str]:
+    """Yield a script for psql that migrates an empty database without TimescaleDB."""
+    partitioning = None if options.plain else Partitioning(options.storage, now)
+    target = Target(options.schema or "public", None, None, partitioning=partitioning)
+    results = [(migration, Result.APPLIED) for migration in shipped_migrations()]
+    yield from render_script(target, results, {}, schema_exists=False)
 
 
-def rendered(
-    place: Place, results: Sequence[tuple[Migration, Result]], records: Mapping[int, Record], schema_is_there: bool
+def render_script(
+    target: Target, results: Sequence[tuple[Migration, Result]], records: Mapping[int, Record], schema_exists: bool
 ) -> Iterator[str]:
-    """Yield the whole of it as a script for psql."""
-    # Not always: CREATE SCHEMA needs its privilege also where there is nothing to make.
-    schema = "" if schema_is_there else f"CREATE SCHEMA IF NOT EXISTS {quote_ident(place.schema)};\n"
-    yield f"BEGIN;\n{schema}{prologue(place)}\n{RECORDS}\nCOMMIT;"
+    """Yield the whole migration as a script for psql."""
+    # Only if needed: CREATE SCHEMA requires its privilege even if the schema exists.
+    schema = "" if schema_exists else f"CREATE SCHEMA IF NOT EXISTS {quote_ident(target.schema)};\n"
+    yield f"BEGIN;\n{schema}{prologue(target)}\n{RECORDS}\nCOMMIT;"
     for migration, result in results:
         yield f"\n-- {migration}: " + ("to be applied" if result is Result.APPLIED else result)
-        if sql := script(migration, result, place, records):
-            yield f"BEGIN;\n{prologue(place)}\n{sql}\nCOMMIT;"
+        if sql := version_sql(migration, result, target, records):
+            yield f"BEGIN;\n{prologue(target)}\n{sql}\nCOMMIT;"

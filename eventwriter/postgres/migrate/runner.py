@@ -1,42 +1,43 @@
 """
-`eventwriter migrate`: makes the tables that are not there, and says what it did.
+`eventwriter migrate`: creates missing tables and reports what it did.
 
-One transaction per version, under an advisory lock, so that two migrates at once
-are safe and one that is killed leaves whole versions. A table that is there and was
-not made here is left as it is. The running writer never does any of this.
+Every version is applied in one transaction under an advisory lock, so that concurrent runs are
+safe and an interrupted run leaves only complete versions. An existing table that migrate did not
+create is left unchanged. The daemon never migrates.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import psycopg
-from psycopg import conninfo as libpq
 
+from eventwriter import clock
+from eventwriter.config.settings import PostgresSettings
 from eventwriter.errors import EventwriterError, Fatal, Retryable
-from eventwriter.postgres.errors import Verdict, map_connect_error, primary_message, verdict_for
-from eventwriter.postgres.migrate.files import Migration, shipped
+from eventwriter.postgres.connect import map_connect_errors
+from eventwriter.postgres.errors import Verdict, code_and_hint, primary_message, verdict_for
+from eventwriter.postgres.migrate.files import Migration, shipped_migrations
 from eventwriter.postgres.migrate.plan import (
     LOCK,
     LOCK_TIMEOUT,
     RECORDS,
-    Cutting,
-    Place,
+    MigrateOptions,
+    Partitioning,
     Record,
     Result,
-    Wish,
+    Target,
     decide,
-    how_made,
+    describe_partitioning,
     prologue,
-    rendered,
-    script,
+    render_script,
+    version_sql,
 )
-from eventwriter.postgres.partitions.run import now
 from eventwriter.postgres.quoting import quote_ident
 
 Connection = psycopg.Connection[Any]
 
-_VERSION_MIN = 140000
-"""PostgreSQL 14 brought multiranges, which the ledger is made of."""
+VERSION_MIN = 140000
+"""PostgreSQL 14 introduced multiranges, which the ledger uses."""
 
 _TIMESCALE_SQL = """
 SELECT (SELECT n.nspname::text FROM pg_extension e JOIN pg_namespace n ON n.oid = e.extnamespace
@@ -51,205 +52,181 @@ SELECT EXISTS (SELECT FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamesp
 """
 
 
-def open_database(conninfo: str, target: str) -> Connection:
+def open_database(settings: PostgresSettings) -> Connection:
     """
-    Connect.
+    Open a connection.
 
     Raises:
-        Retryable: The server is not there.
-        Fatal: It refuses the login, the database or the certificate.
+        Retryable: The server is unreachable.
+        Fatal: The server refuses the login, the database or the certificate.
     """
-    try:
-        return psycopg.connect(conninfo, autocommit=True, prepare_threshold=None)
-    except psycopg.ProgrammingError as error:
-        raise Fatal(f"the connection string of {target} cannot be read; check postgres.dsn") from error
-    except psycopg.Error as error:
-        raise map_connect_error(error, target) from error
-    except OSError as error:
-        raise Retryable(f"cannot reach PostgreSQL at {target}: {error}") from error
+    with map_connect_errors(settings):
+        return psycopg.connect(settings.conninfo(), autocommit=True, prepare_threshold=None)
 
 
-def described(dsn: str) -> tuple[str, str]:
+def migrate(
+    conn: Connection, server: str, options: MigrateOptions, migrations: Sequence[Migration] | None = None
+) -> Iterator[str]:
     """
-    Complete a connection string that was given by hand.
-
-    Returns:
-        The string for libpq, with a time limit; and how to call it before people, without its password.
-
-    Raises:
-        Fatal: It is no connection string. It is not repeated: it may hold a password.
-    """
-    try:
-        parts = libpq.conninfo_to_dict(dsn)
-        full = libpq.make_conninfo("", **{"connect_timeout": 10, "application_name": "eventwriter", **parts})
-    except psycopg.Error as error:
-        raise Fatal(
-            "the DSN is no PostgreSQL connection string; write postgresql://USER@HOST:5432/DATABASE,"
-            ' or "host=HOST dbname=DATABASE user=USER"'
-        ) from error
-    host, port = parts.get("host") or "localhost", parts.get("port") or 5432
-    user = f" as {parts['user']}" if parts.get("user") else ""
-    return full, f"{host}:{port}/{parts.get('dbname') or parts.get('user') or ''}{user}"
-
-
-def migrate(conn: Connection, target: str, wish: Wish, migrations: Sequence[Migration] | None = None) -> Iterator[str]:
-    """
-    Make what is missing.
+    Apply the missing versions.
 
     Args:
-        target: How to call the server in sentences.
-        migrations: Instead of this release's own.
+        server: The server, as named in messages.
+        migrations: Replaces the migrations of this release.
 
     Yields:
-        One line per version, after it is committed, and notes.
+        Notes, and a line for each version after it is committed.
 
     Raises:
-        Fatal: The server is too old, read-only, or refuses; or a file was changed.
+        Fatal: The server is too old, is read-only or rejects a statement; or a released file was changed.
         Retryable: The connection was lost.
     """
-    migrations = shipped() if migrations is None else migrations
+    migrations = shipped_migrations() if migrations is None else migrations
     try:
-        place = _look(conn, target, wish, create=True)
-        yield from place.notes
+        target = _inspect_server(conn, server, options, create=True)
+        yield from target.notes
         with conn.transaction():
-            _make_schema(conn, place.schema)
-        known: Mapping[int, Record] = {}
+            _create_schema(conn, target.schema)
+        records: Mapping[int, Record] = {}
         for migration in migrations:
             with conn.transaction():
-                conn.execute(prologue(place))
-                known = _records(conn)
-                result = decide(migration, known, _exists(conn, place.schema, migration.table))
-                if sql := script(migration, result, place, known):
+                conn.execute(prologue(target))
+                records = _read_records(conn)
+                result = decide(migration, records, _relation_exists(conn, target.schema, migration.table))
+                if sql := version_sql(migration, result, target, records):
                     conn.execute(sql)
-            yield f"{migration}: {result}" + (how_made(migration, place) if result is Result.APPLIED else "")
-        yield from _newer(known, migrations)
+            partitioning = describe_partitioning(migration, target) if result is Result.APPLIED else ""
+            yield f"{migration}: {result}{partitioning}"
+        yield from _newer_versions(records, migrations)
     except psycopg.Error as error:
-        raise _explained(error, target) from error
+        raise _map_error(error, server) from error
 
 
-def dry_run(conn: Connection, target: str, wish: Wish) -> Iterator[str]:
+def dry_run(conn: Connection, server: str, options: MigrateOptions) -> Iterator[str]:
     """
-    Yield the SQL that `migrate` would run on this server now, as a script for psql; change nothing.
+    Yield the SQL that `migrate` would execute on this server, as a script for psql, without changing anything.
 
     Raises: as `migrate`.
     """
     try:
-        place = _look(conn, target, wish, create=False)
+        target = _inspect_server(conn, server, options, create=False)
         with conn.transaction():
             conn.execute("SET TRANSACTION READ ONLY")
-            there = _has_schema(conn, place.schema)
-            made = _exists(conn, place.schema, "eventwriter_migrations")
-            records = _records(conn, place.schema) if made else {}
+            schema_exists = _schema_exists(conn, target.schema)
+            has_records = _relation_exists(conn, target.schema, "eventwriter_migrations")
+            records = _read_records(conn, target.schema) if has_records else {}
             results = [
-                (migration, decide(migration, records, _exists(conn, place.schema, migration.table)))
-                for migration in shipped()
+                (migration, decide(migration, records, _relation_exists(conn, target.schema, migration.table)))
+                for migration in shipped_migrations()
             ]
     except psycopg.Error as error:
-        raise _explained(error, target) from error
-    yield from (f"-- {note}" for note in place.notes)
-    yield from rendered(place, results, records, there)
+        raise _map_error(error, server) from error
+    yield from (f"-- {note}" for note in target.notes)
+    yield from render_script(target, results, records, schema_exists)
 
 
-def _look(conn: Connection, target: str, wish: Wish, create: bool) -> Place:
-    """Find out what kind of server this is, and where tables go."""
+def _inspect_server(conn: Connection, server: str, options: MigrateOptions, create: bool) -> Target:
+    """Determine the schema and how tables are created; install TimescaleDB if `create` is set."""
     version = conn.info.server_version
-    if version < _VERSION_MIN:
-        raise Fatal(f"PostgreSQL at {target} is version {version // 10000}; eventwriter needs 14 or newer")
-    schema = wish.schema or _one(conn, "SELECT current_schema()")[0]
+    if version < VERSION_MIN:
+        message = f"PostgreSQL at {server} is version {version // 10000}"
+        raise Fatal(message, code="server_too_old", hint="upgrade to version 14 or newer")
+    schema = options.schema or _fetch_one(conn, "SELECT current_schema()")[0]
     if schema is None:
-        raise Fatal(f"PostgreSQL at {target}: the search path names no schema that exists; name one with --schema")
-    timescale, notes = (None, ()) if wish.plain else _timescale(conn, create)
-    if wish.chunk_interval is not None:
-        _check_interval(conn, wish.chunk_interval)
+        message = f"PostgreSQL at {server}: the search path contains no existing schema"
+        raise Fatal(message, code="schema_missing", hint="name a schema with --schema")
+    timescale, notes = (None, ()) if options.plain else _timescale_schema(conn, create)
+    if options.chunk_interval is not None:
+        _check_interval(conn, options.chunk_interval)
         if timescale is None:
-            notes = (*notes, "no hypertables: the chunk interval is not used")
-    cutting = None if wish.plain or timescale is not None else Cutting(wish.storage, now())
-    return Place(schema, timescale, wish.chunk_interval, notes, cutting)
+            notes = (*notes, "the chunk interval is not used, because no hypertables are created")
+    partitioned = not options.plain and timescale is None
+    partitioning = Partitioning(options.storage, clock.utc_now()) if partitioned else None
+    return Target(schema, timescale, options.chunk_interval, notes, partitioning)
 
 
-def _timescale(conn: Connection, create: bool) -> tuple[str | None, tuple[str, ...]]:
-    """Return the schema of TimescaleDB's functions, installing the extension where that can be done."""
-    schema, available, preloaded = _one(conn, _TIMESCALE_SQL)
+def _timescale_schema(conn: Connection, create: bool) -> tuple[str | None, tuple[str, ...]]:
+    """Return the schema of TimescaleDB's functions, installing the extension if possible, and notes."""
+    schema, available, preloaded = _fetch_one(conn, _TIMESCALE_SQL)
     if schema is not None or not available:
         return schema, ()
     if not preloaded:
-        return None, ("TimescaleDB is available but not in shared_preload_libraries: no hypertables",)
+        return None, ("TimescaleDB is available but not in shared_preload_libraries: no hypertables are created",)
     if not create:
-        return None, ("TimescaleDB is available: migrate would install it and make hypertables",)
+        return None, ("TimescaleDB is available: migrate would install it and create hypertables",)
     try:
         conn.execute("CREATE EXTENSION IF NOT EXISTS timescaledb WITH SCHEMA public")
     except psycopg.Error as error:
         if conn.closed:
             raise
-        return None, (f"TimescaleDB is available but cannot be installed ({primary_message(error)}): no hypertables",)
+        reason = primary_message(error)
+        return None, (f"TimescaleDB is available but cannot be installed ({reason}): no hypertables are created",)
     return "public", ("TimescaleDB installed",)
 
 
 def _check_interval(conn: Connection, interval: str) -> None:
     try:
-        positive = _one(conn, "SELECT %s::interval > '0'::interval", interval)[0]
+        positive = _fetch_one(conn, "SELECT %s::interval > '0'::interval", interval)[0]
     except psycopg.DataError:
         positive = False
     if not positive:
-        raise Fatal(f"--chunk-interval {interval!r} is no span of time; write it like '1 day' or '6 hours'")
+        message = f"--chunk-interval {interval!r} is not a time span"
+        raise Fatal(message, code="invalid_interval", hint="write it like '1 day' or '6 hours'")
 
 
-def _make_schema(conn: Connection, schema: str) -> None:
-    """Make the schema and the record of migrations; both only where they are missing, which needs no privilege."""
+def _create_schema(conn: Connection, schema: str) -> None:
+    """Create the schema and the table of records if they are missing; existing ones require no privilege."""
     conn.execute(f"SET LOCAL lock_timeout = '{LOCK_TIMEOUT}'")
     conn.execute("SELECT pg_advisory_xact_lock(%s)", (LOCK,))
-    if not _has_schema(conn, schema):
+    if not _schema_exists(conn, schema):
         conn.execute(f"CREATE SCHEMA {quote_ident(schema)}")
-    if not _exists(conn, schema, "eventwriter_migrations"):
+    if not _relation_exists(conn, schema, "eventwriter_migrations"):
         conn.execute(f"SET LOCAL search_path TO {quote_ident(schema)}; {RECORDS}")
 
 
-def _records(conn: Connection, schema: str | None = None) -> dict[int, Record]:
+def _read_records(conn: Connection, schema: str | None = None) -> dict[int, Record]:
     table = "eventwriter_migrations" if schema is None else f"{quote_ident(schema)}.eventwriter_migrations"
     try:
         rows = conn.execute(f"SELECT version, table_name, checksum, outcome FROM {table}").fetchall()  # noqa: S608
     except psycopg.errors.UndefinedColumn as error:
-        raise Fatal(f"table {table} is not eventwriter's; rename it, or choose another schema with --schema") from error
+        message = f"table {table} belongs to another program"
+        hint = "rename it, or choose another schema with --schema"
+        raise Fatal(message, code="foreign_table", hint=hint) from error
     return {version: Record(*rest) for version, *rest in rows}
 
 
-def _newer(known: Mapping[int, Record], migrations: Sequence[Migration]) -> Iterator[str]:
+def _newer_versions(records: Mapping[int, Record], migrations: Sequence[Migration]) -> Iterator[str]:
     versions = {migration.version for migration in migrations}
-    for version in sorted(set(known) - versions):
-        yield f"{version:04} {known[version].table}: made by another release of eventwriter, left as it is"
+    for version in sorted(set(records) - versions):
+        yield f"{version:04} {records[version].table}: applied by another release of eventwriter, left unchanged"
 
 
-def _has_schema(conn: Connection, schema: str) -> bool:
-    return bool(_one(conn, "SELECT EXISTS (SELECT FROM pg_namespace WHERE nspname = %s)", schema)[0])
+def _schema_exists(conn: Connection, schema: str) -> bool:
+    return bool(_fetch_one(conn, "SELECT EXISTS (SELECT FROM pg_namespace WHERE nspname = %s)", schema)[0])
 
 
-def _exists(conn: Connection, schema: str, table: str) -> bool:
-    return bool(_one(conn, _EXISTS_SQL, schema, table)[0])
+def _relation_exists(conn: Connection, schema: str, table: str) -> bool:
+    return bool(_fetch_one(conn, _EXISTS_SQL, schema, table)[0])
 
 
-def _one(conn: Connection, query: str, *values: object) -> tuple[Any, ...]:
+def _fetch_one(conn: Connection, query: str, *values: object) -> tuple[Any, ...]:
     row: tuple[Any, ...] | None = conn.execute(query, values or None).fetchone()
     return row if row is not None else ()
 
 
-def _explained(error: psycopg.Error, target: str) -> EventwriterError:
-    """Say in one sentence what the server refused, and what to do."""
-    text = primary_message(error)
-    if error.sqlstate == "42501":
-        return Fatal(
-            f"PostgreSQL at {target}: {text}; migrate as a role that may, or GRANT USAGE, CREATE ON SCHEMA to this one"
-        )
-    if error.sqlstate == "25006":
-        return Fatal(
-            f"PostgreSQL at {target} is read-only (a standby?); connect to the primary, for example with"
-            " target_session_attrs=read-write"
-        )
-    if error.sqlstate == "55P03":
-        return Fatal(
-            f"PostgreSQL at {target}: something else, perhaps another migrate, held its lock for {LOCK_TIMEOUT}"
-        )
-    if verdict_for(error.sqlstate) is Verdict.RETRY:
-        return Retryable(f"lost PostgreSQL at {target}: {text}; migrate again: what was done stays done")
-    return Fatal(
-        f"PostgreSQL at {target} refused: {text} (SQLSTATE {error.sqlstate}); nothing of this version was made"
-    )
+def _map_error(error: psycopg.Error, server: str) -> EventwriterError:
+    """Map an error of the server to an error family, with a hint for this command."""
+    text, sqlstate = primary_message(error), error.sqlstate
+    code, hint = code_and_hint(sqlstate, "postgres_rejected")
+    if sqlstate == "42501":
+        hint = "use a role with the privilege, or GRANT USAGE, CREATE ON SCHEMA to this one"
+    elif sqlstate == "25006":
+        text = "the server is read-only, perhaps a standby"
+    elif sqlstate == "55P03":
+        text = f"another session, perhaps another migrate, held a lock for {LOCK_TIMEOUT}"
+    elif verdict_for(sqlstate) is Verdict.RETRY:
+        hint = "run migrate again; completed versions remain"
+        return Retryable(f"lost the connection to PostgreSQL at {server}: {text}", code=code, hint=hint)
+    else:
+        text += f" (SQLSTATE {sqlstate}); nothing of this version was applied"
+    return Fatal(f"PostgreSQL at {server}: {text}", code=code, hint=hint)

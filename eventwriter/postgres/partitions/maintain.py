@@ -1,64 +1,48 @@
 """
-Looking after the tables that `eventwriter migrate` made: which steps, and in which order.
+Maintenance of the tables that `eventwriter migrate` created.
 
-Makes partitions ahead, gives late rows theirs, drops what is kept no longer, on plain
-PostgreSQL; sets policies on TimescaleDB. A table that migrate did not make is never
-touched, and neither is an ordinary one, nor a partition that somebody else attached.
+On plain PostgreSQL: creates partitions ahead, creates partitions for late rows, and drops expired
+ones. On TimescaleDB: sets policies. Tables that migrate did not create, ordinary tables, and
+partitions that were attached by others are never changed.
 """
 
 import datetime as dt
-from collections.abc import Generator, Mapping, Sequence
-from dataclasses import dataclass
-from typing import Any
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 
 from eventwriter.config.durations import format_duration
 from eventwriter.config.settings import StorageSettings
 from eventwriter.postgres.partitions import sql
+from eventwriter.postgres.partitions.executor import Executor, Refused, Report
 from eventwriter.postgres.partitions.plan import (
-    Making,
+    NewPartition,
     Partition,
     covered_until,
-    default_of,
-    kept_since,
-    reach,
-    to_drop,
-    to_make,
+    creation_range,
+    default_name,
+    expiry_limit,
+    partitions_to_create,
+    partitions_to_drop,
 )
-from eventwriter.postgres.partitions.policies import policies
-from eventwriter.postgres.partitions.sql import DELETE_MAX, Root
-from eventwriter.postgres.partitions.steps import Act, Ask, Note, Refusal, Steps
+from eventwriter.postgres.partitions.policies import set_policies
+from eventwriter.postgres.partitions.sql import DELETE_MAX, PartitionedTable
 from eventwriter.postgres.quoting import timestamp_literal
 
 _DELETES_MAX = 100
-"""How often some rows are deleted from one default partition in one run: a million rows; the next run goes on."""
+"""Limit of DELETE statements for one default partition in one run: a million rows. The next run continues."""
 
-_THERE_ALREADY, _GONE_ALREADY = "42P07", "42P01"
-"""Duplicate table, undefined table."""
-
-
-@dataclass(frozen=True, slots=True)
-class Found:
-    """A table of ours as the server has it."""
-
-    schema: str
-    table: str
-    is_cut: bool
-    """Whether it is partitioned by its time column, and by nothing else."""
-    is_partitioned: bool
-    owner: str
-    is_owner: bool
-    columns: Sequence[str]
+_DUPLICATE_TABLE, _UNDEFINED_TABLE = "42P07", "42P01"
 
 
 @dataclass(frozen=True, slots=True)
 class Task:
     """
-    What is to be looked after.
+    Tables to be maintained.
 
     Attributes:
-        schema: Where the tables are; None for the connection's search path.
-        columns: Their time columns, by name.
-        now: Against which everything is decided.
+        schema: Schema of the tables; None for the connection's search path.
+        columns: Time columns by table.
+        now: Time on which all decisions are based.
     """
 
     schema: str | None
@@ -67,185 +51,248 @@ class Task:
     now: dt.datetime
 
 
-def maintain(task: Task) -> Steps:
-    """Look after tables once."""
-    for found in (yield from _find(task)):
-        time_column, wish = task.columns[found.table], task.storage.of(found.table)
-        if found.is_cut:
-            yield from _of_partitions(found, time_column, wish, task.now)
-        elif found.is_partitioned:
-            yield Note(f"{found.table}: partitioned by something else than its time alone, left as it is")
+@dataclass(frozen=True, slots=True)
+class RealTable:
+    """
+    A table of the task in the database.
+
+    Attributes:
+        by_time: Whether it is partitioned by its time column and by nothing else.
+        is_partitioned: Whether it is partitioned at all.
+        is_owner: Whether the current role owns it.
+        columns: Columns that can be written.
+    """
+
+    schema: str
+    table: str
+    by_time: bool
+    is_partitioned: bool
+    owner: str
+    is_owner: bool
+    columns: Sequence[str]
+
+    def as_partitioned(self, time_column: str) -> PartitionedTable:
+        """Return the table for building SQL."""
+        owner = None if self.is_owner else self.owner
+        return PartitionedTable(self.schema, self.table, time_column, owner, tuple(self.columns))
+
+
+async def maintain(task: Task, executor: Executor) -> None:
+    """
+    Maintain the tables once.
+
+    Raises:
+        Retryable: The connection is lost.
+    """
+    for real in await _find_tables(task, executor):
+        table, storage = real.as_partitioned(task.columns[real.table]), task.storage.of(real.table)
+        if real.by_time:
+            await _PartitionMaintenance(table, storage, task.now, executor).run()
+        elif real.is_partitioned:
+            text = f"{real.table}: partitioned by more than its time column, left unchanged"
+            executor.report(Report("partitioned_otherwise", text, real.table))
         else:
-            yield from _of_ordinary(found, time_column, wish)
+            await _maintain_unpartitioned(table, storage, executor)
 
 
-def look(task: Task) -> Steps:
-    """Say which tables run out of partitions; change nothing."""
-    for found in (yield from _find(task)):
-        rows = (yield Ask(sql.PARTITIONS, {"root": _name(found)})) if found.is_cut else Refusal("", later=False)
-        if isinstance(rows, Refusal):
+async def check(task: Task, executor: Executor) -> None:
+    """
+    Report the tables that run out of partitions, without changing anything.
+
+    Raises:
+        Retryable: The connection is lost.
+    """
+    for real in await _find_tables(task, executor):
+        if not real.by_time:
+            continue
+        name = real.as_partitioned(task.columns[real.table]).name
+        try:
+            rows = await executor.query(sql.PARTITIONS, {"root": name})
+        except Refused:
             continue
         until = covered_until(task.now, [_partition(*row) for row in rows if not row[1]])
-        if until is None or until < task.now + dt.timedelta(seconds=task.storage.of(found.table).partition_s):
+        if until is None or until < task.now + dt.timedelta(seconds=task.storage.of(real.table).partition_s):
             ends = f"its partitions end at {until:%Y-%m-%d %H:%M}" if until else "it has no partition for now"
-            yield Note(
-                f"{found.table}: {ends}: rows beyond go to the default partition, which cannot be dropped; run"
-                ' "eventwriter migrate --maintain" every day, or set storage.maintain',
-                warns=True,
+            text = (
+                f"{real.table}: {ends}; later rows go to the default partition, which cannot be dropped; run"
+                ' "eventwriter migrate --maintain" daily, or set storage.maintain'
             )
+            executor.report(Report("partitions_end", text, real.table, warns=True))
 
 
-def _find(task: Task) -> Generator[Ask | Act | Note, Any, list[Found]]:
-    """Find those of the tables that migrate made."""
+async def _find_tables(task: Task, executor: Executor) -> list[RealTable]:
+    """Return the tables of the task that migrate created."""
     values = {"schema": task.schema, "names": list(task.columns), "columns": list(task.columns.values())}
-    rows = yield Ask(sql.TABLES, values)
-    if isinstance(rows, Refusal):
-        yield Note(f"tables not looked at: {rows.text}", warns=True, undone=True)
+    try:
+        rows = await executor.query(sql.TABLES, values)
+    except Refused as refused:
+        executor.report(Report("query_refused", f"tables not maintained: {refused.text}", warns=True, undone=True))
         return []
-    found = []
-    for one in (Found(*row) for row in rows):
-        ours = yield Ask(sql.ours(one.schema), {"table": one.table})
-        if ours and not isinstance(ours, Refusal):
-            found.append(one)
-    return found
+    tables = [RealTable(*row) for row in rows]
+    return [real for real in tables if await _is_ours(real, executor)]
 
 
-def _name(found: Found) -> str:
-    return Root(found.schema, found.table, "").name
+async def _is_ours(real: RealTable, executor: Executor) -> bool:
+    try:
+        return bool(await executor.query(sql.was_migrated_sql(real.schema), {"table": real.table}))
+    except Refused:  # there is no record of migrations, or the role may not read it
+        return False
 
 
-def _of_ordinary(found: Found, time_column: str, wish: StorageSettings) -> Steps:
-    root = Root(found.schema, found.table, time_column)
-    timescale = yield Ask(sql.TIMESCALE)
-    if timescale and not isinstance(timescale, Refusal):
-        hypertables = yield Ask(sql.HYPERTABLE, {"schema": found.schema, "table": found.table})
-        if hypertables and not isinstance(hypertables, Refusal):
-            yield from policies(root, wish, timescale[0][0], hypertables[0])
-            return
-    yield Note(f"{found.table}: an ordinary table, left as it is; docs/storage.md says how to partition it")
+def _partition(
+    name: str, _is_default: bool, low_s: float | None, high_s: float | None, comment: str | None
+) -> Partition:
+    return Partition(name, sql.parse_instant(low_s), sql.parse_instant(high_s), comment == sql.MARK)
 
 
-def _of_partitions(found: Found, time_column: str, wish: StorageSettings, now: dt.datetime) -> Steps:
-    root = Root(
-        found.schema, found.table, time_column, None if found.is_owner else found.owner, columns=tuple(found.columns)
-    )  # fmt: skip
-    rows = yield Ask(sql.PARTITIONS, {"root": root.name})
-    if isinstance(rows, Refusal):
-        yield Note(f"{found.table}: not looked at: {rows.text}", warns=True, undone=True)
+async def _maintain_unpartitioned(table: PartitionedTable, storage: StorageSettings, executor: Executor) -> None:
+    """Set the policies of a hypertable; leave an ordinary table unchanged."""
+    try:
+        timescale = await executor.query(sql.TIMESCALE)
+        names = {"schema": table.schema, "table": table.table}
+        hypertables = await executor.query(sql.HYPERTABLE, names) if timescale else []
+    except Refused:
+        hypertables = []
+    if hypertables:
+        await set_policies(table, storage, timescale[0][0], hypertables[0], executor)
         return
-    partitions = [_partition(*row) for row in rows if not row[1]]
-    default = next((row for row in rows if row[1]), None)
-    if default is None:
-        made = yield Act(sql.make_default(root), f"{root.table}: default partition made")
-        if isinstance(made, Refusal):
-            yield _refused(root, "the default partition cannot be made", made)
+    text = f"{table.table}: ordinary table, left unchanged; docs/storage.md describes how to partition it"
+    executor.report(Report("not_partitioned", text, table.table))
+
+
+class _PartitionMaintenance:
+    """Maintenance of one table that is partitioned by time."""
+
+    def __init__(self, table: PartitionedTable, storage: StorageSettings, now: dt.datetime, executor: Executor) -> None:
+        self._table, self._storage, self._now, self._executor = table, storage, now, executor
+        self._partitions: list[Partition] = []
+
+    async def run(self) -> None:
+        try:
+            rows = await self._executor.query(sql.PARTITIONS, {"root": self._table.name})
+        except Refused as refused:
+            self._report_refused("not maintained", refused)
             return
-        default = (default_of(root.table), True, None, None, sql.DEFAULT_MARK)
-    root = Root(root.schema, root.table, time_column, root.owner, root.columns, default[0])
-    partitions = yield from _drop(root, wish, now, partitions)
-    if default[4] == sql.DEFAULT_MARK:
-        yield from _delete(root, wish, now)
-    partitions = yield from _make(root, wish, now, partitions)
-    yield from _report(root, now, partitions)
-
-
-def _partition(name: str, _: bool, low_s: float | None, high_s: float | None, mark: str | None) -> Partition:
-    return Partition(name, sql.moment(low_s), sql.moment(high_s), mark == sql.MARK)
-
-
-def _drop(
-    root: Root, wish: StorageSettings, now: dt.datetime, partitions: Sequence[Partition]
-) -> Generator[Ask | Act | Note, Any, list[Partition]]:
-    """Drop what is over; return what is left."""
-    left = list(partitions)
-    for one in to_drop(wish, now, partitions):
-        says = f"{root.table}: partition {one.name} dropped, older than {format_duration(wish.keep_s)}"
-        done = yield Act(sql.drop(root, one.name), says)
-        if isinstance(done, Refusal) and done.sqlstate == _GONE_ALREADY:
-            yield Note(
-                f"{root.table}: partition {one.name} is gone already: another one dropped or detached it meanwhile"
-            )
-        elif isinstance(done, Refusal):
-            yield _refused(root, f"partition {one.name} is not dropped", done)
-            break
-        left.remove(one)
-    return left
-
-
-def _delete(root: Root, wish: StorageSettings, now: dt.datetime) -> Steps:
-    """Delete from the default partition what is kept no longer."""
-    since = kept_since(wish, now)
-    if since is None:
-        return
-    rows = yield Ask(sql.older(root), {"since": since})
-    if not rows or isinstance(rows, Refusal):
-        return
-    for _ in range(_DELETES_MAX):
-        says = f"{root.table}: %d rows of the default partition deleted, older than {format_duration(wish.keep_s)}"
-        done = yield Act(sql.delete_old(root, timestamp_literal(since)), says)
-        if isinstance(done, Refusal):
-            yield _refused(root, "old rows of the default partition are not deleted", done)
+        self._partitions = [_partition(*row) for row in rows if not row[1]]
+        default = next(((row[0], row[4]) for row in rows if row[1]), None) or await self._create_default()
+        if default is None:
             return
-        if done < DELETE_MAX:
+        name, comment = default
+        self._table = replace(self._table, default=name)
+        await self._drop_expired()
+        if comment == sql.DEFAULT_MARK:
+            await self._delete_expired()
+        await self._create_missing()
+        await self._report_state()
+
+    async def _create_default(self) -> tuple[str, str] | None:
+        """Create the default partition; return its name and comment."""
+        text = f"{self._table.table}: default partition created"
+        result = self._report("default_partition_created", text, default_name(self._table.table), changed=True)
+        try:
+            await self._executor.execute(sql.create_default_sql(self._table), result)
+        except Refused as refused:
+            self._report_refused("the default partition cannot be created", refused)
+            return None
+        return default_name(self._table.table), sql.DEFAULT_MARK
+
+    async def _drop_expired(self) -> None:
+        table, age = self._table.table, format_duration(self._storage.keep_s)
+        for partition in partitions_to_drop(self._storage, self._now, self._partitions):
+            name = partition.name
+            text = f"{table}: partition {name} dropped, older than {age}"
+            result = self._report("partition_dropped", text, name, changed=True)
+            try:
+                await self._executor.execute(sql.drop_partition_sql(self._table, name), result)
+            except Refused as refused:
+                if refused.sqlstate != _UNDEFINED_TABLE:
+                    self._report_refused(f"partition {name} was not dropped", refused, name)
+                    return
+                text = f"{table}: partition {name} was dropped or detached by another session"
+                self._executor.report(self._report("already_dropped", text, name))
+            self._partitions.remove(partition)
+
+    async def _delete_expired(self) -> None:
+        """Delete expired rows from the default partition."""
+        limit, table = expiry_limit(self._storage, self._now), self._table.table
+        if limit is None:
             return
+        script = sql.delete_expired_sql(self._table, timestamp_literal(limit))
+        age = format_duration(self._storage.keep_s)
+        result = self._report("rows_deleted", f"{table}: {{rows}} of the default partition deleted, older than {age}")
+        try:
+            if not await self._executor.query(sql.has_older_rows_sql(self._table), {"since": limit}):
+                return
+        except Refused:
+            return
+        try:
+            for _ in range(_DELETES_MAX):
+                if await self._executor.execute(script, replace(result, changed=True)) < DELETE_MAX:
+                    return
+        except Refused as refused:
+            self._report_refused("expired rows of the default partition were not deleted", refused)
 
+    async def _create_missing(self) -> None:
+        allowed = creation_range(self._now, self._storage)
+        query = sql.default_rows_by_period_sql(self._table, self._storage)
+        try:
+            rows = await self._executor.query(query, {"low": allowed.low, "high": allowed.high})
+        except Refused as refused:
+            # Rows of the default partition must move with the partition, so they have to be known.
+            self._report_refused("no partitions were created: the default partition cannot be read", refused)
+            return
+        default_rows = {at: count for low_s, count in rows if (at := sql.parse_instant(low_s))}
+        planned = partitions_to_create(self._table.table, self._storage, self._now, self._partitions, default_rows)
+        for new in planned:
+            if new.rows > self._storage.move_max:
+                self._executor.report(self._too_many_rows(new))
+            elif not await self._create(new):
+                return
 
-def _make(
-    root: Root, wish: StorageSettings, now: dt.datetime, partitions: Sequence[Partition]
-) -> Generator[Ask | Act | Note, Any, list[Partition]]:
-    """Make what is missing; return what is there then."""
-    whole, there = reach(now, wish), list(partitions)
-    rows = yield Ask(sql.strays(root, wish), {"low": whole.low, "high": whole.high})
-    if isinstance(rows, Refusal):
-        # Without knowing what is there, nothing may be moved.
-        yield _refused(root, "no partitions are made: the default partition cannot be looked through", rows)
-        return there
-    strays = {at: count for low_s, count in rows if (at := sql.moment(low_s))}
-    for making in to_make(root.table, wish, now, partitions, strays):
-        if making.rows > wish.move_max:
-            yield Note(_too_many(root, making, wish), warns=True, undone=True)
-            continue
-        done = yield Act(sql.make(root, making), _made(root, making))
-        if isinstance(done, Refusal) and done.sqlstate == _THERE_ALREADY:
-            yield Note(
-                f"{root.table}: {making.name} is there already: another one made it meanwhile, or it is in the way"
-            )
-        elif isinstance(done, Refusal):
-            yield _refused(root, f"partition {making.name} is not made", done)
-            break
-        there.append(Partition(making.name, making.stretch.low, making.stretch.high))
-    return there
+    async def _create(self, new: NewPartition) -> bool:
+        """Create a partition; return whether to continue with the next one."""
+        table, name = self._table.table, new.name
+        moved = ", {rows} moved into it" if new.rows else ""
+        text = f"{table}: partition {name} created, until {new.period.high:%Y-%m-%d %H:%M}{moved}"
+        result = self._report("partition_created", text, name, changed=True)
+        try:
+            await self._executor.execute(sql.create_partition_sql(self._table, new), result)
+        except Refused as refused:
+            if refused.sqlstate != _DUPLICATE_TABLE:
+                self._report_refused(f"partition {name} was not created", refused, name)
+                return False
+            text = f"{table}: {name} exists already: created by another session, or another table of that name"
+            self._executor.report(self._report("already_created", text, name))
+        self._partitions.append(Partition(name, new.period.low, new.period.high))
+        return True
 
-
-def _made(root: Root, making: Making) -> str:
-    moved = ", %d rows moved into it" if making.rows else ""
-    return f"{root.table}: partition {making.name} made, until {making.stretch.high:%Y-%m-%d %H:%M}{moved}"
-
-
-def _too_many(root: Root, making: Making, wish: StorageSettings) -> str:
-    return (
-        f"{root.table}: partition {making.name} is not made: {making.rows} rows of that time are in the default"
-        f" partition, above storage.move_max {wish.move_max}; raise it for one run of `eventwriter migrate --maintain`"
-        " while nothing is written, or leave them there"
-    )
-
-
-def _report(root: Root, now: dt.datetime, partitions: Sequence[Partition]) -> Steps:
-    until = covered_until(now, partitions)
-    words = f"until {until:%Y-%m-%d %H:%M}" if until else "none for now"
-    yield Note(f"{root.table}: {len(partitions)} partitions, {words}", warns=until is None)
-    rows = yield Ask(sql.left_over(root))
-    if isinstance(rows, Refusal):
-        yield _refused(root, "the default partition cannot be counted", rows)
-    elif rows[0][0]:
-        count, first, last = rows[0]
-        yield Note(
-            f"{root.table}: {count} rows in the default partition, of times from {first} to {last}",
-            warns=True,
-            rows=count,
+    def _too_many_rows(self, new: NewPartition) -> Report:
+        text = (
+            f"{self._table.table}: partition {new.name} was not created: {new.rows} rows of its period are in the"
+            f" default partition, above storage.move_max {self._storage.move_max}; raise it for one run of"
+            " `eventwriter migrate --maintain` while nothing is written, or leave the rows there"
         )
+        return replace(self._report("too_many_rows", text, new.name), warns=True, undone=True)
 
+    async def _report_state(self) -> None:
+        table, until = self._table.table, covered_until(self._now, self._partitions)
+        end = f"until {until:%Y-%m-%d %H:%M}" if until else "none for now"
+        count = len(self._partitions)
+        text = f"{table}: {count} {'partition' if count == 1 else 'partitions'}, {end}"
+        self._executor.report(replace(self._report("partitions", text), warns=until is None))
+        try:
+            ((rows, first, last),) = await self._executor.query(sql.default_rows_sql(self._table))
+        except Refused as refused:
+            self._report_refused("the rows of the default partition cannot be counted", refused)
+            return
+        if rows:
+            text = f"{table}: {{rows}} in the default partition, with times from {first} to {last}"
+            self._executor.report(replace(self._report("default_rows", text).with_rows(rows), warns=True))
 
-def _refused(root: Root, what: str, refusal: Refusal) -> Note:
-    again = "; it is tried again" if refusal.later else ""
-    return Note(f"{root.table}: {what}: {refusal.text}{again}", warns=True, undone=True)
+    def _report(self, code: str, text: str, partition: str = "", *, changed: bool = False) -> Report:
+        return Report(code, text, self._table.table, partition, changed=changed)
+
+    def _report_refused(self, what: str, refused: Refused, partition: str = "") -> None:
+        retry = "; it is retried" if refused.retryable else ""
+        report = self._report("refused", f"{self._table.table}: {what}: {refused.text}{retry}", partition)
+        self._executor.report(replace(report, warns=True, undone=True, retryable=refused.retryable))

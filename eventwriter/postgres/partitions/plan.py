@@ -1,10 +1,10 @@
 """
-Which time partitions a table needs now, and which it keeps no longer; pure.
+Decides which time partitions a table needs and which it can drop. Pure.
 
-A partition is a stretch of time, from `low` (included) to `high` (not included).
-Periods have the wished width and are counted from `ORIGIN`, so that every run, and
-every host, cuts time at the same instants. What is there already, of whatever width,
-is never cut again: only the gaps between are filled.
+A partition covers a period of time, from `low` (inclusive) to `high` (exclusive). Periods have
+the configured width and are counted from `ORIGIN`, so that every run on every host uses the same
+boundaries. Existing partitions of any width are kept as they are; only the gaps between them are
+filled.
 """
 
 import datetime as dt
@@ -15,15 +15,15 @@ from dataclasses import dataclass
 from eventwriter.config.settings import DAY_S, StorageSettings
 
 ORIGIN = dt.datetime(2001, 1, 1, tzinfo=dt.UTC)
-"""A Monday, so that weeks begin on one."""
+"""A Monday, so that periods of a week start on Mondays."""
 
 _NAME_BYTES_MAX = 63
-"""PostgreSQL cuts longer names. Source: its documentation, "Identifiers and Key Words"."""
+"""PostgreSQL truncates longer names. Source: PostgreSQL documentation, "Identifiers and Key Words"."""
 
 
 @dataclass(frozen=True, slots=True, order=True)
-class Stretch:
-    """A stretch of time."""
+class Period:
+    """A period of time."""
 
     low: dt.datetime
     high: dt.datetime
@@ -31,119 +31,127 @@ class Stretch:
 
 @dataclass(frozen=True, slots=True)
 class Partition:
-    """One that is there."""
+    """
+    An existing partition.
+
+    Attributes:
+        low: Start; None if it has none.
+        high: End; None if it has none.
+        managed: Whether eventwriter created it; others are never dropped.
+    """
 
     name: str
     low: dt.datetime | None
-    """None: it has no beginning."""
     high: dt.datetime | None
-    """None: it has no end."""
-    ours: bool = True
-    """Whether eventwriter made it; others are never dropped."""
+    managed: bool = True
 
 
 @dataclass(frozen=True, slots=True)
-class Making:
-    """One that is to be made."""
+class NewPartition:
+    """
+    A partition to be created.
+
+    Attributes:
+        rows: Number of rows of its period in the default partition.
+    """
 
     name: str
-    stretch: Stretch
+    period: Period
     rows: int
-    """How many rows of it are in the default partition."""
 
 
-def period(at: dt.datetime, width_s: float) -> Stretch:
-    """Return the period that holds an instant."""
-    count = math.floor((at - ORIGIN).total_seconds() / width_s)
-    low = ORIGIN + dt.timedelta(seconds=count * width_s)
-    return Stretch(low, low + dt.timedelta(seconds=width_s))
+def period_at(at: dt.datetime, width_s: float) -> Period:
+    """Return the period that contains an instant."""
+    number = math.floor((at - ORIGIN).total_seconds() / width_s)
+    low = ORIGIN + dt.timedelta(seconds=number * width_s)
+    return Period(low, low + dt.timedelta(seconds=width_s))
 
 
-def reach(now: dt.datetime, wish: StorageSettings) -> Stretch:
-    """Return the time within which partitions are made: so many periods behind and ahead of the current one."""
-    width, current = dt.timedelta(seconds=wish.partition_s), period(now, wish.partition_s)
-    return Stretch(current.low - wish.behind * width, current.high + wish.ahead * width)
+def creation_range(now: dt.datetime, storage: StorageSettings) -> Period:
+    """Return the time for which partitions are created: `behind` periods before the current one to `ahead` after it."""
+    width, current = dt.timedelta(seconds=storage.partition_s), period_at(now, storage.partition_s)
+    return Period(current.low - storage.behind * width, current.high + storage.ahead * width)
 
 
-def to_make(
+def partitions_to_create(
     table: str,
-    wish: StorageSettings,
+    storage: StorageSettings,
     now: dt.datetime,
     partitions: Sequence[Partition],
-    strays: Mapping[dt.datetime, int],
-) -> list[Making]:
+    default_rows: Mapping[dt.datetime, int],
+) -> list[NewPartition]:
     """
-    Return what is to be made, the current period first, then those ahead, then those behind from the newest.
+    Return the partitions to create: the current period, those ahead, then past ones, newest first.
 
     Args:
-        partitions: All that are there, ours and others'.
-        strays: Rows in the default partition by the beginning of their period.
+        partitions: All existing partitions, managed or not.
+        default_rows: Number of rows in the default partition, by the start of their period.
     """
-    width, whole = dt.timedelta(seconds=wish.partition_s), reach(now, wish)
-    current = period(now, wish.partition_s).low
-    ahead = [current + n * width for n in range(wish.ahead + 1)]
-    late = sorted((low for low in strays if whole.low <= low < current and strays[low]), reverse=True)
-    kept = [low for low in late if not is_over(low + width, wish, now)]
+    width, allowed = dt.timedelta(seconds=storage.partition_s), creation_range(now, storage)
+    current = period_at(now, storage.partition_s).low
+    ahead = [current + n * width for n in range(storage.ahead + 1)]
+    past = sorted((low for low in default_rows if allowed.low <= low < current and default_rows[low]), reverse=True)
+    kept = [low for low in past if not is_expired(low + width, storage, now)]
     return [
-        Making(name_of(table, gap.low), gap, strays.get(low, 0))
+        NewPartition(partition_name(table, gap.low), gap, default_rows.get(low, 0))
         for low in (*ahead, *kept)
-        for gap in gaps(Stretch(low, low + width), partitions)
+        for gap in gaps(Period(low, low + width), partitions)
     ]
 
 
-def to_drop(wish: StorageSettings, now: dt.datetime, partitions: Iterable[Partition]) -> list[Partition]:
-    """Return ours that can hold no row that is kept, the oldest first."""
-    over = [one for one in partitions if one.ours and one.high is not None and is_over(one.high, wish, now)]
-    return sorted(over, key=lambda one: one.high or ORIGIN)
+def partitions_to_drop(storage: StorageSettings, now: dt.datetime, partitions: Iterable[Partition]) -> list[Partition]:
+    """Return the managed partitions whose rows are all expired, oldest first."""
+    expired = [p for p in partitions if p.managed and p.high is not None and is_expired(p.high, storage, now)]
+    return sorted(expired, key=lambda partition: partition.high or ORIGIN)
 
 
-def is_over(high: dt.datetime, wish: StorageSettings, now: dt.datetime) -> bool:
-    """Say whether whatever is before `high` is kept no longer."""
-    limit = kept_since(wish, now)
+def is_expired(high: dt.datetime, storage: StorageSettings, now: dt.datetime) -> bool:
+    """Return whether all rows before `high` are expired."""
+    limit = expiry_limit(storage, now)
     return limit is not None and high <= limit
 
 
-def kept_since(wish: StorageSettings, now: dt.datetime) -> dt.datetime | None:
-    """Return the instant before which rows are kept no longer; None where all are kept."""
+def expiry_limit(storage: StorageSettings, now: dt.datetime) -> dt.datetime | None:
+    """Return the instant before which rows are expired; None if rows never expire."""
     try:
-        return now - dt.timedelta(seconds=wish.keep_s)
-    except OverflowError:  # for ever, or from before the calendar
+        return now - dt.timedelta(seconds=storage.keep_s)
+    except OverflowError:  # kept forever, or from before the first year of the calendar
         return None
 
 
-def gaps(wanted: Stretch, partitions: Iterable[Partition]) -> Iterator[Stretch]:
-    """Yield what of a stretch no partition covers."""
-    at = wanted.low
-    for one in sorted(partitions, key=lambda one: one.low or dt.datetime.min.replace(tzinfo=dt.UTC)):
-        if one.high is not None and one.high <= at:
+def gaps(period: Period, partitions: Iterable[Partition]) -> Iterator[Period]:
+    """Yield the parts of a period that no partition covers."""
+    at = period.low
+    for partition in sorted(partitions, key=lambda p: p.low or dt.datetime.min.replace(tzinfo=dt.UTC)):
+        if partition.high is not None and partition.high <= at:
             continue
-        if one.low is not None and one.low >= wanted.high:
+        if partition.low is not None and partition.low >= period.high:
             break
-        if one.low is not None and one.low > at:
-            yield Stretch(at, one.low)
-        if one.high is None:
+        if partition.low is not None and partition.low > at:
+            yield Period(at, partition.low)
+        if partition.high is None:
             return
-        at = one.high
-    if at < wanted.high:
-        yield Stretch(at, wanted.high)
+        at = partition.high
+    if at < period.high:
+        yield Period(at, period.high)
 
 
 def covered_until(now: dt.datetime, partitions: Sequence[Partition]) -> dt.datetime | None:
-    """Return the end of the partitions that follow one another from now on; None where now has none."""
+    """Return the end of the consecutive partitions that start with the current one; None if there is none for now."""
     end = dt.datetime.max.replace(tzinfo=dt.UTC)
-    free = next(gaps(Stretch(now, end), partitions), None)
-    if free is None:
+    gap = next(gaps(Period(now, end), partitions), None)
+    if gap is None:
         return end
-    return free.low if free.low > now else None
+    return gap.low if gap.low > now else None
 
 
-def name_of(table: str, low: dt.datetime) -> str:
-    """Return what a partition is called: `logs_p20260131`, or `logs_p20260131_0600` where it begins within a day."""
-    within = (low - ORIGIN).total_seconds() % DAY_S
-    suffix = f"_p{low:%Y%m%d}" + (f"_{low:%H%M}" if within else "")
+def partition_name(table: str, low: dt.datetime) -> str:
+    """Return the name of a partition: `logs_p20260131`, or `logs_p20260131_0600` if it does not start at midnight."""
+    within_day = (low - ORIGIN).total_seconds() % DAY_S
+    suffix = f"_p{low:%Y%m%d}" + (f"_{low:%H%M}" if within_day else "")
     return table.encode()[: _NAME_BYTES_MAX - len(suffix)].decode(errors="ignore") + suffix
 
 
-def default_of(table: str) -> str:
-    """Return what the default partition is called, which takes every row that no other does."""
+def default_name(table: str) -> str:
+    """Return the name of the default partition, which stores the rows of all other periods."""
     return f"{table}_default"

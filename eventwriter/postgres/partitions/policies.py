@@ -1,10 +1,10 @@
 """
-Retention and compression of hypertables: TimescaleDB's own policies, set as wished.
+Retention and compression of hypertables, as policies of TimescaleDB.
 
-What is not wished is left alone: a policy that somebody set by hand stays where
-`storage` says nothing about it. A wish that has changed replaces the policy, because
-`if_not_exists` would keep the old one and only warn. Source: TimescaleDB documentation,
-add_retention_policy, add_compression_policy, ALTER TABLE (compression).
+A policy that is not configured is left alone, so a policy that was set by hand stays if `storage`
+does not mention it. A changed setting replaces the policy, because `if_not_exists` would keep the
+old one with only a warning. Source: TimescaleDB documentation, add_retention_policy,
+add_compression_policy, ALTER TABLE (compression).
 """
 
 import math
@@ -13,9 +13,8 @@ from typing import Any
 
 from eventwriter.config.durations import format_duration
 from eventwriter.config.settings import StorageSettings
-from eventwriter.postgres.partitions import sql as storage_sql
-from eventwriter.postgres.partitions.sql import Root, prologue
-from eventwriter.postgres.partitions.steps import Act, Ask, Note, Refusal, Steps
+from eventwriter.postgres.partitions.executor import Executor, Refused, Report
+from eventwriter.postgres.partitions.sql import PRIMARY_KEY, PartitionedTable, prologue
 from eventwriter.postgres.quoting import interval_literal, quote_ident, quote_literal
 
 SEGMENT_BY: Mapping[str, str] = {
@@ -24,68 +23,78 @@ SEGMENT_BY: Mapping[str, str] = {
     "otel_traces": "service_name",
     "logs": "service_name",
 }
-"""What rows that are compressed together have in common: queries ask for it, and many rows of a chunk share it."""
+"""Column by which rows are compressed together: queries filter by it, and many rows of a chunk share its value."""
 
 
-def policies(root: Root, wish: StorageSettings, functions: str, facts: Sequence[Any]) -> Steps:
+async def set_policies(
+    table: PartitionedTable, storage: StorageSettings, functions: str, facts: Sequence[Any], executor: Executor
+) -> None:
     """
-    Set one hypertable's policies.
+    Set the policies of one hypertable.
 
     Args:
-        functions: The schema of TimescaleDB's functions.
-        facts: A row of `storage_sql.HYPERTABLE`.
+        functions: Schema of TimescaleDB's functions.
+        facts: A row of `sql.HYPERTABLE`.
     """
     is_compressed, drop_after_s, compress_after_s = facts
-    if wish.keep_s != math.inf and wish.keep_s != drop_after_s:
-        sql = retention(root, wish.keep_s, functions, replaces=drop_after_s is not None)
-        yield from _set(root, sql, f"chunks older than {format_duration(wish.keep_s)} are dropped")
-    if wish.compress_after_s is not None and wish.compress_after_s != compress_after_s:
-        key = () if is_compressed else (yield Ask(storage_sql.KEY, {"root": root.name}))
-        names = [] if isinstance(key, Refusal) else [row[0] for row in key]
-        first = "" if is_compressed else compressible(root, names) + "\n"
-        sql = first + compression(root, wish.compress_after_s, functions, replaces=compress_after_s is not None)
-        yield from _set(root, sql, f"chunks older than {format_duration(wish.compress_after_s)} are compressed")
-    yield Note(f"{root.table}: hypertable, looked after by TimescaleDB")
+    if storage.keep_s != math.inf and storage.keep_s != drop_after_s:
+        script = retention_sql(table, storage.keep_s, functions, replaces=drop_after_s is not None)
+        await _set(table, script, f"chunks older than {format_duration(storage.keep_s)} are dropped", executor)
+    after_s = storage.compress_after_s
+    if after_s is not None and after_s != compress_after_s:
+        script = "" if is_compressed else enable_compression_sql(table, await _primary_key(table, executor)) + "\n"
+        script += compression_sql(table, after_s, functions, replaces=compress_after_s is not None)
+        await _set(table, script, f"chunks older than {format_duration(after_s)} are compressed", executor)
+    executor.report(Report("hypertable", f"{table.table}: hypertable, maintained by TimescaleDB", table.table))
 
 
-def _set(root: Root, sql: str, what: str) -> Steps:
-    done = yield Act(f"{prologue()}\n{sql}", f"{root.table}: from now on {what}")
-    if isinstance(done, Refusal):
-        yield Note(f"{root.table}: the policy by which {what} is not set: {done.text}", warns=True, undone=True)
+async def _primary_key(table: PartitionedTable, executor: Executor) -> list[str]:
+    try:
+        return [row[0] for row in await executor.query(PRIMARY_KEY, {"root": table.name})]
+    except Refused:
+        return []
 
 
-def retention(root: Root, keep_s: float, functions: str, replaces: bool) -> str:
-    """Return the SQL that has chunks dropped."""
-    return _policy(root, "retention", f"drop_after => {interval_literal(keep_s)}", functions, replaces)
+async def _set(table: PartitionedTable, script: str, effect: str, executor: Executor) -> None:
+    result = Report("policy_set", f"{table.table}: from now on {effect}", table.table, changed=True)
+    try:
+        await executor.execute(f"{prologue()}\n{script}", result)
+    except Refused as refused:
+        text = f"{table.table}: the policy by which {effect} was not set: {refused.text}"
+        retryable = refused.retryable
+        executor.report(Report("refused", text, table.table, warns=True, undone=True, retryable=retryable))
 
 
-def compression(root: Root, after_s: float, functions: str, replaces: bool) -> str:
-    """Return the SQL that has chunks compressed."""
-    return _policy(root, "compression", f"compress_after => {interval_literal(after_s)}", functions, replaces)
+def retention_sql(table: PartitionedTable, keep_s: float, functions: str, replaces: bool) -> str:
+    """Return the SQL that sets the retention policy."""
+    return _policy_sql(table, "retention", f"drop_after => {interval_literal(keep_s)}", functions, replaces)
 
 
-def compressible(root: Root, key: Sequence[str]) -> str:
+def compression_sql(table: PartitionedTable, after_s: float, functions: str, replaces: bool) -> str:
+    """Return the SQL that sets the compression policy."""
+    return _policy_sql(table, "compression", f"compress_after => {interval_literal(after_s)}", functions, replaces)
+
+
+def enable_compression_sql(table: PartitionedTable, key: Sequence[str]) -> str:
     """
-    Return the SQL that lets chunks be compressed.
+    Return the SQL that enables compression.
 
-    Both lists are given in full: TimescaleDB would guess the one that is not, and may then refuse the other.
+    Both lists are specified: TimescaleDB guesses a missing one and may then reject the other.
 
     Args:
-        key: The primary key's columns, which are either common to a segment or ordered by.
+        key: Columns of the primary key, each of which must be in one of the lists.
     """
-    common = SEGMENT_BY.get(root.table, "")
-    order = [
-        f"{quote_ident(root.time_column)} DESC",
-        *(quote_ident(n) for n in key if n not in (root.time_column, common)),
-    ]
+    segment_by = SEGMENT_BY.get(table.table, "")
+    others = [name for name in key if name not in (table.time_column, segment_by)]
+    order_by = ", ".join([f"{quote_ident(table.time_column)} DESC", *map(quote_ident, others)])
     return (
-        f"ALTER TABLE {root.name} SET (timescaledb.compress,"
-        f" timescaledb.compress_segmentby = {quote_literal(quote_ident(common) if common else '')},"
-        f" timescaledb.compress_orderby = {quote_literal(', '.join(order))});"
+        f"ALTER TABLE {table.name} SET (timescaledb.compress,"
+        f" timescaledb.compress_segmentby = {quote_literal(quote_ident(segment_by) if segment_by else '')},"
+        f" timescaledb.compress_orderby = {quote_literal(order_by)});"
     )
 
 
-def _policy(root: Root, name: str, wish: str, functions: str, replaces: bool) -> str:
-    relation, of = quote_literal(root.name), quote_ident(functions)
-    remove = f"SELECT {of}.remove_{name}_policy({relation}, if_exists => true);\n" if replaces else ""
-    return f"{remove}SELECT {of}.add_{name}_policy({relation}, {wish}, if_not_exists => true);"
+def _policy_sql(table: PartitionedTable, policy: str, argument: str, functions: str, replaces: bool) -> str:
+    relation, schema = quote_literal(table.name), quote_ident(functions)
+    remove = f"SELECT {schema}.remove_{policy}_policy({relation}, if_exists => true);\n" if replaces else ""
+    return f"{remove}SELECT {schema}.add_{policy}_policy({relation}, {argument}, if_not_exists => true);"

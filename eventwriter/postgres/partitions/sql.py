@@ -1,13 +1,13 @@
 """
-The SQL of time partitions; text only, the same whether it is run or printed.
+SQL of time partitions, as text that is either executed or printed.
 
-Who waits. A partition is made beside the table and then attached; those who write wait
-until it is attached, a few milliseconds where no rows move. (ATTACH alone would let them
-write on, and then fail those that are about to put a row of that time into the default
-partition.) Those who read wait as well where there is a default partition to move rows
-from: a query that was planned before the ATTACH and runs after it would see the rows
-in neither place. Detaching stops readers too. `DETACH ... CONCURRENTLY` is not to be
-had where there is a default partition. Source: PostgreSQL documentation, ALTER TABLE.
+Locks: a partition is created beside the table and then attached. Writers wait while it is
+attached, a few milliseconds if no rows move. (ATTACH alone would let them continue, and then fail
+those that are about to write a row of that period into the default partition.) Readers wait as
+well if there is a default partition to move rows from: a query that was planned before the ATTACH
+and runs after it would find the rows in neither place. Detaching blocks readers too; DETACH
+CONCURRENTLY is not supported for tables with a default partition. Source: PostgreSQL
+documentation, ALTER TABLE.
 """
 
 import datetime as dt
@@ -17,55 +17,65 @@ from dataclasses import dataclass
 
 from eventwriter.config.settings import StorageSettings
 from eventwriter.postgres.migrate.files import Migration
-from eventwriter.postgres.partitions.plan import ORIGIN, Making, default_of
-from eventwriter.postgres.quoting import quote_ident, quote_literal, timestamp_literal
+from eventwriter.postgres.partitions.plan import ORIGIN, NewPartition, Period, default_name
+from eventwriter.postgres.quoting import quote_ident, quote_idents, quote_literal, timestamp_literal
 
 LOCK = int.from_bytes(b"eventwr", "big")
-"""The advisory lock's number, migrate's and ours; any constant would do, this one is recognisable in pg_locks."""
+"""Number of the advisory lock of migrations and maintenance; an arbitrary constant, recognisable in pg_locks."""
 
 MARK = "made by eventwriter; dropped when storage.keep is over"
-"""The comment by which our partitions are known. Who removes it keeps the partition."""
+"""Comment that identifies managed partitions. A partition without it is never dropped."""
 
 DEFAULT_MARK = "made by eventwriter; takes rows that no partition takes"
 
 LOCK_S_MAX = 1.0
-"""How long a step waits for those who use the table, because others queue behind it: then it is put off."""
+"""Limit for waiting for other sessions, because further sessions queue behind the statement."""
 STATEMENT_S_MAX = 15.0
-"""How long a statement may hold writers up: below `postgres.statement_timeout`, which their waiting counts against."""
+"""Limit for blocking writers; below `postgres.statement_timeout`, which limits how long they wait."""
 
 DELETE_MAX = 10_000
-"""Rows deleted at once from the default partition; some 50 ms."""
+"""Rows of the default partition that one statement deletes; takes about 50 ms."""
 
 _LIKE = "INCLUDING ALL EXCLUDING INDEXES EXCLUDING IDENTITY EXCLUDING STATISTICS EXCLUDING COMMENTS"
-"""What a partition takes over; ATTACH makes the indexes."""
+"""What a partition copies from its table; ATTACH creates the indexes."""
 
 
 @dataclass(frozen=True, slots=True)
-class Root:
-    """A table of ours that is cut by time."""
+class PartitionedTable:
+    """
+    A table that is partitioned by time.
+
+    Attributes:
+        owner: Owner of new partitions; None if that is the current role.
+        columns: Columns that can be written, for moving rows.
+        default: Default partition; None if there is none.
+    """
 
     schema: str
     table: str
     time_column: str
     owner: str | None = None
-    """Who is to own its partitions; None where that is whoever makes them."""
     columns: tuple[str, ...] = ()
-    """Those that can be written, for moving rows."""
     default: str | None = None
-    """Its default partition, None where there is none."""
 
     @property
     def name(self) -> str:
-        """The qualified, quoted name."""
-        return self.of(self.table)
+        """Qualified, quoted name."""
+        return self.sibling(self.table)
 
-    def of(self, table: str) -> str:
-        """Return the qualified, quoted name of another table of its schema."""
+    @property
+    def default_partition(self) -> str:
+        """Qualified, quoted name of the default partition, which must exist."""
+        assert self.default is not None
+        return self.sibling(self.default)
+
+    def sibling(self, table: str) -> str:
+        """Return the qualified, quoted name of another table in the same schema."""
         return f"{quote_ident(self.schema)}.{quote_ident(table)}"
 
 
 def prologue() -> str:
-    """Return what each step's transaction begins with: bounds for waiting and holding, and one step at a time."""
+    """Return the start of every transaction: time limits, and a lock against concurrent maintenance."""
     return (
         "SET TRANSACTION ISOLATION LEVEL READ COMMITTED;\n"
         f"SET LOCAL lock_timeout = '{LOCK_S_MAX * 1000:.0f}ms';\n"
@@ -74,109 +84,106 @@ def prologue() -> str:
     )
 
 
-def make(root: Root, making: Making) -> str:
-    """Return the step that makes a partition and moves its rows out of the default partition."""
-    part, column = root.of(making.name), quote_ident(root.time_column)
-    low, high = timestamp_literal(making.stretch.low), timestamp_literal(making.stretch.high)
-    mode = "SHARE ROW EXCLUSIVE" if root.default is None else "ACCESS EXCLUSIVE"
+def create_partition_sql(table: PartitionedTable, new: NewPartition) -> str:
+    """Return the statements that create a partition and move its rows out of the default partition."""
+    partition, column = table.sibling(new.name), quote_ident(table.time_column)
+    low, high = timestamp_literal(new.period.low), timestamp_literal(new.period.high)
+    mode = "SHARE ROW EXCLUSIVE" if table.default is None else "ACCESS EXCLUSIVE"
     lines = [
         prologue(),
-        f"LOCK TABLE ONLY {root.name} IN {mode} MODE;",
-        *_table(root, part, MARK),
+        f"LOCK TABLE ONLY {table.name} IN {mode} MODE;",
+        *_create_table(table, partition, MARK),
     ]
-    if root.default is not None:
-        default, columns = root.of(root.default), ", ".join(map(quote_ident, root.columns))
+    if table.default is not None:
+        default, columns = table.default_partition, quote_idents(table.columns)
         lines += [
             f"LOCK TABLE ONLY {default} IN ACCESS EXCLUSIVE MODE;",
             f"WITH moved AS (DELETE FROM ONLY {default} WHERE {column} >= {low} AND {column} < {high}"  # noqa: S608
-            f" RETURNING {columns})\n  INSERT INTO {part} ({columns}) OVERRIDING SYSTEM VALUE"
+            f" RETURNING {columns})\n  INSERT INTO {partition} ({columns}) OVERRIDING SYSTEM VALUE"
             f" SELECT {columns} FROM moved;",
         ]
-    lines.append(f"ALTER TABLE {root.name} ATTACH PARTITION {part} FOR VALUES FROM ({low}) TO ({high});")
+    lines.append(f"ALTER TABLE {table.name} ATTACH PARTITION {partition} {_values(new.period)};")
     return "\n".join(lines)
 
 
-def make_default(root: Root) -> str:
-    """Return the step that makes the default partition of a table that has none."""
-    part = root.of(default_of(root.table))
-    return "\n".join(
-        [prologue(), *_table(root, part, DEFAULT_MARK), f"ALTER TABLE {root.name} ATTACH PARTITION {part} DEFAULT;"]
-    )
+def create_default_sql(table: PartitionedTable) -> str:
+    """Return the statements that create a missing default partition."""
+    partition = table.sibling(default_name(table.table))
+    attach = f"ALTER TABLE {table.name} ATTACH PARTITION {partition} DEFAULT;"
+    return "\n".join([prologue(), *_create_table(table, partition, DEFAULT_MARK), attach])
 
 
-def _table(root: Root, part: str, mark: str) -> list[str]:
-    owner = [f"ALTER TABLE {part} OWNER TO {quote_ident(root.owner)};"] if root.owner else []
-    return [
-        f"CREATE TABLE {part} (LIKE {root.name} {_LIKE});",
-        *owner,
-        f"COMMENT ON TABLE {part} IS {quote_literal(mark)};",
-    ]
+def _create_table(table: PartitionedTable, partition: str, mark: str) -> list[str]:
+    owner = [f"ALTER TABLE {partition} OWNER TO {quote_ident(table.owner)};"] if table.owner else []
+    create = f"CREATE TABLE {partition} (LIKE {table.name} {_LIKE});"
+    return [create, *owner, f"COMMENT ON TABLE {partition} IS {quote_literal(mark)};"]
 
 
-def drop(root: Root, name: str) -> str:
-    """Return the step that drops a partition; detached first, so that one that is none any more stays."""
-    part = root.of(name)
-    return "\n".join([prologue(), f"ALTER TABLE {root.name} DETACH PARTITION {part};", f"DROP TABLE {part};"])
+def _values(period: Period) -> str:
+    return f"FOR VALUES FROM ({timestamp_literal(period.low)}) TO ({timestamp_literal(period.high)})"
 
 
-def delete_old(root: Root, kept_since: str) -> str:
-    """Return the step that deletes some rows of the default partition that are kept no longer."""
-    assert root.default is not None
-    default = root.of(root.default)
+def drop_partition_sql(table: PartitionedTable, name: str) -> str:
+    """Return the statements that drop a partition; DETACH fails if the table is no longer a partition."""
+    partition = table.sibling(name)
+    return f"{prologue()}\nALTER TABLE {table.name} DETACH PARTITION {partition};\nDROP TABLE {partition};"
+
+
+def delete_expired_sql(table: PartitionedTable, limit: str) -> str:
+    """Return the statement that deletes up to `DELETE_MAX` rows of the default partition from before `limit`."""
+    default = table.default_partition
     return (
         f"{prologue()}\nDELETE FROM ONLY {default} WHERE ctid = ANY (ARRAY(SELECT ctid FROM ONLY {default}"  # noqa: S608
-        f" WHERE {quote_ident(root.time_column)} < {kept_since} LIMIT {DELETE_MAX}));"
+        f" WHERE {quote_ident(table.time_column)} < {limit} LIMIT {DELETE_MAX}));"
     )
 
 
-def cut(migration: Migration, schema: str, ahead: Sequence[Making]) -> str:
+def partitioned_migration_sql(migration: Migration, schema: str, ahead: Sequence[NewPartition]) -> str:
     """
-    Return the SQL of a migration that makes a table with a time column, with the table cut by it.
+    Return the SQL of a migration that creates a table, with the table partitioned by its time column.
 
-    The file itself is as released; only what is run differs. Nobody else sees the table yet,
-    so its partitions are made in place.
+    The file itself stays as released. No other session sees the table yet, so its partitions are
+    created in place.
 
     Raises:
-        ValueError: It makes no table of that name, so it has no business with a time column.
+        ValueError: The migration has a time column but does not create its table.
     """
     table, column = migration.table, str(migration.time_column)
-    making = re.compile(rf"(^CREATE TABLE {re.escape(table)} \(\n.*?^\));", re.MULTILINE | re.DOTALL)
-    sql, found = making.subn(rf"\1 PARTITION BY RANGE ({column});", migration.sql.strip(), count=1)
-    if not found:
-        raise ValueError(f"{migration}: a migration with a time column makes its table with 'CREATE TABLE {table} ('")
-    root = Root(schema, table, column)
-    lines = [sql, f"CREATE TABLE {root.of(default_of(table))} PARTITION OF {root.name} DEFAULT;"]
-    lines.append(f"COMMENT ON TABLE {root.of(default_of(table))} IS {quote_literal(DEFAULT_MARK)};")
-    for one in ahead:
-        low, high = timestamp_literal(one.stretch.low), timestamp_literal(one.stretch.high)
-        lines.append(f"CREATE TABLE {root.of(one.name)} PARTITION OF {root.name} FOR VALUES FROM ({low}) TO ({high});")
-        lines.append(f"COMMENT ON TABLE {root.of(one.name)} IS {quote_literal(MARK)};")
+    create_table = re.compile(rf"(^CREATE TABLE {re.escape(table)} \(\n.*?^\));", re.MULTILINE | re.DOTALL)
+    sql, count = create_table.subn(rf"\1 PARTITION BY RANGE ({column});", migration.sql.strip(), count=1)
+    if not count:
+        raise ValueError(f"{migration}: a migration with a time column must contain 'CREATE TABLE {table} ('")
+    parent = PartitionedTable(schema, table, column, default=default_name(table))
+    lines = [sql, f"CREATE TABLE {parent.default_partition} PARTITION OF {parent.name} DEFAULT;"]
+    lines.append(f"COMMENT ON TABLE {parent.default_partition} IS {quote_literal(DEFAULT_MARK)};")
+    for new in ahead:
+        partition = parent.sibling(new.name)
+        lines.append(f"CREATE TABLE {partition} PARTITION OF {parent.name} {_values(new.period)};")
+        lines.append(f"COMMENT ON TABLE {partition} IS {quote_literal(MARK)};")
     return "\n".join(lines)
 
 
-def strays(root: Root, wish: StorageSettings) -> str:
-    """Return the query for rows of the default partition by period, between two instants."""
-    assert root.default is not None
-    width, origin = f"INTERVAL '{wish.partition_s:.0f} seconds'", timestamp_literal(ORIGIN)
-    column = quote_ident(root.time_column)
+def default_rows_by_period_sql(table: PartitionedTable, storage: StorageSettings) -> str:
+    """Return the query that counts the rows of the default partition by period, between two instants."""
+    width, origin = f"INTERVAL '{storage.partition_s:.0f} seconds'", timestamp_literal(ORIGIN)
+    column = quote_ident(table.time_column)
     return (
         f"SELECT extract(epoch FROM date_bin({width}, {column}, {origin}::timestamptz))::float8, count(*)"  # noqa: S608
-        f" FROM ONLY {root.of(root.default)} WHERE {column} >= %(low)s AND {column} < %(high)s GROUP BY 1"
+        f" FROM ONLY {table.default_partition} WHERE {column} >= %(low)s AND {column} < %(high)s GROUP BY 1"
     )
 
 
-def left_over(root: Root) -> str:
-    """Return the query for how many rows the default partition holds, and from when to when."""
-    assert root.default is not None
-    first, last = (f"{act}({quote_ident(root.time_column)}) AT TIME ZONE 'UTC'" for act in ("min", "max"))
-    shape = "'YYYY-MM-DD HH24:MI'"
-    return f"SELECT count(*), to_char({first}, {shape}), to_char({last}, {shape}) FROM ONLY {root.of(root.default)}"  # noqa: S608
+def default_rows_sql(table: PartitionedTable) -> str:
+    """Return the query for the number of rows in the default partition and their first and last time."""
+    column, form = quote_ident(table.time_column), "'YYYY-MM-DD HH24:MI'"
+    first, last = (f"to_char({limit}({column}) AT TIME ZONE 'UTC', {form})" for limit in ("min", "max"))
+    return f"SELECT count(*), {first}, {last} FROM ONLY {table.default_partition}"  # noqa: S608
 
 
-def older(root: Root) -> str:
-    """Return the query that has a row where the default partition holds one that is older than an instant."""
-    assert root.default is not None
-    return f"SELECT 1 FROM ONLY {root.of(root.default)} WHERE {quote_ident(root.time_column)} < %(since)s LIMIT 1"  # noqa: S608
+def has_older_rows_sql(table: PartitionedTable) -> str:
+    """Return the query that returns a row if the default partition contains rows older than an instant."""
+    column = quote_ident(table.time_column)
+    return f"SELECT 1 FROM ONLY {table.default_partition} WHERE {column} < %(since)s LIMIT 1"  # noqa: S608
 
 
 TABLES = """
@@ -195,9 +202,9 @@ LEFT JOIN pg_catalog.pg_partitioned_table p ON p.partrelid = c.oid
 WHERE CASE WHEN %(schema)s::text IS NULL THEN pg_table_is_visible(c.oid) ELSE n.nspname = %(schema)s END
 ORDER BY w.place
 """
-"""Schema, name, whether it is cut by its time, whether by anything, owner, whether we are it, columns to write."""
+"""The columns of `maintain.RealTable`."""
 
-# The bound is written in the session's own form, so that the same session reads it; epoch, because years may be any.
+# The bound is printed in the session's format, so the same session parses it; epoch, because any year may occur.
 PARTITIONS = r"""
 SELECT c.relname::text, b.bound = 'DEFAULT',
        extract(epoch FROM substring(b.bound FROM $re$FROM \('([^']*)'\)$re$)::timestamptz)::float8,
@@ -208,7 +215,7 @@ FROM pg_catalog.pg_inherits i JOIN pg_catalog.pg_class c ON c.oid = i.inhrelid
 WHERE i.inhparent = %(root)s::regclass
 ORDER BY 3 NULLS FIRST
 """
-"""Name, whether it is the default, from when, until when (seconds since 1970, NULL without end), comment."""
+"""Name, whether it is the default partition, start and end (seconds since 1970, NULL if unbounded), comment."""
 
 TIMESCALE = """
 SELECT n.nspname::text FROM pg_catalog.pg_extension e JOIN pg_catalog.pg_namespace n ON n.oid = e.extnamespace
@@ -226,9 +233,9 @@ SELECT h.compression_enabled,
 FROM timescaledb_information.hypertables h
 WHERE h.hypertable_schema = %(schema)s AND h.hypertable_name = %(table)s
 """
-"""Whether it can be compressed, after how many seconds chunks are dropped, and compressed; NULL for never."""
+"""Whether compression is enabled, seconds until chunks are dropped, and until they are compressed; NULL for never."""
 
-KEY = """
+PRIMARY_KEY = """
 SELECT a.attname::text FROM pg_catalog.pg_index x
        CROSS JOIN LATERAL unnest(x.indkey::int2[]) WITH ORDINALITY k (attnum, place)
        JOIN pg_catalog.pg_attribute a ON a.attrelid = x.indrelid AND a.attnum = k.attnum
@@ -237,14 +244,14 @@ ORDER BY k.place
 """
 
 
-def ours(schema: str) -> str:
-    """Return the query that has a row where migrate made the table."""
+def was_migrated_sql(schema: str) -> str:
+    """Return the query that returns a row if migrate created the table."""
     records = f"{quote_ident(schema)}.eventwriter_migrations"
     return f"SELECT 1 FROM {records} WHERE table_name = %(table)s AND outcome = 'applied' LIMIT 1"  # noqa: S608
 
 
-def moment(since_1970_s: float | None) -> dt.datetime | None:
-    """Read an instant; one beyond the calendar is as good as none."""
+def parse_instant(since_1970_s: float | None) -> dt.datetime | None:
+    """Return seconds since 1970 as a datetime; None if it is unbounded or outside the calendar."""
     if since_1970_s is None:
         return None
     try:

@@ -5,7 +5,7 @@ import datetime as dt
 import pytest
 from fix_golden import CheckGolden
 
-from eventwriter.postgres.migrate.plan import Wish, without_server
+from eventwriter.postgres.migrate.plan import MigrateOptions, empty_database_script
 
 NOW = dt.datetime(2026, 1, 15, 12, 30, tzinfo=dt.UTC)
 
@@ -13,10 +13,12 @@ NOW = dt.datetime(2026, 1, 15, 12, 30, tzinfo=dt.UTC)
 @pytest.mark.parametrize(
     ("name", "options"),
     [
-        pytest.param("migrate_default.sql", Wish(), id="default configuration"),
-        pytest.param("migrate_plain.sql", Wish(schema="siem events", plain=True), id="plain tables in a schema"),
+        pytest.param("migrate_default.sql", MigrateOptions(), id="default configuration"),
+        pytest.param(
+            "migrate_plain.sql", MigrateOptions(schema="siem events", plain=True), id="plain tables in a schema"
+        ),
     ],
 )
-def test_sql_is_unchanged(name: str, options: Wish, check_golden: CheckGolden) -> None:
+def test_sql_is_unchanged(name: str, options: MigrateOptions, check_golden: CheckGolden) -> None:
     """The planner writes the stored SQL."""
-    check_golden(name, "".join(f"{line}\n" for line in without_server(options, NOW)))
+    check_golden(name, "".join(f"{line}\n" for line in empty_database_script(options, NOW)))

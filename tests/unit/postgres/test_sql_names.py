@@ -14,16 +14,15 @@ QUOTING = ("quote_ident(", "quote_idents(", "quote_literal(", "interval_literal(
 """Calls of `postgres.quoting`."""
 CONSTANTS = (
     "LOCK", "LOCK_S_MAX * 1000", "LOCK_TIMEOUT", "RECORDS", "STATEMENT_S_MAX * 1000", "_FIELDS",
-    "_FIELDS_WITHOUT_PAYLOAD", "_KEY", "_LIKE", "_ORDER", "_STAGING", "mode", "where", "arrays",
-    "same", "version", "shape", "number",
-    "', '.join(lacking)", "needed", "cast",
+    "_FIELDS_WITHOUT_PAYLOAD", "_KEY", "_LIKE", "_ORDER", "_STAGING", "', '.join(lacking)", "arrays", "cast", "mode",
+    "needed", "number", "policy", "same", "version", "where",
 )  # fmt: skip
 """Constants, and text that is composed of constants only."""
 QUOTED = (
-    "', '.join((f'{name} = EXCLUDED.{name}' for name in changed))", "', '.join(names)", "binding.target", "column",
-    "columns", "default", "ledger", "ledger.table", "name", "names", "of", "origin", "part", "quoted_value",
-    "records", "relation", "root.name", "root.of(default_of(table))", "root.of(one.name)", "root.of(root.default)",
-    "lookup.target", "self.table", "table", "target", "time_column", "values",
+    "', '.join((f'{name} = EXCLUDED.{name}' for name in changed))", "', '.join(names)", "_values(new.period)",
+    "binding.target", "column", "columns", "default", "ledger", "ledger.table", "lookup.target", "name", "names",
+    "origin", "parent.default_partition", "parent.name", "partition", "quoted_value", "records", "relation", "schema",
+    "self.table", "table", "table.default_partition", "table.name", "target", "time_column", "values",
 )  # fmt: skip
 """Names and lists of values that are quoted where they are built."""
 GENERATED = ("chunk", "first", "high", "last", "low", "width")

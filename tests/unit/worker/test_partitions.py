@@ -7,7 +7,7 @@ import pytest
 
 from eventwriter.config.settings import PostgresSettings, Settings, StreamSettings
 from eventwriter.kinds.registry import kind
-from eventwriter.postgres.partitions.steps import Note
+from eventwriter.postgres.partitions.executor import Report
 from eventwriter.postgres.session import PostgresSession
 from eventwriter.worker.partitions import PartitionMaintenance, tasks
 
@@ -53,7 +53,7 @@ def test_warning_is_logged_when_it_appears(caplog: pytest.LogCaptureFixture) -> 
         for texts in (["full"], ["full"], [], ["full"]):
             warnings: list[str] = []
             for text in texts:
-                maintaining.report(Note(text, warns=True, rows=3), warnings)
+                maintaining.report(warnings, Report("default_rows", text, rows=3, warns=True))
             maintaining.finish(warnings)
             counted.append((len(caplog.records), maintaining.state.warnings))
 

@@ -12,7 +12,7 @@ from eventwriter.config.load import load
 from eventwriter.config.settings import StorageSettings
 from eventwriter.errors import ConfigError
 from eventwriter.kinds.names import KIND_OF_TABLE
-from eventwriter.postgres.migrate.files import shipped
+from eventwriter.postgres.migrate.files import shipped_migrations
 
 
 def read(folder: Path, section: Mapping[str, Any]) -> StorageSettings:
@@ -55,4 +55,4 @@ def test_invalid_value_is_one_error(tmp_path: Path, section: Mapping[str, Any], 
 
 def test_configurable_tables_are_those_with_a_time_column() -> None:
     """Exceptions can be set for exactly the tables that `migrate` creates with a time column."""
-    assert {migration.table for migration in shipped() if migration.time_column} == set(KIND_OF_TABLE)
+    assert {migration.table for migration in shipped_migrations() if migration.time_column} == set(KIND_OF_TABLE)
