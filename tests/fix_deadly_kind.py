@@ -3,7 +3,7 @@
 import os
 from pathlib import Path
 
-from eventwriter.config.settings import KINDS_GROUP
+from eventwriter.kinds.names import ENTRY_POINT_GROUP
 
 KIND = "deadly"
 """Name of the kind; it decodes telemetry."""
@@ -48,6 +48,6 @@ def install(folder: Path) -> dict[str, str]:
     info.mkdir(parents=True)
     (packages / "deadly_kind.py").write_text(SOURCE)
     (info / "METADATA").write_text("Metadata-Version: 2.1\nName: deadly-kind\nVersion: 1.0\n")
-    (info / "entry_points.txt").write_text(f"[{KINDS_GROUP}]\n{KIND} = deadly_kind:DEADLY\n")
+    (info / "entry_points.txt").write_text(f"[{ENTRY_POINT_GROUP}]\n{KIND} = deadly_kind:DEADLY\n")
     path = os.environ.get("PYTHONPATH")
     return {"PYTHONPATH": f"{packages}{os.pathsep}{path}" if path else str(packages)}

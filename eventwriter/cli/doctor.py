@@ -60,7 +60,7 @@ def parts(findings: Sequence[Finding]) -> Iterator[RenderableType]:
         table.add_column(no_wrap=True, min_width=14)
         table.add_column(overflow="fold")
         for finding in members:
-            text = Text(finding.sentence)
+            text = Text(finding.message)
             if finding.hint:
                 text.append(f"\n→ {finding.hint}", "bold")
             table.add_row(Text(f"  {finding.status}", _COLOURS[finding.status]), finding.check, text)

@@ -43,13 +43,13 @@ def examine(shared: Shared, monkeypatch: pytest.MonkeyPatch) -> Examine:
 
 def said(findings: list[Finding]) -> list[tuple[str, str]]:
     """Return how a check ended, and its sentences."""
-    return [(str(finding.status), finding.sentence) for finding in findings]
+    return [(str(finding.status), finding.message) for finding in findings]
 
 
 def worst(found: dict[tuple[str, str], list[Finding]]) -> dict[tuple[str, str], str]:
     """Return the checks that did not end well."""
     return {
-        check: one.sentence for check, findings in found.items() for one in findings if one.status in ("warn", "fail")
+        check: one.message for check, findings in found.items() for one in findings if one.status in ("warn", "fail")
     }
 
 
@@ -70,8 +70,8 @@ def test_running_daemon_is_well(shared: Shared, examine: Examine) -> None:
 
     # Tests run PostgreSQL without fsync; this is one of what doctor is for.
     assert {("PostgreSQL", "server")} == set(worst(found)), worst(found)
-    assert "fsync = off" in found["PostgreSQL", "server"][0].sentence
-    assert "delivered while" in found[TELEMETRY, "delivery"][0].sentence
+    assert "fsync = off" in found["PostgreSQL", "server"][0].message
+    assert "delivered while" in found[TELEMETRY, "delivery"][0].message
 
 
 def test_every_warning_and_failure_has_a_hint(shared: Shared, examine: Examine) -> None:
@@ -152,8 +152,8 @@ def test_socket_of_a_dead_daemon_is_stale(shared: Shared, examine: Examine) -> N
 
     found = examine()
 
-    assert "left behind by a daemon that is dead" in found["host", "control socket"][0].sentence
-    assert "no daemon runs here" in found["host", "daemon"][0].sentence
+    assert "left behind by a killed daemon" in found["host", "control socket"][0].message
+    assert "no daemon is running on this host" in found["host", "daemon"][0].message
 
 
 @pytest.mark.parametrize(
@@ -170,7 +170,7 @@ def test_impossible_socket_fails(examine: Examine, control: dict[str, str], sent
     found = examine(control=control)
 
     assert "fail" == status(found, "host", "control socket")
-    assert sentence in found["host", "control socket"][0].sentence
+    assert sentence in found["host", "control socket"][0].message
 
 
 def test_daemon_of_another_configuration_is_said(shared: Shared, examine: Examine) -> None:
@@ -180,7 +180,7 @@ def test_daemon_of_another_configuration_is_said(shared: Shared, examine: Examin
 
     found = examine(streams=config["streams"][:1])
 
-    assert "other slots than this configuration (NETFLOW/0)" in found["host", "daemon"][0].sentence
+    assert "differ from this configuration (NETFLOW/0)" in found["host", "daemon"][0].message
 
 
 def test_socket_with_another_mode_is_a_warning(shared: Shared, examine: Examine) -> None:
@@ -228,7 +228,7 @@ def test_name_that_does_not_resolve_fails(examine: Examine) -> None:
     """A host that nobody knows is named, and the connection is not tried."""
     found = examine(nats={"servers": ["nats://nats.invalid:4222"]})
 
-    assert "nats.invalid cannot be resolved" in found["NATS", "names"][0].sentence
+    assert "nats.invalid cannot be resolved" in found["NATS", "names"][0].message
     assert "skip" == status(found, "NATS", "connection")
 
 
@@ -243,7 +243,7 @@ def test_nats_certificate_is_verified(examine: Examine, start_nats: StartNats, c
     wrong = examine(nats={**where, "tls": {"ca_file": other.ca_file}})
 
     assert "ok" == status(well, "NATS", "TLS")
-    assert "certificate: until" in well["NATS", "TLS"][0].sentence
+    assert "certificate: valid until" in well["NATS", "TLS"][0].message
     assert "fail" == status(wrong, "NATS", "TLS")
     assert "nats.tls.ca_file" in wrong["NATS", "TLS"][0].hint
 
@@ -257,14 +257,14 @@ def test_nats_certificate_that_ended_fails(
 
     found = examine(nats={"servers": [server.url], "tls": {"ca_file": certificates.ca_file}})
 
-    assert "certificate has expired" in found["NATS", "TLS"][0].sentence
+    assert "certificate has expired" in found["NATS", "TLS"][0].message
 
 
 def test_server_without_tls_fails_where_it_is_asked_for(examine: Examine, nats_url: str) -> None:
     """TLS that the configuration asks for and the server does not offer is named."""
     found = examine(nats={"servers": [nats_url.replace("nats://", "tls://")]})
 
-    assert "offers no TLS" in found["NATS", "TLS"][0].sentence
+    assert "offers no TLS" in found["NATS", "TLS"][0].message
 
 
 def test_refused_login_fails(examine: Examine, start_nats: StartNats) -> None:
@@ -273,7 +273,7 @@ def test_refused_login_fails(examine: Examine, start_nats: StartNats) -> None:
 
     found = examine(nats={"servers": [server.url], "user": "writer", "password": "wrong"})
 
-    assert "refused the login" in found["NATS", "connection"][0].sentence
+    assert "refused the login" in found["NATS", "connection"][0].message
     assert "creds_file" in found["NATS", "connection"][0].hint
 
 
@@ -293,7 +293,7 @@ def test_login_that_ends_is_named(
     found = examine(nats={"servers": [server.url], "creds_file": str(path)})
 
     assert ended == status(found, "files", "creds")
-    assert words in found["files", "creds"][0].sentence
+    assert words in found["files", "creds"][0].message
     assert connected == status(found, "NATS", "connection"), said(found["NATS", "connection"])
 
 
@@ -321,7 +321,7 @@ def test_clocks_that_differ_are_named(
 
     for group in ("NATS", "PostgreSQL"):
         assert ended == status(found, group, "clock"), group
-        assert f"{group}'s is {words} this host's" == found[group, "clock"][0].sentence
+        assert f"the clock of {group} is {words} this host's" == found[group, "clock"][0].message
 
 
 def test_account_without_jetstream_fails(examine: Examine, start_nats: StartNats) -> None:
@@ -345,7 +345,7 @@ def test_missing_stream_fails(shared: Shared, examine: Examine) -> None:
     found = examine()
 
     assert "fail" == status(found, f"stream {shared.stream}", "exists")
-    assert "skip" == status(found, TELEMETRY, "books")
+    assert "skip" == status(found, TELEMETRY, "ledger")
 
 
 def test_subject_that_the_stream_lacks_fails(shared: Shared, examine: Examine) -> None:
@@ -370,7 +370,7 @@ def test_transformed_subjects_are_recognised(shared: Shared, examine: Examine) -
 
     found = examine()
 
-    assert "the stream transforms it, and stores stored.>" in found[TELEMETRY, "subjects"][0].sentence
+    assert "the stream transforms it and stores stored.>" in found[TELEMETRY, "subjects"][0].message
 
 
 def test_backlog_close_to_the_limit_is_a_warning(shared: Shared, examine: Examine) -> None:
@@ -384,7 +384,7 @@ def test_backlog_close_to_the_limit_is_a_warning(shared: Shared, examine: Examin
     failed = examine()
 
     assert ("warn", "fail") == (status(warned, TELEMETRY, "backlog"), status(failed, TELEMETRY, "backlog"))
-    assert "max_msgs drops it" in warned[TELEMETRY, "backlog"][0].sentence
+    assert "max_msgs drops it" in warned[TELEMETRY, "backlog"][0].message
 
 
 def test_limits_that_drop_unread_messages_are_warnings(shared: Shared, examine: Examine) -> None:
@@ -398,21 +398,21 @@ def test_limits_that_drop_unread_messages_are_warnings(shared: Shared, examine: 
 
     found = examine()
 
-    sentences = [one.sentence for one in found[f"stream {shared.stream}", "limits"]]
+    sentences = [one.message for one in found[f"stream {shared.stream}", "limits"]]
     assert ["warn", "fail"] == [str(one.status) for one in found[f"stream {shared.stream}", "limits"]]
     assert "max_msgs_per_subject is 1,000" in sentences[0]
     assert "publishers are refused" in sentences[1]
 
 
 def test_interest_stream_without_consumer_fails(shared: Shared, examine: Examine) -> None:
-    """An interest stream drops what nobody consumes, so a missing consumer fails there."""
+    """An interest stream drops messages without a consumer, so a missing consumer fails there."""
     shared.act(lambda js: js.delete_stream(shared.stream))
     config = StreamConfig(name=shared.stream, subjects=[f"{shared.stream}.>"], retention=RetentionPolicy.INTEREST)
     shared.act(lambda js: js.add_stream(config))
 
     found = examine()
 
-    assert "drops what nobody consumes" in found[TELEMETRY, "consumer"][0].sentence
+    assert "drops messages without a consumer" in found[TELEMETRY, "consumer"][0].message
 
 
 def test_stream_in_memory_is_a_warning(shared: Shared, examine: Examine) -> None:
@@ -423,7 +423,7 @@ def test_stream_in_memory_is_a_warning(shared: Shared, examine: Examine) -> None
 
     found = examine()
 
-    assert "kept in memory" in found[f"stream {shared.stream}", "retention"][0].sentence
+    assert "stored in memory" in found[f"stream {shared.stream}", "retention"][0].message
 
 
 def durable(shared: Shared, **config: Any) -> None:
@@ -442,7 +442,7 @@ def test_drift_that_nats_can_change_is_a_warning(shared: Shared, examine: Examin
     found = examine()
 
     assert "warn" == status(found, TELEMETRY, "consumer")
-    assert "max_deliver is 3, wanted -1" in found[TELEMETRY, "consumer"][0].sentence
+    assert "max_deliver is 3, expected -1" in found[TELEMETRY, "consumer"][0].message
 
 
 def test_drift_that_nats_cannot_change_fails(shared: Shared, examine: Examine) -> None:
@@ -452,7 +452,7 @@ def test_drift_that_nats_cannot_change_fails(shared: Shared, examine: Examine) -
     found = examine()
 
     assert "fail" == status(found, TELEMETRY, "consumer")
-    assert "ack_policy is 'none', wanted 'explicit'" in found[TELEMETRY, "consumer"][0].sentence
+    assert "ack_policy is 'none', expected 'explicit'" in found[TELEMETRY, "consumer"][0].message
 
 
 def test_messages_that_nobody_takes_are_a_warning(shared: Shared, examine: Examine) -> None:
@@ -463,7 +463,7 @@ def test_messages_that_nobody_takes_are_a_warning(shared: Shared, examine: Exami
     found = examine()
 
     assert "warn" == status(found, TELEMETRY, "delivery")
-    assert "4 pending" in found[TELEMETRY, "delivery"][0].sentence
+    assert "4 pending" in found[TELEMETRY, "delivery"][0].message
 
 
 def test_paused_consumer_fails(shared: Shared, examine: Examine) -> None:
@@ -472,7 +472,7 @@ def test_paused_consumer_fails(shared: Shared, examine: Examine) -> None:
 
     found = examine()
 
-    assert any("is paused" in one.sentence for one in found[TELEMETRY, "consumer"])
+    assert any("is paused" in one.message for one in found[TELEMETRY, "consumer"])
 
 
 # The books.
@@ -487,9 +487,9 @@ def test_ack_floor_beyond_the_ledger_fails(shared: Shared, examine: Examine) -> 
 
     found = examine()
 
-    assert "fail" == status(found, TELEMETRY, "books")
-    assert "messages 11 to 19" in found[TELEMETRY, "books"][0].sentence
-    assert "eventwriter-ctl verify TELEMETRY/0" in found[TELEMETRY, "books"][0].hint
+    assert "fail" == status(found, TELEMETRY, "ledger")
+    assert "messages 11 to 19" in found[TELEMETRY, "ledger"][0].message
+    assert "eventwriter-ctl verify TELEMETRY/0" in found[TELEMETRY, "ledger"][0].hint
 
 
 def test_ledger_beyond_the_ack_floor_is_well(shared: Shared, examine: Examine) -> None:
@@ -505,7 +505,7 @@ def test_ledger_beyond_the_ack_floor_is_well(shared: Shared, examine: Examine) -
     # The last message of a round is another subject's.
     assert [
         ("ok", "ack floor 0 is within the ledger; 49 sequences are in the ledger and not acknowledged yet")
-    ] == said(found[TELEMETRY, "books"])
+    ] == said(found[TELEMETRY, "ledger"])
 
 
 def test_stream_behind_the_ledger_is_a_warning(shared: Shared, examine: Examine) -> None:
@@ -517,7 +517,7 @@ def test_stream_behind_the_ledger_is_a_warning(shared: Shared, examine: Examine)
 
     found = examine()
 
-    assert "it went backwards" in found[TELEMETRY, "books"][0].sentence
+    assert "it went backwards" in found[TELEMETRY, "ledger"][0].message
 
 
 # PostgreSQL.
@@ -534,8 +534,8 @@ def test_postgres_away_fails(examine: Examine) -> None:
 
 DATABASE = [
     ("ALTER DATABASE {db} SET default_transaction_read_only = on", "server", "fail", "read-only by default"),
-    ("ALTER TABLE eventwriter_ledger RENAME TO elsewhere", "books", "fail", "eventwriter_ledger does not exist"),
-    ("ALTER TABLE eventwriter_dead_letters DROP COLUMN payload, ADD payload int[]", "books", "fail", "payload is"),
+    ("ALTER TABLE eventwriter_ledger RENAME TO elsewhere", "ledger", "fail", "eventwriter_ledger does not exist"),
+    ("ALTER TABLE eventwriter_dead_letters DROP COLUMN payload, ADD payload int[]", "ledger", "fail", "payload is"),
     ("UPDATE eventwriter_migrations SET checksum = 'x' WHERE version = 3", "migrations", "fail", "was changed after"),
     ("UPDATE eventwriter_migrations SET version = 900 WHERE version = 11", "migrations", "warn", "0900"),
 ]
@@ -551,7 +551,7 @@ def test_drift_of_the_database_is_named(
     found = examine()
 
     assert ended == status(found, "PostgreSQL", check), said(found["PostgreSQL", check])
-    assert sentence in found["PostgreSQL", check][0].sentence
+    assert sentence in found["PostgreSQL", check][0].message
 
 
 TABLES = [
@@ -570,7 +570,7 @@ def test_drift_of_a_table_is_named(shared: Shared, examine: Examine, sql: str, e
     found = examine()
 
     assert ended == status(found, TELEMETRY, "tables"), said(found[TELEMETRY, "tables"])
-    assert sentence in found[TELEMETRY, "tables"][0].sentence
+    assert sentence in found[TELEMETRY, "tables"][0].message
     assert "ok" == status(found, "NETFLOW/0", "tables")
 
 
@@ -591,9 +591,9 @@ def test_privileges_and_connections_that_lack_are_named(shared: Shared, examine:
 
     found = examine({"EVENT_WRITER_POSTGRES_DSN": dsn})
 
-    assert "lacks UPDATE" in found["PostgreSQL", "books"][0].sentence
-    assert "2 workers are still to connect" in found["PostgreSQL", "connections"][0].sentence
-    assert f"role {weak} may not write" in found[TELEMETRY, "tables"][0].sentence
+    assert "lacks UPDATE" in found["PostgreSQL", "ledger"][0].message
+    assert "2 more workers need a connection" in found["PostgreSQL", "connections"][0].message
+    assert f"role {weak} may not write" in found[TELEMETRY, "tables"][0].message
 
 
 def secured_dsn(secured: Secured, port: int) -> str:
@@ -610,9 +610,9 @@ def test_postgres_certificate_is_verified(secured: Secured, examine: Examine, ce
 
     # The test's certificate lives a day.
     assert "warn" == status(well, "PostgreSQL", "TLS")
-    assert ", TLSv1.3, certificate: ends" in well["PostgreSQL", "TLS"][0].sentence
+    assert ", TLSv1.3, certificate: expires" in well["PostgreSQL", "TLS"][0].message
     assert "ok" == status(well, "PostgreSQL", "connection")
-    assert "certificate verify failed" in wrong["PostgreSQL", "TLS"][0].sentence
+    assert "certificate verify failed" in wrong["PostgreSQL", "TLS"][0].message
     assert "sslrootcert" in wrong["PostgreSQL", "connection"][0].hint
 
 
@@ -634,6 +634,6 @@ def test_standby_fails(secured: Secured, examine: Examine) -> None:
     """A replica is named as one, with the parameter that finds the primary."""
     found = examine(postgres={"dsn": secured_dsn(secured, secured.replica_port)})
 
-    assert "certificate: ends" in found["PostgreSQL", "TLS"][0].sentence
-    assert "is a standby" in found["PostgreSQL", "server"][0].sentence
+    assert "certificate: expires" in found["PostgreSQL", "TLS"][0].message
+    assert "is a standby" in found["PostgreSQL", "server"][0].message
     assert "target_session_attrs" in found["PostgreSQL", "server"][0].hint

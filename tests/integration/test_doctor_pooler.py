@@ -9,7 +9,7 @@ from urllib.parse import urlsplit
 
 import pytest
 
-from eventwriter.admin.doctor.context import case_of
+from eventwriter.admin.doctor.context import create_context
 from eventwriter.admin.doctor.findings import Reporter
 from eventwriter.admin.doctor.postgres import pooler_finding
 from eventwriter.config.settings import PostgresSettings, Settings
@@ -75,7 +75,7 @@ async def test_pooler_and_its_mode_are_found(start_pooler: Start, mode: str) -> 
 
 async def said_of(dsn: str) -> str:
     """Return doctor's sentence."""
-    case = case_of(Settings.model_validate({"postgres": {"dsn": dsn}}))
+    case = create_context(Settings.model_validate({"postgres": {"dsn": dsn}}))
     case.reader = await open_read_only(case.settings.postgres)
     try:
         found = await pooler_finding(Reporter("PostgreSQL", "pooler"), case)

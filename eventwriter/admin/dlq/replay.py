@@ -1,10 +1,9 @@
 """
-Dead letters made into rows, by today's code and configuration.
+Replays dead letters: writes their rows with the current code and configuration.
 
-A letter is the message that it was: same stream, incarnation, epoch and sequence, so
-the ids and times that are made of those are the same. Its rows and its new state are
-one transaction. Where PostgreSQL refuses a page of letters it is halved, until the
-refused ones are alone.
+A dead letter keeps the stream, incarnation, epoch and sequence of its message, so derived ids
+and times are the same. Its rows and its new state are committed in one transaction. If PostgreSQL
+rejects a page of dead letters, the page is halved until the rejected ones are isolated.
 """
 
 from collections.abc import Sequence
@@ -12,7 +11,7 @@ from dataclasses import dataclass, field
 
 import psycopg
 
-from eventwriter.admin.dlq.sandbox import trial
+from eventwriter.admin.dlq.sandbox import run_in_child
 from eventwriter.clock import epoch_us
 from eventwriter.config.settings import Settings, StreamSettings
 from eventwriter.errors import EventwriterError, Fatal, Poison
@@ -32,7 +31,7 @@ from eventwriter.tables.table import Build
 from eventwriter.worker.table_binding import find_tables
 
 _TRIES_MAX = 5
-"""Attempts at what ought to pass soon: a deadlock, a serialization failure."""
+"""Attempts after deadlocks and serialization failures."""
 
 WRITTEN, DEAD, REFUSED, KILLER = "written", "still dead", "refused", "still kills"
 
@@ -40,12 +39,14 @@ WRITTEN, DEAD, REFUSED, KILLER = "written", "still dead", "refused", "still kill
 @dataclass(frozen=True, slots=True)
 class Result:
     """
-    What became of one letter.
+    Result of one dead letter.
 
     Attributes:
-        outcome: `written`; `still dead`: today's code makes no rows of it; `refused`: PostgreSQL does not take
-            its rows; `still kills`: a process that tried to decode it died.
-        sentence: Why, where it was not written.
+        id: Id of the dead letter.
+        outcome: `written`; `still dead` (it still cannot become rows); `refused` (PostgreSQL rejects its rows);
+            `still kills` (a process that decoded it died).
+        rows: Number of rows.
+        sentence: Reason, if it was not written.
     """
 
     id: int
@@ -55,7 +56,7 @@ class Result:
 
 
 class DryRun(EventwriterError):
-    """All that was to be seen has been seen; the transaction is rolled back."""
+    """Raised at the end of a dry run to roll back the transaction."""
 
     def __init__(self, results: list[Result]) -> None:
         super().__init__("dry run")
@@ -64,36 +65,36 @@ class DryRun(EventwriterError):
 
 def owner(settings: Settings, letter: DeadLetter) -> StreamSettings:
     """
-    Return the entry of the configuration that a letter's message belongs to today.
+    Return the stream entry that the message of a dead letter belongs to.
 
     Raises:
-        Poison: `no_entry`: none takes its subject, or several do and none is the one that it came from.
+        Poison: `no_entry`: no entry matches its subject, or several do and none has its durable.
     """
     subject = letter.subject or ""
-    takes = [
+    matching = [
         entry
         for entry in settings.streams
         if entry.stream_name == letter.stream
         and any(subject_matches(pattern, subject) for pattern in entry.every_subject)
     ]
-    same = [entry for entry in takes if letter.consumer in durables(settings, entry)]
-    found = same or takes
+    same = [entry for entry in matching if letter.consumer in durables(settings, entry)]
+    found = same or matching
     if len(found) == 1:
         return found[0]
     if not found:
-        raise Poison("no_entry", f"no entry of streams takes subject {subject!r} of stream {letter.stream!r}")
+        raise Poison("no_entry", f"no stream entry matches subject {subject!r} of stream {letter.stream!r}")
     names = ", ".join(entry.name for entry in found)
-    raise Poison("no_entry", f"entries {names} all take subject {subject!r}, and none has durable {letter.consumer!r}")
+    raise Poison("no_entry", f"entries {names} all match subject {subject!r}, but none has durable {letter.consumer!r}")
 
 
 def durables(settings: Settings, entry: StreamSettings) -> tuple[str, ...]:
-    """Return the names of an entry's durables."""
+    """Return the durables of an entry."""
     names = (entry.durable_name(settings.consumer_name, partition) for partition in range(entry.partitions))
     return tuple(dict.fromkeys(names))
 
 
 def message_of(letter: DeadLetter) -> Message:
-    """Return the message that a letter was; its ack subject and consumer sequence are gone."""
+    """Return the message of a dead letter, without its ack subject and consumer sequence."""
     stored = letter.message_timestamp or letter.created_at
     return Message(
         "", letter.subject or "", letter.payload or b"", letter.headers, letter.stream_seq, 0,
@@ -102,13 +103,13 @@ def message_of(letter: DeadLetter) -> Message:
 
 
 def origin_of(letter: DeadLetter) -> Origin:
-    """Return the stream's life that a letter's sequence belongs to."""
+    """Return the origin of the message of a dead letter."""
     return Origin(letter.stream, epoch_us(letter.incarnation) * 1000, letter.epoch)
 
 
 @dataclass(slots=True)
 class Writer:
-    """One entry, bound to its real tables."""
+    """One stream entry bound to its real tables."""
 
     entry: StreamSettings
     kind: Kind
@@ -119,10 +120,10 @@ class Writer:
 
     def add(self, letter: DeadLetter, buffers: list[bytearray]) -> int:
         """
-        Append a letter's rows to its tables' buffers; return how many.
+        Append the rows of a dead letter to the buffers of its tables; return their number.
 
         Raises:
-            Poison: It is still dead; the buffers are as they were.
+            Poison: It still cannot become rows; the buffers are unchanged.
         """
         message = message_of(letter)
         lengths = [len(buffer) for buffer in buffers]
@@ -146,11 +147,11 @@ class Writer:
                     target.encode(row, buffer)
                     rows += 1
             if rows == before:
-                raise Poison("no_table", f"record {index} has a shape that no table of {len(targets)} stores")
+                raise Poison("no_table", f"record {index} has a shape that none of the {len(targets)} tables stores")
         return rows
 
     def _targets_of(self, origin: Origin) -> list[RowWriter]:
-        """Return the row builders for one life of a stream: ids are made from it."""
+        """Return the row builders for one origin, from which ids are derived."""
         if origin not in self._targets:
             self._targets[origin] = [self._target(binding, origin) for binding in self.bindings]
         return self._targets[origin]
@@ -164,11 +165,13 @@ class Writer:
 
 class Replay:
     """
-    Replays letters of one table.
+    Replays dead letters of one table.
 
     Args:
-        table: Its qualified, quoted name.
-        dry: Try everything in transactions that are rolled back.
+        settings: Settings of the daemon.
+        postgres: Session to write with.
+        table: Dead-letter table, qualified and quoted.
+        dry: Roll back every transaction.
     """
 
     def __init__(self, settings: Settings, postgres: PostgresSession, table: str, dry: bool) -> None:
@@ -176,23 +179,23 @@ class Replay:
         self._writers: dict[str, Writer] = {}
         self.tally = Adjustments()
         self.left_out = 0
-        """Rows that conflict rules left out: their key was there."""
+        """Rows skipped by conflict rules because their key existed."""
 
     async def page(self, ids: Sequence[int]) -> list[Result]:
         """
-        Replay these letters, as far as they are new and no other replay has them.
+        Replay these dead letters, except those that are not new or locked by another replay.
 
         Raises:
             Fatal: An operator must act; nothing of this page was written.
-            Retryable: The server's state; nothing of this page was written.
+            Retryable: The server is unavailable; nothing of this page was written.
         """
         try:
             return await self._transaction(ids)
-        except DryRun as seen:
-            return seen.results
+        except DryRun as dry_run:
+            return dry_run.results
         except Rejected as rejected:
             if rejected.verdict in (Verdict.PARK, Verdict.UNKNOWN, Verdict.AGAIN):
-                raise Fatal(f"PostgreSQL at {self._postgres.target} refuses the rows: {rejected}") from rejected
+                raise Fatal(f"PostgreSQL at {self._postgres.target} rejected the rows: {rejected}") from rejected
             if len(ids) == 1:
                 return [await self._refused(ids[0], rejected)]
         middle = len(ids) // 2
@@ -209,21 +212,21 @@ class Replay:
 
     async def _once(self, ids: Sequence[int]) -> list[Result]:
         async with self._postgres.transaction() as conn:
-            claimed = await store.lock_new(conn, self._table, ids)
-            results, left_out = await self._write(conn, claimed)
+            locked = await store.lock_new(conn, self._table, ids)
+            results, left_out = await self._write(conn, locked)
             failed = {r.id: f"{r.outcome}: {r.sentence}" for r in results if r.outcome != WRITTEN}
             await store.record_replay(conn, self._table, [r.id for r in results if r.outcome == WRITTEN], failed)
             if self._dry:
-                # What would come up only at COMMIT comes up now.
+                # Check deferred constraints now, which otherwise happens at COMMIT.
                 await conn.execute("SET CONSTRAINTS ALL IMMEDIATE")
                 raise DryRun(results)
         self.left_out += left_out
         return results
 
-    async def _write(self, conn: Connection, claimed: Sequence[DeadLetter]) -> tuple[list[Result], int]:
+    async def _write(self, conn: Connection, locked: Sequence[DeadLetter]) -> tuple[list[Result], int]:
         results: list[Result] = []
         buffers: dict[str, list[bytearray]] = {}
-        for letter in claimed:
+        for letter in locked:
             try:
                 writer = await self._writer(conn, owner(self._settings, letter))
                 into = buffers.setdefault(writer.entry.name, [bytearray() for _ in writer.bindings])
@@ -241,7 +244,7 @@ class Replay:
 
     @staticmethod
     def _kills(writer: Writer, letter: DeadLetter) -> str | None:
-        """Say how a process dies that decodes the letter; None where it lives."""
+        """Return how a process that decodes the dead letter dies; None if it survives."""
 
         def decode() -> bytes:
             try:
@@ -250,8 +253,8 @@ class Replay:
                 pass
             return b""
 
-        _, death = trial(decode)
-        return f"decoding it was tried in a process of its own: {death}" if death else None
+        _, death = run_in_child(decode)
+        return f"decoding it in a separate process failed: {death}" if death else None
 
     async def _writer(self, conn: Connection, entry: StreamSettings) -> Writer:
         if entry.name not in self._writers:
@@ -268,7 +271,7 @@ class Replay:
 
 
 async def _copy(conn: Connection, binding: Binding, rows: bytearray) -> int:
-    """Write rows, by their table's conflict rule where a key is there; return how many it left out."""
+    """Write rows with the conflict rule of their table; return how many it skipped."""
     await conn.execute("SAVEPOINT replay")
     try:
         await copy_rows(conn, binding.copy_sql, rows)

@@ -1,8 +1,8 @@
 """
-Trying, in a process of its own, what may kill the process that does it.
+Runs a function in a child process, for messages that may kill the process that decodes them.
 
-For commands that touch messages which killed workers. Not for the daemon, whose
-processes are its supervisor's to fork: the child does nothing but compute.
+Used by commands that handle messages which killed workers. The child only computes and never
+touches a connection.
 """
 
 import contextlib
@@ -13,42 +13,43 @@ import sys
 import traceback
 from collections.abc import Callable
 
-TRIAL_S_MAX = 10.0
-"""A decoder needs milliseconds; what takes longer hangs."""
+SANDBOX_S_MAX = 10.0
+"""A decoder needs milliseconds; one that takes this long hangs."""
 _READ_BYTES = 65536
 
 
-def trial(act: Callable[[], bytes], limit_s: float = TRIAL_S_MAX) -> tuple[bytes, str | None]:
+def run_in_child(act: Callable[[], bytes], limit_s: float = SANDBOX_S_MAX) -> tuple[bytes, str | None]:
     """
-    Do `act` in a child process.
+    Run a function in a child process.
 
     Args:
-        limit_s: After which the child is killed; seconds without a byte of the answer.
+        act: Function to run; its result is sent back.
+        limit_s: Seconds without output after which the child is killed.
 
     Returns:
-        What it returned, and None; or nothing, and in words what became of the child.
+        The result and None, or an empty result and a description of how the child failed.
     """
     inner, outer = os.pipe()
     child = os.fork()
     if child == 0:
-        _answer(act, outer)
+        _run_child(act, outer)
     os.close(outer)
     try:
-        answer, ended = _read(inner, limit_s)
+        answer, finished = _read(inner, limit_s)
     finally:
         os.close(inner)
-    if not ended:
+    if not finished:
         os.kill(child, signal.SIGKILL)
     code = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
-    if not ended:
-        return b"", f"it did not end within {limit_s:g} s"
+    if not finished:
+        return b"", f"it did not finish within {limit_s:g} s"
     if code < 0:
         return b"", f"it was killed by {signal.Signals(-code).name}"
-    return (answer, None) if code == 0 else (b"", "it ended in an unforeseen exception")
+    return (answer, None) if code == 0 else (b"", "it raised an unexpected exception")
 
 
-def _answer(act: Callable[[], bytes], outer: int) -> None:
-    """Be the child: write what `act` returns, and exit whatever happens."""
+def _run_child(act: Callable[[], bytes], outer: int) -> None:
+    """Write the result of `act` to the pipe and exit, in the child."""
     code = 1
     try:
         answer = memoryview(act())
@@ -63,7 +64,7 @@ def _answer(act: Callable[[], bytes], outer: int) -> None:
 
 
 def _read(inner: int, limit_s: float) -> tuple[bytes, bool]:
-    """Read to the end; False where nothing came for `limit_s` seconds."""
+    """Read until the end of the pipe; return False if nothing arrived for `limit_s` seconds."""
     found = bytearray()
     with selectors.DefaultSelector() as selector:
         selector.register(inner, selectors.EVENT_READ)

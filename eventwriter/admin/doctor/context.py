@@ -1,4 +1,4 @@
-"""What the checks share: settings, and what earlier checks have opened and read. Written by the checks, in order."""
+"""State shared by the checks: settings, and what earlier checks opened and read."""
 
 from dataclasses import dataclass, field
 from typing import Any
@@ -12,12 +12,16 @@ from eventwriter.postgres.read_only import ReadOnlySession
 
 
 @dataclass(slots=True)
-class SlotCase:
+class SlotContext:
     """
-    One slot, and the two looks at its consumer.
+    One slot with two samples of its consumer.
 
     Attributes:
-        consumer: CONSUMER.INFO's answers; None where there is no consumer.
+        name: Name of the slot.
+        stream: Its stream entry.
+        durable: Its durable.
+        filters: Its filter subjects.
+        consumer: Answers to CONSUMER.INFO; None if the consumer does not exist.
     """
 
     name: SlotName
@@ -28,60 +32,65 @@ class SlotCase:
 
 
 @dataclass(slots=True)
-class Case:
+class Context:
     """
-    One examination.
+    One run of doctor.
 
     Attributes:
-        streams: STREAM.INFO's answers by stream, the earlier one first; empty where there is no such stream.
-        looked_s: Seconds between the two looks.
-        daemon: The snapshot of the daemon that runs here; None where none does.
-        nats_ahead_s: How far NATS's clock is ahead of this host's; None where it does not tell.
+        settings: Settings of the daemon.
+        slots: Slots to check.
+        link: Connection to NATS, once open.
+        api: JetStream API, once connected.
+        reader: Connection to PostgreSQL, once open.
+        streams: Answers to STREAM.INFO by stream, oldest first; missing if the stream does not exist.
+        sampled_s: Seconds between the two samples.
+        daemon: Snapshot of the daemon on this host; None if none is running.
+        nats_ahead_s: Seconds by which the clock of NATS is ahead of this host's; None if unknown.
     """
 
     settings: Settings
-    slots: list[SlotCase]
+    slots: list[SlotContext]
     link: NatsLink | None = None
     api: JetStreamApi | None = None
     reader: ReadOnlySession | None = None
     streams: dict[str, list[dict[str, Any]]] = field(default_factory=dict)
-    looked_s: float = 0.0
+    sampled_s: float = 0.0
     daemon: dict[str, Any] | None = None
     nats_ahead_s: float | None = None
 
-    def slot_of_daemon(self, slot: SlotCase) -> dict[str, Any] | None:
-        """Return what the running daemon says of a slot, None where it does not run it."""
+    def slot_of_daemon(self, slot: SlotContext) -> dict[str, Any] | None:
+        """Return the snapshot of a slot from the running daemon; None if it does not run the slot."""
         slots = self.daemon["slots"] if self.daemon else []
-        return next((one for one in slots if one["name"] == str(slot.name)), None)
+        return next((entry for entry in slots if entry["name"] == str(slot.name)), None)
 
     async def close(self) -> None:
-        """Close what was opened."""
+        """Close the connections."""
         if self.link is not None:
             await self.link.close()
         if self.reader is not None:
             await self.reader.close()
 
 
-def case_of(settings: Settings) -> Case:
-    """Begin an examination of all slots that settings run; of those that share a durable, the first."""
+def create_context(settings: Settings) -> Context:
+    """Return the context for all slots of the settings; slots that share a durable are represented by the first."""
     slots = []
     for name in settings.slots():
         stream = settings.stream(name.stream)
         if stream.is_shared and name.partition:
             continue
         durable = stream.durable_name(settings.consumer_name, name.partition)
-        slots.append(SlotCase(name, stream, durable, stream.filters(name.partition)))
-    return Case(settings, slots)
+        slots.append(SlotContext(name, stream, durable, stream.filters(name.partition)))
+    return Context(settings, slots)
 
 
 WARN_S, FAIL_S = 2.0, 60.0
-"""Seconds: lag is shown wrong by as much; a minute is no drift but a clock that nobody sets."""
+"""Clock differences in seconds. A few seconds distort the displayed lag; a minute means an unsynchronised clock."""
 
 
-def skew(voice: Reporter, whose: str, ahead_s: float) -> Finding:
-    """Judge how far a server's clock is ahead of this host's; seconds, negative where it is behind."""
+def skew(report: Reporter, server: str, ahead_s: float) -> Finding:
+    """Check by how many seconds a server's clock is ahead of this host's (negative: behind)."""
     if abs(ahead_s) < WARN_S:
-        return voice.ok(f"this host's and {whose}'s differ by {abs(ahead_s) * 1000:.0f} ms")
-    said = f"{whose}'s is {abs(ahead_s):,.1f} s {'ahead of' if ahead_s > 0 else 'behind'} this host's"
-    hint = "set both by NTP (chrony, systemd-timesyncd); lag and rows without a time of their own show the difference"
-    return (voice.fail if abs(ahead_s) >= FAIL_S else voice.warn)(said, hint)
+        return report.ok(f"the clocks of this host and {server} differ by {abs(ahead_s) * 1000:.0f} ms")
+    message = f"the clock of {server} is {abs(ahead_s):,.1f} s {'ahead of' if ahead_s > 0 else 'behind'} this host's"
+    hint = "synchronise both with NTP (chrony, systemd-timesyncd); the difference distorts lag and default timestamps"
+    return (report.fail if abs(ahead_s) >= FAIL_S else report.warn)(message, hint)

@@ -1,12 +1,12 @@
-"""Checks of files that settings name: when certificates and logins end, who may read secrets; no server is asked."""
+"""Checks of the files in the settings: expiry of certificates and logins, permissions of secrets."""
 
 import datetime as dt
 import os
 import stat
 from collections.abc import Iterable
 
-from eventwriter.admin.doctor.certificate import WARN_DAYS, days_left, in_pem, jwt_end
-from eventwriter.admin.doctor.context import Case
+from eventwriter.admin.doctor.certificate import WARN_DAYS, days_left, expiries_in_pem, jwt_expiry
+from eventwriter.admin.doctor.context import Context
 from eventwriter.admin.doctor.findings import Check, Finding, Reporter
 from eventwriter.config.settings import Settings
 from eventwriter.errors import Fatal
@@ -15,25 +15,27 @@ from eventwriter.jetstream.login import read_creds
 _GROUP = "files"
 
 
-def checks(case: Case) -> list[Check]:
-    """Return the checks in order."""
-    settings = case.settings
+def checks(context: Context) -> list[Check]:
+    """Return the checks of files in order."""
+    settings = context.settings
 
-    async def certificates(voice: Reporter) -> Iterable[Finding]:
+    async def certificates(report: Reporter) -> Iterable[Finding]:
         now = dt.datetime.now(dt.UTC)
-        named = certificate_files(settings)
-        found = [certificate(voice, key, path, authorities, now) for key, path, authorities in named]
-        return found or [voice.skip("the settings name none")]
+        files = certificate_files(settings)
+        found = [certificate(report, key, path, authorities, now) for key, path, authorities in files]
+        return found or [report.skip("no certificates are configured")]
 
-    async def login(voice: Reporter) -> Iterable[Finding]:
+    async def login(report: Reporter) -> Iterable[Finding]:
         if not settings.nats.creds_file:
-            return [voice.skip("nats.creds_file is not set")]
-        return [creds(voice, settings.nats.creds_file, dt.datetime.now(dt.UTC))]
+            return [report.skip("nats.creds_file is not set")]
+        return [creds(report, settings.nats.creds_file, dt.datetime.now(dt.UTC))]
 
-    async def secrets(voice: Reporter) -> Iterable[Finding]:
-        named = secret_files(settings)
-        return [one for key, path in named if (one := readable(voice, key, path))] or [
-            voice.ok("no file with a secret is open to everybody") if named else voice.skip("the settings name none")
+    async def secrets(report: Reporter) -> Iterable[Finding]:
+        files = secret_files(settings)
+        return [finding for key, path in files if (finding := readable(report, key, path))] or [
+            report.ok("no file with a secret is readable by all users")
+            if files
+            else report.skip("no files with secrets are configured")
         ]
 
     return [
@@ -44,21 +46,21 @@ def checks(case: Case) -> list[Check]:
 
 
 def certificate_files(settings: Settings) -> list[tuple[str, str, bool]]:
-    """Return the files of certificates: key path, file, and whether it holds authorities."""
+    """Return the certificate files: setting, path, and whether the file holds certificate authorities."""
     tls, postgres = settings.nats.tls, settings.postgres
-    named = [
+    files = [
         ("nats.tls.ca_file", tls and tls.ca_file, True),
         ("nats.tls.cert_file", tls and tls.cert_file, False),
         ("postgres.sslrootcert", postgres.sslrootcert, True),
         ("postgres.sslcert", postgres.sslcert, False),
     ]
-    return [(key, path, authorities) for key, path, authorities in named if path and path != "system"]
+    return [(key, path, authorities) for key, path, authorities in files if path and path != "system"]
 
 
 def secret_files(settings: Settings) -> list[tuple[str, str]]:
-    """Return the files of secrets: key path and file."""
+    """Return the files with secrets: setting and path."""
     nats, postgres = settings.nats, settings.postgres
-    named = [
+    files = [
         ("nats.creds_file", nats.creds_file),
         ("nats.nkey_seed_file", nats.nkey_seed_file),
         ("nats.password_file", nats.password_file),
@@ -67,49 +69,51 @@ def secret_files(settings: Settings) -> list[tuple[str, str]]:
         ("postgres.password_file", postgres.password_file),
         ("postgres.sslkey", postgres.sslkey),
     ]
-    return [(key, path) for key, path in named if path]
+    return [(key, path) for key, path in files if path]
 
 
-def certificate(voice: Reporter, key: str, path: str, authorities: bool, now: dt.datetime) -> Finding:
-    """Say when the certificates of a file end; of several authorities it is enough that one lives."""
+def certificate(report: Reporter, key: str, path: str, authorities: bool, now: dt.datetime) -> Finding:
+    """Check when the certificates of a file expire; of several authorities, one valid one is enough."""
     try:
         with open(path, "rb") as file:
-            ends = in_pem(file.read())
+            ends = expiries_in_pem(file.read())
     except (OSError, ValueError) as error:
         text = error.strerror if isinstance(error, OSError) else str(error)
-        return voice.fail(f"{key}: {path}: {text}", "give a PEM file that this user may read")
+        return report.fail(f"{key}: {path}: {text}", "give a PEM file that this user can read")
     if not ends:
-        return voice.fail(f"{key}: {path} holds no certificate", "give a PEM file with one")
-    return ending(voice, f"{key}: {path}", max(ends) if authorities else min(ends), now)
+        return report.fail(f"{key}: {path} contains no certificate", "give a PEM file with a certificate")
+    return expiry(report, f"{key}: {path}", max(ends) if authorities else min(ends), now)
 
 
-def creds(voice: Reporter, path: str, now: dt.datetime) -> Finding:
-    """Say when the login of a .creds file ends."""
+def creds(report: Reporter, path: str, now: dt.datetime) -> Finding:
+    """Check when the login of a .creds file expires."""
     try:
-        end = jwt_end(read_creds(path)[0])
+        end = jwt_expiry(read_creds(path)[0])
     except (Fatal, ValueError) as error:
-        return voice.fail(str(error), "make the file anew, for example with nsc generate creds")
+        return report.fail(str(error), "create the file again, for example with nsc generate creds")
     if end is None:
-        return voice.ok(f"{path}: the login does not end")
-    return ending(voice, path, end, now)
+        return report.ok(f"{path}: the login does not expire")
+    return expiry(report, path, end, now)
 
 
-def ending(voice: Reporter, what: str, end: dt.datetime, now: dt.datetime) -> Finding:
-    """Say when something ends: a failure when it has, a warning in the last days."""
+def expiry(report: Reporter, what: str, end: dt.datetime, now: dt.datetime) -> Finding:
+    """Check when something expires: a failure if it has expired, a warning in the last days."""
     left, day = days_left(end, now), f"{end:%Y-%m-%d %H:%M} UTC"
     if left <= 0:
-        return voice.fail(f"{what}: ended {day}", "put a new one in its place; it is read anew at the next connect")
+        return report.fail(f"{what}: expired {day}", "replace the file; it is read at the next connect")
     if left < WARN_DAYS:
-        return voice.warn(f"{what}: ends {day}, in {left:.1f} days", "renew it; it is read anew at the next connect")
-    return voice.ok(f"{what}: until {day}")
+        return report.warn(
+            f"{what}: expires {day}, in {left:.1f} days", "renew it; the file is read at the next connect"
+        )
+    return report.ok(f"{what}: valid until {day}")
 
 
-def readable(voice: Reporter, key: str, path: str) -> Finding | None:
-    """Say where a secret may be read by everybody."""
+def readable(report: Reporter, key: str, path: str) -> Finding | None:
+    """Check whether a secret is readable by all users."""
     try:
         mode = stat.S_IMODE(os.stat(path).st_mode)
     except OSError as error:
-        return voice.fail(f"{key}: {path}: {error.strerror}", "check the path, and that this user may read it")
+        return report.fail(f"{key}: {path}: {error.strerror}", "check the path and the permissions of the file")
     if mode & stat.S_IROTH:
-        return voice.warn(f"{key}: {path} may be read by everybody (mode {mode:04o})", f"chmod o-rwx {path}")
+        return report.warn(f"{key}: {path} is readable by all users (mode {mode:04o})", f"chmod o-rwx {path}")
     return None

@@ -1,4 +1,4 @@
-"""An entry's subjects against what its stream stores, and a server's version against what is needed; pure."""
+"""Subjects of an entry compared with those of its stream, and features of NATS server versions. Pure."""
 
 import re
 from collections.abc import Mapping, Sequence
@@ -13,12 +13,12 @@ Version = tuple[int, int]
 @dataclass(frozen=True, slots=True)
 class Stored:
     """
-    Which subjects a stream's messages have.
+    Subjects of the messages in a stream.
 
     Attributes:
-        subjects: Patterns, as messages carry them once stored.
-        published: Patterns before a transformation of the stream's; the same where there is none.
-        elsewhere: Whether messages also come from other streams, whose subjects are not known here.
+        subjects: Patterns of the stored subjects.
+        published: Patterns before a subject transform of the stream; the same without one.
+        elsewhere: Whether messages also come from other streams, whose subjects are unknown here.
     """
 
     subjects: tuple[str, ...]
@@ -27,7 +27,7 @@ class Stored:
 
 
 def stored(config: Mapping[str, Any]) -> Stored:
-    """Read a stream's configuration, as STREAM.INFO has it."""
+    """Return the stored subjects from the configuration in STREAM.INFO."""
     published = tuple(config.get("subjects") or ())
     elsewhere = bool(config.get("mirror") or config.get("sources"))
     transform = config.get("subject_transform") or {}
@@ -39,29 +39,33 @@ def stored(config: Mapping[str, Any]) -> Stored:
 
 
 def _pattern(target: str) -> str:
-    """Return the pattern of what a transformation makes: each of its functions, and each `$1`, makes one token."""
+    """Return the pattern of transformed subjects: each function and each `$1` produces one token."""
     tokens = re.sub(r"\{\{[^}]*\}\}", "$", target).split(".")
     return ".".join("*" if "$" in token else token for token in tokens)
 
 
 def uncovered(filters: Sequence[str], subjects: Sequence[str]) -> tuple[list[str], list[str]]:
-    """Return the filters that match nothing the stream stores, and those of which it stores only a part."""
-    nothing = [one for one in filters if not any(overlap(one, subject) for subject in subjects)]
-    part = [one for one in filters if one not in nothing and not any(covers(subject, one) for subject in subjects)]
+    """Return the filters that match no stored subject, and those that match only partly stored subjects."""
+    nothing = [filter_ for filter_ in filters if not any(overlap(filter_, subject) for subject in subjects)]
+    part = [
+        filter_
+        for filter_ in filters
+        if filter_ not in nothing and not any(covers(subject, filter_) for subject in subjects)
+    ]
     return nothing, part
 
 
 FEATURES: tuple[tuple[Version, str], ...] = (
-    ((2, 9), "looking at single messages by subject (verify, doctor)"),
-    ((2, 10), "consumers with several filter subjects, transformation of subjects, an answer to a pull on a consumer "
-              "that is gone"),
+    ((2, 9), "reading single messages by subject (verify, doctor)"),
+    ((2, 10), "consumers with several filter subjects, subject transforms, an answer to a pull on a deleted "
+              "consumer"),
     ((2, 12), "partition(n) of a whole subject and random(n), for partitions of streams without a key in the subject"),
 )  # fmt: skip
-"""From which version of nats-server on there is what; found by trying."""
+"""Features by the first nats-server version that has them, determined by experiment."""
 
 MULTIPLE_FILTERS: Version = (2, 10)
 
 
 def lacking(version: Version) -> list[str]:
-    """Return what a server of this version lacks."""
-    return [f"{what} ({since[0]}.{since[1]})" for since, what in FEATURES if version < since]
+    """Return the features that a server version lacks."""
+    return [f"{feature} ({since[0]}.{since[1]})" for since, feature in FEATURES if version < since]

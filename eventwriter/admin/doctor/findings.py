@@ -1,12 +1,14 @@
-"""What checks say, in which order they run, and what it comes to; pure but for calling the checks."""
+"""Findings, checks and their runner; pure apart from calling the checks."""
 
 from collections.abc import Awaitable, Callable, Iterable, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 
+from eventwriter.errors import EventwriterError
+
 
 class Status(StrEnum):
-    """How a check ended."""
+    """Result of a check."""
 
     OK = "ok"
     WARN = "warn"
@@ -20,105 +22,114 @@ _EXIT = {Status.OK: 0, Status.SKIP: 0, Status.WARN: 1, Status.FAIL: 2}
 @dataclass(frozen=True, slots=True)
 class Finding:
     """
-    One line of the doctor's.
+    One result line of doctor.
 
     Attributes:
-        group: What it is about: `config`, `host`, `NATS`, `PostgreSQL`, a stream, a slot.
-        check: Which check.
-        sentence: What was found.
-        hint: What mends it; empty where nothing is to be mended.
+        group: Subject of the check: `config`, `host`, `NATS`, `PostgreSQL`, a stream or a slot.
+        check: Name of the check; `group: check` is its id.
+        status: Result.
+        message: What was found.
+        hint: How to fix it; empty if nothing needs to be fixed.
     """
 
     group: str
     check: str
     status: Status
-    sentence: str
+    message: str
     hint: str = ""
 
     def as_json(self) -> dict[str, str]:
-        """Return it as plain JSON."""
+        """Return the finding as plain JSON."""
         return {
             "group": self.group,
             "check": self.check,
             "status": str(self.status),
-            "sentence": self.sentence,
+            "message": self.message,
             "hint": self.hint,
         }
 
 
 @dataclass(frozen=True, slots=True)
 class Reporter:
-    """Says findings of one check: `voice.ok("…")`, `voice.fail("…", "…")`."""
+    """Creates the findings of one check: `report.ok("…")`, `report.fail("…", "…")`."""
 
     group: str
     check: str
 
-    def ok(self, sentence: str) -> Finding:
-        """Say that it is well."""
-        return Finding(self.group, self.check, Status.OK, sentence)
+    def ok(self, message: str) -> Finding:
+        """Return a finding without a problem."""
+        return Finding(self.group, self.check, Status.OK, message)
 
-    def warn(self, sentence: str, hint: str) -> Finding:
-        """Say what works and is likely not meant, or will not work for long."""
-        return Finding(self.group, self.check, Status.WARN, sentence, hint)
+    def warn(self, message: str, hint: str) -> Finding:
+        """Return a warning: it works, but is probably unintended or will stop working."""
+        return Finding(self.group, self.check, Status.WARN, message, hint)
 
-    def fail(self, sentence: str, hint: str) -> Finding:
-        """Say what does not work."""
-        return Finding(self.group, self.check, Status.FAIL, sentence, hint)
+    def fail(self, message: str, hint: str) -> Finding:
+        """Return a failure."""
+        return Finding(self.group, self.check, Status.FAIL, message, hint)
 
-    def skip(self, sentence: str) -> Finding:
-        """Say why it was not looked at."""
-        return Finding(self.group, self.check, Status.SKIP, sentence)
+    def error(self, error: EventwriterError, default_hint: str) -> Finding:
+        """Return a failure for an error, with the hint of the error if it has one."""
+        return self.fail(error.message, error.hint or default_hint)
+
+    def skip(self, message: str) -> Finding:
+        """Return the reason why the check was skipped."""
+        return Finding(self.group, self.check, Status.SKIP, message)
 
 
-Look = Callable[[Reporter], Awaitable[Iterable[Finding]]]
+CheckFn = Callable[[Reporter], Awaitable[Iterable[Finding]]]
 
 
 @dataclass(frozen=True, slots=True)
 class Check:
     """
-    One look at one thing.
+    One check of one aspect.
 
     Attributes:
-        needs: Checks, as `group: check`, without which it makes no sense.
+        group: Subject of the check.
+        name: Name of the check.
+        run: Runs the check and returns its findings.
+        needs: Ids of checks that must succeed first.
     """
 
     group: str
     name: str
-    look: Look
+    run: CheckFn
     needs: tuple[str, ...] = ()
 
     @property
-    def title(self) -> str:
-        """What others need it by."""
+    def id(self) -> str:
+        """Identifier of the check: `group: name`."""
         return f"{self.group}: {self.name}"
 
 
-async def examine(checks: Sequence[Check], failed: set[str]) -> list[Finding]:
+async def run_checks(checks: Sequence[Check], failed: set[str]) -> list[Finding]:
     """
-    Run checks in their order; those whose need has failed are skipped, and say so.
+    Run checks in order; skip those that need a failed check.
 
     Args:
-        failed: Checks that have failed; added to.
+        checks: Checks to run.
+        failed: Ids of failed checks; the function adds to it.
     """
     findings: list[Finding] = []
     for check in checks:
-        voice = Reporter(check.group, check.name)
+        report = Reporter(check.group, check.name)
         missing = next((need for need in check.needs if need in failed), None)
-        said = [voice.skip(f"not looked at, because of {missing}")] if missing else list(await check.look(voice))
-        if missing or any(one.status is Status.FAIL for one in said):
-            failed.add(check.title)
-        findings += said
+        results = [report.skip(f"skipped: {missing} failed")] if missing else list(await check.run(report))
+        if missing or any(finding.status is Status.FAIL for finding in results):
+            failed.add(check.id)
+        findings += results
     return findings
 
 
 def exit_code(findings: Iterable[Finding]) -> int:
-    """Return 0 where all is well, 1 where something is to be warned of, 2 where something fails."""
+    """Return the exit code: 0 without problems, 1 with warnings, 2 with failures."""
     return max((_EXIT[finding.status] for finding in findings), default=0)
 
 
 def counts(findings: Iterable[Finding]) -> dict[Status, int]:
-    """Count findings by how they ended."""
-    found = dict.fromkeys(Status, 0)
+    """Count findings by status."""
+    totals = dict.fromkeys(Status, 0)
     for finding in findings:
-        found[finding.status] += 1
-    return found
+        totals[finding.status] += 1
+    return totals

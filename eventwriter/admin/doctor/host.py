@@ -1,4 +1,4 @@
-"""Checks of this host: descriptors, memory, the control socket and the daemon behind it. No server is asked."""
+"""Checks of this host: file descriptors, memory, the control socket and the running daemon."""
 
 import os
 import resource
@@ -7,7 +7,7 @@ import stat
 from collections.abc import Iterable
 
 from eventwriter import __version__
-from eventwriter.admin.doctor.context import Case
+from eventwriter.admin.doctor.context import Context
 from eventwriter.admin.doctor.findings import Check, Finding, Reporter
 from eventwriter.config.settings import MiB
 from eventwriter.control.client import Client, Refused, Unreachable
@@ -16,118 +16,120 @@ from eventwriter.observe.process import Memory, memory
 
 _GROUP = "host"
 _DESCRIPTORS, _DESCRIPTORS_EACH = 64, 4
-"""What the supervisor opens itself, and for each worker (link, pidfd, and as much again while one is replaced)."""
-_SLOTS_SAID_MAX = 3
+"""File descriptors of the supervisor itself, and per worker (link and pidfd, twice while it is replaced)."""
+_SLOTS_SHOWN_MAX = 3
 
 
-def checks(case: Case) -> list[Check]:
-    """Return the checks in order."""
+def checks(context: Context) -> list[Check]:
+    """Return the checks of the host in order."""
 
-    async def open_files(voice: Reporter) -> Iterable[Finding]:
-        pid = case.daemon and case.daemon.get("pid")
+    async def open_files(report: Reporter) -> Iterable[Finding]:
+        pid = context.daemon and context.daemon.get("pid")
         limit = file_limit(pid) if pid else resource.getrlimit(resource.RLIMIT_NOFILE)[0]
-        return [descriptors(voice, len(case.settings.slots()), limit, "the daemon" if pid else "this shell")]
+        return [descriptors(report, len(context.settings.slots()), limit, "the daemon" if pid else "this shell")]
 
-    async def room(voice: Reporter) -> Iterable[Finding]:
-        workers = len(case.settings.slots())
-        return [memory_finding(voice, workers, case.settings.supervisor.worker_memory_bytes_max, memory())]
+    async def memory_limit(report: Reporter) -> Iterable[Finding]:
+        workers = len(context.settings.slots())
+        return [memory_finding(report, workers, context.settings.supervisor.worker_memory_bytes_max, memory())]
 
-    async def control_socket(voice: Reporter) -> Iterable[Finding]:
-        return [socket_finding(voice, case)]
+    async def control_socket(report: Reporter) -> Iterable[Finding]:
+        return [socket_finding(report, context)]
 
-    async def daemon(voice: Reporter) -> Iterable[Finding]:
-        return daemon_findings(voice, case)
+    async def daemon(report: Reporter) -> Iterable[Finding]:
+        return daemon_findings(report, context)
 
-    # The daemon first: others look at its limits.
+    # The daemon comes first, because the others check its limits.
     return [
         Check(_GROUP, "control socket", control_socket),
         Check(_GROUP, "daemon", daemon, (f"{_GROUP}: control socket",)),
         Check(_GROUP, "open files", open_files),
-        Check(_GROUP, "memory", room),
+        Check(_GROUP, "memory", memory_limit),
     ]
 
 
 def file_limit(pid: int) -> int:
-    """Return how many files a process may open; our own limit where that may not be read."""
+    """Return the limit of open files of a process; this process's limit if it cannot be read."""
     try:
         return resource.prlimit(pid, resource.RLIMIT_NOFILE)[0]
     except OSError:
         return resource.getrlimit(resource.RLIMIT_NOFILE)[0]
 
 
-def descriptors(voice: Reporter, workers: int, limit: int, whose: str) -> Finding:
-    """Hold the limit on open files against the number of workers."""
+def descriptors(report: Reporter, workers: int, limit: int, process: str) -> Finding:
+    """Check the limit of open files against the number of workers."""
     needed = _DESCRIPTORS + _DESCRIPTORS_EACH * workers
-    said = f"{whose} may open {'any number of' if limit < 0 else format(limit, ',')} files"
+    message = f"{process} may open {'any number of' if limit < 0 else format(limit, ',')} files"
     if 0 <= limit < needed:
         hint = f"raise LimitNOFILE in the systemd unit (or ulimit -n) to {needed * 2:,} or more"
-        return voice.fail(f"{said}; {workers} workers need about {needed:,}", hint)
-    return voice.ok(f"{said}; {workers} worker{'s' * (workers != 1)} need about {needed:,}")
+        return report.fail(f"{message}; {workers} workers need about {needed:,}", hint)
+    return report.ok(f"{message}; {workers} worker{' needs' if workers == 1 else 's need'} about {needed:,}")
 
 
-def memory_finding(voice: Reporter, workers: int, each_bytes: int, found: Memory) -> Finding:
-    """Hold what all workers may grow to against what there is."""
-    may = workers * each_bytes
-    said = f"{found.available_bytes // MiB:,} MiB free of {found.total_bytes // MiB:,} MiB"
+def memory_finding(report: Reporter, workers: int, each_bytes: int, found: Memory) -> Finding:
+    """Check the memory limit of all workers against the memory of the host."""
+    limit = workers * each_bytes
+    message = f"{found.available_bytes // MiB:,} MiB free of {found.total_bytes // MiB:,} MiB"
     if found.available_bytes < found.total_bytes // 20:
-        return voice.warn(f"{said}: nearly all is taken", "see what takes it; the kernel kills when nothing is left")
-    if may > found.total_bytes:
-        return voice.warn(
-            f"{said}; {workers} workers may grow to {may // MiB:,} MiB before they are replaced",
-            "lower supervisor.worker_memory_bytes_max, or max_batch_bytes with it",
+        return report.warn(
+            f"{message}: almost all memory is in use", "find out what uses it, before the kernel kills processes"
         )
-    return voice.ok(f"{said}; workers are replaced at {each_bytes // MiB:,} MiB each")
+    if limit > found.total_bytes:
+        return report.warn(
+            f"{message}; {workers} workers may grow to {limit // MiB:,} MiB before they are replaced",
+            "lower supervisor.worker_memory_bytes_max, and max_batch_bytes with it",
+        )
+    return report.ok(f"{message}; workers are replaced at {each_bytes // MiB:,} MiB each")
 
 
-def socket_finding(voice: Reporter, case: Case) -> Finding:
-    """Look whether the control socket is, or could be, there; fills `case.daemon`."""
-    control = case.settings.control
+def socket_finding(report: Reporter, context: Context) -> Finding:
+    """Check whether the control socket exists or can be created; sets `context.daemon`."""
+    control = context.settings.control
     path = control.socket
     folder = os.path.dirname(path) or "."
     if len(os.fsencode(path)) > PATH_BYTES_MAX:
-        return voice.fail(f"{path} is too long for a socket", f"at most {PATH_BYTES_MAX} bytes: set control.socket")
+        return report.fail(f"{path} is too long for a socket", f"at most {PATH_BYTES_MAX} bytes: set control.socket")
     try:
         group_id(control.group)
     except SocketUnusable as error:
-        return voice.fail(str(error), "set control.group to a group of this host")
+        return report.fail(str(error), "set control.group to a group of this host")
     if not os.path.isdir(folder):
-        return voice.fail(f"folder {folder} does not exist", "make it, or set control.socket to another place")
+        return report.fail(f"folder {folder} does not exist", "create it, or set control.socket to another path")
     try:
         mode = os.lstat(path).st_mode
     except FileNotFoundError:
         if not os.access(folder, os.W_OK | os.X_OK):
-            return voice.warn(
-                f"{path} is not there, and this user may not make it", "run doctor as the daemon's user to be sure"
+            return report.warn(
+                f"{path} does not exist, and this user cannot create it", "run doctor as the user of the daemon"
             )
-        return voice.ok(f"{path} is free")
+        return report.ok(f"{path} can be created")
     except OSError as error:
-        return voice.warn(f"{path} cannot be looked at: {error.strerror}", "run doctor as the daemon's user")
+        return report.warn(f"{path} cannot be accessed: {error.strerror}", "run doctor as the user of the daemon")
     if not stat.S_ISSOCK(mode):
-        return voice.fail(f"{path} is there and is no socket", "move it away, or set control.socket to another place")
-    return _ask(voice, case, mode)
+        return report.fail(f"{path} exists but is not a socket", "remove it, or set control.socket to another path")
+    return _query_daemon(report, context, mode)
 
 
-def _ask(voice: Reporter, case: Case, mode: int) -> Finding:
-    control = case.settings.control
+def _query_daemon(report: Reporter, context: Context, mode: int) -> Finding:
+    control = context.settings.control
     client = Client(control.socket)
     try:
-        case.daemon = client.call("status")
+        context.daemon = client.call("status")
     except Refused as error:
-        return voice.warn(f"{control.socket}: {error}", "use the same release as the daemon's")
+        return report.warn(f"{control.socket}: {error}", "use the same release as the daemon")
     except Unreachable as error:
         if _is_stale(control.socket):
-            return voice.warn(
-                f"{control.socket} was left behind by a daemon that is dead", "none is needed: the next start takes it"
+            return report.warn(
+                f"{control.socket} was left behind by a killed daemon", "nothing to do: the next start replaces it"
             )
-        return voice.fail(str(error), "join control.group, or run doctor as the daemon's user; see the daemon's log")
+        return report.error(error, "join control.group, or run doctor as the user of the daemon; see its log")
     finally:
         client.close()
     if stat.S_IMODE(mode) != control.mode:
-        return voice.warn(
-            f"{control.socket} has mode {stat.S_IMODE(mode):04o}, the configuration says {control.mode:04o}",
-            "restart the daemon: it sets the mode when it makes the socket",
+        return report.warn(
+            f"{control.socket} has mode {stat.S_IMODE(mode):04o}, but the configuration has {control.mode:04o}",
+            "restart the daemon, which sets the mode when it creates the socket",
         )
-    return voice.ok(f"{control.socket}, mode {stat.S_IMODE(mode):04o}")
+    return report.ok(f"{control.socket}, mode {stat.S_IMODE(mode):04o}")
 
 
 def _is_stale(path: str) -> bool:
@@ -141,28 +143,30 @@ def _is_stale(path: str) -> bool:
     return False
 
 
-def daemon_findings(voice: Reporter, case: Case) -> list[Finding]:
-    """Say how the daemon itself finds its state."""
-    picture = case.daemon
-    if picture is None:
+def daemon_findings(report: Reporter, context: Context) -> list[Finding]:
+    """Return the findings about the state that the daemon reports."""
+    snapshot = context.daemon
+    if snapshot is None:
         hint = "start it: eventwriter run, or systemctl start eventwriter"
-        return [voice.warn("no daemon runs here: nothing is written", hint)]
-    said = f"pid {picture['pid']}, {picture['status']}"
+        return [report.warn("no daemon is running on this host, so nothing is written", hint)]
+    message = f"pid {snapshot['pid']}, {snapshot['status']}"
     found = []
-    if picture["version"] != __version__:
+    if snapshot["version"] != __version__:
         found.append(
-            voice.warn(f"the daemon is version {picture['version']}, this command {__version__}", "restart the daemon")
+            report.warn(
+                f"the daemon is version {snapshot['version']}, this command {__version__}", "restart the daemon"
+            )
         )
-    slots = {slot["name"]: slot for slot in picture["slots"]}
-    wanted = {str(slot) for slot in case.settings.slots()}
-    if set(slots) != wanted:
-        other = ", ".join(sorted(set(slots) ^ wanted)[:_SLOTS_SAID_MAX])
-        hint = "eventwriter-ctl reload takes the file; or give doctor the daemon's file with --config"
-        found.append(voice.warn(f"the daemon runs other slots than this configuration ({other})", hint))
-    ailing = [slot for slot in picture["slots"] if slot["health"] in ("degraded", "failing")]
-    for slot in ailing[:_SLOTS_SAID_MAX]:
-        say = voice.fail if slot["health"] == "failing" else voice.warn
+    slots = {slot["name"]: slot for slot in snapshot["slots"]}
+    configured = {str(slot) for slot in context.settings.slots()}
+    if set(slots) != configured:
+        other = ", ".join(sorted(set(slots) ^ configured)[:_SLOTS_SHOWN_MAX])
+        hint = "run eventwriter-ctl reload, or give doctor the daemon's file with --config"
+        found.append(report.warn(f"the slots of the daemon differ from this configuration ({other})", hint))
+    unhealthy = [slot for slot in snapshot["slots"] if slot["health"] in ("degraded", "failing")]
+    for slot in unhealthy[:_SLOTS_SHOWN_MAX]:
+        finding = report.fail if slot["health"] == "failing" else report.warn
         found.append(
-            say(f"{slot['name']} is {slot['health']}: {slot['reason']}", "the checks below look for the cause")
+            finding(f"{slot['name']} is {slot['health']}: {slot['reason']}", "see the checks below for the cause")
         )
-    return found or [voice.ok(said)]
+    return found or [report.ok(message)]

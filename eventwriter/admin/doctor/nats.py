@@ -1,11 +1,11 @@
-"""Checks of NATS: connection, what the server lacks, account, clock; with the last come two looks at all streams."""
+"""Checks of NATS: connection, server version, account and clock. The last also samples all streams twice."""
 
 import asyncio
 from collections.abc import Iterable, Mapping
 from typing import Any
 
 from eventwriter import clock
-from eventwriter.admin.doctor.context import Case, skew
+from eventwriter.admin.doctor.context import Context, skew
 from eventwriter.admin.doctor.filters import MULTIPLE_FILTERS, lacking
 from eventwriter.admin.doctor.findings import Check, Finding, Reporter
 from eventwriter.errors import EventwriterError, Fatal
@@ -15,37 +15,37 @@ from eventwriter.jetstream.consumer import consumer_info
 from eventwriter.jetstream.errors import without_credentials
 
 _GROUP = "NATS"
-_LOOK_S = 1.5
-"""Between the two looks: long enough for a stream of a message a second to be seen growing."""
+_SAMPLE_S = 1.5
+"""Time between the two samples, enough to see a stream with one message per second grow."""
 _FULL_SHARE = 0.9
 
 
-def checks(case: Case) -> list[Check]:
-    """Return the checks in order."""
+def checks(context: Context) -> list[Check]:
+    """Return the checks of NATS in order."""
 
-    async def connection(voice: Reporter) -> Iterable[Finding]:
-        return [await connect(voice, case)]
+    async def connection(report: Reporter) -> Iterable[Finding]:
+        return [await connect(report, context)]
 
-    async def version(voice: Reporter) -> Iterable[Finding]:
-        return [version_finding(voice, case)]
+    async def version(report: Reporter) -> Iterable[Finding]:
+        return [version_finding(report, context)]
 
-    async def account(voice: Reporter) -> Iterable[Finding]:
-        assert case.api is not None
+    async def account(report: Reporter) -> Iterable[Finding]:
+        assert context.api is not None
         try:
-            answer = await case.api.request("INFO")
+            answer = await context.api.request("INFO")
         except Fatal as error:
-            return [voice.warn(str(error), "without it doctor cannot look at the account; the daemon does not need it")]
+            return [report.warn(str(error), "doctor cannot check the account without it; the daemon does not need it")]
         except EventwriterError as error:
-            return [voice.fail(str(error), "enable JetStream for this account")]
+            return [report.error(error, "enable JetStream for this account")]
         if isinstance(answer, ApiError):
-            return [voice.fail(f"JetStream: {answer.description}", "enable JetStream for this account")]
-        return [account_finding(voice, answer)]
+            return [report.fail(f"JetStream: {answer.description}", "enable JetStream for this account")]
+        return [account_finding(report, answer)]
 
-    async def clocks(voice: Reporter) -> Iterable[Finding]:
-        await two_looks(case)
-        if case.nats_ahead_s is None:
-            return [voice.skip("the server does not tell its time (before 2.10), or there is no stream")]
-        return [skew(voice, "NATS", case.nats_ahead_s)]
+    async def clocks(report: Reporter) -> Iterable[Finding]:
+        await sample_twice(context)
+        if context.nats_ahead_s is None:
+            return [report.skip("the server does not report its time (before 2.10), or no stream exists")]
+        return [skew(report, "NATS", context.nats_ahead_s)]
 
     connected = f"{_GROUP}: connection"
     return [
@@ -56,85 +56,85 @@ def checks(case: Case) -> list[Check]:
     ]
 
 
-async def connect(voice: Reporter, case: Case) -> Finding:
-    """Connect and log in; fills `case.link` and `case.api`."""
-    settings = case.settings.nats
-    case.link = NatsLink(settings, "eventwriter doctor")
+async def connect(report: Reporter, context: Context) -> Finding:
+    """Connect and log in; sets `context.link` and `context.api`."""
+    settings = context.settings.nats
+    context.link = NatsLink(settings, "eventwriter doctor")
     try:
-        await case.link.connect()
+        await context.link.connect()
     except EventwriterError as error:
-        return voice.fail(error.message, error.hint or "see whether nats-server runs and listens there, and firewalls")
-    case.api = JetStreamApi(case.link.client, settings.domain)
-    url = case.link.client.connected_url
-    return voice.ok(
+        return report.error(error, "check that nats-server is running and listening there, and firewalls")
+    context.api = JetStreamApi(context.link.client, settings.domain)
+    url = context.link.client.connected_url
+    return report.ok(
         f"{without_credentials((url.netloc,)) if url else without_credentials(settings.servers)}, logged in"
     )
 
 
-def version_finding(voice: Reporter, case: Case) -> Finding:
-    """Say what the server's version lacks, and whether that is needed."""
-    assert case.link is not None
-    found = case.link.client.connected_server_version
+def version_finding(report: Reporter, context: Context) -> Finding:
+    """Check which features the server version lacks, and whether they are needed."""
+    assert context.link is not None
+    found = context.link.client.connected_server_version
     version = (found.major, found.minor)
-    said = f"nats-server {found.major}.{found.minor}.{found.patch}"
-    several = [str(slot.name) for slot in case.slots if len(slot.filters) > 1]
+    message = f"nats-server {found.major}.{found.minor}.{found.patch}"
+    several = [str(slot.name) for slot in context.slots if len(slot.filters) > 1]
     if version < MULTIPLE_FILTERS and several:
-        return voice.fail(
-            f"{said} ignores all filters of a consumer that has several, and {', '.join(several)} need them",
-            "update it to 2.10 or newer, or give each entry one subject",
+        return report.fail(
+            f"{message} ignores multiple filters of a consumer, which {', '.join(several)} need",
+            "upgrade to 2.10 or newer, or give each entry one subject",
         )
-    lacks = lacking(version)
+    missing = lacking(version)
     if version < MULTIPLE_FILTERS:
-        return voice.warn(f"{said} lacks {'; '.join(lacks)}", "update it when you can; 2.10 and newer are tested")
-    return voice.ok(f"{said}; it lacks {'; '.join(lacks)}" if lacks else said)
+        return report.warn(f"{message} lacks {'; '.join(missing)}", "upgrade when possible; 2.10 and newer are tested")
+    return report.ok(f"{message}; it lacks {'; '.join(missing)}" if missing else message)
 
 
-def account_finding(voice: Reporter, answer: Mapping[str, Any]) -> Finding:
-    """Hold what the account uses against what it may use."""
+def account_finding(report: Reporter, answer: Mapping[str, Any]) -> Finding:
+    """Check the usage of the account against its limits."""
     limits = answer.get("limits") or {}
-    for used, most, what in (
+    for used, limit_key, resource in (
         ("storage", "max_storage", "file storage"),
         ("memory", "max_memory", "memory storage"),
         ("streams", "max_streams", "streams"),
         ("consumers", "max_consumers", "consumers"),
     ):
-        limit = limits.get(most) or -1
+        limit = limits.get(limit_key) or -1
         if limit > 0 and answer.get(used, 0) >= limit * _FULL_SHARE:
-            return voice.warn(
-                f"the account uses {answer.get(used, 0):,} of {limit:,} {what}",
-                "raise the account's limit: publishers are refused when it is reached",
+            return report.warn(
+                f"the account uses {answer.get(used, 0):,} of {limit:,} {resource}",
+                "raise the limit of the account; publishers are refused when it is reached",
             )
-    return voice.ok(f"{answer.get('streams', 0)} streams, {answer.get('consumers', 0)} consumers in the account")
+    return report.ok(f"{answer.get('streams', 0)} streams, {answer.get('consumers', 0)} consumers in the account")
 
 
-async def two_looks(case: Case) -> None:
-    """Look at every stream and consumer twice, some time apart; fills the case."""
+async def sample_twice(context: Context) -> None:
+    """Sample every stream and consumer twice; sets the fields of the context."""
     began_s = clock.monotonic_s()
-    await _look(case)
-    await asyncio.sleep(_LOOK_S if case.streams else 0)
-    case.looked_s = clock.monotonic_s() - began_s
-    await _look(case)
+    await _sample(context)
+    await asyncio.sleep(_SAMPLE_S if context.streams else 0)
+    context.sampled_s = clock.monotonic_s() - began_s
+    await _sample(context)
 
 
-async def _look(case: Case) -> None:
-    assert case.api is not None
-    for stream in dict.fromkeys(slot.stream.stream_name for slot in case.slots):
-        asked_ns = clock.now_ns()
-        answer = await _asked(case.api, f"STREAM.INFO.{stream}")
+async def _sample(context: Context) -> None:
+    assert context.api is not None
+    for stream in dict.fromkeys(slot.stream.stream_name for slot in context.slots):
+        sent_ns = clock.now_ns()
+        answer = await _request(context.api, f"STREAM.INFO.{stream}")
         if answer is None:
             continue
-        case.streams.setdefault(stream, []).append(answer)
-        if told := answer.get("ts"):
-            case.nats_ahead_s = (instant_ns(told) - (asked_ns + clock.now_ns()) // 2) / 1e9
-    for slot in case.slots:
-        if slot.stream.stream_name in case.streams:
+        context.streams.setdefault(stream, []).append(answer)
+        if server_time := answer.get("ts"):
+            context.nats_ahead_s = (instant_ns(server_time) - (sent_ns + clock.now_ns()) // 2) / 1e9
+    for slot in context.slots:
+        if slot.stream.stream_name in context.streams:
             try:
-                slot.consumer.append(await consumer_info(case.api, slot.stream.stream_name, slot.durable))
+                slot.consumer.append(await consumer_info(context.api, slot.stream.stream_name, slot.durable))
             except EventwriterError:
                 slot.consumer.append(None)
 
 
-async def _asked(api: JetStreamApi, verb: str) -> dict[str, Any] | None:
+async def _request(api: JetStreamApi, verb: str) -> dict[str, Any] | None:
     try:
         answer = await api.request(verb)
     except EventwriterError:

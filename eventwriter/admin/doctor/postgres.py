@@ -1,9 +1,9 @@
-"""Checks of PostgreSQL: connection, what kind of server it is, a pooler, the clock, migrations, the books' tables."""
+"""Checks of PostgreSQL: connection, server, connection pooler, clock, migrations and the ledger's tables."""
 
 import datetime as dt
 from collections.abc import Iterable
 
-from eventwriter.admin.doctor.context import Case, skew
+from eventwriter.admin.doctor.context import Context, skew
 from eventwriter.admin.doctor.findings import Check, Finding, Reporter
 from eventwriter.errors import EventwriterError
 from eventwriter.postgres.dead_letters.record import DEAD_LETTERS
@@ -21,45 +21,43 @@ from eventwriter.postgres.server_info import (
 
 _GROUP = "PostgreSQL"
 _VERSION_MIN = 140000
-"""PostgreSQL 14 brought multiranges, which the ledger is made of."""
+"""PostgreSQL 14 introduced multiranges, which the ledger uses."""
 
 
-def checks(case: Case) -> list[Check]:
-    """Return the checks in order."""
+def checks(context: Context) -> list[Check]:
+    """Return the checks of PostgreSQL in order."""
     facts: list[ServerFacts] = []
 
-    async def connection(voice: Reporter) -> Iterable[Finding]:
+    async def connection(report: Reporter) -> Iterable[Finding]:
         try:
-            case.reader = await open_read_only(case.settings.postgres)
-            async with case.reader.transaction() as conn:
+            context.reader = await open_read_only(context.settings.postgres)
+            async with context.reader.transaction() as conn:
                 facts.append(await server_facts(conn))
         except EventwriterError as error:
-            said = str(error)
-            hint = said.partition("; check ")[2]
-            return [voice.fail(said, f"check {hint}" if hint else "see whether it runs and listens there; firewalls")]
-        secure = "TLS" if case.reader.conn.pgconn.ssl_in_use else "no TLS"
-        return [voice.ok(f"{case.settings.postgres.target()}, logged in, {secure}")]
+            return [report.error(error, "check that PostgreSQL is running and listening there, and firewalls")]
+        secure = "TLS" if context.reader.conn.pgconn.ssl_in_use else "no TLS"
+        return [report.ok(f"{context.settings.postgres.target()}, logged in, {secure}")]
 
-    async def server(voice: Reporter) -> Iterable[Finding]:
-        return server_findings(voice, facts[0])
+    async def server(report: Reporter) -> Iterable[Finding]:
+        return server_findings(report, facts[0])
 
-    async def connections(voice: Reporter) -> Iterable[Finding]:
-        connected = len(case.daemon["slots"]) if case.daemon else 0
-        return [room_finding(voice, facts[0], max(0, len(case.settings.slots()) - connected))]
+    async def connections(report: Reporter) -> Iterable[Finding]:
+        connected = len(context.daemon["slots"]) if context.daemon else 0
+        return [connections_finding(report, facts[0], max(0, len(context.settings.slots()) - connected))]
 
-    async def clocks(voice: Reporter) -> Iterable[Finding]:
-        return [skew(voice, _GROUP, await ahead_s(case))]
+    async def clocks(report: Reporter) -> Iterable[Finding]:
+        return [skew(report, _GROUP, await ahead_s(context))]
 
-    async def pooled(voice: Reporter) -> Iterable[Finding]:
-        return [await pooler_finding(voice, case)]
+    async def pooled(report: Reporter) -> Iterable[Finding]:
+        return [await pooler_finding(report, context)]
 
-    async def migrations(voice: Reporter) -> Iterable[Finding]:
-        assert case.reader is not None
-        async with case.reader.transaction() as conn:
-            return migration_findings(voice, await read_migration_state(conn))
+    async def migrations(report: Reporter) -> Iterable[Finding]:
+        assert context.reader is not None
+        async with context.reader.transaction() as conn:
+            return migration_findings(report, await read_migration_state(conn))
 
-    async def books(voice: Reporter) -> Iterable[Finding]:
-        return await book_findings(voice, case)
+    async def ledger(report: Reporter) -> Iterable[Finding]:
+        return await ledger_findings(report, context)
 
     need = (f"{_GROUP}: connection",)
     return [
@@ -69,21 +67,21 @@ def checks(case: Case) -> list[Check]:
         Check(_GROUP, "pooler", pooled, need),
         Check(_GROUP, "clock", clocks, need),
         Check(_GROUP, "migrations", migrations, need),
-        Check(_GROUP, "books", books, need),
+        Check(_GROUP, "ledger", ledger, need),
     ]
 
 
-def server_findings(voice: Reporter, facts: ServerFacts) -> list[Finding]:
-    """Say whether rows can be written there, and whether they stay."""
-    said = f"PostgreSQL {facts.version}" + (f", TimescaleDB {facts.timescale}" if facts.timescale else "")
+def server_findings(report: Reporter, facts: ServerFacts) -> list[Finding]:
+    """Check whether rows can be written there durably."""
+    message = f"PostgreSQL {facts.version}" + (f", TimescaleDB {facts.timescale}" if facts.timescale else "")
     if facts.version_num < _VERSION_MIN:
-        return [voice.fail(f"{said} is too old", "14 or newer is needed")]
+        return [report.fail(f"{message} is too old", "upgrade to 14 or newer")]
     if facts.in_recovery:
         hint = "name all hosts, and set postgres.target_session_attrs to read-write"
-        return [voice.fail(f"{said} is a standby: nothing can be written there", hint)]
+        return [report.fail(f"{message} is a standby, which is read-only", hint)]
     if facts.read_only:
         hint = "reset default_transaction_read_only for this role or database"
-        return [voice.fail(f"{said}: transactions are read-only by default", hint)]
+        return [report.fail(f"{message}: transactions are read-only by default", hint)]
     unsafe = [
         name
         for name, wrong in (
@@ -95,94 +93,88 @@ def server_findings(voice: Reporter, facts: ServerFacts) -> list[Finding]:
     ]
     if unsafe:
         return [
-            voice.warn(
-                f"{said} runs with {', '.join(unsafe)}: what is committed, and acknowledged to NATS, may be lost when"
-                " its host crashes",
-                "set them on, at least for this role: ALTER ROLE … SET synchronous_commit = on",
+            report.warn(
+                f"{message} runs with {', '.join(unsafe)}: committed and acknowledged messages may be lost when its"
+                " host crashes",
+                "set fsync and full_page_writes on in postgresql.conf; eventwriter sets synchronous_commit itself",
             )
         ]
-    return [voice.ok(said)]
+    return [report.ok(message)]
 
 
-def room_finding(voice: Reporter, facts: ServerFacts, wanted: int) -> Finding:
-    """Hold the connections that are still to come against those that are free."""
+def connections_finding(report: Reporter, facts: ServerFacts, needed: int) -> Finding:
+    """Check the free connections against those that workers still need."""
     free = facts.connections_max - facts.connections
-    said = f"{facts.connections} of {facts.connections_max} taken"
+    message = f"{facts.connections} of {facts.connections_max} connections in use"
     if facts.role_connections_max >= 0:
         free = min(free, facts.role_connections_max - facts.role_connections)
-        said += f", {facts.role_connections} of {facts.role_connections_max} of role {facts.role}"
-    if free < wanted:
-        hint = "raise max_connections or the role's CONNECTION LIMIT, or put PgBouncer in transaction mode before it"
-        return voice.fail(f"{said}; {wanted} workers are still to connect", hint)
-    return voice.ok(said)
+        message += f", {facts.role_connections} of {facts.role_connections_max} of role {facts.role}"
+    if free < needed:
+        hint = "raise max_connections or the role's CONNECTION LIMIT, or use PgBouncer in transaction mode"
+        return report.fail(f"{message}; {needed} more workers need a connection", hint)
+    return report.ok(message)
 
 
-async def ahead_s(case: Case) -> float:
-    """Ask how far PostgreSQL's clock is ahead of this host's; seconds."""
-    assert case.reader is not None
+async def ahead_s(context: Context) -> float:
+    """Return by how many seconds PostgreSQL's clock is ahead of this host's."""
+    assert context.reader is not None
     before = dt.datetime.now(dt.UTC)
-    async with case.reader.transaction() as conn:
+    async with context.reader.transaction() as conn:
         cursor = await conn.execute("SELECT clock_timestamp()")
         row = await cursor.fetchone()
     after = dt.datetime.now(dt.UTC)
     assert row is not None
-    found: dt.datetime = row[0]
-    return (found - (before + (after - before) / 2)).total_seconds()
+    server_time: dt.datetime = row[0]
+    return (server_time - (before + (after - before) / 2)).total_seconds()
 
 
-async def pooler_finding(voice: Reporter, case: Case) -> Finding:
-    """Say what pools connections before the server."""
-    assert case.reader is not None
+async def pooler_finding(report: Reporter, context: Context) -> Finding:
+    """Detect a connection pooler in front of the server."""
+    assert context.reader is not None
     try:
-        mode = await pooler_mode(case.settings.postgres, case.reader.conn)
+        mode = await pooler_mode(context.settings.postgres, context.reader.conn)
     except EventwriterError as error:
-        return voice.warn(f"a second connection was refused: {error}", "there must be one for each worker")
+        return report.warn(f"a second connection was refused: {error}", "every worker needs its own connection")
     if mode is None:
-        return voice.ok("none: connections lead to the server itself")
+        return report.ok("none: connections reach the server directly")
     if mode == "transaction":
-        return voice.ok("connections are pooled by transaction (PgBouncer or the like), which is well")
-    return voice.ok("connections are pooled by session (PgBouncer or the like); each worker holds one for good")
+        return report.ok("connections are pooled by transaction (PgBouncer or similar), which is supported")
+    return report.ok("connections are pooled by session (PgBouncer or similar); each worker occupies one permanently")
 
 
-def migration_findings(voice: Reporter, found: MigrationState) -> list[Finding]:
-    """Say what `eventwriter migrate` would do."""
+def migration_findings(report: Reporter, found: MigrationState) -> list[Finding]:
+    """Return what `eventwriter migrate` would do."""
     if not found.recorded:
-        return [voice.skip("eventwriter migrate has not run here; the tables were made otherwise")]
-    said = [
-        voice.fail(sentence, "install the release that the database was migrated with") for sentence in found.changed
+        return [report.skip("eventwriter migrate has not been run here; the tables were created otherwise")]
+    findings = [
+        report.fail(message, "install the release that the database was migrated with") for message in found.changed
     ]
     if found.newer:
         versions = ", ".join(f"{version:04}" for version in found.newer)
-        said.append(voice.warn(f"{versions} were made by another release", "run the newest release everywhere"))
+        findings.append(report.warn(f"{versions} were applied by another release", "run the newest release everywhere"))
     if found.missing:
-        # No warning: who needs such a table is told so below.
-        said.append(voice.ok(f"eventwriter migrate would make {', '.join(found.missing)}"))
-    return said or [voice.ok("all applied, as released")]
+        # Not a warning: the checks of slots report tables that they need.
+        findings.append(report.ok(f"eventwriter migrate would create {', '.join(found.missing)}"))
+    return findings or [report.ok("all migrations are applied")]
 
 
-async def book_findings(voice: Reporter, case: Case) -> list[Finding]:
-    """Look for the ledger and the dead letters, in every schema that an entry names."""
-    assert case.reader is not None
+async def ledger_findings(report: Reporter, context: Context) -> list[Finding]:
+    """Check the ledger and dead-letter tables in every schema of the entries."""
+    assert context.reader is not None
     found = []
-    for schema in dict.fromkeys(slot.stream.schema_name for slot in case.slots):
+    for schema in dict.fromkeys(slot.stream.schema_name for slot in context.slots):
         try:
-            async with case.reader.transaction() as conn:
+            async with context.reader.transaction() as conn:
                 ledger, _ = await read_columns(conn, schema, LEDGER_TABLE)
-                letters, real = await read_columns(conn, schema, DEAD_LETTERS.name)
-                bind(DEAD_LETTERS, real, letters)
+                dead_letters, real = await read_columns(conn, schema, DEAD_LETTERS.name)
+                bind(DEAD_LETTERS, real, dead_letters)
                 lacking = await missing_privileges(conn, ledger)
         except EventwriterError as error:
-            found.append(_sentence(voice, str(error)))
+            found.append(report.error(error, "run eventwriter migrate"))
             continue
         if lacking:
             grant = f"GRANT {', '.join(lacking)} ON {ledger}"
-            found.append(voice.fail(f"our role lacks {', '.join(lacking)} on {ledger}", f"run {grant} TO the role"))
+            found.append(report.fail(f"the role lacks {', '.join(lacking)} on {ledger}", f"run {grant} TO the role"))
         else:
-            found.append(voice.ok(f"{ledger} and {letters}"))
+            found.append(report.ok(f"{ledger} and {dead_letters}"))
     return found
-
-
-def _sentence(voice: Reporter, text: str) -> Finding:
-    """Split one of our sentences, which end with what mends it, into sentence and hint."""
-    sentence, _, hint = text.partition("; ")
-    return voice.fail(sentence, hint or "run eventwriter migrate")

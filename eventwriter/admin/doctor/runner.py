@@ -1,12 +1,12 @@
-"""The whole examination: every check in its order, over connections that are closed at the end."""
+"""Runs all checks in order, over connections that are closed at the end."""
 
 import asyncio
 import os
 from collections.abc import Iterable, Mapping
 
 from eventwriter.admin.doctor import files, host, nats, network, postgres, slots, streams
-from eventwriter.admin.doctor.context import case_of
-from eventwriter.admin.doctor.findings import Check, Finding, Reporter, examine
+from eventwriter.admin.doctor.context import create_context
+from eventwriter.admin.doctor.findings import Check, Finding, Reporter, run_checks
 from eventwriter.config import libpq
 from eventwriter.config.load import Loaded, load
 from eventwriter.errors import ConfigError, EventwriterError, Fatal
@@ -18,74 +18,76 @@ _CONFIG = Reporter(_GROUP, "file")
 
 
 def run(path: str | None, environ: Mapping[str, str]) -> list[Finding]:
-    """Examine everything that the daemon of this configuration needs."""
+    """Check everything that a daemon with this configuration needs."""
     try:
         loaded = load(path, environ, check_files=True)
     except ConfigError as error:
         source = error.source or "the environment"
         found = [_CONFIG.fail(f"{source}: {mistake}", "eventwriter config validate") for mistake in error.errors]
-        return [*found, _CONFIG.skip("all that needs it is not looked at, because of config: file")]
-    return [*configuration(loaded), *asyncio.run(_examined(loaded))]
+        return [*found, _CONFIG.skip("skipped: the configuration could not be loaded")]
+    return [*configuration(loaded), *asyncio.run(_run_all(loaded))]
 
 
-async def _examined(loaded: Loaded) -> list[Finding]:
-    case = case_of(loaded.settings)
+async def _run_all(loaded: Loaded) -> list[Finding]:
+    context = create_context(loaded.settings)
     failed: set[str] = set()
     try:
         found = []
         for checks in (
-            host.checks(case),
-            files.checks(case),
-            network.nats_checks(case),
-            nats.checks(case),
-            network.postgres_checks(case),
-            postgres.checks(case),
-            streams.checks(case),
-            slots.checks(case),
+            host.checks(context),
+            files.checks(context),
+            network.nats_checks(context),
+            nats.checks(context),
+            network.postgres_checks(context),
+            postgres.checks(context),
+            streams.checks(context),
+            slots.checks(context),
         ):
-            found += await examine([_careful(check) for check in checks], failed)
+            found += await run_checks([_guarded(check) for check in checks], failed)
         return found
     finally:
-        await case.close()
+        await context.close()
 
 
-def _careful(check: Check) -> Check:
-    """Return the check with an error of ours, such as a server that goes away meanwhile, made into a failure."""
+def _guarded(check: Check) -> Check:
+    """Return the check with its errors, such as a lost connection, reported as failures."""
 
-    async def look(voice: Reporter) -> Iterable[Finding]:
+    async def run(report: Reporter) -> Iterable[Finding]:
         try:
-            return await check.look(voice)
+            return await check.run(report)
         except EventwriterError as error:
-            return [voice.fail(str(error), "run doctor again; see what the earlier checks say of that server")]
+            return [report.error(error, "run doctor again, and see the earlier checks of that server")]
 
-    return Check(check.group, check.name, look, check.needs)
+    return Check(check.group, check.name, run, check.needs)
 
 
 def configuration(loaded: Loaded) -> list[Finding]:
-    """Say what is to be said of the configuration itself."""
+    """Return the findings about the configuration itself."""
     settings = loaded.settings
     found = [_CONFIG.warn(warning, "see docs/configuration.md") for warning in loaded.warnings]
     if not settings.enabled:
         found.append(
-            _CONFIG.warn(f"{loaded.source}: enabled is false: the daemon ends at once", "set EVENT_WRITER_ENABLED=true")
-        )
-    if not settings.slots():
-        found.append(_CONFIG.fail(f"{loaded.source}: no entry of streams is enabled", "enable one"))
-    if exposed(loaded):
-        found.append(
             _CONFIG.warn(
-                f"{loaded.source} holds a secret, and may be read by everybody", f"chmod o-rwx {loaded.source}"
+                f"{loaded.source}: enabled is false, so the daemon exits immediately", "set EVENT_WRITER_ENABLED=true"
             )
         )
+    if not settings.slots():
+        found.append(_CONFIG.fail(f"{loaded.source}: no stream entry is enabled", "enable at least one entry"))
+    if exposed(loaded):
+        found.append(
+            _CONFIG.warn(f"{loaded.source} holds a secret and is readable by all users", f"chmod o-rwx {loaded.source}")
+        )
     kinds = Reporter(_GROUP, "kinds")
-    unfit = [kinds.fail(sentence, "see docs/kinds") for sentence in _unfit(loaded)]
+    unsupported = [kinds.fail(message, "see docs/kinds") for message in _kind_errors(loaded)]
     if not found:
-        found = [_CONFIG.ok(f"{loaded.source}: {len(settings.streams)} entries, {len(settings.slots())} workers")]
-    return [*found, *(unfit or [kinds.ok(", ".join(dict.fromkeys(entry.kind for entry in settings.streams)))])]
+        found = [
+            _CONFIG.ok(f"{loaded.source}: {len(settings.streams)} stream entries, {len(settings.slots())} workers")
+        ]
+    return [*found, *(unsupported or [kinds.ok(", ".join(dict.fromkeys(entry.kind for entry in settings.streams)))])]
 
 
 def exposed(loaded: Loaded) -> bool:
-    """Whether the file has a secret in it and everybody may read it."""
+    """Return whether the file holds a secret and is readable by all users."""
     settings = loaded.settings
     secrets = (settings.postgres.password, settings.nats.password, settings.nats.token)
     held = any(secret is not None and secret.get_secret_value() for secret in secrets)
@@ -97,13 +99,13 @@ def exposed(loaded: Loaded) -> bool:
         return False
 
 
-def _unfit(loaded: Loaded) -> list[str]:
-    said = []
+def _kind_errors(loaded: Loaded) -> list[str]:
+    errors = []
     for entry in loaded.settings.streams:
         try:
             found = kind(entry.kind)
             if found.any_table is None:
                 tables_of(entry, found)
         except Fatal as error:
-            said.append(str(error))
-    return said
+            errors.append(str(error))
+    return errors

@@ -1,9 +1,9 @@
-"""Checks of each JetStream stream that entries read: is it there, what does it keep, whom does it refuse."""
+"""Checks of each JetStream stream in use: existence, retention and limits."""
 
 from collections.abc import Iterable
 from typing import Any
 
-from eventwriter.admin.doctor.context import Case
+from eventwriter.admin.doctor.context import Context
 from eventwriter.admin.doctor.findings import Check, Finding, Reporter
 from eventwriter.jetstream.stream_stats import WARN_SHARE, fullest_limit
 
@@ -11,33 +11,33 @@ _FULL_SHARE = 0.9
 
 
 def group(stream: str) -> str:
-    """Return what the checks of a stream are grouped under."""
+    """Return the check group of a stream."""
     return f"stream {stream}"
 
 
-def checks(case: Case) -> list[Check]:
+def checks(context: Context) -> list[Check]:
     """Return the checks of every stream, in order."""
     found = []
-    for stream in dict.fromkeys(slot.stream.stream_name for slot in case.slots):
-        found += _checks(case, stream)
+    for stream in dict.fromkeys(slot.stream.stream_name for slot in context.slots):
+        found += _checks(context, stream)
     return found
 
 
-def _checks(case: Case, stream: str) -> list[Check]:
-    async def exists(voice: Reporter) -> Iterable[Finding]:
-        infos = case.streams.get(stream)
+def _checks(context: Context, stream: str) -> list[Check]:
+    async def exists(report: Reporter) -> Iterable[Finding]:
+        infos = context.streams.get(stream)
         if not infos:
             hint = f"nats stream add {stream}, or set stream_name to one that exists"
-            return [voice.fail(f"JetStream has no stream {stream!r}, or may not tell us", hint)]
+            return [report.fail(f"JetStream has no stream {stream!r}, or this user may not read it", hint)]
         state = infos[-1]["state"]
-        return [voice.ok(f"{state['messages']:,} messages, {state['first_seq']:,} to {state['last_seq']:,}")]
+        return [report.ok(f"{state['messages']:,} messages, {state['first_seq']:,} to {state['last_seq']:,}")]
 
-    async def keeps(voice: Reporter) -> Iterable[Finding]:
-        return retention(voice, case.streams[stream][-1]["config"])
+    async def keeps(report: Reporter) -> Iterable[Finding]:
+        return retention(report, context.streams[stream][-1]["config"])
 
-    async def limits(voice: Reporter) -> Iterable[Finding]:
-        info = case.streams[stream][-1]
-        return limit_findings(voice, info["config"], info["state"])
+    async def limits(report: Reporter) -> Iterable[Finding]:
+        info = context.streams[stream][-1]
+        return limit_findings(report, info["config"], info["state"])
 
     name = group(stream)
     need = (f"{name}: exists",)
@@ -48,47 +48,56 @@ def _checks(case: Case, stream: str) -> list[Check]:
     ]
 
 
-def retention(voice: Reporter, config: dict[str, Any]) -> list[Finding]:
-    """Say what a stream keeps, as far as it concerns a reader that must not miss anything."""
+def retention(report: Reporter, config: dict[str, Any]) -> list[Finding]:
+    """Check whether the retention of a stream can lose unread messages."""
     kind = config.get("retention", "limits")
     found = []
     if config.get("storage") == "memory":
         found.append(
-            voice.warn("it is kept in memory: messages are lost when its server restarts", "make it with file storage")
+            report.warn(
+                "the stream is stored in memory: messages are lost when its server restarts",
+                "recreate it with file storage",
+            )
         )
     if config.get("sealed"):
-        found.append(voice.warn("it is sealed: nothing new comes", "publish into another one"))
+        found.append(report.warn("the stream is sealed and accepts no messages", "publish to another stream"))
     words = {
-        "limits": "messages stay until a limit drops them, read or not",
-        "interest": "messages go when all consumers have acknowledged them; without one they are dropped at once",
-        "workqueue": "messages go when they are acknowledged",
+        "limits": "messages are kept until a limit drops them, read or not",
+        "interest": "messages are deleted when all consumers have acknowledged them, and dropped without a consumer",
+        "workqueue": "messages are deleted when they are acknowledged",
     }
-    return found or [voice.ok(f"{kind}: {words.get(kind, 'of a kind that is not known here')}")]
+    return found or [report.ok(f"{kind}: {words.get(kind, 'unknown retention policy')}")]
 
 
-def limit_findings(voice: Reporter, config: dict[str, Any], state: dict[str, Any]) -> list[Finding]:
-    """Say which limits there are, and whether publishers will be refused."""
+def limit_findings(report: Reporter, config: dict[str, Any], state: dict[str, Any]) -> list[Finding]:
+    """Check the limits of a stream, and whether publishers will be refused."""
     found = []
     if (per_subject := config.get("max_msgs_per_subject") or -1) > 0:
         found.append(
-            voice.warn(
+            report.warn(
                 f"max_msgs_per_subject is {per_subject:,}: older messages of a subject are dropped, unread or not",
-                "take the limit away, unless only the latest value of each subject matters",
+                "remove the limit, unless only the latest message of each subject matters",
             )
         )
     full = fullest_limit(config, state)
     if full and full[1] >= WARN_SHARE:
-        said = f"{full[0]} is used up to {full[1]:.0%}, and discard is new: publishers are refused when it is reached"
-        found.append((voice.fail if full[1] >= _FULL_SHARE else voice.warn)(said, f"raise {full[0]}, or purge"))
+        message = f"{full[1]:.0%} of {full[0]} is used, and discard is new: publishers are refused when it is reached"
+        found.append(
+            (report.fail if full[1] >= _FULL_SHARE else report.warn)(message, f"raise {full[0]}, or purge the stream")
+        )
     if found:
         return found
-    set_ones = [name for name in ("max_age", "max_bytes", "max_msgs") if (config.get(name) or -1) > 0]
-    if not set_ones and config.get("retention", "limits") == "limits":
-        return [voice.ok("none: nothing unread is dropped, and it grows until its server's disk is full")]
-    return [voice.ok(", ".join(f"{name} {_shown(name, config[name])}" for name in set_ones) or "none")]
+    limits = [name for name in ("max_age", "max_bytes", "max_msgs") if (config.get(name) or -1) > 0]
+    if not limits and config.get("retention", "limits") == "limits":
+        return [
+            report.ok(
+                "none: unread messages are never dropped, and the stream grows until the disk of its server is full"
+            )
+        ]
+    return [report.ok(", ".join(f"{name} {_format(name, config[name])}" for name in limits) or "none")]
 
 
-def _shown(name: str, value: int) -> str:
+def _format(name: str, value: int) -> str:
     if name == "max_age":
         seconds = value / 1e9
         return f"{seconds / 3600:,.1f} h" if seconds >= 3600 else f"{seconds:,.0f} s"

@@ -1,10 +1,9 @@
 """
-JetStream's numbers against the ledger's: which sequences are accounted for, and which need a look; pure.
+Compares the sequences of a stream with those of the ledger. Pure.
 
-What the consumer said is older than what the ledger said: whatever was acknowledged
-then was committed before, so a sequence below that ack floor that the ledger lacks
-is no race with a running daemon. Which of those sequences carry a message that the
-filter wants, only the stream itself can say.
+The consumer is read before the ledger. Everything acknowledged by then was committed earlier,
+so a sequence below that ack floor that is missing from the ledger is not a race with a running
+daemon. Only the stream itself can tell which of those sequences match the consumer's filter.
 """
 
 from collections.abc import Mapping, Sequence
@@ -21,15 +20,15 @@ SEQ_MAX = 2**62
 @dataclass(frozen=True, slots=True)
 class Facts:
     """
-    What the servers said of one slot.
+    Answers of the servers about one slot.
 
     Attributes:
-        stream: The stream, asked first.
-        consumer: Its durable, asked before the ledger; None where it is missing.
-        ours: Whether eventwriter made the durable.
-        rows: Every ledger row of the stream's name and the durable.
-        filter_hash: Of the configured subjects.
-        asked: The range to be judged: first sequence, and the one after the last.
+        stream: State of the stream.
+        consumer: State of the durable, read before the ledger; None if it does not exist.
+        ours: Whether eventwriter created the durable.
+        rows: All ledger rows of the stream name and durable.
+        filter_hash: Hash of the configured subjects.
+        requested: Range to verify: first sequence, and the one after the last.
     """
 
     stream: StreamState
@@ -37,116 +36,117 @@ class Facts:
     ours: bool
     rows: Sequence[LedgerRow]
     filter_hash: str
-    asked: tuple[int, int] = (1, SEQ_MAX)
+    requested: tuple[int, int] = (1, SEQ_MAX)
 
     @property
     def current(self) -> list[LedgerRow]:
-        """The rows of the stream's present life."""
+        """Ledger rows of the current incarnation of the stream."""
         return [row for row in self.rows if row.incarnation_us == self.stream.incarnation_ns // 1000]
 
     @property
     def epoch(self) -> int:
-        """The newest epoch of the stream's present life."""
+        """Newest epoch of the current incarnation."""
         return max((row.epoch for row in self.current), default=0)
 
     @property
     def last_seq_known(self) -> int:
-        """The highest sequence that the newest epoch's rows have."""
+        """Highest sequence in the ledger rows of the newest epoch."""
         return max((row.last_seq for row in self.current if row.epoch == self.epoch), default=0)
 
 
 @dataclass(frozen=True, slots=True)
 class JudgedSets:
     """
-    The stream's sequences, each in one of the first five sets (as far as they are asked for).
+    The requested sequences of a stream; each is in exactly one of the first five sets.
 
     Attributes:
         known: In the ledger and still in the stream.
-        before: Not in the ledger, older than what eventwriter is known to have been given.
-        below: Not in the ledger, at or below the ack floor: a wanted message here is lost.
-        between: Not in the ledger, delivered, above the ack floor: as many wanted ones as are unacknowledged may be.
-        ahead: Not in the ledger, not delivered yet.
-        absorbed: In the ledger and above the ack floor: delivered again they are not written again.
-        gone: Not in the ledger, and no longer in the stream.
-        doubled: In the ledger under several epochs, and not known to have been given out again between them.
-        floor: The ack floor; where the consumer is missing, the sequence before which a new one would not begin.
+        predating: Not in the ledger, and older than anything delivered to eventwriter.
+        acknowledged: Not in the ledger, at or below the ack floor; a matching message here is lost.
+        delivered: Not in the ledger, delivered, above the ack floor; at most as many matching ones as ack pending.
+        undelivered: Not in the ledger, not delivered yet.
+        unacked: In the ledger and above the ack floor; if redelivered, they are not written again.
+        removed: Not in the ledger, and no longer in the stream.
+        ambiguous: In the ledger under several epochs, without evidence that the sequences were reused.
+        floor: Ack floor; without a consumer, the sequence after which a new one would start.
     """
 
     known: Ranges
-    before: Ranges
-    below: Ranges
-    between: Ranges
-    ahead: Ranges
-    absorbed: Ranges
-    gone: Ranges
-    doubled: Ranges
+    predating: Ranges
+    acknowledged: Ranges
+    delivered: Ranges
+    undelivered: Ranges
+    unacked: Ranges
+    removed: Ranges
+    ambiguous: Ranges
     floor: int
 
 
 def judge(facts: Facts, cutoffs: Mapping[int, int]) -> JudgedSets:
     """
-    Sort the stream's sequences.
+    Sort the sequences of the stream into sets.
 
     Args:
-        cutoffs: For epochs that are over: the first sequence that has been given out again since.
+        facts: Answers of the servers.
+        cutoffs: For closed epochs, the first sequence that was reused since.
     """
     stream, consumer = facts.stream, facts.consumer
     known = committed(facts.current, cutoffs)
-    asked = normal([facts.asked])
-    window = common(normal([(stream.first_seq, stream.last_seq + 1)]), asked)
+    requested = normal([facts.requested])
+    window = common(normal([(stream.first_seq, stream.last_seq + 1)]), requested)
     floor = consumer.ack_floor_stream_seq if consumer else new_floor(facts)
     delivered = consumer.delivered_stream_seq if consumer else floor
-    begin = begins(facts, known, floor)
+    begin = first_accountable(facts, known, floor)
     unknown = difference(window, known)
     return JudgedSets(
         known=common(known, window),
-        before=between(unknown, 0, begin),
-        below=between(unknown, begin, floor + 1),
-        between=between(unknown, max(begin, floor + 1), delivered + 1),
-        ahead=between(unknown, max(begin, floor + 1, delivered + 1), SEQ_MAX),
-        absorbed=between(common(known, window), floor + 1, SEQ_MAX),
-        # Before the first that is known, the stream may have begun later than its sequences.
-        gone=common(difference(normal([(known[0][0], stream.first_seq)]), known), asked) if known else [],
-        doubled=common(doubled(facts.current, cutoffs), asked),
+        predating=between(unknown, 0, begin),
+        acknowledged=between(unknown, begin, floor + 1),
+        delivered=between(unknown, max(begin, floor + 1), delivered + 1),
+        undelivered=between(unknown, max(begin, floor + 1, delivered + 1), SEQ_MAX),
+        unacked=between(common(known, window), floor + 1, SEQ_MAX),
+        # Before the first known sequence, the stream may simply have started at a higher sequence.
+        removed=common(difference(normal([(known[0][0], stream.first_seq)]), known), requested) if known else [],
+        ambiguous=common(repeated(facts.current, cutoffs), requested),
         floor=floor,
     )
 
 
 def committed(rows: Sequence[LedgerRow], cutoffs: Mapping[int, int]) -> Ranges:
-    """Return what the rows of one life of a stream account for, without what has been given out again since."""
+    """Return the committed sequences of one incarnation, without those reused since."""
     known: Ranges = []
     for row in rows:
         known = union(known, between(row.committed, 0, cutoffs.get(row.epoch, SEQ_MAX)))
     return known
 
 
-def doubled(rows: Sequence[LedgerRow], cutoffs: Mapping[int, int]) -> Ranges:
+def repeated(rows: Sequence[LedgerRow], cutoffs: Mapping[int, int]) -> Ranges:
     """
-    Return the sequences that several epochs of one life of a stream account for.
+    Return the sequences that are committed under several epochs of one incarnation.
 
-    Where a sequence has been given out again since an epoch, it is another message than that epoch's.
+    A sequence that was reused since an epoch belongs to another message and is not included.
     """
     known: Ranges = []
-    twice: Ranges = []
+    repeated_: Ranges = []
     for epoch in sorted({row.epoch for row in rows}):
         own = committed([row for row in rows if row.epoch == epoch], cutoffs)
-        twice, known = union(twice, common(known, own)), union(known, own)
-    return twice
+        repeated_, known = union(repeated_, common(known, own)), union(known, own)
+    return repeated_
 
 
 def new_floor(facts: Facts) -> int:
-    """Return the sequence before which a consumer that is made anew would not begin."""
-    mine = [row for row in facts.current if row.filter_hash == facts.filter_hash and row.epoch == facts.epoch]
-    starts = [row.committed[0][1] - 1 for row in mine if row.committed]
+    """Return the sequence after which a recreated consumer would start."""
+    rows = [row for row in facts.current if row.filter_hash == facts.filter_hash and row.epoch == facts.epoch]
+    starts = [row.committed[0][1] - 1 for row in rows if row.committed]
     return min(starts, default=0)
 
 
-def begins(facts: Facts, known: Ranges, floor: int) -> int:
+def first_accountable(facts: Facts, known: Ranges, floor: int) -> int:
     """
     Return the first sequence that must be accounted for.
 
-    A durable that eventwriter made tells where it began. One of another origin may have
-    been another writer's: then only from the ledger's first sequence on.
+    A durable created by eventwriter records its start. Any other durable may have belonged to
+    another writer, so only sequences from the first one in the ledger count.
     """
     consumer = facts.consumer
     if consumer is not None and facts.ours and consumer.start_seq is not None:
@@ -154,32 +154,32 @@ def begins(facts: Facts, known: Ranges, floor: int) -> int:
     return known[0][0] if known else floor + 1
 
 
-def between(given: Ranges, low: int, high: int) -> Ranges:
-    """Return the part of `given` in [low, high)."""
-    return normal((max(a, low), min(b, high)) for a, b in given)
+def between(ranges: Ranges, low: int, high: int) -> Ranges:
+    """Return the part of the ranges in [low, high)."""
+    return normal((max(a, low), min(b, high)) for a, b in ranges)
 
 
 def common(one: Ranges, other: Ranges) -> Ranges:
-    """Return the sequences in both."""
+    """Return the intersection of two sets of ranges."""
     return difference(one, difference(one, other))
 
 
-def size(given: Ranges) -> int:
-    """Return how many sequences these are."""
-    return sum(high - low for low, high in given)
+def size(ranges: Ranges) -> int:
+    """Return the number of sequences."""
+    return sum(high - low for low, high in ranges)
 
 
-def spread(given: Ranges, most: int) -> list[int]:
-    """Return at most `most` sequences of `given`, evenly spread, the first and the last among them."""
-    count = size(given)
-    if count <= most:
-        return [seq for low, high in given for seq in range(low, high)]
-    wanted = [count - 1 if most == 1 else at * (count - 1) // (most - 1) for at in range(most)]
-    found, passed, ranges = [], 0, iter(given)
-    low, high = next(ranges)
-    for position in wanted:
+def spread(ranges: Ranges, limit: int) -> list[int]:
+    """Return at most `limit` sequences, evenly spread and including the first and the last."""
+    count = size(ranges)
+    if count <= limit:
+        return [seq for low, high in ranges for seq in range(low, high)]
+    positions = [count - 1 if limit == 1 else at * (count - 1) // (limit - 1) for at in range(limit)]
+    found, passed, remaining = [], 0, iter(ranges)
+    low, high = next(remaining)
+    for position in positions:
         while position >= passed + high - low:
             passed += high - low
-            low, high = next(ranges)
+            low, high = next(remaining)
         found.append(low + position - passed)
     return found

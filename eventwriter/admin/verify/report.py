@@ -1,4 +1,4 @@
-"""What `verify` finds of one slot, and what it amounts to; pure."""
+"""Report of the verification of one slot. Pure."""
 
 import datetime as dt
 from collections.abc import Mapping, Sequence
@@ -14,14 +14,15 @@ _SUBJECTS_SHOWN_MAX = 3
 @dataclass(frozen=True, slots=True)
 class Gap:
     """
-    Messages that the books do not account for, or account for more than once.
+    Messages that are not accounted for, or more than once.
 
     Attributes:
-        first, last: Stream sequences of the first and the last message that was looked at.
-        messages: How many of them the filter wants.
-        complete: False where looking ended before the range did, so there may be more.
-        subjects: Some of theirs.
-        what: One sentence: why they are named, and what was found of them.
+        first: Stream sequence of the first message.
+        last: Stream sequence of the last message.
+        messages: Number of messages that match the filter.
+        complete: False if the scan reached its limit, so that there may be more.
+        subjects: Some of their subjects.
+        what: One sentence: why they are reported, and what was found.
     """
 
     first: int
@@ -33,44 +34,46 @@ class Gap:
 
 
 @dataclass(slots=True)
-class RowsLooked:
+class RowLookups:
     """
-    What became of the messages that were looked at one by one.
+    Outcome of the messages whose rows were looked up.
 
     Attributes:
-        looked: How many.
-        rows: Rows that were found for them.
-        written, dead, empty: Messages with all their rows, with a dead letter, without anything to write.
-        missing: Sequences of messages with neither their rows nor a dead letter.
-        twice: Sequences of messages of whose rows there are more than they make.
-        doubted: Reason → number of messages of which nothing can be proven.
-        of: How many sequences they stand for.
+        messages: Number of messages.
+        rows: Rows found for them.
+        written: Messages with all their rows.
+        dead: Messages with a dead letter.
+        empty: Messages with nothing to write.
+        missing: Sequences of messages with neither rows nor a dead letter.
+        duplicated: Sequences of messages with more rows than expected.
+        inconclusive: Reason → number of messages for which nothing can be proven.
+        of: Number of sequences that they are a sample of.
     """
 
-    looked: int = 0
+    messages: int = 0
     rows: int = 0
     written: int = 0
     dead: int = 0
     empty: int = 0
     missing: list[int] = field(default_factory=list)
-    twice: list[int] = field(default_factory=list)
-    doubted: dict[str, int] = field(default_factory=dict)
+    duplicated: list[int] = field(default_factory=list)
+    inconclusive: dict[str, int] = field(default_factory=dict)
     of: int = 0
 
-    def doubt(self, why: str) -> None:
-        """Count a message of which nothing can be proven."""
-        self.doubted[why] = self.doubted.get(why, 0) + 1
+    def add_inconclusive(self, why: str) -> None:
+        """Count a message for which nothing can be proven."""
+        self.inconclusive[why] = self.inconclusive.get(why, 0) + 1
 
 
 @dataclass(slots=True)
 class Report:
     """
-    The books of one slot.
+    Report of one slot.
 
     Attributes:
-        trouble: Why they could not be looked into at all; then the rest is empty.
-        gaps: What is missing or there twice, one for each place.
-        unprovable: One sentence for each thing that cannot be proven, with the reason.
+        trouble: Why the slot could not be verified at all; the rest is then empty.
+        gaps: Missing or duplicated messages, one entry for each place.
+        unprovable: One sentence, with the reason, for each thing that cannot be proven.
     """
 
     slot: str
@@ -79,18 +82,18 @@ class Report:
     trouble: str | None = None
     facts: Facts | None = None
     judged: JudgedSets | None = None
-    rows: RowsLooked = field(default_factory=RowsLooked)
-    letters: tuple[int, int] = (0, 0)
+    rows: RowLookups = field(default_factory=RowLookups)
+    dead_letters: tuple[int, int] = (0, 0)
     gaps: list[Gap] = field(default_factory=list)
     unprovable: list[str] = field(default_factory=list)
 
     @property
     def balanced(self) -> bool:
-        """Whether nothing is missing and nothing there twice, as far as can be proven."""
+        """Whether nothing is missing or duplicated, as far as can be proven."""
         return self.trouble is None and not self.gaps
 
     def as_json(self) -> dict[str, Any]:
-        """Return it as plain JSON."""
+        """Return the report as plain JSON."""
         facts, judged = self.facts, self.judged
         rows = self.rows
         return {
@@ -104,21 +107,21 @@ class Report:
             "sequences": judged
             and {
                 "known": size(judged.known),
-                "absorbed": size(judged.absorbed),
-                "not_delivered": size(judged.ahead),
-                "gone": size(judged.gone),
+                "unacked": size(judged.unacked),
+                "undelivered": size(judged.undelivered),
+                "removed": size(judged.removed),
             },
-            "looked_at": {
-                "messages": rows.looked,
+            "lookups": {
+                "messages": rows.messages,
                 "rows": rows.rows,
                 "written": rows.written,
                 "dead": rows.dead,
                 "empty": rows.empty,
                 "missing": rows.missing,
-                "twice": rows.twice,
-                "doubted": rows.doubted,
+                "duplicated": rows.duplicated,
+                "inconclusive": rows.inconclusive,
             },
-            "dead_letters": {"letters": self.letters[0], "messages": self.letters[1]},
+            "dead_letters": {"count": self.dead_letters[0], "messages": self.dead_letters[1]},
             "gaps": [
                 {
                     "first": gap.first,
@@ -162,16 +165,16 @@ def _ledger_row(row: LedgerRow, facts: Facts) -> Mapping[str, Any]:
 
 
 def is_current(row: LedgerRow, facts: Facts) -> bool:
-    """Whether it is the row that the daemon writes now."""
+    """Return whether the daemon currently writes this row."""
     return row in facts.current and row.epoch == facts.epoch and row.filter_hash == facts.filter_hash
 
 
 def why_old(row: LedgerRow, facts: Facts) -> str:
-    """Say why a row of the ledger is not the one that is written now."""
+    """Return why a ledger row is not the current one."""
     if row not in facts.current:
-        return "of a stream of this name that was deleted"
+        return "of a deleted stream of this name"
     if row.epoch != facts.epoch:
-        return "of before the stream went backwards"
+        return "from before the stream went backwards"
     return "of other filter subjects"
 
 
@@ -181,7 +184,7 @@ def when(at_us: int) -> str:
 
 
 def some(subjects: Sequence[str]) -> tuple[str, ...]:
-    """Return some of these subjects, each once."""
-    different = dict.fromkeys(subjects)
-    shown = list(different)[:_SUBJECTS_SHOWN_MAX]
-    return (*shown, "…") if len(different) > len(shown) else tuple(shown)
+    """Return the first few distinct subjects."""
+    distinct = list(dict.fromkeys(subjects))
+    first = distinct[:_SUBJECTS_SHOWN_MAX]
+    return (*first, "…") if len(distinct) > len(first) else tuple(first)

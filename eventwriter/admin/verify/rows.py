@@ -1,9 +1,8 @@
 """
-What a message must have left in the database, said by the very code that writes it.
+Looks up the rows that messages should have left in the database.
 
-The message is decoded and its rows built as the daemon would; of each row the values
-by which it can be found again are kept: those of a unique key where the real table
-has one, else all that compare plainly.
+A message is decoded and its rows are built by the daemon's own code. Each row is looked up by the
+columns of a unique key if the real table has one, otherwise by all columns that can be compared.
 """
 
 import datetime as dt
@@ -13,7 +12,7 @@ from dataclasses import dataclass, field
 from typing import Any
 from uuid import UUID
 
-from eventwriter.admin.verify.report import RowsLooked
+from eventwriter.admin.verify.report import RowLookups
 from eventwriter.config.settings import Settings, StreamSettings
 from eventwriter.errors import Poison
 from eventwriter.kinds.registry import Kind, kind
@@ -55,12 +54,12 @@ _COMPARED: Mapping[tuple[str, str], tuple[str, Value]] = {
     ("int8", "timestamp with time zone"): ("timestamptz", _instant),
     ("bytea", "uuid"): ("uuid", _uuid),
 }
-"""(how COPY writes it, the real column's type) → (SQL type of the parameter, its value); others are not compared."""
+"""(COPY type, real column type) → (SQL type of the parameter, conversion); other columns are not compared."""
 
 
 @dataclass(frozen=True, slots=True)
-class Wanted:
-    """One row that must be there: the index of its search, and the values to find it by; None where they do not fit."""
+class ExpectedRow:
+    """Expected row: index of its search, and the values to look it up by; None if they cannot be compared."""
 
     search: int
     values: tuple[Any, ...] | None
@@ -69,40 +68,42 @@ class Wanted:
 @dataclass(slots=True)
 class Expected:
     """
-    What one message must have left.
+    Expected outcome of one message.
 
     Attributes:
-        rows: In the order in which they were written.
-        poison: Why it must have left a dead letter instead.
-        ignored: The configuration drops its subject.
+        message: The message.
+        rows: Expected rows in the order of writing.
+        poison: Why a dead letter is expected instead.
+        ignored: Whether the configuration ignores its subject.
     """
 
     message: Message
-    rows: list[Wanted] = field(default_factory=list)
+    rows: list[ExpectedRow] = field(default_factory=list)
     poison: Poison | None = None
     ignored: bool = False
 
 
 @dataclass(frozen=True, slots=True)
 class Target:
-    """One table definition of the slot: how its rows are made, and how they are found again."""
+    """Table of the slot with the search that finds its rows."""
 
     found: RealTable
     binding: Binding
     search: RowLookup | None
-    """None where its rows cannot be looked up."""
+    """None if its rows cannot be looked up."""
     picks: tuple[tuple[int, Value], ...]
-    """For each value of the search: its position in the row, and what makes it comparable."""
+    """For each value of the search: its position in the row, and its conversion."""
     lead: int | None
-    """Position of the leading column within the search."""
+    """Position of the leading index column within the search."""
 
 
 def target(found: RealTable, leading: frozenset[str] | None) -> Target:
     """
-    Decide how the rows of a table are found again.
+    Return a table with the search that finds its rows.
 
     Args:
-        leading: Columns that an index begins with; None where the table is small enough to be read whole.
+        found: The bound table.
+        leading: Leading columns of its indexes; None if the table is small enough to be scanned.
     """
     binding = found.bind()
     usable = comparable(binding, found)
@@ -110,7 +111,7 @@ def target(found: RealTable, leading: frozenset[str] | None) -> Target:
     names = [name for name in usable if key is None or name in key.columns]
     time = found.table.time_column
     leads = [at for at, name in enumerate(names) if leading is not None and name in leading]
-    leads.sort(key=lambda at: names[at] != time)  # the time column's index narrows a hypertable to its chunks
+    leads.sort(key=lambda at: names[at] != time)  # the time column restricts the search to few chunks
     lead = leads[0] if leads else None
     if not names or (leading is not None and lead is None):
         return Target(found, binding, None, (), None)
@@ -119,7 +120,7 @@ def target(found: RealTable, leading: frozenset[str] | None) -> Target:
 
 
 def comparable(binding: Binding, found: RealTable) -> dict[str, tuple[str, int, Value]]:
-    """Return the real columns that can be compared: SQL type, position in the row, what makes it comparable."""
+    """Return the real columns that can be compared: SQL type, position in the row, conversion."""
     types = {column.name: column.plain for column in found.columns}
     usable = {}
     for at, name in enumerate(binding.names):
@@ -132,7 +133,7 @@ def comparable(binding: Binding, found: RealTable) -> dict[str, tuple[str, int, 
 
 
 def _key(keys: Sequence[Key], usable: Mapping[str, Any]) -> Key | None:
-    """Return the first unique key whose columns can all be compared, by which a row is there or is not."""
+    """Return the first unique key whose columns can all be compared."""
     for key in keys:
         plain = len(key.columns) == len(key.expressions) and key.predicate is None
         if plain and key.decides and key.never_null and key.columns <= set(usable):
@@ -142,11 +143,13 @@ def _key(keys: Sequence[Key], usable: Mapping[str, Any]) -> Key | None:
 
 class RowExpectation:
     """
-    Says what messages of one slot must have left.
+    Builds the rows that messages of one slot should have left.
 
     Args:
-        builds: For each target what its builder is told, the origin among it.
-        ignore_subjects: Patterns of subjects that are dropped.
+        kind: Kind of the messages.
+        targets: Tables of the slot.
+        build: Parameters of the row builders.
+        ignore_subjects: Patterns of ignored subjects.
     """
 
     def __init__(self, kind: Kind, targets: Sequence[Target], build: Build, ignore_subjects: Sequence[str]) -> None:
@@ -166,7 +169,7 @@ class RowExpectation:
         ]
 
     def __call__(self, message: Message) -> Expected:
-        """Return what `message` must have left."""
+        """Return the expected outcome of a message."""
         expected = Expected(message)
         if any(subject_matches(pattern, message.subject) for pattern in self._ignore):
             expected.ignored = True
@@ -177,37 +180,37 @@ class RowExpectation:
             expected.poison = poison
         return expected
 
-    def is_only_maker(self, message: Message, at: int) -> bool:
+    def is_unique(self, message: Message, at: int) -> bool:
         """
-        Say whether no other message, and no other record of this one, makes the row `at` of `message`.
+        Return whether only this record of this message can produce the row at index `at`.
 
-        So it is where one of the values that it is found by is made of the stream sequence and the record's place: then
-        the row of the same content at another place differs. No table needs to say what is its id.
+        This holds if a lookups-up value depends on the stream sequence and the record index: the same content at
+        another place then produces a different row.
         """
-        wanted = self._rows(message)
-        row = repr(wanted[at].values)  # NaN differs from itself, its text does not
-        if row == repr(self._rows(message._replace(stream_seq=message.stream_seq + 1))[at].values):
+        expected = self._rows(message)
+        own = repr(expected[at].values)  # NaN is not equal to itself, but its text is
+        if own == repr(self._rows(message._replace(stream_seq=message.stream_seq + 1))[at].values):
             return False
-        tables = [self._targets[one.search].binding.target for one in wanted]
-        return tables.count(tables[at]) == 1 or row != repr(self._rows(message, 1)[at].values)
+        tables = [self._targets[row.search].binding.target for row in expected]
+        return tables.count(tables[at]) == 1 or own != repr(self._rows(message, 1)[at].values)
 
-    def _rows(self, message: Message, shift: int = 0) -> list[Wanted]:
-        """Build the message's rows, each record as if it stood `shift` places further on."""
-        wanted: list[Wanted] = []
+    def _rows(self, message: Message, shift: int = 0) -> list[ExpectedRow]:
+        """Build the rows of a message, with record indexes shifted by `shift`."""
+        expected: list[ExpectedRow] = []
         for index, record in enumerate(self._kind.decode(message)):
-            before = len(wanted)
+            before = len(expected)
             for at, build in enumerate(self._builders):
                 row = build(record, message, index + shift)
                 if row is not None:
-                    wanted.append(Wanted(at, self._values(self._targets[at], row)))
-            if len(wanted) == before:
+                    expected.append(ExpectedRow(at, self._values(self._targets[at], row)))
+            if len(expected) == before:
                 raise Poison("no_table", f"record {index} has a shape that no table of this slot stores")
-        return wanted
+        return expected
 
     def _values(self, target: Target, row: Row) -> tuple[Any, ...] | None:
         try:
             values = tuple(None if row[at] is None else value(row[at]) for at, value in target.picks)
-        except OverflowError:  # an instant that Python's calendar does not reach
+        except OverflowError:  # an instant outside the range of Python's datetime
             return None
         narrow = target.search is not None and not target.search.whole
         missing = None in values if narrow else target.lead is not None and values[target.lead] is None
@@ -215,16 +218,21 @@ class RowExpectation:
 
 
 _AT_ONCE = 500
-"""Rows looked up in one statement."""
+"""Rows looked up by one statement."""
 
 
 @dataclass(frozen=True, slots=True)
-class Desk:
+class LookupContext:
     """
-    What is needed to look rows of one slot up.
+    Parameters for looking up rows of one slot.
 
     Attributes:
-        letters: The dead letter table's qualified, quoted name.
+        settings: Settings of the daemon.
+        stream: Stream entry of the slot.
+        durable: Durable of the slot.
+        origin: Origin of the messages.
+        targets: Tables of the slot.
+        dead_letters: Dead-letter table, qualified and quoted.
     """
 
     settings: Settings
@@ -232,10 +240,10 @@ class Desk:
     durable: str
     origin: Origin
     targets: Sequence[Target]
-    letters: str
+    dead_letters: str
 
-    def expecter(self, epoch: int) -> RowExpectation:
-        """Return what says what a message of one epoch must have left."""
+    def expectation(self, epoch: int) -> RowExpectation:
+        """Return the row expectation for messages of one epoch."""
         settings, stream = self.settings, self.stream
         options = {**stream.options, "consumer": self.durable, "kind": stream.kind}
         redact = frozenset(key.lower() for key in settings.redact)
@@ -247,111 +255,128 @@ class Desk:
 
 async def find_targets(conn: Connection, stream: StreamSettings) -> list[Target]:
     """
-    Look the slot's tables up.
+    Return the tables of the slot.
 
     Raises:
-        Fatal: A table is missing, or does not fit.
-        psycopg.Error: As the server says.
+        Fatal: A table is missing or does not match.
+        psycopg.Error: The server rejected a query.
     """
     found = await find_tables(conn, stream, kind(stream.kind))
     return [target(table, await verify_queries.leading_columns(conn, table.target)) for table in found]
 
 
-async def look(
-    conn: Connection, desk: Desk, messages: Sequence[Message], epochs: Mapping[int, int], looked: RowsLooked
+async def look_up(
+    conn: Connection,
+    context: LookupContext,
+    messages: Sequence[Message],
+    epochs: Mapping[int, int],
+    lookups: RowLookups,
 ) -> None:
     """
-    Say what the database has of `messages`, into `looked`.
+    Look up the rows and dead letters of messages, and add the outcome to `lookups`.
 
     Args:
-        epochs: The epoch of each, by sequence.
+        conn: Connection inside a read-only transaction.
+        context: Parameters of the slot.
+        messages: Messages to look up.
+        epochs: Epoch of each message by sequence.
+        lookups: Outcome to add to.
 
     Raises:
-        psycopg.Error: As the server says.
+        psycopg.Error: The server rejected a query.
     """
-    expecters = {epoch: desk.expecter(epoch) for epoch in set(epochs.values())}
-    expected = [expecters[epochs[message.stream_seq]](message) for message in messages]
-    letters = await verify_queries.dead_letters_of(
-        conn, desk.letters, desk.origin, desk.durable, [message.stream_seq for message in messages]
+    expectations = {epoch: context.expectation(epoch) for epoch in set(epochs.values())}
+    expected = [expectations[epochs[message.stream_seq]](message) for message in messages]
+    dead = await verify_queries.dead_letters_of(
+        conn, context.dead_letters, context.origin, context.durable, [message.stream_seq for message in messages]
     )
-    counts = await _counts(conn, desk.targets, expected)
-    looked.looked += len(expected)
+    counts = await _counts(conn, context.targets, expected)
+    lookups.messages += len(expected)
     alive = [
-        (one, counts[at])
-        for at, one in enumerate(expected)
-        if (one.message.stream_seq, epochs[one.message.stream_seq]) not in letters
+        (entry, counts[at])
+        for at, entry in enumerate(expected)
+        if (entry.message.stream_seq, epochs[entry.message.stream_seq]) not in dead
     ]
-    looked.dead += len(expected) - len(alive)
-    made = Counter(_likeness(row) for one, _ in alive for row in one.rows)
+    lookups.dead += len(expected) - len(alive)
+    made = Counter(_likeness(row) for entry, _ in alive for row in entry.rows)
     oldest: dict[int, Any] = {}
-    for one, found in alive:
-        looked.rows += sum(count or 0 for count in found)
-        more = [at for at, row in enumerate(one.rows) if (found[at] or 0) > made[_likeness(row)]]
-        expecter = expecters[epochs[one.message.stream_seq]]
-        if any(expecter.is_only_maker(one.message, at) for at in more):
-            looked.twice.append(one.message.stream_seq)
+    for entry, found in alive:
+        lookups.rows += sum(count or 0 for count in found)
+        more = [at for at, row in enumerate(entry.rows) if (found[at] or 0) > made[_likeness(row)]]
+        expectation = expectations[epochs[entry.message.stream_seq]]
+        if any(expectation.is_unique(entry.message, at) for at in more):
+            lookups.duplicated.append(entry.message.stream_seq)
         elif more and all(found):
-            looked.doubt(
-                "there are more rows like its own than the messages looked at make, and nothing in them tells two"
-                " equal messages apart: equal ones, or written twice"
+            lookups.add_inconclusive(
+                "there are more identical rows than the messages looked up produce, and no column distinguishes equal"
+                " messages: either equal messages or duplicates"
             )
         else:
-            await _settle(conn, desk, one, found, oldest, looked)
+            await _classify(conn, context, entry, found, oldest, lookups)
 
 
-def _likeness(row: Wanted) -> tuple[int, str]:
-    """Return what is the same for rows that one search finds together."""
+def _likeness(row: ExpectedRow) -> tuple[int, str]:
+    """Return a key that is equal for rows found by the same search values."""
     return row.search, repr(row.values)
 
 
-async def _settle(
-    conn: Connection, desk: Desk, one: Expected, counts: list[int | None], oldest: dict[int, Any], looked: RowsLooked
+async def _classify(
+    conn: Connection,
+    context: LookupContext,
+    entry: Expected,
+    counts: list[int | None],
+    oldest: dict[int, Any],
+    lookups: RowLookups,
 ) -> None:
-    """Sort one message that has no dead letter, and whose rows are not there too often."""
-    if one.poison is not None:
-        looked.doubt("today's code makes a dead letter of it, and there is none: purged, or written by another release")
-    elif one.ignored or not one.rows:
-        looked.empty += 1
+    """Classify a message without a dead letter and without surplus rows."""
+    if entry.poison is not None:
+        lookups.add_inconclusive(
+            "it would become a dead letter today, but none exists: purged, or written by another release"
+        )
+    elif entry.ignored or not entry.rows:
+        lookups.empty += 1
     elif all(counts):
-        looked.written += 1
+        lookups.written += 1
     elif any(count is None for count in counts):
-        looked.doubt("its rows cannot be looked up: no index serves that, or no value compares")
-    elif await _aged(conn, desk, one, counts, oldest):
-        looked.doubt("its rows would be older than the table's oldest: dropped by retention, or lost")
+        lookups.add_inconclusive("its rows cannot be looked up: no suitable index, or no comparable column")
+    elif await _before_oldest(conn, context, entry, counts, oldest):
+        lookups.add_inconclusive(
+            "its rows would be older than the oldest row of the table: dropped by retention, or lost"
+        )
     else:
-        looked.missing.append(one.message.stream_seq)
+        lookups.missing.append(entry.message.stream_seq)
 
 
 async def _counts(
     conn: Connection, targets: Sequence[Target], expected: Sequence[Expected]
 ) -> list[list[int | None]]:  # fmt: skip
-    """Return, for each row of each message, how many of it there are; None where it cannot be looked up."""
-    counts: list[list[int | None]] = [[None] * len(one.rows) for one in expected]
-    for at, one_target in enumerate(targets):
-        if one_target.search is None:
+    """Return the number of matching rows for each expected row; None if it cannot be looked up."""
+    counts: list[list[int | None]] = [[None] * len(entry.rows) for entry in expected]
+    for at, table in enumerate(targets):
+        if table.search is None:
             continue
         places = [
             (m, r, row.values)
-            for m, one in enumerate(expected)
-            for r, row in enumerate(one.rows)
+            for m, entry in enumerate(expected)
+            for r, row in enumerate(entry.rows)
             if row.search == at and row.values is not None
         ]
         for begin in range(0, len(places), _AT_ONCE):
             part = places[begin : begin + _AT_ONCE]
-            found = await verify_queries.count_rows(conn, one_target.search, [values for _, _, values in part])
+            found = await verify_queries.count_rows(conn, table.search, [values for _, _, values in part])
             for (m, r, _), count in zip(part, found, strict=True):
                 counts[m][r] = count
     return counts
 
 
-async def _aged(
-    conn: Connection, desk: Desk, one: Expected, counts: list[int | None], oldest: dict[int, Any]
+async def _before_oldest(
+    conn: Connection, context: LookupContext, entry: Expected, counts: list[int | None], oldest: dict[int, Any]
 ) -> bool:  # fmt: skip
-    """Say whether every row that is missing would be older than all that its table has."""
-    for row, count in zip(one.rows, counts, strict=True):
+    """Return whether every missing row would be older than the oldest row of its table."""
+    for row, count in zip(entry.rows, counts, strict=True):
         if count:
             continue
-        target = desk.targets[row.search]
+        target = context.targets[row.search]
         at = _time_of(target, row.values)
         if at is None:
             return False
@@ -366,13 +391,13 @@ async def _aged(
 
 
 def _time_column(target: Target) -> str | None:
-    """Return the real name of the table's time column."""
+    """Return the real name of the time column."""
     found = match_columns(target.found.table.columns, target.found.columns).get(target.found.table.time_column)
     return found.name if found else None
 
 
 def _time_of(target: Target, values: tuple[Any, ...] | None) -> dt.datetime | None:
-    """Return a row's time, where it is among the values that it is found by."""
+    """Return the time of a row, if it is one of the lookups-up values."""
     column = _time_column(target)
     if values is None or target.search is None or column not in target.search.columns:
         return None

@@ -13,7 +13,7 @@ from rich.table import Table
 from rich.text import Text
 
 from eventwriter.admin.verify.judge import Facts, JudgedSets, size
-from eventwriter.admin.verify.report import Gap, Report, RowsLooked, is_current, when, why_old
+from eventwriter.admin.verify.report import Gap, Report, RowLookups, is_current, when, why_old
 from eventwriter.cli import daemon_mismatch
 from eventwriter.cli.main import silence_logs
 from eventwriter.config.load import load
@@ -25,7 +25,7 @@ from eventwriter.postgres.ledger.verify_queries import LedgerRow
 
 if TYPE_CHECKING:
     from eventwriter.admin.verify.report import Report
-    from eventwriter.admin.verify.slot import Wish
+    from eventwriter.admin.verify.slot import Options
 
 EXIT_GAPS, EXIT_UNREACHABLE = 1, 3
 LOOK_MESSAGES = 1000
@@ -33,15 +33,15 @@ LOOK_MESSAGES = 1000
 
 def verify(config: str | None, names: tuple[str, ...], sequences: str | None, look: int, as_json: bool) -> int:
     """Verify the slots selected by `names`, or all, print the reports and return the exit code."""
-    from eventwriter.admin.verify.slot import Wish
+    from eventwriter.admin.verify.slot import Options
 
     silence_logs()
     settings = load(config, os.environ).settings
     daemon_mismatch.warn(settings, config)
     slots = select_slots(settings, names)
-    wish = Wish(parse_range(sequences), look)
+    options = Options(parse_range(sequences), look)
     try:
-        reports = asyncio.run(run_verification(settings, slots, wish))
+        reports = asyncio.run(run_verification(settings, slots, options))
     except Fatal as error:
         # A refused login is not the caller's mistake, so it has the exit code of an unreachable server.
         click.echo(f"eventwriter-ctl: {error}", err=True)
@@ -93,7 +93,7 @@ def parse_range(text: str | None) -> tuple[int, int]:
     raise click.UsageError(f"--range {text!r}: write stream sequences like 100-200, 100- or -200, the smaller first")
 
 
-async def run_verification(settings: Settings, slots: list[SlotName], wish: "Wish") -> list["Report"]:
+async def run_verification(settings: Settings, slots: list[SlotName], options: "Options") -> list["Report"]:
     """
     Verify each slot in turn.
 
@@ -116,7 +116,7 @@ async def run_verification(settings: Settings, slots: list[SlotName], wish: "Wis
             reports = []
             for slot in slots:
                 try:
-                    reports.append(await Verifier(settings, slot, api, reader, wish).run())
+                    reports.append(await Verifier(settings, slot, api, reader, options).run())
                 except Fatal as error:
                     reports.append(failed(slot, settings, error))
             return reports
@@ -176,13 +176,13 @@ def lines(report: Report, facts: Facts, judged: JudgedSets) -> Iterable[tuple[st
         yield "ledger" if is_current(row, facts) else "old ledger", ledger_line(row, facts)
     if not any(is_current(row, facts) for row in facts.rows):
         yield "ledger", "no row yet"
-    if judged.absorbed:
-        count = size(judged.absorbed)
+    if judged.unacked:
+        count = size(judged.unacked)
         yield "", f"{count:,} sequences above the ack floor: redelivered messages are not written again"
-    if judged.ahead:
-        yield "to come", f"{size(judged.ahead):,} sequences not delivered yet"
+    if judged.undelivered:
+        yield "to come", f"{size(judged.undelivered):,} sequences not delivered yet"
     yield "rows", rows_line(report.rows)
-    dead_letters, messages = report.letters
+    dead_letters, messages = report.dead_letters
     yield (
         "dead letters",
         f"{dead_letters:,}" + (f", of {messages:,} distinct messages" if dead_letters != messages else ""),
@@ -218,23 +218,23 @@ def ledger_line(row: LedgerRow, facts: Facts) -> str:
     return f"{text}, epoch {row.epoch}, {why_old(row, facts)} (created {when(row.incarnation_us)})"
 
 
-def rows_line(looked: RowsLooked) -> str:
+def rows_line(lookups: RowLookups) -> str:
     """Return the outcome of the messages whose rows were looked up."""
-    if not looked.looked:
+    if not lookups.messages:
         return "no message was looked up"
     parts = [
         f"{count:,} {outcome}"
         for count, outcome in (
-            (looked.written, f"with all their rows ({looked.rows:,})"),
-            (looked.dead, "with a dead letter"),
-            (looked.empty, "with nothing to write"),
-            (len(looked.missing), "with neither rows nor dead letter"),
-            (len(looked.twice), "with duplicated rows"),
-            (sum(looked.doubted.values()), "not provable"),
+            (lookups.written, f"with all their rows ({lookups.rows:,})"),
+            (lookups.dead, "with a dead letter"),
+            (lookups.empty, "with nothing to write"),
+            (len(lookups.missing), "with neither rows nor dead letter"),
+            (len(lookups.duplicated), "with duplicated rows"),
+            (sum(lookups.inconclusive.values()), "not provable"),
         )
         if count
     ]
-    return f"{looked.looked:,} messages looked up: {', '.join(parts)}"
+    return f"{lookups.messages:,} messages looked up: {', '.join(parts)}"
 
 
 def gap_table(gaps: list[Gap]) -> Table:

@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from eventwriter.admin.doctor.consumers import judge_backlog, span
+from eventwriter.admin.doctor.consumers import backlog_finding, span
 from eventwriter.admin.doctor.findings import Reporter
 from eventwriter.jetstream.api import instant_ns
 from eventwriter.jetstream.consumer import ConsumerState
@@ -108,7 +108,7 @@ def test_doctor_judges_used_share_of_limit(first_seq: int, expected: str) -> Non
     """Half of a limit is a warning, nine tenths are a failure."""
     reporter = Reporter("s", "backlog")
 
-    finding = judge_backlog(reporter, {"config": {"max_msgs": 1000}, "state": STATE}, backlog(first_seq))
+    finding = backlog_finding(reporter, {"config": {"max_msgs": 1000}, "state": STATE}, backlog(first_seq))
 
     assert expected == str(finding.status)
 

@@ -15,7 +15,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from eventwriter.admin.dlq.replay import DEAD, KILLER, REFUSED, WRITTEN, Replay, Result, message_of, owner
-from eventwriter.admin.dlq.sandbox import trial
+from eventwriter.admin.dlq.sandbox import run_in_child
 from eventwriter.admin.explain import Wish, as_json, as_text, explain
 from eventwriter.cli.ctl.dlq import render
 from eventwriter.cli.ctl.dlq.session import DlqSession
@@ -81,7 +81,7 @@ async def _today(session: DlqSession, letter: DeadLetter) -> tuple[list[str], An
         return orjson.dumps([as_text(explanation), as_json(explanation, message)])
 
     # In a separate process, because this message may have killed a worker.
-    answer, death = trial(explain_message)
+    answer, death = run_in_child(explain_message)
     if death:
         detail = f"decoding it in a separate process failed: {death}"
         return [detail], {"outcome": "killed", "detail": detail}

@@ -63,10 +63,10 @@ def test_letter_belongs_to_the_entry_that_takes_its_subject(
 @pytest.mark.parametrize(
     ("entries", "said"),
     [
-        ([{"name": "B", "subject": "b.>"}], "no entry of streams takes subject 'a.b' of stream 'events'"),
+        ([{"name": "B", "subject": "b.>"}], "no stream entry matches subject 'a.b' of stream 'events'"),
         (
             [{"name": "A", "subject": "a.>"}, {"name": "B", "subject": "a.b", "table": "t2"}],
-            "entries A, B all take subject 'a.b', and none has durable 'gone'",
+            "entries A, B all match subject 'a.b', but none has durable 'gone'",
         ),
     ],
 )

@@ -6,7 +6,7 @@ import threading
 
 import pytest
 
-from eventwriter.admin.dlq.sandbox import trial
+from eventwriter.admin.dlq.sandbox import run_in_child
 
 
 def spin() -> bytes:
@@ -25,8 +25,8 @@ def raising() -> bytes:
         pytest.param(lambda: b"x" * 300_000, (b"x" * 300_000, None), id="an answer larger than a pipe"),
         pytest.param(lambda: os.kill(os.getpid(), signal.SIGTERM), (b"", "it was killed by SIGTERM"), id="term"),
         pytest.param(lambda: os.kill(os.getpid(), signal.SIGKILL), (b"", "it was killed by SIGKILL"), id="kill"),
-        pytest.param(spin, (b"", "it did not end within 0.1 s"), id="hang"),
-        pytest.param(raising, (b"", "it ended in an unforeseen exception"), id="exception"),
+        pytest.param(spin, (b"", "it did not finish within 0.1 s"), id="hang"),
+        pytest.param(raising, (b"", "it raised an unexpected exception"), id="exception"),
     ],
 )
 def test_trial_tells_how_it_ended(act, expected) -> None:
@@ -34,4 +34,4 @@ def test_trial_tells_how_it_ended(act, expected) -> None:
     # A runner of tests side by side has threads of its own; they do not matter to a child that only does this.
     assert 1 == threading.active_count() or "PYTEST_XDIST_WORKER" in os.environ
 
-    assert expected == trial(act, 0.1 if act is spin else 30)
+    assert expected == run_in_child(act, 0.1 if act is spin else 30)

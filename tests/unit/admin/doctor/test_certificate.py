@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 from fix_nats import Certificates
 
-from eventwriter.admin.doctor.certificate import in_pem, jwt_end, not_after
-from eventwriter.admin.doctor.files import certificate, ending
+from eventwriter.admin.doctor.certificate import expiries_in_pem, jwt_expiry, not_after
+from eventwriter.admin.doctor.files import certificate, expiry
 from eventwriter.admin.doctor.findings import Reporter
 
 NOW = dt.datetime(2026, 1, 1, tzinfo=dt.UTC)
@@ -22,7 +22,7 @@ def test_end_is_read_from_the_file(certificates: Certificates, days: int) -> Non
     path, _ = certificates.issue("localhost", days=days)
 
     with open(path, "rb") as file:
-        (end,) = in_pem(file.read())
+        (end,) = expiries_in_pem(file.read())
 
     left = end - dt.datetime.now(dt.UTC)
     assert dt.timedelta(days=days, minutes=-2) < left < dt.timedelta(days=days, minutes=2)
@@ -33,7 +33,7 @@ def test_every_certificate_of_a_file_is_read(certificates: Certificates) -> None
     one, _ = certificates.issue("a.example", days=5)
     two, _ = certificates.issue("b.example", days=50)
 
-    ends = in_pem(Path(one).read_bytes() + Path(two).read_bytes())
+    ends = expiries_in_pem(Path(one).read_bytes() + Path(two).read_bytes())
 
     assert 45 == round((ends[1] - ends[0]) / dt.timedelta(days=1))
 
@@ -41,7 +41,7 @@ def test_every_certificate_of_a_file_is_read(certificates: Certificates) -> None
 @pytest.mark.parametrize("der", [b"", b"\x30", b"\x30\x82\xff\xff", b"\x30\x03\x30\x01\x02", bytes(64)])
 def test_what_is_no_certificate_is_refused(der: bytes) -> None:
     """Anything else raises ValueError, never an error of reading beyond the end."""
-    with pytest.raises(ValueError, match="it"):
+    with pytest.raises(ValueError, match="not a valid certificate"):
         not_after(der)
 
 
@@ -52,7 +52,7 @@ def test_every_cut_of_a_certificate_is_refused(certificates: Certificates) -> No
     der = base64.b64decode(body)
 
     for end in range(0, len(der), 7):
-        with pytest.raises(ValueError, match="it"):
+        with pytest.raises(ValueError, match="not a valid certificate"):
             not_after(der[:end])
 
 
@@ -73,7 +73,7 @@ def test_file_of_authorities_lives_as_long_as_its_longest(certificates: Certific
 )
 def test_last_month_is_warned_of(days: float, expected: str) -> None:
     """An end that is past fails, one within 30 days is a warning."""
-    assert expected == str(ending(VOICE, "it", NOW + dt.timedelta(days=days), NOW).status)
+    assert expected == str(expiry(VOICE, "it", NOW + dt.timedelta(days=days), NOW).status)
 
 
 def jwt(claims: object) -> str:
@@ -83,12 +83,12 @@ def jwt(claims: object) -> str:
 
 def test_jwt_says_when_it_ends() -> None:
     """A user's JWT ends at `exp`, or never."""
-    assert dt.datetime(2026, 1, 1, tzinfo=dt.UTC) == jwt_end(jwt({"exp": 1_767_225_600}))
-    assert jwt_end(jwt({"name": "U"})) is None
+    assert dt.datetime(2026, 1, 1, tzinfo=dt.UTC) == jwt_expiry(jwt({"exp": 1_767_225_600}))
+    assert jwt_expiry(jwt({"name": "U"})) is None
 
 
 @pytest.mark.parametrize("text", ["", "a.b", "a.!!.c", jwt([1]), "a.e30x.c"])
 def test_what_is_no_jwt_is_refused(text: str) -> None:
     """Anything else raises ValueError."""
-    with pytest.raises(ValueError, match="it is no JWT"):
-        jwt_end(text)
+    with pytest.raises(ValueError, match="not a JWT"):
+        jwt_expiry(text)

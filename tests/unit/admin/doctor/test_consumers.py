@@ -31,12 +31,12 @@ def stream(last: int) -> dict[str, Any]:
     [
         ([look(5, 0), look(9, 3)], SLOT, "ok", "4 delivered"),
         ([look(5, 0), look(5, 0)], None, "ok", "0 delivered"),
-        ([look(5, 7), look(5, 9)], None, "warn", "no daemon runs this slot"),
-        ([look(5, 7), look(5, 9)], SLOT, "fail", "PostgreSQL is away): it does not ask"),
-        ([look(5, 7), look(5, 9, num_waiting=1)], SLOT, "fail", "it asks, and gets nothing"),
-        ([look(5, 7), look(5, 9, 1000)], SLOT, "fail", "as many as may be unanswered are"),
+        ([look(5, 7), look(5, 9)], None, "warn", "no daemon on this host runs this slot"),
+        ([look(5, 7), look(5, 9)], SLOT, "fail", "PostgreSQL is away): it does not pull"),
+        ([look(5, 7), look(5, 9, num_waiting=1)], SLOT, "fail", "it pulls but receives nothing"),
+        ([look(5, 7), look(5, 9, 1000)], SLOT, "fail", "max_ack_pending is reached"),
         ([look(0, 0), look(0, 0)], SLOT, "warn", "matches the filter"),
-        ([None, look(1, 1)], SLOT, "skip", "no consumer"),
+        ([None, look(1, 1)], SLOT, "skip", "does not exist"),
     ],
 )
 def test_deliveries_are_judged(consumers: list[Any], slot: Any, status: str, words: str) -> None:
@@ -44,7 +44,7 @@ def test_deliveries_are_judged(consumers: list[Any], slot: Any, status: str, wor
     (finding,) = delivery_findings(VOICE, consumers, [stream(100), stream(110)], slot)
 
     assert status == str(finding.status)
-    assert words in finding.sentence
+    assert words in finding.message
 
 
 @pytest.mark.parametrize(
@@ -71,4 +71,4 @@ def test_consumer_that_nats_would_delete_is_warned_of() -> None:
 
     (finding,) = consumer_findings(VOICE, WISH, info, "limits", True)
 
-    assert "deleted by NATS" in finding.sentence
+    assert "NATS deletes it" in finding.message

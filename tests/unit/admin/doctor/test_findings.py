@@ -4,7 +4,7 @@ from collections.abc import Iterable
 
 import pytest
 
-from eventwriter.admin.doctor.findings import Check, Finding, Reporter, Status, counts, examine, exit_code
+from eventwriter.admin.doctor.findings import Check, Finding, Reporter, Status, counts, exit_code, run_checks
 
 VOICE = Reporter("g", "c")
 
@@ -24,16 +24,16 @@ async def test_failure_skips_what_needs_it_and_what_needs_that() -> None:
         check("one", "fail"), check("two", "ok", "g: one"), check("three", "ok", "g: two"), check("four", "ok"),
     ]  # fmt: skip
 
-    found = await examine(checks, set())
+    found = await run_checks(checks, set())
 
     assert ["fail", "skip", "skip", "ok"] == [str(finding.status) for finding in found]
-    assert "not looked at, because of g: one" == found[1].sentence
-    assert "not looked at, because of g: two" == found[2].sentence
+    assert "skipped: g: one failed" == found[1].message
+    assert "skipped: g: two failed" == found[2].message
 
 
 async def test_warning_skips_nothing() -> None:
     """What works goes on."""
-    found = await examine([check("one", "warn"), check("two", "ok", "g: one")], set())
+    found = await run_checks([check("one", "warn"), check("two", "ok", "g: one")], set())
 
     assert ["warn", "ok"] == [str(finding.status) for finding in found]
 

@@ -53,4 +53,4 @@ def test_clocks_are_compared(ahead_s: float, expected: str, words: str) -> None:
     finding = skew(VOICE, "NATS", ahead_s)
 
     assert expected == str(finding.status)
-    assert words in finding.sentence
+    assert words in finding.message

@@ -6,7 +6,7 @@ from typing import Any, cast
 import pytest
 from nats.aio.client import ServerVersion
 
-from eventwriter.admin.doctor.context import Case, case_of
+from eventwriter.admin.doctor.context import Context, create_context
 from eventwriter.admin.doctor.findings import Finding, Reporter
 from eventwriter.admin.doctor.nats import account_finding, version_finding
 from eventwriter.config.settings import Settings
@@ -21,7 +21,7 @@ def of_version(version: str, *filters: list[str]) -> Finding:
     """Return what is said of a server of that version, for entries with these subjects."""
     given = [{"name": f"S{at}", "subjects": each, "table": f"t{at}"} for at, each in enumerate(filters)]
     streams = tuple(build_entries(given, EntryDefaults("events"), []))
-    case: Case = case_of(Settings.model_validate({"streams": streams}))
+    case: Context = create_context(Settings.model_validate({"streams": streams}))
     client = SimpleNamespace(connected_server_version=ServerVersion(version))
     case.link = cast(NatsLink, SimpleNamespace(client=client))
     return version_finding(VOICE, case)
@@ -33,8 +33,8 @@ def test_old_server_fails_where_an_entry_has_several_filters(version: str) -> No
     found = of_version(version, TWO, ONE, TWO)
 
     assert "fail" == str(found.status)
-    assert found.sentence.startswith(f"nats-server {version} ignores all filters")
-    assert found.sentence.endswith("and S0/0, S2/0 need them")
+    assert found.message.startswith(f"nats-server {version} ignores multiple filters")
+    assert found.message.endswith("which S0/0, S2/0 need")
     assert "2.10 or newer" in found.hint
 
 
@@ -43,7 +43,7 @@ def test_old_server_is_a_warning_where_each_entry_has_one_filter() -> None:
     found = of_version("2.9.25", ONE)
 
     assert "warn" == str(found.status)
-    assert found.sentence.startswith("nats-server 2.9.25 lacks consumers with several filter subjects")
+    assert found.message.startswith("nats-server 2.9.25 lacks consumers with several filter subjects")
 
 
 @pytest.mark.parametrize(
@@ -55,8 +55,8 @@ def test_newer_server_is_well_with_several_filters(version: str, expected: str) 
     found = of_version(version, TWO)
 
     assert "ok" == str(found.status)
-    assert found.sentence.startswith(expected)
-    assert ("lacks" in expected) is ("lacks" in found.sentence)
+    assert found.message.startswith(expected)
+    assert ("lacks" in expected) is ("lacks" in found.message)
 
 
 @pytest.mark.parametrize(
@@ -75,4 +75,4 @@ def test_account_that_is_nearly_full_is_a_warning(answer: dict[str, Any], status
     found = account_finding(VOICE, answer)
 
     assert status == str(found.status)
-    assert words in found.sentence
+    assert words in found.message

@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from eventwriter.admin.verify.judge import Facts, committed, doubled, judge, size, spread
+from eventwriter.admin.verify.judge import Facts, committed, judge, repeated, size, spread
 from eventwriter.jetstream.api import StreamState
 from eventwriter.jetstream.consumer import ConsumerState
 from eventwriter.postgres.ledger.ranges import Ranges
@@ -38,43 +38,50 @@ CASES = [
         facts([row([(1, 101)])], stream(1, 100), consumer(100, 100)), {"known": [(1, 101)]}, id="all is in the ledger"
     ),
     pytest.param(
-        facts([row([(1, 40), (50, 101)])], stream(1, 100), consumer(100, 100)), {"below": [(40, 50)]},
+        facts([row([(1, 40), (50, 101)])], stream(1, 100), consumer(100, 100)), {"acknowledged": [(40, 50)]},
         id="a hole below the ack floor",
     ),
     pytest.param(
         facts([row([(1, 91)])], stream(1, 100), consumer(97, 80)),
-        {"between": [(91, 98)], "ahead": [(98, 101)], "absorbed": [(81, 91)]},
+        {"delivered": [(91, 98)], "undelivered": [(98, 101)], "unacked": [(81, 91)]},
         id="committed and not acknowledged, delivered and not committed, not delivered",
     ),
     pytest.param(
-        facts([row([(1, 51)])], stream(61, 100), consumer(50, 50)), {"gone": [(51, 61)], "ahead": [(61, 101)]},
+        facts([row([(1, 51)])], stream(61, 100), consumer(50, 50)),
+        {"removed": [(51, 61)], "undelivered": [(61, 101)]},
         id="dropped before it was delivered",
     ),
-    pytest.param(facts([], stream(500, 600), consumer(0, 0)), {"ahead": [(500, 601)]}, id="nothing yet, late stream"),
-    pytest.param(facts([], stream(1, 100), consumer(60, 60)), {"below": [(1, 61)]}, id="acknowledged, empty ledger"),
+    pytest.param(facts([], stream(500, 600), consumer(0, 0)),
+        {"undelivered": [(500, 601)]}, id="nothing yet, late stream"),
+    pytest.param(facts([], stream(1, 100), consumer(60, 60)),
+        {"acknowledged": [(1, 61)]}, id="acknowledged, empty ledger"),
     pytest.param(
-        facts([row([(51, 61)])], stream(1, 100), consumer(60, 60), ours=False), {"before": [(1, 51)], "below": []},
+        facts([row([(51, 61)])], stream(1, 100), consumer(60, 60), ours=False),
+        {"predating": [(1, 51)], "acknowledged": []},
         id="another writer's durable, taken over",
     ),
     pytest.param(
-        facts([row([(51, 61)])], stream(1, 100), consumer(60, 60, start=51)), {"before": [(1, 51)], "below": []},
+        facts([row([(51, 61)])], stream(1, 100), consumer(60, 60, start=51)),
+        {"predating": [(1, 51)], "acknowledged": []},
         id="a durable made to begin later",
     ),
     pytest.param(
-        facts([row([(1, 51)])], stream(1, 100), None), {"known": [(1, 51)], "below": [], "ahead": [(51, 101)]},
-        id="no consumer",
+        facts([row([(1, 51)])], stream(1, 100), None),
+        {"known": [(1, 51)], "acknowledged": [], "undelivered": [(51, 101)]},
+        id="does not exist",
     ),
     pytest.param(
-        facts([row([(1, 51)], born_ns=BORN_NS - 10**12)], stream(1, 100), consumer(50, 50)), {"below": [(1, 51)]},
+        facts([row([(1, 51)], born_ns=BORN_NS - 10**12)], stream(1, 100), consumer(50, 50)),
+        {"acknowledged": [(1, 51)]},
         id="another life of the stream proves nothing",
     ),
     pytest.param(
         facts([row([(1, 51)], hashed="old"), row([(51, 101)])], stream(1, 100), consumer(100, 100)),
-        {"known": [(1, 101)], "below": []}, id="written under other subjects",
+        {"known": [(1, 101)], "acknowledged": []}, id="written under other subjects",
     ),
     pytest.param(
-        facts([row([(1, 40), (50, 101)])], stream(1, 100), consumer(100, 100), asked=(45, 48)),
-        {"below": [(45, 48)], "known": []}, id="a range was asked for",
+        facts([row([(1, 40), (50, 101)])], stream(1, 100), consumer(100, 100), requested=(45, 48)),
+        {"acknowledged": [(45, 48)], "known": []}, id="a range was asked for",
     ),
 ]  # fmt: skip
 
@@ -92,9 +99,9 @@ def test_every_sequence_is_in_one_set(given: Facts) -> None:
     """Of the sequences that are asked for and in the stream, each is in exactly one of the sets."""
     judged = judge(given, {})
 
-    low = max(given.stream.first_seq, given.asked[0])
-    count = min(given.stream.last_seq + 1, given.asked[1]) - low
-    sets = (judged.known, judged.before, judged.below, judged.between, judged.ahead)
+    low = max(given.stream.first_seq, given.requested[0])
+    count = min(given.stream.last_seq + 1, given.requested[1]) - low
+    sets = (judged.known, judged.predating, judged.acknowledged, judged.delivered, judged.undelivered)
     assert count == sum(map(size, sets))
 
 
@@ -121,16 +128,16 @@ def test_sequences_of_several_epochs_are_named(
     rows: list[LedgerRow], cutoffs: dict[int, int], expected: Ranges
 ) -> None:
     """What two epochs account for is doubtful, but for what has been given out again; two filters are no epochs."""
-    assert expected == doubled(rows, cutoffs)
+    assert expected == repeated(rows, cutoffs)
 
 
 def test_doubtful_sequences_are_those_that_are_asked_for() -> None:
     """Of sequences that several epochs have only those of the range are named."""
     rows = [row([(1, 101)]), row([(61, 121)], epoch=1)]
 
-    judged = judge(facts(rows, stream(1, 120), consumer(120, 120), asked=(90, 200)), {})
+    judged = judge(facts(rows, stream(1, 120), consumer(120, 120), requested=(90, 200)), {})
 
-    assert [(90, 101)] == judged.doubled
+    assert [(90, 101)] == judged.ambiguous
 
 
 @pytest.mark.parametrize(

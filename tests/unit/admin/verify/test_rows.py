@@ -160,7 +160,7 @@ def test_row_is_one_message_s_where_its_place_is_in_it(parts: tuple[str, ...], p
     """Only one message makes a row that holds its sequence, and its place where there are several; a NaN is no sign."""
     expect = expecter("telemetry", target(found(values_of(*parts)), None))
 
-    assert expected is expect.is_only_maker(message(payload), 0)
+    assert expected is expect.is_unique(message(payload), 0)
 
 
 @pytest.mark.parametrize(
@@ -171,4 +171,4 @@ def test_made_id_is_one_message_s(table: Table, kind_name: str, expected: bool) 
     """Without any key a flow's row is told from others by its made id; a measurement's is not."""
     expect = expecter(kind_name, target(found(table), None))
 
-    assert expected is expect.is_only_maker(message({"src_addr": "10.0.0.1", "value": 1}), 0)
+    assert expected is expect.is_unique(message({"src_addr": "10.0.0.1", "value": 1}), 0)
