@@ -96,7 +96,7 @@ class StageTimes:
         dict[str, Histogram],
         Exported(
             "eventwriter_stage_seconds",
-            "Seconds of one batch in a stage; copy is the whole transaction, commit the last part of it.",
+            "Seconds of one batch in a stage; commit is the last part of copy; the sum includes the running stage.",
             "stage",
             bounds=STAGE_S,
         ),
@@ -139,10 +139,22 @@ class StageTimes:
         ),
     ] = 0
 
-    def histograms(self) -> dict[str, dict[str, Plain]]:
-        """Return the histograms as the heartbeat carries them, without empty stages and triggers."""
+    def histograms(self, running_s: Mapping[str, float]) -> dict[str, dict[str, Plain]]:
+        """
+        Return the histograms as the heartbeat carries them, without empty stages and triggers.
+
+        Args:
+            running_s: Seconds that each running stage has taken so far. They count in the sum, so that a batch that
+                PostgreSQL does not answer shows in the share of the stage before it ends.
+        """
+        stages = {stage: histogram.plain() for stage, histogram in self.stage_s.items()}
+        for stage, elapsed_s in running_s.items():
+            if stage in stages:
+                stages[stage]["sum"] = round(stages[stage]["sum"] + elapsed_s, 6)
         return {
-            "stage_s": {stage: one.plain() for stage, one in self.stage_s.items() if one.total},
+            "stage_s": {
+                stage: plain for stage, plain in stages.items() if self.stage_s[stage].total or stage in running_s
+            },
             "latency_s": {"": self.latency_s.plain()},
             "batch_messages": {str(trigger): one.plain() for trigger, one in self.batch_messages.items() if one.total},
         }
@@ -195,6 +207,13 @@ class Gauges(TypedDict, total=False):
         int,
         Exported("eventwriter_batches_in_flight", "Batches sealed and not settled: queued or being copied."),
     ]
+    postgres_unanswered_s: Annotated[
+        float,
+        Exported(
+            "eventwriter_postgres_unanswered_seconds",
+            "Time since PostgreSQL was sent the running statement of a batch; 0 if none is running.",
+        ),
+    ]
     last_commit_at_ns: Annotated[
         int | None,
         Exported("eventwriter_last_commit_timestamp_seconds", "Time of the last commit.", scale=1e-9),
@@ -218,6 +237,10 @@ class Details(TypedDict, total=False):
 
     nats_url: str
     postgres_target: str
+    postgres_statement: str | None
+    """SQL command of a batch that PostgreSQL has not answered yet."""
+    postgres_blocked_by: str | None
+    """Sessions that block this statement, as text."""
     postgres_circuit: Mapping[str, Any]
     """State of the circuit breaker; see `postgres.circuit_breaker`."""
     rss_bytes: int
@@ -306,8 +329,16 @@ BOUNDS: Mapping[str, Any] = {name: one.bounds for name, one in exports(StageTime
 """Bucket bounds of the histograms of a slot; each histogram is split by label values."""
 
 
-def heartbeat_fields(counters: WorkerCounters, adjustments: Adjustments, times: StageTimes) -> dict[str, Any]:
-    """Return the counters and histograms as a heartbeat carries them."""
+def heartbeat_fields(
+    counters: WorkerCounters, adjustments: Adjustments, times: StageTimes, running_s: Mapping[str, float]
+) -> dict[str, Any]:
+    """
+    Return the counters and histograms as a heartbeat carries them.
+
+    Args:
+        running_s: Seconds that each running stage or wait has taken so far, by the name of its counter without
+            `_us_total`, or of its stage.
+    """
     sources: tuple[tuple[Any, type, str], ...] = (
         (counters, WorkerCounters, ""),
         (times, StageTimes, ""),
@@ -319,7 +350,10 @@ def heartbeat_fields(counters: WorkerCounters, adjustments: Adjustments, times: 
         for one in fields(declaration)
         if one.name not in BOUNDS
     }
-    return {**values, "histograms": times.histograms()}
+    for name, elapsed_s in running_s.items():
+        if (counter := f"{name}_us_total") in values:
+            values[counter] += round(elapsed_s * 1e6)
+    return {**values, "histograms": times.histograms(running_s)}
 
 
 def add_histograms(one: object, other: object) -> dict[str, dict[str, Plain]]:

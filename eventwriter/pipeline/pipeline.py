@@ -103,19 +103,22 @@ class Pipeline:
                     raise error
         finally:
             await cancel_and_wait(fill, flush)
+            self._counters.times.started_s.clear()
 
     async def _fill(self) -> None:
         """Pull, decode and batch messages until the source is drained."""
-        finished_s = clock.monotonic_s()
+        times, finished_s = self._counters.times, clock.monotonic_s()
         async for messages in self._source.lists():
             self._held.decoding = messages
             if self.observer is not None:
                 self.observer.on_received(messages)
             started_s = clock.monotonic_s()
-            self._counters.times.pull_wait_us_total += round((started_s - finished_s) * 1e6)
+            times.pull_wait_us_total += round((started_s - finished_s) * 1e6)
             if self.quarantine is not None and self.quarantine.applies_to(messages):
+                times.started_s["quarantine"] = started_s
                 await self._fill_quarantined(self.quarantine, messages)
-                self._counters.times.quarantine_us_total += round((clock.monotonic_s() - started_s) * 1e6)
+                del times.started_s["quarantine"]
+                times.quarantine_us_total += round((clock.monotonic_s() - started_s) * 1e6)
             else:
                 await self._add(messages, started_s)
             self._held.decoding = []
@@ -133,10 +136,13 @@ class Pipeline:
         # The time for a list that seals one batch and opens another counts for the first.
         open_batch.decode_s += decoded_s - started_s
         open_batch.rows_s += added_s - decoded_s
-        for batch in batches:
-            await self._enqueue(batch)
         if batches:
-            self._counters.times.queue_wait_us_total += round((clock.monotonic_s() - added_s) * 1e6)
+            times = self._counters.times
+            times.started_s["queue_wait"] = added_s
+            for batch in batches:
+                await self._enqueue(batch)
+            del times.started_s["queue_wait"]
+            times.queue_wait_us_total += round((clock.monotonic_s() - added_s) * 1e6)
 
     async def _fill_quarantined(self, quarantine: Quarantine, messages: list[Message]) -> None:
         """Add messages in groups, because one of them may kill the worker."""
@@ -179,10 +185,12 @@ class Pipeline:
         """Copy and acknowledge batches, one at a time, oldest first."""
         times = self._counters.times
         while (batch := await self._sealed.get()) is not None:
-            started_s = clock.monotonic_s()
+            times.started_s["copy"] = started_s = clock.monotonic_s()
             settled = await self._copy(batch)
-            copied_s = clock.monotonic_s()
+            del times.started_s["copy"]
+            times.started_s["ack"] = copied_s = clock.monotonic_s()
             await self._acknowledge(settled)
+            del times.started_s["ack"]
             self._held.in_flight.popleft()
             self._counters.add_settled(settled, clock.monotonic_s())
             times.observe_settled(batch, copied_s - started_s, clock.monotonic_s() - copied_s)

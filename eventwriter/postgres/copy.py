@@ -49,8 +49,10 @@ class BatchWrite:
 StagedTables = Mapping[int, str | None]
 """Index of each table of a batch that is written through a staging table, and the unique index that it violated."""
 
-_WITHOUT_ROWS = Step(writes_rows=False)
-_AT_COMMIT = Step(writes_rows=True)
+COMMIT = "COMMIT"
+_AT_BEGIN = Step(writes_rows=False, statement="BEGIN")
+_IN_LEDGER = Step(writes_rows=False, statement="ledger update")
+_AT_COMMIT = Step(writes_rows=True, statement=COMMIT)
 """COMMIT checks deferred constraints."""
 
 
@@ -91,17 +93,17 @@ async def _transaction(
     session: PostgresSession, conn: Connection, batch: BatchWrite, ledger: Ledger, staged: StagedTables
 ) -> int:
     left_out = 0
-    async with session.step(conn, _WITHOUT_ROWS):
+    async with session.step(conn, _AT_BEGIN):
         await session.begin(conn, tuple(binding.target for binding, rows in batch.rows if rows))
     for at, (binding, rows) in enumerate(batch.rows):
         if not rows:
             continue
-        async with session.step(conn, Step(writes_rows=True, at=at)):
+        async with session.step(conn, Step(writes_rows=True, at=at, statement="COPY")):
             if at in staged:
                 left_out += await copy_staged(conn, binding, rows, staged[at])
             else:
                 await copy_rows(conn, binding.copy_sql, rows)
-    async with session.step(conn, _WITHOUT_ROWS):
+    async with session.step(conn, _IN_LEDGER):
         if not await ledger.record(conn, batch.covered, batch.newest):
             raise AlreadyCommitted("the ledger already contains part of the batch")
     async with session.step(conn, _AT_COMMIT):

@@ -204,10 +204,12 @@ class Step:
     Attributes:
         writes_rows: Whether rows were being written, or checked at COMMIT.
         at: Index of the batch's table; None for another step.
+        statement: SQL command for messages, if the step belongs to a batch.
     """
 
     writes_rows: bool
     at: int | None = None
+    statement: str | None = None
 
 
 ANY_STEP = Step(writes_rows=True)

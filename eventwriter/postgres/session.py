@@ -12,6 +12,7 @@ import logging
 from collections import Counter
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import asynccontextmanager, contextmanager, suppress
+from typing import NamedTuple
 
 import psycopg
 
@@ -29,6 +30,21 @@ log = logging.getLogger(__name__)
 DEADLINE_SLACK_S = 5.0
 """Margin above the server's own statement timeout before the connection is cut off from this side."""
 _READ_ONLY_TRANSACTION = "25006"
+
+
+class RunningStatement(NamedTuple):
+    """
+    A statement of a batch that the server has not answered yet.
+
+    Attributes:
+        command: SQL command, for messages.
+        started_s: Monotonic seconds.
+        backend_pid: Process of the server that runs it.
+    """
+
+    command: str
+    started_s: float
+    backend_pid: int
 
 
 class PostgresSession:
@@ -49,6 +65,8 @@ class PostgresSession:
         """Errors by SQLSTATE class; `connect` for failed connection attempts, `none` for lost connections."""
         self.commit_s = 0.0
         """Duration of the last COMMIT."""
+        self.running: RunningStatement | None = None
+        """The statement of a batch that is running now."""
         self._lock = asyncio.Lock()
         self._begin = begin_sql(settings)
         self._table_guard = TableGuard(self._begin)
@@ -138,6 +156,8 @@ class PostgresSession:
     @asynccontextmanager
     async def step(self, conn: Connection, step: Step) -> AsyncIterator[None]:
         """Limit one step of a transaction by a deadline and map its errors."""
+        if step.statement is not None:
+            self.running = RunningStatement(step.statement, clock.monotonic_s(), conn.info.backend_pid)
         try:
             with deadline(conn, self._limit_s):
                 yield
@@ -150,6 +170,8 @@ class PostgresSession:
             ):
                 await self.close()
             raise mapped from error
+        finally:
+            self.running = None
 
     async def begin(self, conn: Connection, targets: tuple[str, ...]) -> None:
         """Begin a transaction that writes the tables `targets`, and check that they are unchanged."""

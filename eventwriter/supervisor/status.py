@@ -1,9 +1,10 @@
 """
 The snapshot of the daemon that `status`, health checks, metrics and systemd's status line read. Pure.
 
-Health means progress, not that a process exists. A slot is healthy if its worker is running, is
-connected to both servers, and either no message is waiting or messages were settled within
-`PROGRESS_S_MAX`.
+Health means progress, not that a process exists. A slot is healthy if its worker is running and
+connected to both servers, PostgreSQL answers within `UNANSWERED_S_MAX`, and either no message is
+waiting or messages were settled within `PROGRESS_S_MAX`. A healthy slot has a reason too once
+progress is late, so that nothing claims that every message is written.
 """
 
 from collections.abc import Iterable, Mapping
@@ -15,7 +16,10 @@ from eventwriter.observe.heartbeat import BOUNDS, LIVE_FIELDS
 from eventwriter.supervisor.slot import ALIVE, Slot, State, Worker
 
 VERSION = 1
-PROGRESS_S_MAX = 30.0  # a batch that takes PostgreSQL longer deserves an operator's attention
+PROGRESS_S_MAX = 30.0  # without an unanswered statement: messages may wait for a long batch_timeout
+PROGRESS_S_SHOWN = 10.0  # from here on the reason says that messages are waiting
+UNANSWERED_S_MAX = 8.0  # with a heartbeat's delay the slot is degraded within 10 s
+UNANSWERED_S_SHOWN = 3.0  # with a heartbeat's delay the reason says so within 5 s
 START_S_MAX = 30.0  # a first start takes a second; a longer one is not healthy
 
 
@@ -32,7 +36,7 @@ class Health(IntEnum):
 
 
 Judgement = tuple[Health, str | None]
-"""Health, and the reason unless it is healthy."""
+"""Health and its reason; a healthy slot has a reason only if progress is late."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -179,7 +183,8 @@ def worker_health(now_s: float, slot: Slot, worker: Worker) -> Judgement:
         case "starting":
             return starting_health(now_s, slot)
         case _:
-            return Health.DEGRADED, reported_reason(slot) or "waiting for a server"
+            reason = reported_reason(slot) or "waiting for a server"
+            return Health.DEGRADED, f"{reason}{blocked_by(worker)}"
 
 
 def starting_health(now_s: float, slot: Slot) -> Judgement:
@@ -203,13 +208,37 @@ def running_health(now_s: float, slot: Slot, worker: Worker) -> Judgement:
     for field, server in (("nats_connected", "NATS"), ("postgres_connected", "PostgreSQL")):
         if not heartbeat.get(field):
             return Health.DEGRADED, f"not connected to {server}"
-    if (waiting := heartbeat.get("lag_messages")) and stalled_s(now_s, slot) > PROGRESS_S_MAX:
-        verb = "is" if waiting == 1 else "are"
-        return Health.DEGRADED, f"no message settled for {PROGRESS_S_MAX:g} s while {waiting} {verb} waiting"
+    if (running_s := unanswered_s(now_s, worker)) >= UNANSWERED_S_SHOWN:
+        statement = heartbeat.get("postgres_statement") or "statement"
+        reason = f"PostgreSQL has not answered a {statement} for {running_s:.0f} s{blocked_by(worker)}"
+        return Health.DEGRADED if running_s >= UNANSWERED_S_MAX else Health.HEALTHY, reason
+    waiting, late_s = heartbeat.get("lag_messages"), stalled_s(now_s, slot)
+    if waiting and late_s > PROGRESS_S_MAX:
+        return Health.DEGRADED, late_reason(waiting, PROGRESS_S_MAX)
     for field in ("missing", "dying"):
-        if reason := heartbeat.get(field):
-            return Health.DEGRADED, str(reason)
-    return Health.HEALTHY, None
+        if field_reason := heartbeat.get(field):
+            return Health.DEGRADED, str(field_reason)
+    return Health.HEALTHY, late_reason(waiting, PROGRESS_S_SHOWN) if waiting and late_s > PROGRESS_S_SHOWN else None
+
+
+def late_reason(waiting: int, late_s: float) -> str:
+    """Return the reason of a slot that settles nothing while messages are waiting."""
+    verb = "is" if waiting == 1 else "are"
+    return f"no message settled for {late_s:g} s while {waiting} {verb} waiting"
+
+
+def unanswered_s(now_s: float, worker: Worker) -> float:
+    """Return for how many seconds PostgreSQL has not answered a statement of a batch; 0.0 if none is running."""
+    reported_s = worker.heartbeat.get("postgres_unanswered_s")
+    if not isinstance(reported_s, int | float) or not worker.heartbeat.get("postgres_statement"):
+        return 0.0
+    return reported_s + (now_s - worker.heartbeat_s if worker.heartbeat_s is not None else 0.0)
+
+
+def blocked_by(worker: Worker) -> str:
+    """Return the end of a reason that names the sessions which block a worker's statement; empty if none is known."""
+    sessions = worker.heartbeat.get("postgres_blocked_by")
+    return f"; blocked by {sessions}" if sessions else ""
 
 
 def overall_health(daemon: Daemon, rows: list[dict[str, Any]]) -> Judgement:
@@ -218,7 +247,7 @@ def overall_health(daemon: Daemon, rows: list[dict[str, Any]]) -> Judgement:
         return Health.DEGRADED, "stopping"
     if not rows:
         return Health.DEGRADED, "no stream is enabled in the configuration"
-    worst = max(rows, key=lambda row: Health[row["health"].upper()])
+    worst = max(rows, key=lambda row: (Health[row["health"].upper()], row["reason"] is not None))
     health = Health[worst["health"].upper()]
     return health, None if worst["reason"] is None else f"{worst['name']}: {worst['reason']}"
 

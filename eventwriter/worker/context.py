@@ -14,6 +14,7 @@ from eventwriter.pipeline.quarantine import QuarantineStore, holder_name
 from eventwriter.postgres.session import PostgresSession
 from eventwriter.worker.consumer_watch import ConsumerWatch
 from eventwriter.worker.partitions import PartitionMaintenance
+from eventwriter.worker.statement_monitor import StatementMonitor
 from eventwriter.worker.status import WorkerStatus
 
 
@@ -46,6 +47,7 @@ class WorkerContext:
         self.consumer: ConsumerState | None = None
         self.consumer_watch = ConsumerWatch()
         self.stream_monitor = StreamMonitor()
+        self.statement_monitor = StatementMonitor(settings.postgres, self.postgres)
         self.partition_maintenance = PartitionMaintenance(settings, self.stream, self.kind, self.postgres)
         self.quarantine = QuarantineStore(
             holder_name(slot, settings.control.socket),

@@ -13,6 +13,7 @@ from eventwriter.jetstream.errors import without_credentials
 from eventwriter.observe.heartbeat import Connections, Details, Gauges, Heartbeat, Reconnects, heartbeat_fields
 from eventwriter.observe.process import own_usage
 from eventwriter.pipeline.held import HeldMessages
+from eventwriter.postgres.copy import COMMIT
 from eventwriter.worker.context import WorkerContext
 from eventwriter.worker.session import Session
 
@@ -57,12 +58,21 @@ def report(
     }
     packet = {
         **heartbeat,
-        **heartbeat_fields(counters, context.adjustments, counters.times),
+        **heartbeat_fields(counters, context.adjustments, counters.times, _running_s(context)),
         **_connections(context),
         **_details(context),
         **_gauges(context, session, consumer),
     }
     return orjson.dumps(packet)
+
+
+def _running_s(context: WorkerContext) -> dict[str, float]:
+    """Return the seconds that each running stage or wait has taken so far."""
+    running_s = context.counters.times.running_s(clock.monotonic_s())
+    statement = context.postgres.running
+    if statement is not None and statement.command == COMMIT:
+        running_s["commit"] = clock.monotonic_s() - statement.started_s
+    return running_s
 
 
 def _connections(context: WorkerContext) -> dict[str, object]:
@@ -79,10 +89,12 @@ def _connections(context: WorkerContext) -> dict[str, object]:
 
 
 def _details(context: WorkerContext) -> Details:
-    counters = context.counters
+    counters, statement = context.counters, context.postgres.running
     return {
         "nats_url": without_credentials(context.settings.nats.servers),
         "postgres_target": context.postgres.target,
+        "postgres_statement": statement.command if statement is not None else None,
+        "postgres_blocked_by": context.statement_monitor.blocked_by,
         "postgres_circuit": context.postgres.circuit_breaker.to_dict(clock.monotonic_s()),
         **own_usage(),
         "batch_messages_last": counters.batch_messages_last,
@@ -98,7 +110,10 @@ def _details(context: WorkerContext) -> Details:
 
 def _gauges(context: WorkerContext, session: Session | None, consumer: ConsumerState | None) -> Gauges:
     """Return the gauges that are known; those of the binding, of the consumer and of the stream may be missing."""
-    gauges: Gauges = {"last_commit_at_ns": context.counters.last_commit_at_ns}
+    gauges: Gauges = {
+        "last_commit_at_ns": context.counters.last_commit_at_ns,
+        "postgres_unanswered_s": round(context.statement_monitor.unanswered_s(), 3),
+    }
     if consumer is not None:
         gauges["num_pending"] = consumer.pending
         gauges["ack_pending"] = consumer.ack_pending

@@ -186,6 +186,7 @@ class Worker:
             self._watch_consumer(),
             self._send_in_progress(),
             self._compact_ledger(),
+            context.statement_monitor.run(),
             delete_expired_forever(
                 context.postgres, context.stream.schema_name, context.settings.dead_letters, context.counters
             ),

@@ -85,9 +85,9 @@ class StreamSettings(Record):
     """What to do with a row whose key already exists in the table: `nothing` keeps the existing row, `replace`
     overwrites it, `append` treats the conflict as an error of the new row. Default: the rule of the table."""
     dead_letter_share_max: float = Field(0.05, ge=0, le=1)
-    """Share of messages, from 0 to 1, that may become dead letters within a minute, of at least a hundred messages;
-    above it the slot is reported as degraded. Default 0.05: a faulty publisher is reported, a single faulty device is
-    not. 1 disables the check."""
+    """Share of messages, from 0 to 1, that may become dead letters within a minute; above it the slot is reported as
+    degraded. Of fewer than 100 messages at least 3 must be dead letters, and so many that chance does not explain
+    them. Default 0.05: a faulty publisher is reported, a single faulty device is not. 1 disables the check."""
     enabled: bool = True
     """If false, the entry is checked but no worker runs for it."""
     ignore_subjects: tuple[Subject, ...] = ()

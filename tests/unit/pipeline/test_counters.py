@@ -1,6 +1,8 @@
 """Ratio of dead letters."""
 
-from eventwriter.pipeline.counters import DeadLetterRatio
+import pytest
+
+from eventwriter.pipeline.counters import DeadLetterRatio, lowest_ratio
 
 
 def test_ratio_above_its_limit_gives_a_warning() -> None:
@@ -25,12 +27,22 @@ def test_ratio_at_its_limit_gives_no_warning() -> None:
     assert ratio.warning(101.0, 0.05, "LOGS") is None
 
 
-def test_few_messages_give_no_warning() -> None:
-    """Dead letters of a quiet stream give no warning, because a few messages have no meaningful ratio."""
+@pytest.mark.parametrize(
+    ("dead", "messages", "warned"),
+    [(22, 33, True), (3, 3, True), (2, 2, False), (3, 33, False), (5, 33, True), (1, 99, False), (99, 99, True)],
+)
+def test_few_messages_give_a_warning_only_if_conclusive(dead: int, messages: int, warned: bool) -> None:
+    """With few messages, a warning needs several dead letters, and a ratio that chance does not explain."""
     ratio = DeadLetterRatio()
-    ratio.add(100.0, 99, 99)
+    ratio.add(100.0, messages, dead)
 
-    assert ratio.warning(101.0, 0.05, "LOGS") is None
+    assert warned == (ratio.warning(101.0, 0.05, "LOGS") is not None)
+
+
+def test_proven_ratio_is_below_the_observed_one() -> None:
+    """The ratio proven by few messages is lower than the observed ratio, and equal to it for many messages."""
+    assert (0.5, 0.03) == (round(lowest_ratio(22, 33), 2), round(lowest_ratio(3, 33), 2))
+    assert 0.05 == lowest_ratio(50, 1000)
 
 
 def test_dead_letters_leave_the_window() -> None:

@@ -44,7 +44,46 @@ def slot(state: State, heartbeat: dict[str, Any] | None = None, **fields: Any) -
     [
         pytest.param(slot(State.RUNNING, FINE), Health.HEALTHY, None, id="nothing is waiting"),
         pytest.param(
-            slot(State.RUNNING, {**FINE, "lag_messages": 5}, progress_s=NOW_S - 29), Health.HEALTHY, None, id="progress"
+            slot(State.RUNNING, {**FINE, "lag_messages": 5}, progress_s=NOW_S - 9), Health.HEALTHY, None, id="progress"
+        ),
+        pytest.param(
+            slot(State.RUNNING, {**FINE, "lag_messages": 5}, progress_s=NOW_S - 29),
+            Health.HEALTHY,
+            "no message settled for 10 s while 5 are waiting",
+            id="late progress",
+        ),
+        pytest.param(
+            slot(State.RUNNING, {**FINE, "postgres_statement": "COPY", "postgres_unanswered_s": 2.4}),
+            Health.HEALTHY,
+            None,
+            id="statement running",
+        ),
+        pytest.param(
+            slot(State.RUNNING, {**FINE, "postgres_statement": "COPY", "postgres_unanswered_s": 2.5}),
+            Health.HEALTHY,
+            "PostgreSQL has not answered a COPY for 3 s",
+            id="statement unanswered",
+        ),
+        pytest.param(
+            slot(State.RUNNING, {**FINE, "postgres_statement": "COMMIT", "postgres_unanswered_s": 7.5}),
+            Health.DEGRADED,
+            "PostgreSQL has not answered a COMMIT for 8 s",
+            id="statement unanswered for long",
+        ),
+        pytest.param(
+            slot(
+                State.RUNNING,
+                {**FINE, "postgres_statement": "COPY", "postgres_unanswered_s": 8, "postgres_blocked_by": "session 5"},
+            ),
+            Health.DEGRADED,
+            "PostgreSQL has not answered a COPY for 8 s; blocked by session 5",
+            id="statement blocked",
+        ),
+        pytest.param(
+            slot(State.RUNNING, {**FINE, "state": "waiting", "reason": "lock timeout", "postgres_blocked_by": "x"}),
+            Health.DEGRADED,
+            "lock timeout; blocked by x",
+            id="lock timeout",
         ),
         pytest.param(
             slot(State.RUNNING, {**FINE, "lag_messages": 5}, progress_s=NOW_S - 31),
