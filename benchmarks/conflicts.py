@@ -22,8 +22,9 @@ from eventwriter.model import Adjustments, Message, Origin
 from eventwriter.postgres.copy import BatchWrite, write_batch
 from eventwriter.postgres.encode import encoder
 from eventwriter.postgres.errors import Rejected
+from eventwriter.postgres.ledger.epochs import open_ledger
 from eventwriter.postgres.ledger.ranges import Newest
-from eventwriter.postgres.ledger.store import LedgerKey, open_ledger
+from eventwriter.postgres.ledger.store import LedgerKey
 from eventwriter.postgres.migrate.files import shipped_migrations
 from eventwriter.postgres.schema.catalog import Binding, bind, read_columns
 from eventwriter.postgres.session import PostgresSession
@@ -91,7 +92,7 @@ async def main(dsn: str) -> None:
     postgres = PostgresSession(PostgresSettings.model_validate({"dsn": dsn}))
     async with postgres.transaction() as conn:
         target, real = await read_columns(conn, None, "readings")
-        ledger = await open_ledger(conn, '"public"."eventwriter_ledger"', LedgerKey(Origin("s", 1, 0), "c", "f"), 0)
+        ledger = await open_ledger(conn, '"public"."eventwriter_ledger"', LedgerKey(Origin("s", 1, 0), "c", "f"))
     bench = Bench(postgres, ledger, bind(generate_tables("readings", real, {}, {}).tables[0], real, target))
     print(f"{'batch of 5,000 rows':<34}{'µs per row':>12}{'left out':>10}")
     for name, share, rule in (
@@ -112,5 +113,5 @@ if __name__ == "__main__":
     with EmbeddedServers() as servers:
         with psycopg.connect(servers.postgres_dsn(), autocommit=True) as made:
             made.execute(DDL)
-            made.execute(next(m.sql for m in shipped_migrations() if m.table == "eventwriter_ledger"))
+            made.execute("".join(m.sql for m in shipped_migrations() if m.table == "eventwriter_ledger"))
         asyncio.run(main(servers.postgres_dsn()))

@@ -1,7 +1,6 @@
 """The stages from a message to a committed row, with a real database, without NATS and without processes."""
 
 from collections.abc import Callable
-from importlib.resources import files
 from typing import Any
 
 import orjson
@@ -21,24 +20,16 @@ from eventwriter.pipeline.decode import DecodeStage
 from eventwriter.postgres.copy import BatchWrite, write_batch
 from eventwriter.postgres.dead_letters.record import DEAD_LETTERS
 from eventwriter.postgres.encode import ENCODE_ERRORS, encoder
-from eventwriter.postgres.ledger.epochs import StreamEnd, open_ledger
+from eventwriter.postgres.ledger.epochs import find_ledger_table, open_ledger
 from eventwriter.postgres.ledger.store import LedgerKey, filter_hash
-from eventwriter.postgres.schema.catalog import Binding, read_columns
+from eventwriter.postgres.migrate.files import shipped_migrations
+from eventwriter.postgres.schema.catalog import Binding
 from eventwriter.postgres.session import PostgresSession
 from eventwriter.tables.table import Build
 from eventwriter.worker.table_binding import find_table, find_tables
 
 STORED_NS = 1_767_225_600_000_000_000
 """JetStream timestamp of the first message, 2026-01-01 00:00:00 UTC; each later message is one second newer."""
-
-
-async def nothing_stored(_seq: int) -> None:
-    """Return no stored message."""
-
-
-async def far_end() -> StreamEnd:
-    """Return an end of the stream that is beyond all messages."""
-    return StreamEnd(10**9, nothing_stored)
 
 
 class Bench:
@@ -58,10 +49,10 @@ class Bench:
 
     def create_tables(self, *sql: str) -> "Bench":
         """Create the ledger and the table of dead letters, and run other statements."""
-        migrations = files("eventwriter.postgres.migrate.sql")
         with psycopg.connect(self.dsn, autocommit=True) as conn:
-            for name in ("0001_eventwriter_ledger.sql", "0002_eventwriter_dead_letters.sql"):
-                conn.execute(migrations.joinpath(name).read_text())
+            for migration in shipped_migrations():
+                if migration.table in ("eventwriter_ledger", "eventwriter_dead_letters"):
+                    conn.execute(migration.sql)
             for statement in sql:
                 conn.execute(statement)
         return self
@@ -72,9 +63,9 @@ class Bench:
         async with self.postgres.transaction() as conn:
             tables = await find_tables(conn, self.stream, stream_kind)
             dead_letters = await find_table(conn, None, DEAD_LETTERS)
-            ledger_table, _ = await read_columns(conn, None, "eventwriter_ledger")
+            ledger_table = await find_ledger_table(conn, None)
             key = LedgerKey(Origin("events", 1_000, 0), "bench", filter_hash(self.stream.subjects))
-            ledger = await open_ledger(conn, ledger_table, key, far_end)
+            ledger = await open_ledger(conn, ledger_table, key)
         bindings = [table.bind(self.adjustments) for table in tables]
         warnings = [w for t, b in zip(tables, bindings, strict=True) for w in (*b.warnings, *t.warnings(b))]
         self.warnings = list(dict.fromkeys(warnings))

@@ -17,6 +17,7 @@ thread with an event loop of its own; all public methods may be called from any 
     proxy.cut_at(b"COMMIT\\0")   what holds this reaches the server, its answer nobody: cut, `times` times
     proxy.before(b"COPY ", act) what holds this waits for the end of `act()`, once, and goes on to the server
     proxy.after(b"PUB ", act)   what holds this goes on to the server, then `act()` is called, once
+    proxy.rewrite(function)     what goes to the client is changed by `function`, which keeps its length
     proxy.refuse()              as `cut`, and new connections are refused
     proxy.heal()
 """
@@ -43,11 +44,13 @@ class Way:
         latency_s: By how much each direction is late.
         chunk_bytes: At most so many in one write.
         deaf: Towards whom nothing passes: `client`, `server`.
+        rewrite: Changes data for the client; None to leave them.
     """
 
     latency_s: float = 0.0
     chunk_bytes: int = _CHUNK_BYTES
     deaf: frozenset[str] = frozenset()
+    rewrite: Callable[[bytes], bytes] | None = None
 
 
 @dataclass(slots=True)
@@ -112,6 +115,10 @@ class Proxy:
     def deaf(self, whom: str) -> None:
         """Let nothing pass towards `client` or `server`, the other direction as before."""
         self._do(self._set, Way(deaf=frozenset((whom,))))
+
+    def rewrite(self, function: Callable[[bytes], bytes]) -> None:
+        """Change what goes to clients; `function` must keep the length of the data."""
+        self._do(self._set, Way(rewrite=function))
 
     def half_open(self) -> None:
         """End the servers' side of the connections that stand; their clients are not told."""
@@ -230,6 +237,8 @@ class Proxy:
             if whom == "server" and self._before and self._before[0] in data:
                 (_, act), self._before = self._before, None
                 await self._loop.run_in_executor(None, act)
+            if whom == "client" and self.way.rewrite is not None:
+                data = self.way.rewrite(data)
             after = self._after_sent if whom == "server" and self._after_sent and self._after_sent[0] in data else None
             try:
                 while data:

@@ -22,6 +22,8 @@ from eventwriter.model import Message
 
 _REQUEST_S_MAX = 5.0
 """Time limit for an API answer; nats-server answers in milliseconds, a cluster that elects a leader in seconds."""
+_REPLICA_ACTIVE_NS = 10 * 1_000_000_000
+"""A replica that has been silent for longer does not count; nats-server sends heartbeats every second."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,6 +83,9 @@ class StreamState:
     State of a stream.
 
     Attributes:
+        leader: Name of the stream's leader in a cluster; empty for a server without a cluster.
+        is_current: Whether the answer comes from a leader that has contact to a majority of the stream's replicas.
+            The answer of a node that was cut off, or of a leader that was stopped and resumes, is not.
         incarnation_ns: Creation time: nanoseconds since 1970 UTC, in whole microseconds, as PostgreSQL stores it.
         now_ns: The server's clock when it answered: nanoseconds since 1970 UTC; 0 before NATS 2.10.
     """
@@ -92,6 +97,8 @@ class StreamState:
     subjects: tuple[str, ...]
     retention: str
     now_ns: int = 0
+    leader: str = ""
+    is_current: bool = True
 
 
 def instant_ns(text: str) -> int:
@@ -141,7 +148,26 @@ def state_of(stream: str, answer: dict[str, Any]) -> StreamState:
         subjects=tuple(config.get("subjects") or ()),
         retention=config.get("retention", "limits"),
         now_ns=instant_ns(answer["ts"]) if answer.get("ts") else 0,
+        leader=(answer.get("cluster") or {}).get("leader") or "",
+        is_current=has_quorum(answer.get("cluster")),
     )
+
+
+def has_quorum(cluster: dict[str, Any] | None) -> bool:
+    """
+    Return whether the answering server is a leader with contact to a majority of replicas; pure.
+
+    Args:
+        cluster: The field of STREAM.INFO or CONSUMER.INFO; None from a server without a cluster.
+    """
+    if cluster is None:
+        return True
+    replicas = cluster.get("replicas") or []
+    active = sum(
+        bool(replica.get("current")) and not replica.get("offline") and replica.get("active", 0) <= _REPLICA_ACTIVE_NS
+        for replica in replicas
+    )
+    return bool(cluster.get("leader")) and 2 * (active + 1) > len(replicas) + 1
 
 
 async def stored_us(api: JetStreamApi, stream: str, seq: int) -> int | None:

@@ -21,7 +21,7 @@ from eventwriter.pipeline.retry import DatabaseRetry
 from eventwriter.pipeline.splitter import BatchSizeLimit, BatchSplitter, Piece
 from eventwriter.postgres.copy import AlreadyCommitted, BatchWrite, StagedTables, write_batch
 from eventwriter.postgres.errors import Rejected, Verdict
-from eventwriter.postgres.ledger.epochs import next_epoch
+from eventwriter.postgres.ledger.epochs import start_epoch
 from eventwriter.postgres.ledger.ranges import difference, overlaps
 from eventwriter.postgres.ledger.store import Ledger
 from eventwriter.postgres.schema.catalog import Binding
@@ -36,7 +36,7 @@ _INSUFFICIENT_RESOURCES = "53"
 
 
 class StreamRegressed(EventwriterError):
-    """The stream assigns known sequences to new messages; a new epoch has begun, and the worker must bind again."""
+    """A new epoch has begun because the stream assigns known sequences to new messages; the worker must bind again."""
 
     default_code = "stream_regressed"
 
@@ -133,7 +133,7 @@ class CopyStage:
 
         async def begin() -> None:
             async with self._postgres.transaction() as conn:
-                await next_epoch(conn, self._ledger)
+                await start_epoch(conn, self._ledger)
 
         await self._retry.run(begin)
         origin = self._ledger.key.origin
@@ -223,6 +223,12 @@ class CopyStage:
                 await self._ledger.refresh(conn)
 
         await self._retry.run(refresh)
+        if self._ledger.is_closed:
+            origin = self._ledger.key.origin
+            raise StreamRegressed(
+                f"another worker has started a newer epoch of stream {origin.stream} than {origin.epoch}",
+                code="epoch_closed",
+            )
 
     async def _split(self, batch: Batch, piece: Piece, pieces: BatchSplitter, rejected: Rejected) -> None:
         """Decide what to try after PostgreSQL rejected a piece: smaller pieces, or one message as a dead letter."""

@@ -9,17 +9,15 @@ after that gap are scanned, and the ledger is corrected before the next session.
 
 import logging
 from dataclasses import dataclass
-from functools import partial
 from typing import Any
 
 from eventwriter import clock
 from eventwriter.errors import Fatal, Retryable
-from eventwriter.jetstream.api import JetStreamApi, StreamState, stored_us, stream_state
+from eventwriter.jetstream.api import JetStreamApi
 from eventwriter.jetstream.consumer import ConsumerSpec, consumer_info, differences, subjects_of
 from eventwriter.jetstream.stream_reader import StreamReader
 from eventwriter.pipeline.coverage import CoverageTracker
 from eventwriter.pipeline.decode import subject_matches
-from eventwriter.postgres.ledger.epochs import StreamEnd
 from eventwriter.postgres.ledger.ranges import Ranges, normal
 
 log = logging.getLogger(__name__)
@@ -126,25 +124,6 @@ class ConsumerWatch:
         if tracker.gap_from is not None and filters and set(filters) != set(spec.filter_subjects):
             self.unverified = UnverifiedRange(tracker.gap_from, filters)
         return info, change
-
-
-def stream_end(api: JetStreamApi, stream: StreamState) -> StreamEnd:
-    """Return the end of a stream, for the comparison with the ledger."""
-    return StreamEnd(stream.last_seq, partial(stored_us, api, stream.name), stream.now_ns)
-
-
-async def end_of(api: JetStreamApi, stream: StreamState) -> StreamEnd:
-    """
-    Request the present end of a stream.
-
-    Raises:
-        Retryable: The stream was recreated since `stream` was read, or JetStream does not answer.
-        Fatal: The stream does not exist.
-    """
-    now = await stream_state(api, stream.name)
-    if now.incarnation_ns != stream.incarnation_ns:
-        raise Retryable(f"stream {stream.name} was recreated while it was being read", code="stream_recreated")
-    return stream_end(api, now)
 
 
 async def skipped_messages(api: JetStreamApi, spec: ConsumerSpec, unverified: UnverifiedRange, end_seq: int) -> Ranges:

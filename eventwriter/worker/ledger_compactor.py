@@ -14,7 +14,7 @@ from eventwriter.errors import Fatal, Retryable
 from eventwriter.jetstream.consumer import ConsumerState
 from eventwriter.jetstream.stream_reader import StreamReader
 from eventwriter.postgres.errors import Rejected
-from eventwriter.postgres.ledger.ranges import Ranges, difference, normal
+from eventwriter.postgres.ledger.ranges import Ranges, difference, normal, union
 from eventwriter.postgres.ledger.store import Ledger
 from eventwriter.postgres.session import PostgresSession
 from eventwriter.worker.table_binding import Rebind
@@ -54,6 +54,7 @@ class LedgerCompactor:
     reader: StreamReader
     durable: str
     missing: str | None = None
+    _in_closed_epochs: Ranges | None = None
 
     async def check(self, consumer: ConsumerState, idle: bool) -> None:
         """
@@ -62,28 +63,49 @@ class LedgerCompactor:
         Args:
             idle: Whether no batch is in flight, so that closing holes delays none.
         """
-        if not self._holes(consumer):
-            self.missing = None
-            return
         try:
-            async with self.postgres.transaction() as conn:
-                # Another worker on the durable may have filled the holes in the table.
-                await self.ledger.refresh(conn)
-            message = await self.reader.first(self._holes(consumer))
+            if idle:
+                # Detects a lost connection while there are no batches; a new connection reloads the ledger.
+                async with self.postgres.transaction() as conn:
+                    await self.ledger.refresh(conn)
+            if not self._holes(consumer):
+                self.missing = None
+                return
+            if not idle:
+                async with self.postgres.transaction() as conn:
+                    # Another worker on the durable may have filled the holes in the table.
+                    await self.ledger.refresh(conn)
+            elsewhere = await self._read_closed_epochs()
+            message = await self.reader.first(difference(self._holes(consumer), elsewhere))
             self._report(message.stream_seq if message is not None else None)
-            ranges = len(self.ledger.committed)
-            if self.missing is None and ranges > (1 if idle else _RANGES_MAX):
+            if self.missing is None and len(self.ledger.committed) > (1 if idle else _RANGES_MAX):
                 # For a consumer that started by time, the first range says from which sequence anything is known.
-                await self._close_holes(consumer.start_seq or 0, consumer.ack_floor_stream_seq)
+                await self._close_holes(consumer.start_seq or 0, consumer.ack_floor_stream_seq, elsewhere)
         except (Retryable, Fatal, Rejected, Rebind) as error:
             log.debug("ledger not compacted", extra={"error": str(error)})
 
     def _holes(self, consumer: ConsumerState) -> Ranges:
         return holes(self.ledger.committed, consumer.start_seq, consumer.ack_floor_stream_seq)
 
-    async def _close_holes(self, low: int, ack_floor: int) -> None:
+    async def _read_closed_epochs(self) -> Ranges:
+        """
+        Return the sequences that closed epochs have written and that the stream has not assigned again.
+
+        They are those below the first message that is later than an epoch's last one.
+        """
+        if self._in_closed_epochs is None:
+            known: Ranges = []
+            for epoch in self.ledger.closed_epochs:
+                if epoch.committed:
+                    low, high = epoch.committed[0][0], epoch.committed[-1][1]
+                    reused_from = await self.reader.first_after(epoch.last_us, low, high)
+                    known = union(known, difference(epoch.committed, [(reused_from, high)]))
+            self._in_closed_epochs = known
+        return self._in_closed_epochs
+
+    async def _close_holes(self, low: int, ack_floor: int, elsewhere: Ranges) -> None:
         async with self.postgres.transaction() as conn:
-            if await self.ledger.compact(conn, low, ack_floor):
+            if await self.ledger.compact(conn, low, ack_floor, elsewhere):
                 log.debug("ledger compacted", extra={"ack_floor": ack_floor, "ranges": len(self.ledger.committed)})
 
     def _report(self, seq: int | None) -> None:

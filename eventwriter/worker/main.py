@@ -259,6 +259,8 @@ class Worker:
             if session.pipeline.quarantine is not None:
                 await session.pipeline.quarantine.end_if_settled(consumer.ack_floor_stream_seq)
             await session.compactor.check(consumer, idle=session.held.copy_is_idle())
+            if session.ledger.is_closed:
+                session.pull.invalidate("another worker has started a newer epoch of the stream")
 
 
 def run(settings: Settings, slot: SlotName, link: socket.socket) -> int:

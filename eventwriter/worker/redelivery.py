@@ -7,21 +7,20 @@ only the timestamp of a redelivery shows whether the stream has reused the seque
 """
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 
 from eventwriter.jetstream.ack_subject import ack_subject
 from eventwriter.jetstream.acks import nak_and_wait
-from eventwriter.jetstream.api import JetStreamApi, stream_state
+from eventwriter.jetstream.api import JetStreamApi
 from eventwriter.jetstream.client import DirectClient
 from eventwriter.jetstream.consumer import ConsumerSpec, ConsumerState, consumer_info
 from eventwriter.jetstream.pull import ConsumerLost
 from eventwriter.jetstream.reorder import NOTHING_REDELIVERED, Redelivered
 from eventwriter.jetstream.stream_reader import StreamReader
 from eventwriter.pipeline.held import HeldMessages
-from eventwriter.postgres.ledger.epochs import went_backwards
-from eventwriter.postgres.ledger.store import Ledger
-from eventwriter.worker.consumer_watch import consumer_gone, consumer_recreated, stream_end
+from eventwriter.worker.consumer_watch import consumer_gone, consumer_recreated
+from eventwriter.worker.regression import Verdict
 
 log = logging.getLogger(__name__)
 
@@ -39,6 +38,7 @@ class Redelivery:
 
     Attributes:
         created: Creation time of the consumer that the session is bound to, as in CONSUMER.INFO.
+        check_stream: Returns whether the stream went backwards; raises Retryable if it was recreated.
         held: Messages of this session, which are not NAKed.
     """
 
@@ -46,7 +46,7 @@ class Redelivery:
     api: JetStreamApi
     spec: ConsumerSpec
     created: str
-    ledger: Ledger
+    check_stream: Callable[[], Awaitable[Verdict]]
     held: HeldMessages
 
     async def request(self, shared: bool) -> Redelivered:
@@ -61,11 +61,12 @@ class Redelivery:
             How many deliveries come back, and up to which sequence.
 
         Raises:
-            ConsumerLost: The consumer or the stream was deleted or recreated, or the stream went backwards.
-            Retryable: JetStream does not answer.
+            ConsumerLost: The consumer was deleted or recreated, or the stream went backwards.
+            Retryable: The stream was recreated, or JetStream does not answer.
         """
         consumer = await self._check_consumer()
-        await self._check_stream()
+        if await self.check_stream() is Verdict.REGRESSED:
+            raise ConsumerLost(f"stream {self.spec.stream} went backwards", code="stream_regressed")
         if shared or not consumer.ack_pending:
             return NOTHING_REDELIVERED
         unacked = await self._unacked(consumer)
@@ -86,13 +87,6 @@ class Redelivery:
         if info["created"] != self.created:
             raise ConsumerLost(consumer_recreated(self.spec.durable), code="consumer_recreated")
         return ConsumerState.of(info)
-
-    async def _check_stream(self) -> None:
-        last_seq, last_us = self.ledger.last_seq, self.ledger.last_us
-        stream = await stream_state(self.api, self.spec.stream)
-        recreated = stream.incarnation_ns != self.ledger.key.origin.incarnation_ns
-        if recreated or await went_backwards(last_seq, last_us, stream_end(self.api, stream)):
-            raise ConsumerLost(f"stream {stream.name} was recreated or went backwards", code="stream_changed")
 
     async def _unacked(self, consumer: ConsumerState) -> Sequence[int]:
         """Return sequences that include every unacknowledged delivery, up to the scan limit."""

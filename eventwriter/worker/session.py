@@ -6,9 +6,8 @@ ledger comes before the consumer, because a missing consumer is created at the l
 """
 
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
-from functools import partial
 from typing import NamedTuple
 
 from eventwriter.errors import EventwriterError
@@ -24,18 +23,21 @@ from eventwriter.pipeline.coverage import CoverageTracker
 from eventwriter.pipeline.decode import DecodeStage
 from eventwriter.pipeline.held import HeldMessages
 from eventwriter.pipeline.pipeline import Pipeline
+from eventwriter.postgres.connect import Connection
 from eventwriter.postgres.dead_letters.record import DEAD_LETTERS
 from eventwriter.postgres.encode import ENCODE_ERRORS, encoder
-from eventwriter.postgres.ledger.epochs import open_ledger
-from eventwriter.postgres.ledger.store import LEDGER_TABLE, Ledger, LedgerKey, filter_hash
-from eventwriter.postgres.schema.catalog import Binding, read_columns
+from eventwriter.postgres.ledger.epochs import close_older_epochs, find_ledger_table, open_ledger, start_epoch
+from eventwriter.postgres.ledger.ranges import difference
+from eventwriter.postgres.ledger.store import Ledger, LedgerKey, filter_hash
+from eventwriter.postgres.schema.catalog import Binding
 from eventwriter.tables.table import Build, RowBuilder, Table
-from eventwriter.worker.consumer_watch import end_of, skipped_messages
+from eventwriter.worker.consumer_watch import skipped_messages
 from eventwriter.worker.context import WorkerContext
 from eventwriter.worker.flow_control import FlowControl
 from eventwriter.worker.ledger_compactor import LedgerCompactor
 from eventwriter.worker.redelivery import Redelivery
-from eventwriter.worker.table_binding import RealTable, find_table, find_tables, recheck
+from eventwriter.worker.regression import RegressionCheck, Verdict
+from eventwriter.worker.table_binding import RealTable, Rebind, find_table, find_tables, recheck
 
 log = logging.getLogger(__name__)
 
@@ -89,7 +91,7 @@ class _Database(NamedTuple):
 
     tables: list[RealTable]
     dead_letters: RealTable
-    ledger: Ledger
+    ledger_table: str
 
 
 class SessionBuilder:
@@ -108,27 +110,39 @@ class SessionBuilder:
         """
         context = self._context
         stream = await stream_state(context.api, context.stream.stream_name)
-        database = await self._read_database(stream)
+        database = await self._read_tables()
+        check = RegressionCheck(context.api, stream.name, context.durable, stream.incarnation_ns)
+        ledger, stream = await self._open_ledger(database.ledger_table, stream, check)
         bindings = [table.bind(context.adjustments) for table in database.tables]
         self._warn(database.tables, bindings)
-        context.postgres.on_connect = recheck([*database.tables, database.dead_letters])
-        await self._repair_ledger(database.ledger)
-        consumer = await ensure(context.api, context.consumer_spec, database.ledger.resume_seq())
-        return self._connect_stages(database, bindings, consumer)
+        context.postgres.on_connect = check_connection([*database.tables, database.dead_letters], ledger)
+        await self._repair_ledger(ledger)
+        consumer = await ensure(context.api, context.consumer_spec, start_seq(ledger, stream))
+        return self._connect_stages(bindings, database.dead_letters.bind(), ledger, check, consumer)
 
-    async def _read_database(self, stream: StreamState) -> _Database:
+    async def _read_tables(self) -> _Database:
         context = self._context
         schema = context.stream.schema_name
         context.postgres.on_connect = None
         async with context.postgres.transaction() as conn:
             tables = await find_tables(conn, context.stream, context.kind)
             dead_letters = await find_table(conn, schema, DEAD_LETTERS)
-            ledger_table, _ = await read_columns(conn, schema, LEDGER_TABLE)
-            origin = Origin(stream.name, stream.incarnation_ns, 0)
-            key = LedgerKey(origin, context.durable, filter_hash(context.filters))
-            ledger = await open_ledger(conn, ledger_table, key, partial(end_of, context.api, stream))
+            return _Database(tables, dead_letters, await find_ledger_table(conn, schema))
+
+    async def _open_ledger(self, table: str, stream: StreamState, check: RegressionCheck) -> tuple[Ledger, StreamState]:
+        """Open the ledger, in a new epoch if the stream went backwards; return the newest state of the stream too."""
+        context = self._context
+        key = LedgerKey(Origin(stream.name, stream.incarnation_ns, 0), context.durable, filter_hash(context.filters))
+        async with context.postgres.transaction() as conn:
+            ledger = await open_ledger(conn, table, key)
+        # Not within a transaction, because the check may take some seconds.
+        verdict, stream = await check.verdict(ledger)
+        async with context.postgres.transaction() as conn:
+            if verdict is Verdict.REGRESSED:
+                ledger = await start_epoch(conn, ledger)
+            ledger.closed_epochs = await close_older_epochs(conn, ledger, stream.now_ns // 1000)
             await context.quarantine.read(conn, ledger)
-        return _Database(tables, dead_letters, ledger)
+        return ledger, stream
 
     def _warn(self, tables: Sequence[RealTable], bindings: Sequence[Binding]) -> None:
         """Log the differences between tables and definitions that were not logged for the session before."""
@@ -157,14 +171,20 @@ class SessionBuilder:
             context.consumer_watch.unverified = unverified
             raise
 
-    def _connect_stages(self, database: _Database, bindings: Sequence[Binding], consumer: ConsumerState) -> Session:
-        context, ledger = self._context, database.ledger
+    def _connect_stages(
+        self,
+        bindings: Sequence[Binding],
+        dead_letters: Binding,
+        ledger: Ledger,
+        check: RegressionCheck,
+        consumer: ConsumerState,
+    ) -> Session:
+        context = self._context
         make_builder = self._make_builder(ledger)
         tracker = CoverageTracker(consumer.delivered_consumer_seq, consumer.delivered_stream_seq)
         held = HeldMessages(self._batcher(bindings, make_builder, tracker))
         flow = FlowControl(context.nats.client, held, context.stream)
-        pull = self._pull(flow, held, ledger, consumer.created)
-        dead_letters = database.dead_letters.bind()
+        pull = self._pull(flow, held, ledger, check, consumer.created)
         letters = DeadLetterTarget(dead_letters, self._target(dead_letters, make_builder))
         copy = CopyStage(context.postgres, ledger, bindings, letters, context.counters, context.status.set_outage)
         decode = DecodeStage(context.kind.decode, context.stream.ignore_subjects, context.stream.max_payload_bytes)
@@ -202,10 +222,16 @@ class SessionBuilder:
         limits = BatchLimits(stream.batch_size, stream.max_batch_size, stream.max_batch_bytes, stream.batch_timeout_s)
         return Batcher([self._target(binding, make_builder) for binding in bindings], limits, tracker, ENCODE_ERRORS)
 
-    def _pull(self, flow: FlowControl, held: HeldMessages, ledger: Ledger, created: str) -> Pull:
+    def _pull(
+        self, flow: FlowControl, held: HeldMessages, ledger: Ledger, check: RegressionCheck, created: str
+    ) -> Pull:
         context = self._context
         stream = context.stream
-        redelivery = Redelivery(context.nats.client, context.api, context.consumer_spec, created, ledger, held)
+
+        async def check_stream() -> Verdict:
+            return (await check.verdict(ledger))[0]
+
+        redelivery = Redelivery(context.nats.client, context.api, context.consumer_spec, created, check_stream, held)
         return Pull(
             context.nats.client,
             f"{context.api.prefix}.CONSUMER.MSG.NEXT.{stream.stream_name}.{context.durable}",
@@ -214,3 +240,37 @@ class SessionBuilder:
             flow.idle_wait_s,
             on_renew=lambda: redelivery.request(shared=context.stream.is_shared),
         )
+
+
+def start_seq(ledger: Ledger, stream: StreamState) -> int | None:
+    """
+    Return where a missing consumer starts: at the first sequence that the ledger does not have.
+
+    A stream that ends before the ledger may have lost its end, so the consumer starts at its next message.
+    """
+    resume_seq = ledger.resume_seq()
+    return None if resume_seq is None else min(resume_seq, stream.last_seq + 1)
+
+
+def check_connection(tables: Sequence[RealTable], ledger: Ledger) -> Callable[[Connection], Awaitable[None]]:
+    """
+    Return a check for new connections: tables and ledger must be those that the session is bound to.
+
+    After a failover to a standby that lacked transactions, the ledger has lost sequences. The session must not treat
+    their messages as written.
+    """
+    check_tables = recheck(tables)
+
+    async def check(conn: Connection) -> None:
+        await check_tables(conn)
+        committed = ledger.committed
+        await ledger.refresh(conn)
+        if lost := difference(committed, ledger.committed):
+            first, messages = lost[0][0], sum(high - low for low, high in lost)
+            log.error(
+                "the database has lost committed messages, as after a failover to a standby that lacked them",
+                extra={"stream": ledger.key.origin.stream, "first_seq": first, "sequences": messages},
+            )
+            raise Rebind(f"the ledger has lost sequence {first} and others", code="ledger_lost_sequences")
+
+    return check

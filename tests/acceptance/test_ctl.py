@@ -60,7 +60,7 @@ def test_paused_worker_settles_and_pulls_nothing_more(site: Site) -> None:
     assert written == site.books()
     assert (before["pid"], "paused", "degraded") == (slot["pid"], slot["worker_state"], slot["health"])
     assert slot["reason"].startswith("paused by ")
-    assert slot["reason"].endswith("; `eventwriter-ctl resume TELEMETRY/0` goes on")
+    assert "`eventwriter-ctl resume TELEMETRY/0`" in slot["reason"]
     assert (True, True, 0) == (slot["nats_connected"], slot["postgres_connected"], slot["held_messages"])
     assert 1 == site.ctl("status").returncode
 

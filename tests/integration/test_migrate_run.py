@@ -19,7 +19,7 @@ from eventwriter.errors import Fatal
 from eventwriter.kinds.registry import KINDS
 from eventwriter.model import Origin
 from eventwriter.postgres.dead_letters.record import DEAD_LETTERS
-from eventwriter.postgres.ledger.epochs import StreamEnd, open_ledger
+from eventwriter.postgres.ledger.epochs import open_ledger
 from eventwriter.postgres.ledger.ranges import Newest
 from eventwriter.postgres.ledger.store import LedgerKey
 from eventwriter.postgres.migrate.files import parse_migration, shipped_migrations
@@ -294,15 +294,6 @@ def test_script_for_an_empty_database_creates_every_table(conn: Connection) -> N
     assert LINES_AGAIN == run(conn)
 
 
-async def nothing_stored(_seq: int) -> None:
-    """Return None, because no message is stored."""
-
-
-async def empty() -> StreamEnd:
-    """Return the end of an empty stream."""
-    return StreamEnd(0, nothing_stored)
-
-
 async def test_ledger_and_dead_letters_fit_the_writer(database: str, conn: Connection) -> None:
     """The tables of ledger and dead letters need no conversion and cause no warning."""
     run(conn)
@@ -310,7 +301,7 @@ async def test_ledger_and_dead_letters_fit_the_writer(database: str, conn: Conne
         target, real = await read_columns(own, None, "eventwriter_dead_letters")
         binding = bind(DEAD_LETTERS, real, target)
         key = LedgerKey(Origin("S", 10**18, 0), "d", "f")
-        ledger = await open_ledger(own, "eventwriter_ledger", key, empty)
+        ledger = await open_ledger(own, "eventwriter_ledger", key)
         recorded = [await ledger.record(own, [(1, 4)], Newest(3, 10**18)) for _ in range(2)]
 
     assert () == binding.warnings

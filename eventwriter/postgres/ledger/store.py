@@ -68,6 +68,7 @@ class Ledger:
         table: Qualified, quoted name of the ledger table.
         last_us: Latest committed JetStream timestamp: microseconds since 1970 UTC.
         closed_epochs: Epochs that have ended; their messages may still be delivered again.
+        is_closed: Whether another worker has started a newer epoch, so that nothing more is recorded in this one.
     """
 
     key: LedgerKey
@@ -76,6 +77,7 @@ class Ledger:
     last_seq: int = 0
     last_us: int = 0
     closed_epochs: tuple[ClosedEpoch, ...] = ()
+    is_closed: bool = False
 
     def has_seq(self, seq: int) -> bool:
         """Return whether the current epoch contains this sequence."""
@@ -119,7 +121,7 @@ class Ledger:
         Add `covered` to the row, within the caller's transaction.
 
         Returns:
-            False if the row contains part of it already; the caller must roll back.
+            False if the row contains part of it already, or if the epoch is closed; the caller must roll back.
 
         Raises:
             psycopg.Error: Raised by the server.
@@ -128,7 +130,7 @@ class Ledger:
         cursor = await conn.execute(
             f"UPDATE {self.table} SET committed = committed + %s::int8multirange,"  # noqa: S608
             " last_seq = greatest(last_seq, %s), last_timestamp = greatest(last_timestamp, %s), updated_at = now()"
-            f" WHERE {_KEY} AND NOT committed && %s::int8multirange",
+            f" WHERE {_KEY} AND closed_at IS NULL AND NOT committed && %s::int8multirange",
             (literal, newest.stream_seq, datetime_of(newest.timestamp_ns), *self.key.values(), literal),
         )
         return cursor.rowcount == 1
@@ -147,8 +149,8 @@ class Ledger:
             self.key.values(),
         )
         cursor = await conn.execute(
-            f"SELECT committed::text, coalesce(last_seq, 0), last_timestamp FROM {self.table}"  # noqa: S608
-            f" WHERE {_KEY}",
+            f"SELECT committed::text, coalesce(last_seq, 0), last_timestamp, closed_at IS NOT NULL"  # noqa: S608
+            f" FROM {self.table} WHERE {_KEY}",
             self.key.values(),
         )
         row = await cursor.fetchone()
@@ -158,8 +160,9 @@ class Ledger:
         self.committed = ranges.parse(row[0])
         self.last_seq = row[1]
         self.last_us = 0 if row[2] is None else epoch_us(row[2])
+        self.is_closed = row[3]
 
-    async def compact(self, conn: Connection, low: int, ack_floor: int) -> bool:
+    async def compact(self, conn: Connection, low: int, ack_floor: int, elsewhere: Ranges) -> bool:
         """
         Close the gaps below the consumer's ack floor.
 
@@ -169,6 +172,7 @@ class Ledger:
         Args:
             low: First sequence of the consumer; nothing is known below it either.
             ack_floor: The consumer's ack floor as a stream sequence.
+            elsewhere: Sequences that were written in closed epochs, and that their rows must keep.
 
         Returns:
             Whether there was a gap.
@@ -176,13 +180,16 @@ class Ledger:
         Raises:
             psycopg.Error: Raised by the server.
         """
-        settled = (max(low, self.committed[0][0]) if self.committed else low, min(ack_floor, self.last_seq) + 1)
-        if len(self.committed) < 2 or not ranges.difference(ranges.normal([settled]), self.committed):
+        if len(self.committed) < 2:
+            return False
+        settled = ranges.normal([(max(low, self.committed[0][0]), min(ack_floor, self.last_seq) + 1)])
+        gaps = ranges.difference(ranges.difference(settled, self.committed), elsewhere)
+        if not gaps:
             return False
         await conn.execute(
             f"UPDATE {self.table} SET committed = committed + %s::int8multirange, updated_at = now()"  # noqa: S608
-            f" WHERE {_KEY}",
-            (ranges.literal([settled]), *self.key.values()),
+            f" WHERE {_KEY} AND closed_at IS NULL",
+            (ranges.literal(gaps), *self.key.values()),
         )
         await self.refresh(conn)
         return True
@@ -195,7 +202,8 @@ class Ledger:
             psycopg.Error: Raised by the server.
         """
         await conn.execute(
-            f"UPDATE {self.table} SET committed = committed - %s::int8multirange WHERE {_KEY}",  # noqa: S608
+            f"UPDATE {self.table} SET committed = committed - %s::int8multirange"  # noqa: S608
+            f" WHERE {_KEY} AND closed_at IS NULL",
             (ranges.literal(sequences), *self.key.values()),
         )
         await self.refresh(conn)

@@ -617,3 +617,15 @@ CREATE INDEX eventwriter_dead_letters_created ON eventwriter_dead_letters (creat
 DELETE FROM eventwriter_migrations WHERE table_name = 'eventwriter_dead_letters' AND version >= 13;
 INSERT INTO eventwriter_migrations (version, name, table_name, checksum, outcome) VALUES (13, 'eventwriter_dead_letters_replay', 'eventwriter_dead_letters', '810f3be294745093464f49c4f6054e8f5ada3d14538b0c70ea96f4f5374afe4e', 'applied');
 COMMIT;
+
+-- 0014 eventwriter_ledger_closed: to be applied
+BEGIN;
+SET LOCAL lock_timeout = '60s';
+SELECT pg_advisory_xact_lock(28559150664677234);
+SET LOCAL search_path TO "public";
+-- When a newer epoch replaced this one; no row of a closed epoch is written any more.
+-- table: eventwriter_ledger
+ALTER TABLE eventwriter_ledger ADD COLUMN closed_at timestamptz;
+DELETE FROM eventwriter_migrations WHERE table_name = 'eventwriter_ledger' AND version >= 14;
+INSERT INTO eventwriter_migrations (version, name, table_name, checksum, outcome) VALUES (14, 'eventwriter_ledger_closed', 'eventwriter_ledger', '1de823f8e2dce570dba014d2489d56bfeae280493f437d83dab63b9336c8e7c1', 'applied');
+COMMIT;

@@ -9,10 +9,10 @@ from eventwriter.jetstream.api import ApiError
 from eventwriter.jetstream.consumer import ConsumerSpec
 from eventwriter.jetstream.pull import ConsumerLost
 from eventwriter.jetstream.reorder import NOTHING_REDELIVERED, Redelivered
-from eventwriter.model import Message, Origin
-from eventwriter.postgres.ledger.store import Ledger, LedgerKey
+from eventwriter.model import Message
 from eventwriter.worker import redelivery
 from eventwriter.worker.redelivery import Redelivery
+from eventwriter.worker.regression import Verdict
 
 CREATED = "2026-01-01T00:00:00Z"
 
@@ -22,18 +22,15 @@ class ScriptedApi:
 
     server_version = (2, 15)
 
-    def __init__(self, third_at: str = "1970-01-01T00:00:00.000003Z", matching: tuple[int, ...] = ()) -> None:
-        self._third_at, self._matching = third_at, matching
+    def __init__(self, matching: tuple[int, ...] = ()) -> None:
+        self._matching = matching
 
     async def request(self, verb: str, body: Any = None) -> Any:
         if verb == "STREAM.MSG.GET.events" and "next_by_subj" in body:
             seq = next((seq for seq in self._matching if seq >= body["seq"]), None)
             if seq is None:
                 return ApiError(404, 10037, "no message found")
-            return {"message": {"subject": "s", "seq": seq, "time": self._third_at}}
-        if verb == "STREAM.MSG.GET.events":
-            assert {"seq": 3} == body
-            return {"message": {"subject": "s", "seq": 3, "time": self._third_at}}
+            return {"message": {"subject": "s", "seq": seq, "time": CREATED}}
         assert "CONSUMER.INFO.events.d" == verb
         return {
             "created": CREATED,
@@ -47,34 +44,36 @@ class ScriptedApi:
 
 @pytest.fixture
 def naked(monkeypatch: pytest.MonkeyPatch) -> list[str]:
-    """The ack subjects that are NAKed; the stream ends at message 5."""
+    """The ack subjects that are NAKed."""
     subjects: list[str] = []
 
     async def nak_and_wait(client: Any, replies: list[str]) -> bool:
         subjects.extend(replies)
         return True
 
-    async def stream_state(api: Any, name: str) -> Any:
-        return SimpleNamespace(name=name, last_seq=5, incarnation_ns=1_000, now_ns=0)
-
     monkeypatch.setattr(redelivery, "nak_and_wait", nak_and_wait)
-    monkeypatch.setattr(redelivery, "stream_state", stream_state)
     return subjects
 
 
-async def request(created: str, api: ScriptedApi, shared: bool = False) -> Redelivered:
-    """Request redelivery while this worker holds message 4 and the ledger has messages up to 3."""
-    ledger = Ledger(LedgerKey(Origin("events", 1_000, 0), "d", "f"), "t", [(1, 4)], 3, 3)
+async def request(
+    created: str, api: ScriptedApi, shared: bool = False, verdict: Verdict = Verdict.CONSISTENT
+) -> Redelivered:
+    """Request redelivery while this worker holds message 4."""
+
+    async def check_stream() -> Verdict:
+        return verdict
+
     held: Any = SimpleNamespace(messages=lambda: [Message("", "s", b"", None, 4, 4, 1, 4)])
     spec = ConsumerSpec("events", "d", ("s",), 60.0, 100)
     client: Any = None
     scripted: Any = api
-    return await Redelivery(client, scripted, spec, created, ledger, held).request(shared)
+    return await Redelivery(client, scripted, spec, created, check_stream, held).request(shared)
 
 
-async def test_messages_in_ledger_are_naked_too(naked: list[str]) -> None:
-    """A sequence may have been reused, so messages that the ledger has are NAKed; held messages are not."""
-    redelivered = await request(CREATED, ScriptedApi())
+@pytest.mark.parametrize("verdict", [Verdict.CONSISTENT, Verdict.UNCONFIRMED])
+async def test_messages_that_are_not_held_are_naked(naked: list[str], verdict: Verdict) -> None:
+    """All unacknowledged messages are NAKed, except those that this worker holds."""
+    redelivered = await request(CREATED, ScriptedApi(), verdict=verdict)
 
     assert ["$JS.ACK.events.d.1.3.5.0.0", "$JS.ACK.events.d.1.5.5.0.0"] == naked
     assert Redelivered(2, 5) == redelivered
@@ -104,9 +103,9 @@ async def test_recreated_consumer_is_lost(naked: list[str]) -> None:
     assert ("consumer_recreated", []) == (caught.value.code, naked)
 
 
-async def test_stream_that_reused_sequences_is_lost(naked: list[str]) -> None:
-    """A newer message under the ledger's last sequence means that the stream went backwards: nothing is NAKed."""
+async def test_stream_that_went_backwards_is_lost(naked: list[str]) -> None:
+    """After a regression the sequences belong to other messages, so nothing is NAKed."""
     with pytest.raises(ConsumerLost) as caught:
-        await request(CREATED, ScriptedApi("1970-01-01T00:00:00.000004Z"))
+        await request(CREATED, ScriptedApi(), verdict=Verdict.REGRESSED)
 
-    assert ("stream_changed", []) == (caught.value.code, naked)
+    assert ("stream_regressed", []) == (caught.value.code, naked)
