@@ -161,6 +161,7 @@ def test_links_lead_somewhere(path: Path) -> None:
             assert anchor in map(slug, headings), target
 
 
+SHELL_WORDS = {"|", ">", ">>", "2>", "2>>", "<", "&", "&&", "||", ";"}
 COMMANDS = {"eventwriter": cli, "eventwriter-ctl": ctl, "bin/eventwriter": cli, "bin/eventwriter-ctl": ctl}
 
 
@@ -183,8 +184,8 @@ def mistake(line: str) -> str | None:
     given = [
         word for word in shlex.split(line.partition("  #")[0].partition(" # ")[0]) if "=" not in word or word[0] == "-"
     ]
-    if set(given) & {"|", ">", "&&", ";"}:
-        given = given[: min(given.index(end) for end in ("|", ">", "&&", ";") if end in given)]
+    if ends := [at for at, word in enumerate(given) if word in SHELL_WORDS]:
+        given = given[: ends[0]]
     command: click.Command = COMMANDS[given.pop(0)]
     context = click.Context(command)
     while given:

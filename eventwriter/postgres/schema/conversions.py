@@ -276,4 +276,10 @@ def json_value(value: Any, sql_type: str) -> Any:
             return orjson.loads(value[1:])
         case "int4[]" | "text[]":
             return elements(value)
+        case "numeric":
+            return str(value)
+        case "date":
+            return (_EPOCH + dt.timedelta(days=value)).date().isoformat()
+        case "time":
+            return (_EPOCH + dt.timedelta(microseconds=value)).time().isoformat()
     return f"\\x{value.hex()}" if isinstance(value, bytes) else value

@@ -1,10 +1,11 @@
 """How values are written into columns of another type."""
 
 import json
+from decimal import Decimal
 
 import pytest
 
-from eventwriter.postgres.schema.conversions import json_of_text
+from eventwriter.postgres.schema.conversions import json_of_text, json_value
 
 
 @pytest.mark.parametrize(
@@ -25,3 +26,18 @@ def test_text_in_a_column_of_json(text: str, expected: bytes) -> None:
     """Text that is JSON is written as it is, as far as jsonb can hold it; anything else as a JSON string."""
     assert expected == json_of_text(text)
     assert json.loads(expected) is not None
+
+
+@pytest.mark.parametrize(
+    ("sql_type", "value", "shown"),
+    [
+        ("numeric", Decimal("59.90"), "59.90"),
+        ("numeric", 60, "60"),
+        ("date", 9497, "2026-01-01"),
+        ("time", 45_000_000_000, "12:30:00"),
+        ("numeric", None, None),
+    ],
+)
+def test_value_is_shown_as_plain_json(sql_type: str, value: object, shown: str | None) -> None:
+    """`explain` shows exact numbers, dates and times as text."""
+    assert shown == json_value(value, sql_type)
