@@ -168,7 +168,9 @@ COMMANDS = {"eventwriter": cli, "eventwriter-ctl": ctl, "bin/eventwriter": cli, 
 def command_lines(text: str) -> Iterator[str]:
     """Yield the command lines in code blocks, in inline code, and in sentences that quote them."""
     start = r"(?:[A-Z_]+=\S+ )*(?:bin/)?eventwriter(?:-ctl)? "
-    for block in re.findall(r"^```[a-z]*\n(.*?)^```", text, flags=re.MULTILINE | re.DOTALL):
+    for language, block in re.findall(r"^```([a-z]*)\n(.*?)^```", text, flags=re.MULTILINE | re.DOTALL):
+        if language == "text":  # the output of the block before it
+            continue
         # Where a block shows a session, what has no prompt is output.
         prompt = r"\$ " if re.search(r"^\$ ", block, flags=re.MULTILINE) else ""
         yield from re.findall(rf"^{prompt}({start}[^\n]*)", block, flags=re.MULTILINE)
