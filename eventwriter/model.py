@@ -16,6 +16,17 @@ HELD_BATCHES_MAX = 3
 """Batches that a worker holds at most: one being copied, one queued, one open; bounds memory and ack pending."""
 
 
+class Records(list[Record]):
+    """
+    The records of a message, with what its decoder has to report besides them.
+
+    A decoder with nothing to report may return a plain list.
+    """
+
+    fields_ignored = 0
+    """Fields of the payload that are not stored."""
+
+
 class SlotName(NamedTuple):
     """
     Name of a slot, written `STREAM/PARTITION`.

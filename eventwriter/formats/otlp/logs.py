@@ -1,161 +1,122 @@
 """
-Log payloads: OTLP exports, in protobuf or JSON, flattened to one record each; other JSON as it is.
+Log records in OTLP, flattened to one record each, and JSON objects of other forms as they are.
 
-The records of an export have the keys that ServiceRadar's rule engine gives the same
-logs, so that both ways end in the same rows. What the export does not say is None.
+Flattened records have the keys that ServiceRadar's rule engine gives to the same logs, so that both become
+the same rows. Absent fields are None.
 
-Source: opentelemetry-proto 1.x, logs.proto; OpenTelemetry Protocol specification 1.5, "JSON Protobuf Encoding".
+Source: opentelemetry-proto 1.x, logs.proto.
 """
 
 from typing import Any
 
-from opentelemetry.proto.collector.logs.v1.logs_service_pb2 import ExportLogsServiceRequest
-from opentelemetry.proto.common.v1.common_pb2 import AnyValue
+from google.protobuf.unknown_fields import UnknownFieldSet
 
-from eventwriter.formats.fields import find, names, text
+from eventwriter.errors import Poison
+from eventwriter.formats.fields import text
 from eventwriter.formats.json import check_count
+from eventwriter.formats.otlp.decoder import Decoder
 from eventwriter.formats.otlp.encoding import (
+    LOGS,
+    Encoding,
     Resource,
-    attributes,
-    check_nothing_unknown,
-    check_own_fields,
     cleaned,
-    plain,
-    resource,
+    unknown_field,
 )
-from eventwriter.formats.otlp.encoding import decode as decode_otlp
-from eventwriter.formats.otlp.json import (
-    json_attributes,
-    json_enum,
-    json_id,
-    json_list,
-    json_object,
-    json_plain,
-    json_whole,
-)
-from eventwriter.formats.severity import SHORT_NAMES
-from eventwriter.model import Message, Record
+from eventwriter.model import Record, Records
 
+FIELDS = (
+    "resource_attributes", "service_name", "service_version", "service_instance", "scope_name", "scope_version",
+    "scope_attributes", "timestamp", "observed_time_unix_nano", "severity_number", "severity_text", "body",
+    "attributes", "trace_id", "span_id", "trace_flags", "event_name",
+)  # fmt: skip
+"""Keys of a flattened record."""
+
+_NO_TRACE, _NO_SPAN = bytes(16), bytes(8)
+_ID_BYTES = {"trace_id": 16, "span_id": 8}
 _TRACE_FLAGS_MASK = 0xFF
-"""W3C's trace flags; the bits above them are OTLP's own."""
-
-_RESOURCE_LOGS, _SCOPE_LOGS, _LOG_RECORDS = names("resource_logs"), names("scope_logs"), names("log_records")
-_TIME, _OBSERVED = names("time_unix_nano"), names("observed_time_unix_nano")
-_NUMBER, _TEXT = names("severity_number"), names("severity_text")
-_TRACE_ID, _SPAN_ID, _EVENT_NAME = names("trace_id"), names("span_id"), names("event_name")
+"""The bits of W3C's trace flags; the bits above them are reserved by OTLP."""
+_LEGACY_NAME_FIELD = 4
+"""`LogRecord.name` of opentelemetry-proto before 0.16, now `event_name`."""
 
 
-def decode(message: Message) -> list[Record]:
-    """
-    Read the records of a payload.
-
-    Raises:
-        Poison: `malformed`.
-    """
-    return decode_otlp(message.payload, ExportLogsServiceRequest, from_protobuf, from_json)
-
-
-def from_protobuf(request: ExportLogsServiceRequest) -> list[Record]:
-    """
-    Flatten an export.
-
-    Raises:
-        Poison: `malformed`: it is an export of something else.
-    """
-    records: list[Record] = []
+def _flatten(request: Any, encoding: Encoding, records: Records) -> None:
     for group in request.resource_logs:
-        sender = resource(attributes(group.resource.attributes))
-        for scoped in group.scope_logs:
-            scope, logs = scoped.scope, scoped.log_records
-            common = _common(sender, cleaned(scope.name), cleaned(scope.version), attributes(scope.attributes))
-            check_count(len(records), logs)
-            if logs:
-                check_own_fields(logs[0])
-            for log in logs:
-                # Hot: once per record. Each field is read once; text is nearly always there and clean.
-                observed_ns, body = log.observed_time_unix_nano, log.body
-                word = body.string_value
-                records.append(
-                    {
-                        **common,
-                        "timestamp": log.time_unix_nano or observed_ns or None,
-                        "observed_time_unix_nano": observed_ns or None,
-                        "severity_number": log.severity_number or None,
-                        "severity_text": cleaned(log.severity_text) or None,
-                        "body": _body(body) if not word or "\0" in word else word,
-                        "attributes": attributes(log.attributes) or None,
-                        "trace_id": log.trace_id.hex() or None,
-                        "span_id": log.span_id.hex() or None,
-                        "trace_flags": log.flags & _TRACE_FLAGS_MASK or None,
-                        "event_name": cleaned(log.event_name) or None,
-                    }
-                )
-    if not records:
-        check_nothing_unknown(request, ("resource_logs", "scope_logs", "log_records"))
-    return records
+        source = encoding.resource(group.resource)
+        records.fields_ignored += source.fields_ignored + bool(group.schema_url)
+        for scoped in encoding.scopes(group, "scope_logs"):
+            if encoding.unknown(scoped):
+                raise unknown_field(scoped)
+            records.fields_ignored += bool(scoped.schema_url)
+            _add_logs(records, source, scoped, encoding)
 
 
-def _body(body: AnyValue) -> str | None:
-    """Return a body as text: what is no text, as JSON."""
-    return text(plain(body)) or None
-
-
-def _common(sender: Resource, name: str | None, version: str | None, scope_attributes: dict[str, Any]) -> Record:
-    """Return what all records of one scope share; its dicts are shared, so that their JSON is made once."""
-    return {
-        "resource_attributes": sender.attributes,
-        "service_name": sender.service_name,
-        "service_version": sender.service_version,
-        "service_instance": sender.service_instance,
-        "scope_name": name or None,
-        "scope_version": version or None,
-        "scope_attributes": scope_attributes,
+def _add_logs(records: Records, source: Resource, scoped: Any, encoding: Encoding) -> None:
+    attributes, unknown, plain = encoding.attributes, encoding.unknown, encoding.plain
+    scope, logs = encoding.scope(scoped.scope), scoped.log_records
+    template: Record = dict.fromkeys(FIELDS)
+    template |= {
+        "resource_attributes": source.attributes,
+        "service_name": source.service_name,
+        "service_version": source.service_version,
+        "service_instance": source.service_instance,
+        "scope_name": scope.name,
+        "scope_version": scope.version,
+        "scope_attributes": scope.attributes,
     }
+    ignored = 0
+    check_count(len(records), logs)
+    for log in logs:
+        # Hot: once per record. Each field is read once; copying the template is faster than a dict display.
+        record = template.copy()
+        observed, trace, own_id, name = log.observed_time_unix_nano, log.trace_id, log.span_id, log.event_name
+        severity, flags, body, own = log.severity_text, log.flags, log.body, log.attributes
+        if unknown(log):
+            name = name or _legacy_name(log)
+        if trace:
+            record["trace_id"] = trace.hex() if len(trace) == 16 and trace != _NO_TRACE else _checked("trace_id", trace)
+        if own_id:
+            record["span_id"] = own_id.hex() if len(own_id) == 8 and own_id != _NO_SPAN else _checked("span_id", own_id)
+        record["timestamp"] = log.time_unix_nano or observed or None
+        record["observed_time_unix_nano"] = observed or None
+        record["severity_number"] = log.severity_number or None
+        record["severity_text"] = cleaned(severity) or None
+        body = plain(body)
+        record["body"] = body if body.__class__ is str and body else text(body) or None
+        record["attributes"] = attributes(own) or None
+        if flags:
+            record["trace_flags"] = flags & _TRACE_FLAGS_MASK or None
+        if name:
+            record["event_name"] = cleaned(name)
+        if log.dropped_attributes_count:
+            ignored += 1
+        records.append(record)
+    records.fields_ignored += ignored
 
 
-def from_json(objects: list[Record]) -> list[Record]:
-    """
-    Flatten the exports among the objects; the others are records as they are.
-
-    Raises:
-        Poison: `malformed`: a part of an export is not what OTLP says.
-    """
-    records: list[Record] = []
-    for one in objects:
-        if (groups := find(one, _RESOURCE_LOGS)) is not None:
-            records += _flat(json_list(groups, "resourceLogs"))
-        else:
-            records.append(one)
-    return records
+def _checked(field: str, value: bytes) -> str | None:
+    """Return None for an identifier of zeros, which means that there is none; refuse any other."""
+    if len(value) != _ID_BYTES[field]:
+        raise Poison("malformed", f"{field} has {len(value)} bytes, not {_ID_BYTES[field]}")
+    return None
 
 
-def _flat(groups: list[Record]) -> list[Record]:
-    records: list[Record] = []
-    for group in groups:
-        given = json_object(group.get("resource"), "resource")
-        sender = resource(json_attributes(given.get("attributes")))
-        for scoped in json_list(find(group, _SCOPE_LOGS), "scopeLogs"):
-            scope = json_object(scoped.get("scope"), "scope")
-            name, version = text(scope.get("name")), text(scope.get("version"))
-            common = _common(sender, name, version, json_attributes(scope.get("attributes")))
-            logs = json_list(find(scoped, _LOG_RECORDS), "logRecords")
-            check_count(len(records), logs)
-            records += [_record(log, common) for log in logs]
-    return records
+def _legacy_name(log: Any) -> str:
+    """Return the name of a log record of former versions of OTLP; refuse any other unknown field."""
+    unknown = UnknownFieldSet(log)
+    name = unknown[0].data if len(unknown) == 1 and unknown[0].field_number == _LEGACY_NAME_FIELD else None
+    if not isinstance(name, bytes):
+        raise unknown_field(log)
+    return name.decode("utf-8", "replace")
 
 
-def _record(log: Record, common: Record) -> Record:
-    observed, flags = json_whole(find(log, _OBSERVED)) or None, json_whole(log.get("flags"))
-    return {
-        **common,
-        "timestamp": json_whole(find(log, _TIME)) or observed,
-        "observed_time_unix_nano": observed,
-        "severity_number": json_enum(find(log, _NUMBER), "SEVERITY_NUMBER_", SHORT_NAMES),
-        "severity_text": find(log, _TEXT),
-        "body": text(json_plain(log.get("body"))) or None,
-        "attributes": json_attributes(log.get("attributes")) or None,
-        "trace_id": json_id(find(log, _TRACE_ID)) or None,
-        "span_id": json_id(find(log, _SPAN_ID)) or None,
-        "trace_flags": (flags & _TRACE_FLAGS_MASK or None) if flags.__class__ is int else flags,
-        "event_name": find(log, _EVENT_NAME),
-    }
+def _keep(record: Record, records: Records) -> None:
+    records.append(record)
+
+
+decode = Decoder(LOGS, _flatten, _keep, "timestamp")
+"""
+Decode the log records of a message.
+
+Raises:
+    Poison: `malformed`.
+"""
