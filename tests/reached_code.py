@@ -1,8 +1,8 @@
 """
-Which of our functions a kind's decoder and builders may call, by name, and what those raise and read.
+Functions of the package that the decoder and the row builders of a kind may call, and what those raise and read.
 
-Read from the source, not run; a name that is mentioned counts as called. So nothing is missed, and what is
-found too much is little, since modules are small.
+The source is read, not run: each name that is mentioned counts as called. So nothing is missed, and few names are
+superfluous.
 """
 
 import ast
@@ -62,7 +62,7 @@ def module(name: str) -> Module | None:
 
 
 def starts(act: Any) -> Iterator[Place]:
-    """Yield where a function is defined, and those that it was made with."""
+    """Yield where a callable is defined, and the functions that it holds."""
     if isinstance(act, functools.partial):
         for part in (act.func, *act.args):
             yield from starts(part)
@@ -70,6 +70,10 @@ def starts(act: Any) -> Iterator[Place]:
         yield act.__module__, act.__qualname__.partition(".")[0]
         for cell in getattr(act, "__closure__", None) or ():
             yield from starts(cell.cell_contents)
+    elif callable(act):
+        yield type(act).__module__, type(act).__qualname__
+        for held in vars(act).values():
+            yield from starts(held)
 
 
 def reached(acts: list[Callable[..., Any]]) -> list[ast.AST]:
@@ -94,16 +98,16 @@ def of_kind(kind: Kind) -> list[ast.AST]:
 
 
 def reasons(code: list[ast.AST]) -> set[str]:
-    """Return the reasons of poison that may be raised."""
-    return {
-        node.args[0].value
+    """Return the reasons of poison that may be raised, also by way of `otlp.json.Invalid`."""
+    calls = [
+        node
         for part in code
         for node in ast.walk(part)
-        if isinstance(node, ast.Call)
-        and isinstance(node.func, ast.Name)
-        and node.func.id == "Poison"
-        and isinstance(node.args[0], ast.Constant)
-    }
+        if isinstance(node, ast.Call) and isinstance(node.func, ast.Name)
+    ]
+    poison = [call.args[0] for call in calls if call.func.id == "Poison"]  # type: ignore[attr-defined]
+    invalid = [call.args[1] for call in calls if call.func.id == "Invalid" and len(call.args) > 1]  # type: ignore[attr-defined]
+    return {reason.value for reason in (*poison, *invalid) if isinstance(reason, ast.Constant)}
 
 
 def options(code: list[ast.AST]) -> set[str]:

@@ -39,9 +39,11 @@ def find(record: Record, keys: Sequence[str]) -> Any:
 
 
 def text(value: Any) -> str | None:
-    """Return text as it is and any other value as compact JSON; None stays None."""
+    """Return text as it is and any other value as compact JSON; None stays None, NaN is "NaN"."""
     if value is None or value.__class__ is str:
         return value
+    if value.__class__ is float and not math.isfinite(value):
+        return "NaN" if math.isnan(value) else "Infinity" if value > 0 else "-Infinity"
     return dumps(value).decode()
 
 

@@ -19,6 +19,7 @@ from google.protobuf.descriptor import Descriptor, EnumDescriptor, FieldDescript
 
 from eventwriter.errors import Poison
 from eventwriter.formats.fields import number, text
+from eventwriter.formats.json import RECORDS_MAX
 from eventwriter.formats.otlp.encoding import Encoding, resource_of, scope_of, with_repeated
 from eventwriter.model import Record
 
@@ -318,6 +319,8 @@ def _list_field(convert: Callable[[Any], Any], unchanged: type | None = None) ->
     def convert_all(value: Any) -> list[Any]:
         if value.__class__ is not list:
             raise Invalid(f"is {_json_type(value)}, not an array")
+        if len(value) > RECORDS_MAX:
+            raise Invalid(f"has {len(value):,} elements, more than {RECORDS_MAX:,}; publish it in parts", "too_large")
         index = 0
         converted: list[Any] = []
         try:

@@ -24,6 +24,7 @@ from eventwriter.formats.otlp.encoding import (
     UNKNOWN_SERVICE,
     Encoding,
     Resource,
+    Scope,
     cleaned,
     unknown_field,
     unmapped_of,
@@ -53,18 +54,7 @@ def _add_spans(  # noqa: C901  # hot: a branch for each field that is often abse
     attributes, unknown = encoding.attributes, encoding.unknown
     scope, spans = encoding.scope(scoped.scope), scoped.spans
     shared = unmapped_of(scope, scoped.schema_url)
-    template: Record = dict.fromkeys(FIELDS)
-    template |= {
-        "service_name": source.service_name or UNKNOWN_SERVICE,
-        "service_version": source.service_version,
-        "service_instance": source.service_instance,
-        "scope_name": scope.name,
-        "scope_version": scope.version,
-        "resource_attributes": source.attributes,
-        "parent_span_id": "",
-        "events": [],
-        "links": [],
-    }
+    template = _template(source, scope)
     last_trace, trace_id = b"", ""
     check_count(len(records), spans)
     if spans and spans[0].flags:
@@ -99,9 +89,30 @@ def _add_spans(  # noqa: C901  # hot: a branch for each field that is often abse
             record["events"] = _events(events, encoding)
         if links:
             record["links"] = _links(links, encoding)
-        if shared or span.trace_state or span.dropped_attributes_count or span.dropped_events_count:
+        if (
+            shared
+            or span.trace_state
+            or span.dropped_attributes_count
+            or span.dropped_events_count
+            or span.dropped_links_count
+        ):
             record["attributes"] = _with_unmapped(span, record["attributes"], shared)
         records.append(record)
+
+
+def _template(source: Resource, scope: Scope) -> Record:
+    """Return the record of a span that has nothing but its resource and its scope."""
+    return dict.fromkeys(FIELDS) | {
+        "service_name": source.service_name or UNKNOWN_SERVICE,
+        "service_version": source.service_version,
+        "service_instance": source.service_instance,
+        "scope_name": scope.name,
+        "scope_version": scope.version,
+        "resource_attributes": source.attributes,
+        "parent_span_id": "",
+        "events": [],
+        "links": [],
+    }
 
 
 def _invalid_id(span: Any) -> Poison:

@@ -5,7 +5,9 @@ The expected rows, without NULL columns, are stored next to the payloads. They d
 of the predecessors where the predecessors were wrong:
 
 * `otlp_no_resource`: was skipped; now its service is "unknown".
-* `otlp_zero_time_empty_ids`: became a row of 1970, which retention drops; now it has the JetStream timestamp.
+* `otlp_zero_time`: became a row of 1970, which retention drops; now it has the JetStream timestamp.
+* `otlp_zero_time_empty_ids`: spans without identifiers shared a key; they are dead letters.
+* `json_span_no_trace_id`: the same for a flat span.
 * `otlp_two_spans`: attributes were `k=v` text without false, 0 and lists; now they are JSON.
 * `json_span_snake`: its `timestamp` was not its start time; the timestamp of a span is its start.
 * `json_span_overflow`: a time beyond 2262 is invalid; the row has the JetStream timestamp, and the largest

@@ -1,22 +1,22 @@
-"""Data points and derived metrics to records."""
+"""Tests of data points in OTLP."""
+
+import json
+from typing import Any
 
 import pytest
-from google.protobuf.json_format import MessageToDict
 from opentelemetry.proto.collector.metrics.v1.metrics_service_pb2 import ExportMetricsServiceRequest
 from opentelemetry.proto.metrics.v1.metrics_pb2 import Metric
+from otlp_payloads import json_twin
 
 from eventwriter.errors import Poison
-from eventwriter.formats.fields import number
-from eventwriter.formats.json import dumps
-from eventwriter.formats.otlp import metrics as otlp_metrics
-from eventwriter.formats.otlp.metrics import FIELDS, POINT_FIELDS
+from eventwriter.formats.otlp.metrics import POINT_FIELDS, decode
 from eventwriter.model import Message, Record
 
 VALUES = ("value", "count", "sum", "min", "max", "buckets", "quantiles")
 
 
-def points(payload: bytes) -> list[Record]:
-    return otlp_metrics.decode(Message("", "otel.metrics", payload, None, 1, 1, 1, 1))
+def records_of(payload: bytes) -> list[Record]:
+    return decode(Message("", "otel.metrics", payload, None, 1, 1, 1, 1))
 
 
 def export(*metrics: Metric) -> ExportMetricsServiceRequest:
@@ -25,11 +25,20 @@ def export(*metrics: Metric) -> ExportMetricsServiceRequest:
     return made
 
 
+def both(request: ExportMetricsServiceRequest) -> list[Record]:
+    """Return the records of an export; those of its twin in JSON must be equal."""
+    records = records_of(request.SerializeToString())
+
+    assert repr(records) == repr(records_of(json_twin(request)))  # NaN is not equal to itself
+    return records
+
+
 def every_kind() -> list[Metric]:
     gauge, total, histogram, exponential, summary = (Metric(name=name, unit="s") for name in "abcde")
     gauge.gauge.data_points.add(time_unix_nano=10**18, as_double=0.5)
     gauge.gauge.data_points.add(time_unix_nano=10**18, as_int=-3)
-    gauge.gauge.data_points.add(time_unix_nano=10**18)
+    gauge.gauge.data_points.add(time_unix_nano=10**18, as_int=0)
+    gauge.gauge.data_points.add(time_unix_nano=10**18, as_double=0.0)
     total.sum.data_points.add(start_time_unix_nano=10**18 - 5, time_unix_nano=10**18, as_int=2**62)
     total.sum.is_monotonic, total.sum.aggregation_temporality = True, 1
     histogram.histogram.aggregation_temporality = 2
@@ -37,46 +46,26 @@ def every_kind() -> list[Metric]:
         count=2**63, sum=0.0, min=-1.0, max=1.0, bucket_counts=[1, 2], explicit_bounds=[0.0]
     )
     histogram.histogram.data_points.add(count=1)
-    one = exponential.exponential_histogram.data_points.add(
+    point = exponential.exponential_histogram.data_points.add(
         count=3, sum=1.5, scale=-2, zero_count=1, zero_threshold=0.1
     )
-    one.positive.offset, one.negative.offset = 4, -4
-    one.positive.bucket_counts.extend([1, 0, 2])
-    one = summary.summary.data_points.add(count=7, sum=3.5)
-    one.quantile_values.add(quantile=0.5, value=1.0)
+    point.positive.offset, point.negative.offset = 4, -4
+    point.positive.bucket_counts.extend([1, 0, 2])
+    quantiles = summary.summary.data_points.add(count=7, sum=3.5).quantile_values
+    quantiles.add(quantile=0.5, value=1.0)
+    quantiles.add(quantile=1.0, value=float("nan"))
     return [gauge, total, histogram, exponential, summary]
 
 
-def test_every_kind_of_point_is_read_alike_from_both_encodings() -> None:
-    """What protobuf's own JSON mapping writes of a request gives the records of the request."""
-    request = export(*every_kind())
-    as_json = dumps(MessageToDict(request))
-
-    def comparable(record: Record) -> Record:
-        found = {key: record.get(key) for key in POINT_FIELDS}
-        for key in ("timestamp", "start_timestamp", "count"):
-            found[key] = None if found[key] is None else int(found[key])
-        return {
-            **found,
-            "value": number(found["value"]),
-            "timestamp": found["timestamp"] or 0,
-            "start_timestamp": found["start_timestamp"] or 0,
-        }
-
-    expected = [comparable(record) for record in points(request.SerializeToString())]
-
-    assert expected == [comparable(record) for record in points(as_json)]
-    assert 8 == len(expected)
-
-
-def test_numbers_of_every_kind() -> None:
-    """Each kind of metric fills the fields that it has, and no others."""
-    found = points(export(*every_kind()).SerializeToString())
+def test_every_kind_has_its_numbers() -> None:
+    """Each kind of metric fills the fields that it has, and no others, in both encodings."""
+    records = both(export(*every_kind()))
 
     assert [
         {"value": 0.5},
         {"value": -3.0},
-        {},
+        {"value": 0.0},
+        {"value": 0.0},
         {"value": 2.0**62},
         {"count": 2**63, "sum": 0.0, "min": -1.0, "max": 1.0, "buckets": {"bounds": [0.0], "counts": [1, 2]}},
         {"count": 1, "buckets": {"bounds": [], "counts": []}},
@@ -91,65 +80,131 @@ def test_numbers_of_every_kind() -> None:
                 "negative": {"offset": -4, "counts": []},
             },
         },
-        {"count": 7, "sum": 3.5, "quantiles": [{"quantile": 0.5, "value": 1.0}]},
-    ] == [{key: record[key] for key in VALUES if record.get(key) is not None} for record in found]
-    assert ["delta", "cumulative"] == [found[3]["temporality"], found[4]["temporality"]]
-    assert [True, None] == [found[3]["is_monotonic"], found[4]["is_monotonic"]]
+    ] == [{key: record[key] for key in VALUES if record.get(key) is not None} for record in records[:-1]]
+    assert (7, 3.5) == (records[-1]["count"], records[-1]["sum"])
+    assert ["delta", "cumulative"] == [records[4]["temporality"], records[5]["temporality"]]
+    assert [True, None] == [records[4]["is_monotonic"], records[5]["is_monotonic"]]
+    assert [set(POINT_FIELDS)] * 9 == [set(record) for record in records]
 
 
 @pytest.mark.parametrize("flags", [1, 3])
-def test_point_without_a_recorded_value_has_none(flags: int) -> None:
-    """The flag that says "no value now" leaves a point without numbers, in both encodings."""
+def test_point_without_recorded_value_has_none(flags: int) -> None:
+    """A point whose flag reports that there is no value has no numbers."""
     metric = Metric(name="x")
     metric.histogram.data_points.add(count=0, sum=0.0, flags=flags)
-    request = export(metric)
+    metric.histogram.data_points.add(count=0)
 
-    for payload in (request.SerializeToString(), dumps(MessageToDict(request))):
-        [record] = points(payload)
-        assert [None] * len(VALUES) == [record.get(key) for key in VALUES]
+    empty, zero = both(export(metric))
+
+    assert [None] * len(VALUES) == [empty.get(key) for key in VALUES]
+    assert 0 == zero["count"]
 
 
-def test_metric_of_a_kind_that_is_not_known_is_malformed() -> None:
-    """A metric whose data has an unknown form is a dead letter, though the others could be read."""
-    known = Metric(name="x")
-    known.gauge.data_points.add(as_int=1)
-    unknown = Metric.FromString(b"\x0a\x01y\x22\x02\x0a\x00")  # field 4: the integer gauge of 2020
+@pytest.mark.parametrize("kind", ["gauge", "sum"])
+def test_point_without_number_is_missing_field(kind: str) -> None:
+    """A number data point without a number and without the flag for it is poison."""
+    metric = Metric(name="x")
+    getattr(metric, kind).data_points.add(time_unix_nano=5)
+
+    for payload in (export(metric).SerializeToString(), json_twin(export(metric))):
+        with pytest.raises(Poison) as caught:
+            records_of(payload)
+        assert "missing_field" == caught.value.reason
+
+
+def test_metric_without_data_is_missing_field() -> None:
+    """A metric that has a name and no data is poison."""
+    for payload in (export(Metric(name="x")).SerializeToString(), json_twin(export(Metric(name="x")))):
+        with pytest.raises(Poison) as caught:
+            records_of(payload)
+        assert "missing_field" == caught.value.reason
+
+
+@pytest.mark.parametrize("data", ["intGauge", "doubleSum", "intHistogram", "data"])
+def test_metric_of_unknown_kind_is_malformed(data: str) -> None:
+    """A metric with data of another form is malformed and names it, although other metrics could be decoded."""
+    metrics = [{"name": "a", "gauge": {"dataPoints": [{"asInt": "1"}]}}, {"name": "b", data: {"dataPoints": []}}]
+    payload = json.dumps({"resourceMetrics": [{"scopeMetrics": [{"metrics": metrics}]}]}).encode()
 
     with pytest.raises(Poison) as caught:
-        points(export(known, unknown).SerializeToString())
+        records_of(payload)
+
+    assert "malformed" == caught.value.reason
+    assert f"metrics[1].{data}" in caught.value.detail
+
+
+def test_protobuf_metric_of_unknown_kind_is_malformed() -> None:
+    """The integer gauge of 2020, field 4, is malformed, although other metrics could be decoded."""
+    known = Metric(name="x")
+    known.gauge.data_points.add(as_int=1)
+    unknown = Metric.FromString(b"\x0a\x01y\x22\x02\x0a\x00")
+
+    with pytest.raises(Poison) as caught:
+        records_of(export(known, unknown).SerializeToString())
 
     assert "malformed" == caught.value.reason
 
 
-@pytest.mark.parametrize("payload", [b'{"resourceMetrics":[]}', b"\n\x00", b"[]"])
-def test_export_without_points_is_no_rows(payload: bytes) -> None:
-    """An export without points gives no rows."""
-    assert [] == points(payload)
-    assert [] == points(export(Metric(name="x")).SerializeToString())
+def test_metric_with_several_kinds_is_malformed() -> None:
+    """A metric has one kind of data, because the others would be lost."""
+    metric = {"name": "a", "gauge": {}, "sum": {}}
+    payload = json.dumps({"resourceMetrics": [{"scopeMetrics": [{"metrics": [metric]}]}]}).encode()
+
+    with pytest.raises(Poison) as caught:
+        records_of(payload)
+
+    assert "malformed" == caught.value.reason
 
 
-def test_resource_without_a_service_is_unknown() -> None:
-    """Points without a resource, or of one that names no service, have the service "unknown"."""
+def test_resource_without_service_is_unknown() -> None:
+    """Points whose resource names no service have the service "unknown"."""
     metric = Metric(name="x")
     metric.gauge.data_points.add(as_int=1)
+
+    assert ["unknown"] == [record["service_name"] for record in both(export(metric))]
+
+
+def test_attributes_of_scope_are_kept() -> None:
+    """Attributes of the scope are added to those of its points, because they tell series apart."""
+    metric = Metric(name="x")
+    metric.gauge.data_points.add(as_int=1).attributes.add(key="a").value.int_value = 1
     request = export(metric)
+    request.resource_metrics[0].scope_metrics[0].scope.attributes.add(key="tier").value.string_value = "t"
 
-    for payload in (request.SerializeToString(), dumps(MessageToDict(request))):
-        assert ["unknown"] == [record["service_name"] for record in points(payload)]
-
-
-def test_derived_metric_has_every_field() -> None:
-    """A flat metric comes out with the names of the table's columns, whatever its keys are called."""
-    [record] = points(b'{"name":"GET /x","durationMs":5,"spanId":"ABCD"}')
-
-    assert set(FIELDS) == set(record)
-    assert ("GET /x", 5, "abcd", "") == tuple(record[k] for k in ("span_name", "duration_ms", "span_id", "trace_id"))
+    assert [{"a": 1, "otel.scope.tier": "t"}] == [record["attributes"] for record in both(request)]
 
 
-@pytest.mark.parametrize("payload", [b"{}", b'{"foo":1}', b'[{"name":"x"},{"foo":1}]'])
-def test_object_without_any_field_of_a_metric_is_of_unknown_shape(payload: bytes) -> None:
-    """An object that is no metric is a dead letter, and so is the array that holds it."""
+def test_exemplars_and_descriptions_are_counted() -> None:
+    """Fields of metrics that are not stored are counted."""
+    metric = Metric(name="x", description="d")
+    metric.metadata.add(key="m")
+    metric.gauge.data_points.add(as_int=1).exemplars.add(as_int=1)
+
+    for payload in (export(metric).SerializeToString(), json_twin(export(metric))):
+        assert 3 == records_of(payload).fields_ignored  # type: ignore[attr-defined]
+
+
+@pytest.mark.parametrize(
+    ("point", "expected"),
+    [
+        ({"asDouble": "NaN"}, "nan"), ({"asDouble": "-Infinity"}, "-inf"), ({"asDouble": "1.5"}, "1.5"),
+        ({"asInt": "12"}, "12.0"), ({"asDouble": 3}, "3.0"),
+    ],
+)  # fmt: skip
+def test_json_numbers_may_be_text(point: dict[str, Any], expected: str) -> None:
+    """Numbers of OTLP/JSON may be text, as infinities and NaN must be."""
+    metric = {"name": "a", "gauge": {"dataPoints": [point]}}
+    payload = json.dumps({"resourceMetrics": [{"scopeMetrics": [{"metrics": [metric]}]}]}).encode()
+
+    assert [expected] == [str(record["value"]) for record in records_of(payload)]
+
+
+@pytest.mark.parametrize("point", [{"asDouble": "fast"}, {"asInt": 1.5}, {"asInt": True}, {"asDouble": []}], ids=str)
+def test_json_value_that_is_not_a_number_is_a_bad_value(point: dict[str, Any]) -> None:
+    """A value that is not a number is a bad value."""
+    metric = {"name": "a", "gauge": {"dataPoints": [point]}}
+
     with pytest.raises(Poison) as caught:
-        points(payload)
+        records_of(json.dumps({"resourceMetrics": [{"scopeMetrics": [{"metrics": [metric]}]}]}).encode())
 
-    assert "unknown_shape" == caught.value.reason
+    assert "bad_value" == caught.value.reason
