@@ -149,7 +149,7 @@ def restored(daemon_first: bool) -> Callable[[Bed], Act]:
         bed.nats.heal()
         yield
         bed.until_slot("the epoch counts", lambda slot: (slot["epoch"] or 0) > epoch)
-        assert any("a new epoch begins" in str(line) for line in bed.log(log_bytes))
+        assert any("a new epoch starts" in str(line) for line in bed.log(log_bytes))
         # What is left of the old end is delivered again, and known by sequence and time.
         bed.until_slot("it is known", lambda slot: slot["already_written_total"] - known >= settled)
 
