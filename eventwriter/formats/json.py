@@ -84,10 +84,39 @@ def within_depth(act: Callable[[Any], Any], value: Any) -> Any:
 
 
 def _lenient(payload: bytes, error: ValueError) -> Any:
+    if payload[-1:] == b"\0":
+        return _parse(payload.rstrip(b"\0"))  # framing of GELF over TCP
     try:
         return _clean(json.loads(payload.decode("utf-8-sig")))
+    except UnicodeDecodeError as not_utf8:
+        raise Poison("malformed", f"the payload is not UTF-8 at byte {not_utf8.start}") from error
     except (ValueError, RecursionError):
+        lines = payload.splitlines() if payload.lstrip()[:1] == b"{" else []
+        if len(lines) > 1 and all(line.strip()[-1:] in (b"}", b"") for line in lines):
+            return _lines(lines)
         raise Poison("malformed", f"the payload is not valid JSON: {error}") from error
+
+
+def _lines(lines: list[bytes]) -> list[Any]:
+    """Return the values of JSON lines, one a line."""
+    check_count(0, lines)
+    values = []
+    for number, line in enumerate(lines, 1):
+        if not line.strip():
+            continue
+        try:
+            values.append(_parse(line))
+        except Poison as poison:
+            raise Poison(poison.reason, f"line {number}: {poison.detail}") from None
+    return values
+
+
+def _parse(text: bytes) -> Any:
+    try:
+        value = orjson.loads(text)
+    except orjson.JSONDecodeError as error:
+        return _lenient(text, error)
+    return within_depth(_clean, value)
 
 
 def _clean(value: Any) -> Any:
@@ -193,8 +222,8 @@ def decode_json_or_protobuf(payload: bytes, protobuf: Decoder, json: Decoder = d
     """
     Decode a payload as JSON if its first byte after white space is `{` or `[`, else as protobuf.
 
-    White space and a brace can begin a protobuf message too: a line feed is the tag of field 1, the
-    brace is its length. A payload that looks like that and is not JSON is decoded as protobuf.
+    A brace or a bracket, also after white space, can begin a protobuf message too: they may be a length, and a
+    line feed is the tag of field 1. A payload that looks like JSON and is not is decoded as protobuf.
 
     Args:
         protobuf: Decodes protobuf; raises only `Poison`.
@@ -204,17 +233,16 @@ def decode_json_or_protobuf(payload: bytes, protobuf: Decoder, json: Decoder = d
         Poison: The error of the form that the payload appears to have.
     """
     # Hot: once per message. Only a payload that begins with white space is copied.
-    if payload[:1] in _JSON_BEGINS or payload[:3] == _BYTE_ORDER_MARK:
-        begins_blank = False
-    elif payload[:1].isspace() and payload.lstrip()[:1] in _JSON_BEGINS:
-        begins_blank = True
-    else:
+    begins = payload[:1]
+    if (
+        begins not in _JSON_BEGINS
+        and payload[:3] != _BYTE_ORDER_MARK
+        and not (begins.isspace() and payload.lstrip()[:1] in _JSON_BEGINS)
+    ):
         return protobuf(payload)
     try:
         return json(payload)
     except Poison as json_error:
-        if not begins_blank:
-            raise
         try:
             return protobuf(payload)
         except Poison:

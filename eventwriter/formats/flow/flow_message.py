@@ -22,7 +22,18 @@ from eventwriter.formats.flow.flow_pb2 import FlowMessage
 from eventwriter.formats.json import clean_text
 from eventwriter.model import Record
 
-_SOURCES: dict[int, str] = {1: "sFlow v5", 2: "NetFlow v5", 3: "NetFlow v9", 4: "IPFIX"}
+_SOURCES: dict[int, str] = {
+    1: "sFlow v5", 2: "NetFlow v5", 3: "NetFlow v9", 4: "IPFIX",
+    5: "sFlow v5", 9: "NetFlow v9", 10: "IPFIX",
+}  # fmt: skip
+"""Names of `type`. Numbers from 5 on are goflow's, the predecessor of goflow2."""
+_GOFLOW2_FIELDS = {
+    39: "ingress_vrf_id", 40: "egress_vrf_id", 41: "biflow_direction", 42: "flow_direction",
+    2: "time_received_s", 5: "time_flow_end_s", 63: "time_flow_start_ms", 64: "time_flow_end_ms",
+}  # fmt: skip
+"""Fields that `flow.proto` does not define: four of goflow2's mapping, and the times of its version 1."""
+_VERSION_1 = (2, 5, 63, 64)
+_TIMES = frozenset({"time_received_ns", "time_flow_start_ns", "time_flow_end_ns"})
 _UNAMBIGUOUS_NS = 100_000_000_000_000_000
 """1973-03-03. `fields.instant_us` recognizes instants from here on as nanoseconds by their magnitude."""
 _LATEST_NS = LATEST_US * 1000
@@ -33,28 +44,67 @@ _V4_MAPPED = bytes(10) + b"\xff\xff"
 
 def decode(payload: bytes) -> list[Record]:
     """
-    Return the flow of a payload, as the only record.
+    Return the flows of a payload: one message, or a chain of messages with their lengths before them.
 
-    A payload that is not a flow by itself may be a length (a varint, or 4 bytes in big-endian order)
-    followed by a flow of exactly that length, because some collectors frame their messages.
+    A length is a varint, as goflow2 writes it, or 4 bytes in big-endian order. It may look like the tag of a
+    field, so a payload that consists of exactly such frames is read as frames first.
 
     Raises:
         Poison: `malformed`; `bad_value` if the address of an endpoint or of the sampler is neither 4 nor 16 bytes.
     """
     # Hot: once per message.
-    message: FlowMessage | None
+    for frames in (_frames(payload), _big_endian_frame(payload)):
+        if frames and (messages := _flows(frames)):
+            return [record_of(message) for message in messages]
     try:
         message = FlowMessage.FromString(payload)
     except DecodeError as error:
-        if (message := _framed(payload)) is None:
-            raise Poison("malformed", f"the payload is neither JSON nor a FlowMessage: {error}") from error
-    else:
-        if not (message.src_addr or message.dst_addr):
-            message = _framed(payload) or message
-            if not message.ListFields():
-                detail = "the payload has no field of a FlowMessage" if payload else "the payload is empty"
-                raise Poison("malformed", detail)
+        raise Poison("malformed", f"the payload is neither JSON nor a FlowMessage: {error}") from error
+    if not message.ListFields():
+        detail = "the payload has no field of a FlowMessage" if payload else "the payload is empty"
+        raise Poison("malformed", detail)
     return [record_of(message)]
+
+
+def _frames(payload: bytes) -> list[bytes]:
+    """Return the frames that fill a payload exactly, each after its length as a varint; none if they do not."""
+    # Hot: once per message; a message without a length is nearly always recognized by the first few bytes.
+    frames: list[bytes] = []
+    position, end = 0, len(payload)
+    while position < end:
+        length = shift = 0
+        while position < end and (byte := payload[position]) > 127 and shift < 28:
+            length |= (byte & 0x7F) << shift
+            shift += 7
+            position += 1
+        if position >= end:
+            return []
+        length |= (payload[position] & 0x7F) << shift
+        start = position + 1
+        position = start + length
+        if not length or position > end:
+            return []
+        frames.append(payload[start:position])
+    return frames
+
+
+def _big_endian_frame(payload: bytes) -> list[bytes]:
+    rest = len(payload) - 4
+    return [payload[4:]] if rest > 0 and _BIG_ENDIAN_LENGTH(payload)[0] == rest else []
+
+
+def _flows(frames: list[bytes]) -> list[FlowMessage]:
+    """Return the messages of frames; none if a frame is not a flow."""
+    messages = []
+    for frame in frames:
+        try:
+            message = FlowMessage.FromString(frame)
+        except DecodeError:
+            return []
+        if not (message.src_addr or message.dst_addr or message.src_mac or message.dst_mac or message.etype):
+            return []
+        messages.append(message)
+    return messages
 
 
 def record_of(message: FlowMessage) -> Record:
@@ -74,30 +124,44 @@ def record_of(message: FlowMessage) -> Record:
         # The time that `tables.netflow.flow.when` would choose; it is then read without a search.
         record["timestamp"] = end
     unknown = UnknownFieldSet(message)
-    if len(unknown):
-        record["unknown_fields"] = _unknown(unknown)
+    if unknown:
+        _add_unknown(record, unknown)
     return record
 
 
-def _framed(payload: bytes) -> FlowMessage | None:
-    """Return the flow that follows an exact length, or None if the payload is not framed."""
-    for head in range(1, min(5, len(payload))):
-        rest = len(payload) - head
-        if _varint(payload[:head]) == rest or (head == 4 and _BIG_ENDIAN_LENGTH(payload)[0] == rest):
-            try:
-                message = FlowMessage.FromString(payload[head:])
-            except DecodeError:
-                continue
-            if message.src_addr or message.dst_addr:
-                return message
-    return None
+def _add_unknown(record: Record, unknown: UnknownFieldSet) -> None:
+    """Add fields that `flow.proto` does not define, under the names that goflow2 gives to some of them."""
+    numbers: dict[int, int] = {}
+    others = []
+    for field in _unknown(unknown):
+        if field["number"] in _GOFLOW2_FIELDS and field["wire_type"] == 0 and field["number"] not in numbers:
+            numbers[field["number"]] = field["value"]
+        else:
+            others.append(field)
+    if not _TIMES.isdisjoint(record) or not (5 in numbers or 64 in numbers):
+        others += [{"number": n, "wire_type": 0, "value": numbers.pop(n)} for n in _VERSION_1 if n in numbers]
+    else:
+        _add_version_1_times(record, numbers)
+    record |= {_GOFLOW2_FIELDS[number]: value for number, value in numbers.items()}
+    if others:
+        record["unknown_fields"] = others
 
 
-def _varint(head: bytes) -> int | None:
-    """Return the value of a complete varint, or None if the bytes are not exactly one varint."""
-    if head[-1] & 0x80 or any(not byte & 0x80 for byte in head[:-1]):
-        return None
-    return sum((byte & 0x7F) << 7 * index for index, byte in enumerate(head))
+def _add_version_1_times(record: Record, numbers: dict[int, int]) -> None:
+    """Add the times of goflow2 1.x and of goflow: seconds, and milliseconds where the exporter has them."""
+    received, end_s = numbers.pop(2, 0), numbers.pop(5, 0)
+    start_ms, end_ms = numbers.pop(63, 0), numbers.pop(64, 0)
+    start_s = record.pop("ip_flags", 0)  # field 38, which was the start
+    for key, ns in (
+        ("time_received_ns", received * 1_000_000_000),
+        ("time_flow_start_ns", start_ms * 1_000_000 or start_s * 1_000_000_000),
+        ("time_flow_end_ns", end_ms * 1_000_000 or end_s * 1_000_000_000),
+    ):
+        if ns:
+            record[key] = _instant(ns)
+    end = record.get("time_flow_end_ns")
+    if end.__class__ is int:
+        record["timestamp"] = end
 
 
 def _address_v6(packed: bytes) -> str:

@@ -5,11 +5,14 @@ from pathlib import Path
 
 import pytest
 from google.protobuf.descriptor import FieldDescriptor
+from producer_recordings import RECORDINGS, Recording
 
 import eventwriter.formats.flow
 from eventwriter.errors import Poison
 from eventwriter.formats.flow.flow_message import decode
 from eventwriter.formats.flow.flow_pb2 import FlowMessage
+from eventwriter.kinds.registry import KINDS
+from eventwriter.model import Message
 
 SOURCE = Path(eventwriter.formats.flow.__file__).with_name("flow.proto")
 FLOW = FlowMessage(src_addr=bytes([10, 0, 0, 1]), dst_addr=bytes([10, 0, 0, 2]), proto=6, packets=3)
@@ -146,3 +149,95 @@ def test_payload_without_flow_is_malformed(payload: bytes) -> None:
         decode(payload)
 
     assert "malformed" == caught.value.reason
+
+
+def framed(*messages: bytes) -> bytes:
+    return b"".join(bytes([len(message)]) + message for message in messages)
+
+
+@pytest.mark.parametrize("padding", range(9))
+def test_length_that_looks_like_a_tag_is_skipped(padding: int) -> None:
+    """A length that also reads as the tag of a field does not swallow the first fields."""
+    sent = FlowMessage(
+        type=4, src_addr=bytes(4), dst_addr=bytes([10, 0, 0, 2]), sampling_rate=7, protocol_name="x" * padding
+    )
+
+    (record,) = decode(framed(sent.SerializeToString()))
+
+    assert ("IPFIX", "0.0.0.0", "10.0.0.2", 7) == tuple(
+        record[key] for key in ("flow_source", "src_addr", "dst_addr", "sampling_rate")
+    )
+
+
+def test_reported_frame_keeps_its_source_address() -> None:
+    """The reported frame, whose length is the tag of field 2, keeps its source address."""
+    payload = bytes.fromhex("11 0802 32040a000001 3a040a000002 a00106")
+
+    assert [("10.0.0.1", "10.0.0.2", 6)] == [
+        (record["src_addr"], record["dst_addr"], record["protocol"]) for record in decode(payload)
+    ]
+
+
+def test_chain_of_frames_is_several_records() -> None:
+    """Several framed flows in one payload are several records."""
+    assert [RECORD, RECORD, RECORD] == decode(framed(*[FLOW.SerializeToString()] * 3))
+
+
+@pytest.mark.parametrize("length", [0x5B, 0x7B], ids=["bracket", "brace"])
+def test_length_that_looks_like_json_is_protobuf(length: int) -> None:
+    """A frame whose length is the code of a bracket is not taken for JSON."""
+    sent = FlowMessage(src_addr=bytes([10, 0, 0, 1]), protocol_name="")
+    sent.protocol_name = "x" * (length - sent.ByteSize() - 3)
+    payload = framed(sent.SerializeToString())
+
+    assert payload[0] == length
+    records = KINDS["netflow"].decode(Message("", "netflow.x", payload, None, 1, 1, 1, 1))
+    assert ["10.0.0.1"] == [record["src_addr"] for record in records]
+
+
+def test_fields_of_goflow2_are_named() -> None:
+    """Fields 39 to 42 of goflow2's mapping have names."""
+    payload = FLOW.SerializeToString() + bytes.fromhex("b80205 c00206 c80201 d00201")
+
+    (record,) = decode(payload)
+
+    assert (5, 6, 1, 1) == tuple(
+        record[key] for key in ("ingress_vrf_id", "egress_vrf_id", "biflow_direction", "flow_direction")
+    )
+
+
+def test_times_of_version_1_are_converted() -> None:
+    """goflow2 1.x has its times in fields 2, 5 and 38 in seconds, and 63 and 64 in milliseconds."""
+    s, ms = 1_705_363_200, 1_705_363_200_500
+    varint = varint_bytes
+    seconds = b"\x10" + varint(s + 9) + b"\x28" + varint(s) + b"\xb0\x02" + varint(s - 5)
+    millis = seconds + b"\xf8\x03" + varint(ms - 7) + b"\x80\x04" + varint(ms)
+
+    (coarse,), (fine,) = decode(FLOW.SerializeToString() + seconds), decode(FLOW.SerializeToString() + millis)
+
+    keys = ("time_received_ns", "time_flow_start_ns", "time_flow_end_ns", "timestamp")
+    assert ((s + 9) * 10**9, (s - 5) * 10**9, s * 10**9, s * 10**9) == tuple(coarse[key] for key in keys)
+    assert ((s + 9) * 10**9, (ms - 7) * 10**6, ms * 10**6, ms * 10**6) == tuple(fine[key] for key in keys)
+    assert "ip_flags" not in coarse
+
+
+def varint_bytes(value: int) -> bytes:
+    encoded = bytearray()
+    while value > 127:
+        encoded.append(value & 127 | 128)
+        value >>= 7
+    return bytes([*encoded, value])
+
+
+@pytest.mark.parametrize(
+    "recording",
+    [each for each in RECORDINGS if each.kind == "netflow" and each.suffix == ".bin"],
+    ids=lambda recording: recording.id,
+)
+def test_recorded_flows_are_decoded(recording: Recording) -> None:
+    """Each framed flow that goflow2 recorded is a record with the addresses that it was told."""
+    for part in (recording, *recording.split()):
+        records = decode(part.payload)
+
+        assert len(part.records) == len(records)
+        assert [told.get("src_addr") for told in part.records] == [record.get("src_addr") for record in records]
