@@ -259,7 +259,7 @@ class Supervisor:
             self.reload()
         except EventwriterError as error:
             for text in error.errors if isinstance(error, ConfigError) else [str(error)]:
-                log.error("configuration not reloaded, nothing changed", extra={"mistake": text})
+                log.error("configuration not reloaded, nothing changed", extra={"error": text})
         if was_ready:  # also after a failed reload, because a unit of Type=notify-reload waits for READY=1
             self._notifier.ready()
 

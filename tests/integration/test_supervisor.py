@@ -268,7 +268,7 @@ def test_invalid_configuration_changes_nothing(daemon: Daemon) -> None:
         daemon.client.call("reload")
     daemon.signal(signal.SIGHUP)
 
-    until(lambda: any("desired.json" in line.get("mistake", "") for line in daemon.log()))
+    until(lambda: any("desired.json" in line.get("error", "") for line in daemon.log()))
     assert (before, 0) == (daemon.slot("A/0")["pid"], daemon.slot("A/0")["restarts"])
 
 
