@@ -79,11 +79,13 @@ class ConfigError(EventwriterError):
     Args:
         errors: All errors found, one sentence each.
         source: The configuration file, if any.
+        warnings: What works, but is probably not intended.
     """
 
     default_code = "invalid_configuration"
 
-    def __init__(self, errors: Sequence[str], source: str | None = None) -> None:
+    def __init__(self, errors: Sequence[str], source: str | None = None, warnings: Sequence[str] = ()) -> None:
         super().__init__("\n".join(errors))
         self.errors = errors
+        self.warnings = warnings
         self.source = source

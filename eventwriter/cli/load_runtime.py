@@ -2,9 +2,10 @@
 
 from collections.abc import Mapping
 
+from eventwriter.config.errors import SettingError
 from eventwriter.config.load import Loaded, load
 from eventwriter.config.settings import Settings
-from eventwriter.errors import ConfigError, Fatal
+from eventwriter.errors import Fatal
 
 
 def load_runtime(path: str | None, environ: Mapping[str, str]) -> Loaded:
@@ -14,23 +15,20 @@ def load_runtime(path: str | None, environ: Mapping[str, str]) -> Loaded:
     Raises:
         ConfigError: The configuration is invalid; lists every mistake.
     """
-    loaded = load(path, environ, check_files=True)
-    if mistakes := unsupported(loaded.settings):
-        raise ConfigError(mistakes, path)
-    return loaded
+    return load(path, environ, run_checks=unsupported)
 
 
-def unsupported(settings: Settings) -> list[str]:
-    """Return the mistakes in kinds and tables of the stream entries."""
-    # Imported here because it loads nats-py and psycopg, which an invalid file should not have to wait for.
+def unsupported(settings: Settings) -> list[SettingError]:
+    """Return the errors in kinds and tables of the stream entries."""
+    # Imported here because it loads nats-py and psycopg.
     from eventwriter.kinds.registry import kind
     from eventwriter.worker.table_binding import tables_of
 
-    said = []
+    errors = []
     for stream in settings.streams:
         try:
             tables_of(stream, kind(stream.kind))
         except Fatal as error:
-            text = str(error)
-            said.append(text if text.startswith("stream ") else f"stream {stream.name}: {text}")
-    return said
+            message = str(error).removeprefix(f"stream {stream.name}: ")
+            errors.append(SettingError(f"streams[{stream.name}]", error.code, message))
+    return errors

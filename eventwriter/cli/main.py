@@ -114,11 +114,11 @@ def silence_logs() -> None:
 
 
 def print_errors(error: ConfigError, name: str) -> None:
-    """Print every mistake on stderr, one per line, below a line that names the file."""
+    """Print every mistake and warning on stderr, one per line, below a line that names the file."""
     count = len(error.errors)
     if error.source:
         click.echo(f"{name}: {error.source} is invalid, {count} mistake{'s' if count > 1 else ''}:", err=True)
-    for mistake in error.errors:
+    for mistake in [*error.errors, *(f"warning: {warning}" for warning in error.warnings)]:
         line = f"  {mistake}" if error.source else f"{name}: {mistake}"
         # One line each for programs; wrapped at words for a terminal.
         width = shutil.get_terminal_size().columns if sys.stderr.isatty() else 0

@@ -195,6 +195,17 @@ def _nats_errors(nats: NatsSettings) -> Iterator[SettingError]:
         yield _conflict("nats", f"{' and '.join(keys)} are different login methods; keep one")
     if (nats.password or nats.password_file) and not nats.user:
         yield _conflict(f"nats.{'password' if nats.password else 'password_file'}", "requires nats.user")
+    secure = {url.startswith(("tls://", "wss://")) for url in nats.servers}
+    if nats.tls is None and len(secure) > 1:
+        yield _conflict(
+            "nats.servers",
+            "some URLs begin with tls:// and others do not, so after a reconnect the login could be sent unencrypted;"
+            " begin all URLs with tls://, or set nats.tls",
+        )
+    if len(nats.url_logins()) > 1:
+        yield _conflict(
+            "nats.servers", "the URLs contain different logins; set the login once, as nats.user or in a file"
+        )
     if nats.tls and nats.tls.key_file and not nats.tls.cert_file:
         yield _conflict("nats.tls.key_file", "requires nats.tls.cert_file")
 

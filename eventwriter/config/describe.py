@@ -43,7 +43,7 @@ def _plain(value: Any, name: str, field: FieldInfo) -> Any:
     if isinstance(value, SecretStr):
         return HIDDEN
     if name == "servers":
-        return [re.sub(r"//[^/]*@", f"//{HIDDEN}@", server) for server in value]
+        return [re.sub(r"//.*@", f"//{HIDDEN}@", server) for server in value]
     if name == "mode":
         return f"{value:04o}"
     if isinstance(value, dict):

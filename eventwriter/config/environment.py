@@ -94,6 +94,8 @@ class Environment:
     values: dict[str, Any] = field(default_factory=dict)
     streams: dict[str, Any] = field(default_factory=dict)
     """Keys that override those of every stream entry."""
+    stream_names: dict[str, str] = field(default_factory=dict)
+    """Key in `streams` → variable, for error messages."""
     names: dict[Path, str] = field(default_factory=dict)
     """Key path → variable, for error messages."""
     warnings: list[str] = field(default_factory=list)
@@ -128,6 +130,7 @@ def read_environment(environ: Mapping[str, str], errors: list[SettingError]) -> 
         if name in present:
             try:
                 result.streams[key] = convert(present[name])
+                result.stream_names[key] = name
             except ValueError as error:
                 errors.append(SettingError(name, "invalid", f"{display(present[name])} is {error}"))
     result.warnings += [f"{name}: set for the Go writer; eventwriter ignores it" for name in UNUSED if name in present]

@@ -6,6 +6,7 @@ Values of keys that may hold secrets are never quoted.
 
 import difflib
 import json
+import re
 from collections.abc import Iterable, Mapping
 from typing import Any, get_args, get_origin
 
@@ -20,6 +21,11 @@ from eventwriter.config.settings.streams import ENTRY_NAME
 Path = tuple[str | int, ...]
 
 _SECRET_WORDS = ("password", "token", "dsn", "secret", "servers", "runtime_params")
+_MAY_BE_SECRET = re.compile(
+    r"://|@|-----BEGIN|\bS[A-Z2-7]{50,}|(?:password|passwd|token|secret|user|host|dbname)\"?\s*[=:]", re.IGNORECASE
+)
+"""A URL, a login, a connection string, or a key, possibly under a key where none is expected."""
+_HIDDEN = "the value"
 _VALUE_CHARS_MAX = 60
 _KNOWN_KEYS_MAX = 14
 """Longest list of known keys that helps on a screen."""
@@ -117,11 +123,8 @@ def _setting_error(
     if details["type"] == "missing":
         return SettingError(key_name(path, names), "missing", "this key is required")
     code, description = describe(details)
-    if not is_secret(path):
-        description = f"{_value(details)} is {description}"
-    elif details["type"] != "value_error":
-        description = f"the value is {description}"
-    return SettingError(key_name(path, names), code, description)
+    value = _HIDDEN if is_secret(path) else _value(details)
+    return SettingError(key_name(path, names), code, f"{value} is {description}")
 
 
 def describe(details: ErrorDetails) -> tuple[str, str]:
@@ -166,11 +169,13 @@ def is_secret(path: Path) -> bool:
 
 
 def display(value: Any) -> str:
-    """Return a value as JSON, truncated to `_VALUE_CHARS_MAX`."""
+    """Return a value as JSON, truncated to `_VALUE_CHARS_MAX`; "the value" if it may contain a secret."""
     try:
         text = json.dumps(value, default=str, ensure_ascii=False)
     except (TypeError, ValueError):
         text = repr(value)
+    if _MAY_BE_SECRET.search(text):
+        return _HIDDEN
     return text if len(text) <= _VALUE_CHARS_MAX else text[: _VALUE_CHARS_MAX - 1] + "…"
 
 

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from eventwriter.config import libpq
 from eventwriter.config.errors import Path, SettingError, key_name
 from eventwriter.config.settings import Settings
+from eventwriter.config.settings.fields import display_path
 
 _FILES: tuple[Path, ...] = (
     ("nats", "creds_file"),
@@ -50,7 +51,8 @@ def unreadable_files(settings: Settings, names: Mapping[Path, str]) -> list[Sett
     for path in _FILES:
         file = _value(settings, path)
         if file is not None and file != _SYSTEM and (reason := _unreadable(file)):
-            message = f"{file} {reason}; check the path and its permissions"
+            shown = display_path(file) if path in _SECRET_FILES else file
+            message = f"{shown} {reason}; check the path and its permissions"
             errors.append(SettingError(key_name(path, names), "unreadable", message))
     tls = settings.nats.tls
     if tls and tls.cert_file and not tls.key_file and not _unreadable(tls.cert_file) and not _holds_key(tls.cert_file):

@@ -11,12 +11,29 @@ import re
 from collections.abc import Mapping
 from urllib.parse import quote, unquote
 
+from eventwriter.config.address import PORT_MAX
+
 _SCHEMES = ("postgresql://", "postgres://")
 _PAIR = re.compile(r"\s*([^\s=]+)\s*=\s*(?:'((?:[^'\\]|\\.)*)'|((?:[^\s'\\]|\\.)(?:[^\s\\]|\\.)*)?)(?=\s|$)", re.DOTALL)
 _ERROR = (
-    "the value is not a connection string; write a URL like postgresql://user@host:5432/database,"
-    " or pairs like host=… dbname=… with values quoted as '…'"
+    "not a connection string; write a URL like postgresql://user@host:5432/database with special characters"
+    " percent-encoded, or pairs like host=… dbname=… with values quoted as '…'"
 )
+_CONNINFO = re.compile(r"://|\b(host|hostaddr|port|user|password|dbname)\s*=")
+_PARAMETERS = {
+    "application_name", "channel_binding", "client_encoding", "connect_timeout", "dbname",
+    "fallback_application_name", "gssdelegation", "gssencmode", "gsslib", "host", "hostaddr", "keepalives",
+    "keepalives_count", "keepalives_idle", "keepalives_interval", "krbsrvname", "load_balance_hosts",
+    "max_protocol_version", "min_protocol_version", "oauth_client_id", "oauth_client_secret", "oauth_issuer",
+    "oauth_scope", "options", "passfile", "password", "port", "replication", "require_auth", "requirepeer",
+    "requiressl", "scram_client_key", "scram_server_key", "service", "servicefile", "ssl",
+    "ssl_max_protocol_version", "ssl_min_protocol_version", "sslcert", "sslcertmode", "sslcompression",
+    "sslcrl", "sslcrldir", "sslkey", "sslkeylogfile", "sslmode", "sslnegotiation", "sslpassword", "sslrootcert",
+    "sslsni", "target_session_attrs", "tcp_user_timeout", "user",
+}  # fmt: skip
+"""libpq's parameters up to PostgreSQL 18. libpq quotes an unknown one in its error, which may be part of a password."""
+
+_PERCENT_ENCODED = re.compile(r"(?:[^%]|%[0-9A-Fa-f]{2})*")
 
 
 def is_url(dsn: str) -> bool:
@@ -31,7 +48,23 @@ def parse(dsn: str) -> dict[str, str]:
     Raises:
         ValueError: The text is neither a URL nor pairs; the message does not quote it.
     """
-    return _parse_url(dsn) if is_url(dsn) else _parse_pairs(dsn)
+    parameters = _parse_url(dsn) if is_url(dsn) else _parse_pairs(dsn)
+    ports = [port for port in parameters.get("port", "").split(",") if port]
+    if not parameters.keys() <= _PARAMETERS or not all(is_port(port) for port in ports):
+        raise ValueError(_ERROR)
+    if is_conninfo(parameters.get("dbname", "")) or is_conninfo(parameters.get("host", "")):
+        raise ValueError(_ERROR)
+    return parameters
+
+
+def is_port(text: str) -> bool:
+    """Return whether a text is the number of a TCP port."""
+    return text.isascii() and text.isdigit() and 1 <= int(text) <= PORT_MAX
+
+
+def is_conninfo(text: str) -> bool:
+    """Return whether a text looks like a connection string, although it should be a single name."""
+    return _CONNINFO.search(text) is not None
 
 
 def _parse_pairs(dsn: str) -> dict[str, str]:
@@ -44,6 +77,10 @@ def _parse_pairs(dsn: str) -> dict[str, str]:
         parameters[pair[1]] = re.sub(r"\\(.)", r"\1", pair[2] or pair[3] or "", flags=re.DOTALL)
         position = pair.end()
     return parameters
+
+
+_HOST = re.compile(r"([\w.%~-]*|\[[0-9A-Fa-f:.]+(?:%\w+)?\])(?::(\d*))?")
+"""Host and port within a URL; libpq also accepts a percent-encoded directory."""
 
 
 def _split_url(dsn: str) -> tuple[str, str, str, str]:
@@ -59,8 +96,13 @@ def _split_url(dsn: str) -> tuple[str, str, str, str]:
 
 def _parse_url(dsn: str) -> dict[str, str]:
     login, hosts, database, query = _split_url(dsn)
+    # A password with an unencoded @ or slash would become a part of the host or the database.
+    if "@" in hosts + database or "/" in database or not _PERCENT_ENCODED.fullmatch(dsn):
+        raise ValueError(_ERROR)
     user, _, password = login.partition(":")
-    pairs = [re.fullmatch(r"(.*?)(?::(\d*))?", host.strip()) for host in hosts.split(",")]
+    pairs = [_HOST.fullmatch(host.strip()) for host in hosts.split(",")]
+    if None in pairs:
+        raise ValueError(_ERROR)
     parameters = {
         "user": user,
         "password": password,

@@ -9,7 +9,7 @@ import json
 import os.path
 import re
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -35,6 +35,9 @@ FILE_BYTES_MAX = 4 * 1024 * 1024
 """Far above the size of any configuration; a larger file is something else."""
 
 _STREAMS_JSON = "DB_EVENT_WRITER_STREAMS_JSON"
+_LIBPQ_VARIABLES = ("PGHOST", "PGHOSTADDR", "PGDATABASE", "PGSERVICE")
+
+RunChecks = Callable[[Settings], list[SettingError]]
 
 
 def read_file(path: str) -> dict[str, Any]:
@@ -45,6 +48,8 @@ def read_file(path: str) -> dict[str, Any]:
         ConfigError: The file cannot be read, or has a syntax error; with line and column.
     """
     text = _read_text(path)
+    if not text.strip():
+        raise _file_error(path, "the file is empty; see `eventwriter config example`")
     try:
         data = tomllib.loads(text) if path.endswith(".toml") else json.loads(text, object_pairs_hook=_unique_keys)
     except json.JSONDecodeError as error:
@@ -58,6 +63,8 @@ def read_file(path: str) -> dict[str, Any]:
         raise _file_error(path, "nested too deeply for a configuration") from None
     if not isinstance(data, dict):
         raise _file_error(path, f"the top level is a {type(data).__name__}; write an object with keys")
+    if not data and path.endswith(".toml"):  # comments only; in JSON, {} is deliberate
+        raise _file_error(path, "the file contains no keys; see `eventwriter config example`")
     return data
 
 
@@ -105,8 +112,6 @@ def _unique_keys(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
 def _explain(text: str, error: json.JSONDecodeError) -> str:
     """Return what is wrong; the two most common errors are recognised."""
     rest = text[error.pos :].lstrip()
-    if not text.strip():
-        return "the file is empty"
     if text[: error.pos].rstrip().endswith(",") and rest[:1] in ("}", "]"):
         return f"a comma before the closing {rest[0]}; remove it"
     if error.msg.startswith("Illegal trailing comma"):  # Python 3.13 and later report the comma itself
@@ -130,7 +135,7 @@ def load(
     environ: Mapping[str, str],
     overrides: Mapping[str, Any] | None = None,
     *,
-    check_files: bool = False,
+    run_checks: RunChecks | None = None,
 ) -> Loaded:
     """
     Load the settings.
@@ -139,37 +144,45 @@ def load(
         path: A JSON or TOML file in our format or the Go writer's; None for no file.
         environ: The environment.
         overrides: Nested keys that override everything else (flags).
-        check_files: Whether certificates and files with secrets must be readable; false if another
-            user will run the daemon.
+        run_checks: Checks of what only a running daemon needs, in addition to those of this package:
+            files that settings name, and section `postgres`. None to check none of this, for
+            example because another user will run the daemon.
 
     Raises:
-        ConfigError: The configuration is invalid; with all errors.
+        ConfigError: The configuration is invalid; with all errors, each one once.
     """
     file = read_file(path) if path else {}
-    try:
-        settings, warnings, names = _build(file, environ, overrides or {}, check_files)
-    except ConfigError as error:
-        raise ConfigError(error.errors, path) from None
-    warnings += exposed_secrets(settings, path, names) if check_files else []
+    errors: list[SettingError] = []
+    settings, warnings, names = _build(file, environ, overrides or {}, errors)
+    if run_checks is not None:
+        if _is_postgres_missing(settings, environ):
+            error = SettingError("postgres", "missing", "this section is required; set host, database and user, or dsn")
+            (errors if settings.enabled else warnings).append(error)
+        errors += unreadable_files(settings, names)
+        errors += run_checks(settings)
+        warnings += exposed_secrets(settings, path, names)
+    if errors:
+        raise ConfigError(list(dict.fromkeys(errors)), path, warnings)
     return Loaded(settings, tuple(warnings), path or "defaults")
 
 
+def _is_postgres_missing(settings: Settings, environ: Mapping[str, str]) -> bool:
+    """Return whether nothing says where PostgreSQL is; libpq also reads its own variables."""
+    return not (settings.postgres.model_fields_set or any(environ.get(name) for name in _LIBPQ_VARIABLES))
+
+
 def _build(
-    file: dict[str, Any], environ: Mapping[str, str], overrides: Mapping[str, Any], check_files: bool
+    file: dict[str, Any], environ: Mapping[str, str], overrides: Mapping[str, Any], errors: list[SettingError]
 ) -> tuple[Settings, list[str], dict[Path, str]]:
-    """Return the settings, warnings, and the names of key paths that were written differently."""
-    errors: list[SettingError] = []
+    """Return the settings, as far as they are valid, warnings, and the names of key paths written differently."""
     own = _translate(file, environ, errors)
     environment = read_environment(environ, errors)
     data = _merge_sources(file, own, environment, overrides)
-    defaults = EntryDefaults(_stream_name(data), environment.streams, own.entry_names)
+    defaults = EntryDefaults(_stream_name(data), environment.streams, environment.stream_names, own.entry_names)
     streams = build_entries(data.pop("streams", None), defaults, errors)
     names = {**own.names, **environment.names}
     settings = _validate({**data, "streams": tuple(streams)}, names, errors)
     errors += cross_checks.errors(settings, names)
-    errors += unreadable_files(settings, names) if check_files else []
-    if errors:
-        raise ConfigError(errors)
     source = environ.get("CONFIG_SOURCE", "file")
     unsupported = [] if source == "file" else [f"CONFIG_SOURCE: {source!r} is not supported; only files are read"]
     warnings = [*own.warnings, *environment.warnings, *unsupported, *cross_checks.warnings(settings)]

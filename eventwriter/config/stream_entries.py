@@ -13,7 +13,7 @@ from typing import Any
 from pydantic import ValidationError
 
 from eventwriter.config.errors import Path, SettingError, display, setting_errors, suggest
-from eventwriter.config.settings import RAW_INPUTS, StreamSettings
+from eventwriter.config.settings import BATCH_MESSAGES_MAX, RAW_INPUTS, StreamSettings
 from eventwriter.kinds.names import DEFAULT_SUBJECTS, KIND_OF_TABLE
 
 _MAX_BATCH_SIZE = StreamSettings.model_fields["max_batch_size"].default
@@ -27,12 +27,14 @@ class EntryDefaults:
     Attributes:
         stream_name: JetStream stream of entries that name none.
         overrides: Keys from the environment; they override every entry's own.
+        override_names: Key in `overrides` → variable.
         names: What to call each entry in errors, if the file writes entries differently (the
             Go writer's pairs, which are combined).
     """
 
     stream_name: str
     overrides: Mapping[str, Any] = field(default_factory=dict)
+    override_names: Mapping[str, str] = field(default_factory=dict)
     names: Sequence[str] = ()
 
 
@@ -66,6 +68,7 @@ def _build_entry(
     base: Path = ("streams", position)
     names = {base: defaults.names[position]} if position < len(defaults.names) else {}
     path = names.get(base) or f"streams[{position}]"
+    names |= {(*base, key): variable for key, variable in defaults.override_names.items()}
     if isinstance(entry, str):
         entry = {"name": entry}
     if not isinstance(entry, dict):
@@ -102,7 +105,7 @@ def expand(entry: Mapping[str, Any], path: str, errors: list[SettingError]) -> d
     if fields["kind"] == "logs" and "ignore_subjects" not in fields:
         fields["ignore_subjects"] = [raw for raw in RAW_INPUTS if raw not in fields.get("subjects", ())]
     if "max_batch_size" not in fields and isinstance(size := fields.get("batch_size"), int):
-        fields["max_batch_size"] = max(size, _MAX_BATCH_SIZE)
+        fields["max_batch_size"] = min(max(size, _MAX_BATCH_SIZE), BATCH_MESSAGES_MAX)
     return fields
 
 

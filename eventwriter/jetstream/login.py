@@ -136,6 +136,9 @@ def login_options(settings: NatsSettings) -> dict[str, Any]:
         return {"user": settings.user, "password": lambda: _in_handshake(settings.read_password) or ""}
     if settings.read_token() is not None:
         return {"token": lambda: _in_handshake(settings.read_token) or ""}
+    for user, password in settings.url_logins():
+        # nats-py sends a login within a URL without decoding it.
+        return {"token": user} if password is None else {"user": user, "password": password}
     return {}
 
 

@@ -93,6 +93,24 @@ NatsName = Annotated[str, Field(pattern=NATS_NAME)]
 """Name of a JetStream stream or durable: no white space, dot, star, angle bracket, slash or backslash."""
 
 
+_NKEY_SEED = re.compile(r"S[A-Z2-7]{50,}")
+
+
+def _secret_path(text: str) -> str:
+    if "\n" in text or "-----BEGIN" in text or _NKEY_SEED.fullmatch(text.strip()):
+        raise ValueError("a secret, not the path of a file; write the secret to a file, and set its path")
+    return text
+
+
+SecretPath = Annotated[str, AfterValidator(_secret_path)]
+"""Path of a file with a secret; the secret itself is refused."""
+
+
+def display_path(path: str) -> str:
+    """Return a secret's path for messages; text that does not look like a path may be the secret, and is hidden."""
+    return path if path.startswith(("/", "./", "../")) else "the file (name hidden, as it may be a secret)"
+
+
 def read_secret(path: str, key: str) -> str:
     """
     Return the content of a secret's file, without surrounding white space.
@@ -110,8 +128,12 @@ def read_secret(path: str, key: str) -> str:
     except (OSError, UnicodeDecodeError) as error:
         reason = error.strerror if isinstance(error, OSError) else "it is not UTF-8 text"
         raise Fatal(
-            f"{key}: cannot read {path}: {reason}", code="secret_unreadable", hint="check the path and its permissions"
+            f"{key}: cannot read {display_path(path)}: {reason}",
+            code="secret_unreadable",
+            hint="check the path and its permissions",
         ) from error
     if not text:
-        raise Fatal(f"{key}: {path} is empty", code="secret_unreadable", hint="write the secret into the file")
+        raise Fatal(
+            f"{key}: {display_path(path)} is empty", code="secret_unreadable", hint="write the secret into the file"
+        )
     return text

@@ -5,7 +5,7 @@ from typing import Annotated
 from pydantic import AfterValidator
 
 from eventwriter.config.address import Address, parse_address
-from eventwriter.config.settings.fields import Record
+from eventwriter.config.settings.fields import Record, SecretPath
 
 
 def _address(text: str) -> str:
@@ -23,14 +23,14 @@ class HttpSettings(Record):
     listen: Annotated[str, AfterValidator(_address)] | None = None
     """Address and port, like "127.0.0.1:8088", or ":8088" for this machine only. An address that other machines can
     reach requires `token_file`. Default: none, and no web child runs."""
-    token_file: str | None = None
+    token_file: SecretPath | None = None
     """File with the token that clients must send, as `Authorization: Bearer …` or on the login page; at least 16
     characters. It is read again when it changes; users must then log in again. Default: no token, for this machine
     only."""
     cert_file: str | None = None
     """PEM file with the certificate for HTTPS and its chain. It is read again when it changes. Default: plain
     HTTP."""
-    key_file: str | None = None
+    key_file: SecretPath | None = None
     """PEM file with the key of `cert_file`. Default: the key is read from `cert_file`."""
 
     @property

@@ -1,10 +1,13 @@
 """Section `nats`: the servers, the login, TLS and timeouts."""
 
-from typing import Annotated
+import re
+from typing import Annotated, NamedTuple
+from urllib.parse import unquote
 
 from pydantic import BeforeValidator, Field, SecretStr
 
-from eventwriter.config.settings.fields import Record, Seconds, read_secret
+from eventwriter.config.address import PORT_MAX
+from eventwriter.config.settings.fields import Record, Seconds, SecretPath, read_secret
 
 
 class NatsTls(Record):
@@ -14,7 +17,7 @@ class NatsTls(Record):
     """PEM file with the trusted certificate authorities. Default: the system's authorities."""
     cert_file: str | None = None
     """PEM file with the client certificate, for mutual TLS. Default: none, because most servers use another login."""
-    key_file: str | None = None
+    key_file: SecretPath | None = None
     """PEM file with the key of `cert_file`. Default: the key is read from `cert_file`."""
     server_name: str | None = None
     """Name that the server's certificate must carry. Default: the host name in the server's URL."""
@@ -31,13 +34,34 @@ def _servers(value: object) -> object:
     return tuple(_server(url, position) if isinstance(url, str) else url for position, url in enumerate(urls, 1))
 
 
+_URL = re.compile(
+    r"(nats|tls|ws|wss)://"
+    r"(?:((?:[\w.~!$&'()*+,;=-]|%[0-9A-Fa-f]{2})+)(?::((?:[\w.~!$&'()*+,;=:-]|%[0-9A-Fa-f]{2})*))?@)?"
+    r"([\w.-]+|\[[0-9A-Fa-f:.]+(?:%\w+)?\])"
+    r"(?::([0-9]{1,5}))?/?"
+)
+"""Scheme, user, password, host and port. Other characters of user and password must be percent-encoded (RFC 3986)."""
+
+
+class UrlLogin(NamedTuple):
+    """Login from a server's URL, decoded; a user without a password is a token."""
+
+    user: str
+    password: str | None
+
+
 def _server(text: str, position: int) -> str:
     url = text.strip()
     full = url if "://" in url else f"nats://{url}"
-    scheme, _, rest = full.partition("://")
-    if scheme not in ("nats", "tls", "ws", "wss") or not rest.rpartition("@")[2].strip(":/"):
-        # The message does not quote the URL: it may contain a password.
-        raise ValueError(f"server {position} is not a URL like nats://host:4222 or tls://host:4222")
+    parts = _URL.fullmatch(full)
+    # The messages do not quote the URL: it may contain a password, and an invalid one cannot be redacted.
+    if parts is None:
+        raise ValueError(
+            f"not valid: server {position} is not a URL like nats://host:4222 or tls://host:4222; special characters in"
+            " user and password must be percent-encoded"
+        )
+    if parts[5] and not 1 <= int(parts[5]) <= PORT_MAX:
+        raise ValueError(f"not valid: the port of server {position} must be from 1 to {PORT_MAX}")
     return full
 
 
@@ -46,24 +70,25 @@ class NatsSettings(Record):
 
     servers: Annotated[tuple[str, ...], BeforeValidator(_servers), Field(min_length=1)] = ("nats://localhost:4222",)
     """URLs of servers of one cluster, as a list or as one text with commas. One reachable server is enough: it reports
-    the others."""
+    the others. Either all URLs begin with tls:// or none does. A login in a URL must be percent-encoded, and equal in
+    all URLs; prefer the keys below."""
     domain: str | None = None
     """JetStream domain of the streams, if it is not the account's own. Default: the account's own domain."""
-    creds_file: str | None = None
+    creds_file: SecretPath | None = None
     """A .creds file (JWT and nkey seed). It is read at every connect, so a rotated file takes effect at the next
     reconnect."""
-    nkey_seed_file: str | None = None
+    nkey_seed_file: SecretPath | None = None
     """File with the seed of an nkey."""
     user: str | None = None
     """User name, together with `password` or `password_file`."""
     password: SecretStr | None = None
     """Password of `user`. Prefer `password_file`: it can be rotated, and `systemctl show` does not print it."""
-    password_file: str | None = None
+    password_file: SecretPath | None = None
     """File with the password; takes precedence over `password`. It is read at every connect, so a rotated password
     takes effect at the next reconnect."""
     token: SecretStr | None = None
     """Token, for servers that require only a token."""
-    token_file: str | None = None
+    token_file: SecretPath | None = None
     """File with the token; takes precedence over `token`. It is read at every connect."""
     tls: NatsTls | None = None
     """TLS. If the section is absent, connections are unencrypted, except to servers whose URL begins with tls://; these
@@ -79,6 +104,11 @@ class NatsSettings(Record):
     attempts. Too high: the reconnect comes late."""
     inbox_prefix: str | None = None
     """Prefix of reply subjects, for accounts that may subscribe only to their own inboxes. Default: `_INBOX`."""
+
+    def url_logins(self) -> set[UrlLogin]:
+        """Return the different logins in the servers' URLs."""
+        logins = [parts for url in self.servers if (parts := _URL.fullmatch(url)) and parts[2]]
+        return {UrlLogin(unquote(p[2]), None if p[3] is None else unquote(p[3])) for p in logins}
 
     def read_password(self) -> str | None:
         """

@@ -5,7 +5,8 @@ from typing import Annotated, Literal
 from pydantic import AfterValidator, ConfigDict, Field, SecretStr
 
 from eventwriter.config import libpq
-from eventwriter.config.settings.fields import Record, Seconds, read_secret
+from eventwriter.config.address import PORT_MAX
+from eventwriter.config.settings.fields import Record, Seconds, SecretPath, read_secret
 
 PORTS = r"^\d{1,5}(,\d{1,5})*$"
 CONNECT_TIMEOUT_S_MIN = 2  # libpq rounds a shorter timeout up to this
@@ -16,6 +17,22 @@ def _parseable(secret: SecretStr) -> SecretStr:
     return secret
 
 
+def _ports(text: str) -> str:
+    if not all(libpq.is_port(port) for port in text.split(",")):
+        raise ValueError(f"not valid; ports range from 1 to {PORT_MAX}")
+    return text
+
+
+def _plain_name(text: str) -> str:
+    if libpq.is_conninfo(text):
+        raise ValueError("a connection string, not a name; set it as postgres.dsn")
+    return text
+
+
+PlainName = Annotated[str, AfterValidator(_plain_name)]
+"""Host or database; a connection string, which may contain a password, is refused."""
+
+
 class PostgresSettings(Record):
     """Connection to PostgreSQL. The keys have libpq's names and meanings."""
 
@@ -24,18 +41,18 @@ class PostgresSettings(Record):
     dsn: Annotated[SecretStr, AfterValidator(_parseable)] | None = None
     """A libpq connection string or URL. The other keys override its parameters. It is never shown, because it may
     contain a password."""
-    host: str | None = None
+    host: PlainName | None = None
     """A host, several hosts separated by commas (tried in order), or the directory of a Unix socket. Default: libpq's,
     which is $PGHOST or the local socket."""
-    port: Annotated[str, Field(pattern=PORTS)] | None = None
+    port: Annotated[str, Field(pattern=PORTS), AfterValidator(_ports)] | None = None
     """A port, or one port for each host, separated by commas. Default: libpq's, which is $PGPORT or 5432."""
-    database: str | None = None
+    database: PlainName | None = None
     """Name of the database. Default: libpq's, which is $PGDATABASE or the user's name."""
     user: str | None = None
     """Role to log in as. Default: libpq's, which is $PGUSER or the name of the operating system's user."""
     password: SecretStr | None = None
     """Password of `user`. Prefer `password_file`: it can be rotated, and `systemctl show` does not print it."""
-    password_file: str | None = None
+    password_file: SecretPath | None = None
     """File with the password; takes precedence over `password`. It is read at every connect, so a rotated password
     takes effect at the next reconnect."""
     sslmode: Literal["disable", "allow", "prefer", "require", "verify-ca", "verify-full"] | None = None
@@ -46,7 +63,7 @@ class PostgresSettings(Record):
     """PEM file with the trusted certificate authorities. Default: libpq's, which is ~/.postgresql/root.crt."""
     sslcert: str | None = None
     """PEM file with the client certificate, for servers that require one."""
-    sslkey: str | None = None
+    sslkey: SecretPath | None = None
     """PEM file with the key of `sslcert`. libpq requires that other users cannot read it (mode 0600)."""
     target_session_attrs: Literal["any", "read-write", "read-only", "primary", "standby", "prefer-standby"] | None = (
         None

@@ -33,6 +33,24 @@ Kind = Annotated[str, AfterValidator(_known_kind)]
 """Name of a built-in kind, or of one that an installed package registers."""
 
 
+_SOURCES = ("$subject", "$sequence", "$timestamp", "$payload")
+_HEADER = "$header."
+
+
+def _map_path(path: str) -> str:
+    """Check the syntax of a path in `map`."""
+    if path.startswith("$"):
+        if path not in _SOURCES and not (path.startswith(_HEADER) and len(path) > len(_HEADER)):
+            raise ValueError(f"not a known source; known are {', '.join(_SOURCES)} and {_HEADER}NAME")
+    elif path and (not all(path.split(".")) or path.count("[") != path.count("]")):
+        raise ValueError('not a complete path; write keys separated by dots, like "a.b.c" or "a.list[0]"')
+    return path
+
+
+MapPath = Annotated[str, AfterValidator(_map_path)]
+"""Path in a record, or a source outside of it; empty for no source."""
+
+
 class StreamSettings(Record):
     """
     One stream entry: which messages to read, what they are, and which tables they fill. An entry may also be just a
@@ -107,7 +125,7 @@ class StreamSettings(Record):
     keep_raw: bool | None = None
     """Whether to store the original payload in column `raw_data`, if the table has it. Default: only in table `events`,
     which has no other place for data without a column; elsewhere this copy can be most of the table's size."""
-    map: dict[str, str | None] = Field(default_factory=dict)
+    map: dict[str, MapPath | None] = Field(default_factory=dict)
     """For kind `json`: column → path in the record ("a.b.c"), or $subject, $sequence, $timestamp, $header.NAME or
     $payload. null leaves the column to its default. Default: each key goes to the column of the same name."""
     rest: str | None = None

@@ -19,6 +19,7 @@ def quiet_environment(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
         if name.startswith(("EVENT_WRITER_", "CNPG_", "NATS_")) or name == "CONFIG_PATH":
             monkeypatch.delenv(name)
     monkeypatch.setenv("EVENT_WRITER_CONTROL_SOCKET", str(tmp_path / "s"))
+    monkeypatch.setenv("CNPG_HOST", "localhost")
 
 
 def test_writer_that_is_not_enabled_says_so_and_ends(capsys: pytest.CaptureFixture[str]) -> None:

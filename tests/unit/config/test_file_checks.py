@@ -16,7 +16,7 @@ def errors(tmp_path: Path, data: object, environ: dict[str, str] | None = None) 
     path = tmp_path / "c.json"
     path.write_text(json.dumps(data))
     with pytest.raises(ConfigError) as caught:
-        load(str(path), environ or {}, check_files=True)
+        load(str(path), environ or {}, run_checks=lambda _settings: [])
     return caught.value.errors
 
 
@@ -60,7 +60,7 @@ def test_certificate_without_a_key_is_an_error(tmp_path: Path) -> None:
     both.write_text(KEY)
 
     (error,) = errors(tmp_path, {"nats": {"tls": {"cert_file": str(alone)}}})
-    valid = load(None, {}, {"nats": {"tls": {"cert_file": str(both)}}}, check_files=True)
+    valid = load(None, {}, {"nats": {"tls": {"cert_file": str(both)}}}, run_checks=lambda _settings: [])
 
     assert ("nats.tls.cert_file", "missing") == (error.key, error.code)
     assert valid.settings.nats.tls is not None
@@ -126,7 +126,8 @@ def warnings(tmp_path: Path, mode: int, data: object, environ: dict[str, str] | 
     path = tmp_path / "c.json"
     path.write_text(json.dumps(data))
     path.chmod(mode)
-    return load(str(path), environ or {}, check_files=True).warnings
+    environ = {"CNPG_HOST": "h", **(environ or {})}
+    return load(str(path), environ, run_checks=lambda _settings: []).warnings
 
 
 def test_world_readable_secret_is_a_warning(tmp_path: Path) -> None:

@@ -5,7 +5,9 @@ from pathlib import Path
 
 import pytest
 
+from eventwriter.config.errors import SettingError
 from eventwriter.config.load import load, read_file
+from eventwriter.config.settings import Settings
 from eventwriter.errors import ConfigError
 
 
@@ -130,7 +132,7 @@ def test_equivalent_forms_are_accepted(tmp_path: Path) -> None:
             tmp_path,
             {
                 "postgres": {"port": 5433, "runtime_params": {"work_mem": 64}},
-                "nats": {"servers": "a:4222, tls://b:4222"},
+                "nats": {"servers": "a:4222, nats://b:4222"},
                 "control": {"mode": "0600"},
             },
         ),
@@ -138,7 +140,7 @@ def test_equivalent_forms_are_accepted(tmp_path: Path) -> None:
     ).settings
 
     assert ("5433", {"work_mem": "64"}) == (settings.postgres.port, settings.postgres.runtime_params)
-    assert (("nats://a:4222", "tls://b:4222"), 0o600) == (settings.nats.servers, settings.control.mode)
+    assert (("nats://a:4222", "nats://b:4222"), 0o600) == (settings.nats.servers, settings.control.mode)
 
 
 def read_error(path: Path) -> str:
@@ -157,6 +159,8 @@ def read_error(path: Path) -> str:
         ("c.json", b'{\n "a": 1,\n}', "a comma before the closing }"),
         ("c.json", b'{\n // why\n "a": 1}', "line 2, column 2: invalid JSON: JSON has no comments"),
         ("c.json", b"", "the file is empty"),
+        ("c.toml", b" \n", "the file is empty"),
+        ("c.toml", b"# enabled = true\n", "the file contains no keys"),
         ("c.json", b'{"a": 1, "a": 2}', "the key 'a' occurs twice"),
         ("c.json", b"[1]", "the top level is a list"),
         ("c.json", b'{"a": "\n\xff"}', "line 2: not UTF-8"),
@@ -185,3 +189,73 @@ def test_byte_order_mark_is_skipped(tmp_path: Path) -> None:
     path.write_bytes(b'\xef\xbb\xbf{"a": 1}')
 
     assert {"a": 1} == read_file(str(path))
+
+
+def run_checks(_settings: Settings) -> list[SettingError]:
+    """Return an error of a check outside of the package."""
+    return [SettingError("streams[A]", "table_unsupported", "kind json cannot write table x")]
+
+
+def test_all_checks_of_a_run_are_reported_at_once(tmp_path: Path) -> None:
+    """A missing section, invalid ports and paths, and failed checks are reported together with warnings."""
+    data = {
+        "enabled": True,
+        "nats": {"servers": "nats://h:99999"},
+        "http": {"listen": ":99999"},
+        "streams": [{"name": "A", "subject": "a", "kind": "json", "map": {"x": "a.", "y": "$header.", "z": "l[0"}}],
+    }
+
+    with pytest.raises(ConfigError) as caught:
+        load(write(tmp_path, data), {"EVENT_WRITER_ENABLE": "1"}, run_checks=run_checks)
+
+    assert [
+        ("http.listen", "invalid"),
+        ("nats.servers", "invalid"),
+        ("postgres", "missing"),
+        ("streams[0].map.x", "invalid"),
+        ("streams[0].map.y", "invalid"),
+        ("streams[0].map.z", "invalid"),
+        ("streams[A]", "table_unsupported"),
+    ] == sorted((error.key, error.code) for error in caught.value.errors)
+    assert 1 == len(caught.value.warnings)
+    assert caught.value.warnings[0].startswith("EVENT_WRITER_ENABLE: unknown variable")
+
+
+def test_invalid_batch_size_of_the_environment_is_reported_once() -> None:
+    """A variable that applies to every stream entry is reported once, under its name."""
+    with pytest.raises(ConfigError) as caught:
+        load(None, {"EVENT_WRITER_BATCH_SIZE": "200000"})
+
+    assert [("EVENT_WRITER_BATCH_SIZE", "too_large")] == [(error.key, error.code) for error in caught.value.errors]
+
+
+@pytest.mark.parametrize(
+    ("environ", "enabled", "errors", "warnings"),
+    [
+        pytest.param({}, True, 1, 0, id="missing"),
+        pytest.param({}, False, 0, 1, id="missing, not enabled"),
+        pytest.param({"CNPG_HOST": "h"}, True, 0, 0, id="variable"),
+        pytest.param({"PGHOST": "h"}, True, 0, 0, id="variable of libpq"),
+    ],
+)
+def test_missing_postgres_is_an_error_of_an_enabled_daemon(
+    tmp_path: Path, environ: dict[str, str], enabled: bool, errors: int, warnings: int
+) -> None:
+    """Without any setting of PostgreSQL an enabled daemon is refused, and a disabled one has a warning."""
+    path = write(tmp_path, {"enabled": enabled})
+    try:
+        loaded = load(path, environ, run_checks=lambda _settings: [])
+        found = [], loaded.warnings
+    except ConfigError as error:
+        found = error.errors, error.warnings
+
+    assert (errors, warnings) == (len(found[0]), len(found[1]))
+
+
+@pytest.mark.parametrize("port", [99999, "0", "5432,65536"])
+def test_port_of_postgres_is_checked(tmp_path: Path, port: object) -> None:
+    """Ports range from 1 to 65535."""
+    with pytest.raises(ConfigError) as caught:
+        load(write(tmp_path, {"postgres": {"host": "a,b", "port": port}}), {})
+
+    assert [("postgres.port", "invalid")] == [(error.key, error.code) for error in caught.value.errors]
