@@ -92,6 +92,7 @@ class CopyStage:
         while (piece := pieces.take()) is not None:
             new = await self._not_in_ledger(batch, piece)
             if len(new) < len(piece):
+                await self._confirm_ledger()
                 for position in set(piece).difference(new):
                     outcomes[position] = Outcome.WRITTEN
                     rows_already_written += batch.rows[position]
@@ -110,6 +111,18 @@ class CopyStage:
         _log_rejected(batch, pieces.rejected)
         settled = [outcome for outcome in outcomes if outcome is not None]
         return Settled(batch, settled, already_written, duplicates, rows_already_written)
+
+    async def _confirm_ledger(self) -> None:
+        """Wait until the synchronous standby, if there is one, has what the ledger had when it was read."""
+        if self._ledger.confirmed:
+            return
+
+        async def touch() -> None:
+            async with self._postgres.transaction() as conn:
+                await self._ledger.touch(conn)
+
+        await self._retry.run(touch)
+        self._ledger.confirmed = True
 
     async def _not_in_ledger(self, batch: Batch, positions: Piece) -> Piece:
         """Return the positions of the messages that are not in the ledger."""

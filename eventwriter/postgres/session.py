@@ -19,6 +19,7 @@ import psycopg
 from eventwriter import clock
 from eventwriter.config.settings import PostgresSettings
 from eventwriter.errors import EventwriterError, Retryable
+from eventwriter.postgres.blocking import find_blocking
 from eventwriter.postgres.circuit_breaker import CircuitBreaker
 from eventwriter.postgres.connect import Connection, connect, deadline, sever
 from eventwriter.postgres.errors import ANY_STEP, Rejected, Step, Verdict, map_error
@@ -31,6 +32,10 @@ DEADLINE_SLACK_S = 5.0
 """Margin above the server's own statement timeout before the connection is cut off from this side."""
 _READ_ONLY_TRANSACTION = "25006"
 
+COMMIT = "COMMIT"
+_AT_COMMIT = Step(writes_rows=True, statement=COMMIT)
+"""COMMIT checks deferred constraints."""
+
 
 class RunningStatement(NamedTuple):
     """
@@ -39,12 +44,12 @@ class RunningStatement(NamedTuple):
     Attributes:
         command: SQL command, for messages.
         started_s: Monotonic seconds.
-        backend_pid: Process of the server that runs it.
+        backend_pid: Process of the server that runs it; None if a pooler hides it.
     """
 
     command: str
     started_s: float
-    backend_pid: int
+    backend_pid: int | None
 
 
 class PostgresSession:
@@ -71,6 +76,10 @@ class PostgresSession:
         self._begin = begin_sql(settings)
         self._table_guard = TableGuard(self._begin)
         self._limit_s = settings.statement_timeout_s + DEADLINE_SLACK_S
+        self._server_pid: int | None = None
+        """Process of the server; None if a pooler hides it."""
+        self._standby_skipped = False
+        """Whether a notice said that the last COMMIT did not wait for its synchronous standby."""
 
     @property
     def connected(self) -> bool:
@@ -100,7 +109,9 @@ class PostgresSession:
             self.errors["connect"] += 1
             raise
         self._table_guard.reset()
+        conn.add_notice_handler(self._on_notice)
         try:
+            await self._set_keepalives(conn)
             await self._check_tables(conn)
         except psycopg.Error as error:
             await conn.close()
@@ -125,10 +136,11 @@ class PostgresSession:
             Retryable: The server is unavailable or the connection is lost.
             Fatal: The server refuses the login.
         """
-        async with self.exclusive(writing=False) as conn, self.step(conn, ANY_STEP):
-            # The transaction sets the search path and the time limits.
-            await conn.execute(self._begin)
-            yield conn
+        async with self.exclusive(writing=False) as conn:
+            async with self.step(conn, ANY_STEP):
+                # The transaction sets the search path and the time limits.
+                await conn.execute(self._begin)
+                yield conn
             await self.commit(conn)
 
     @asynccontextmanager
@@ -156,11 +168,16 @@ class PostgresSession:
     @asynccontextmanager
     async def step(self, conn: Connection, step: Step) -> AsyncIterator[None]:
         """Limit one step of a transaction by a deadline and map its errors."""
-        if step.statement is not None:
-            self.running = RunningStatement(step.statement, clock.monotonic_s(), conn.info.backend_pid)
-        try:
+        async with self._mapped_errors(step):
             with deadline(conn, self._limit_s):
                 yield
+
+    @asynccontextmanager
+    async def _mapped_errors(self, step: Step) -> AsyncIterator[None]:
+        if step.statement is not None:
+            self.running = RunningStatement(step.statement, clock.monotonic_s(), self._server_pid)
+        try:
+            yield
         except psycopg.Error as error:
             self.errors[error.sqlstate[:2] if error.sqlstate else "none"] += 1
             mapped = map_error(error, self.target, step)
@@ -178,10 +195,47 @@ class PostgresSession:
         await self._table_guard.begin(conn, targets, self.on_connect)
 
     async def commit(self, conn: Connection) -> None:
-        """Commit the transaction and record the duration."""
+        """
+        Commit the transaction and record the duration.
+
+        While COMMIT waits for a synchronous standby it has no deadline, because a new connection would
+        have to wait as well.
+
+        Raises:
+            Rejected: A deferred constraint is violated.
+            Retryable: The connection is lost, or the server did not wait for the synchronous standby. The
+                transaction may be committed.
+        """
         started_s = clock.monotonic_s()
-        await conn.execute("COMMIT")
+        self._standby_skipped = False
+        async with self._mapped_errors(_AT_COMMIT):
+            await self._execute_commit(conn)
+        if self._standby_skipped:
+            raise Retryable(
+                f"PostgreSQL at {self.target} committed without its synchronous standby: the wait was cancelled",
+                code="standby_skipped",
+                hint="the batch is settled once a later commit reaches the standby",
+            )
         self.commit_s = clock.monotonic_s() - started_s
+
+    async def _execute_commit(self, conn: Connection) -> None:
+        """
+        Execute COMMIT, which is never cancelled.
+
+        psycopg cancels the statement of a cancelled task, and a cancelled COMMIT succeeds without its
+        synchronous standby. The connection is closed instead, and the server continues to wait.
+        """
+        commit = asyncio.ensure_future(conn.execute(COMMIT))
+        try:
+            while not (await asyncio.wait({commit}, timeout=self._limit_s))[0]:
+                if not (await find_blocking(self._settings, self._server_pid)).standby:
+                    sever(conn)
+        except asyncio.CancelledError:
+            sever(conn)
+            await asyncio.wait({commit})
+            commit.exception()
+            raise
+        await commit
 
     async def recheck_tables(self) -> None:
         """
@@ -211,6 +265,19 @@ class PostgresSession:
             await conn.execute(self._begin)
             await self.on_connect(conn)
             await conn.execute("COMMIT")
+
+    async def _set_keepalives(self, conn: Connection) -> None:
+        """Let the server detect a vanished client, except behind a pooler, which does so itself."""
+        names = {**self._settings.keepalives(), "user_timeout": round(self._settings.tcp_timeout_s * 1000)}
+        calls = ", ".join(f"pg_catalog.set_config('tcp_{name}', '{value}', false)" for name, value in names.items())
+        with deadline(conn, self._limit_s):
+            cursor = await conn.execute(f"SELECT {calls} WHERE pg_backend_pid() = %s", (conn.info.backend_pid,))
+            self._server_pid = conn.info.backend_pid if await cursor.fetchone() else None
+
+    def _on_notice(self, notice: psycopg.errors.Diagnostic) -> None:
+        """Detect that COMMIT did not wait for its standby, by the server's function, whose name is not translated."""
+        if notice.source_function == "SyncRepWaitForLSN":
+            self._standby_skipped = True
 
     @contextmanager
     def _tracked(self, writing: bool) -> Iterator[None]:
@@ -247,13 +314,22 @@ _SYNCHRONOUS_COMMIT = (
 
 def begin_sql(settings: PostgresSettings, read_only: bool = False) -> str:
     """Return BEGIN and the SET statements of a transaction as one round trip; `runtime_params` override ours."""
-    statement_s = settings.statement_timeout_s
-    timeouts_s = {"statement_timeout": statement_s, "lock_timeout": min(_LOCK_TIMEOUT_S_MAX, statement_s / 2)}
+    timeouts_s = {
+        "statement_timeout": settings.statement_timeout_s,
+        "lock_timeout": lock_timeout_s(settings),
+        "idle_in_transaction_session_timeout": settings.idle_in_transaction_timeout_s,
+    }
     params = {name: f"{round(limit_s * 1000)}" for name, limit_s in timeouts_s.items()} | settings.runtime_params
-    statements = ["BEGIN READ ONLY" if read_only else "BEGIN", *(_set_local(*item) for item in params.items())]
-    if "synchronous_commit" not in params and not read_only:
-        statements.append(_SYNCHRONOUS_COMMIT)
-    return "; ".join(statements)
+    if read_only:
+        return "; ".join(["BEGIN READ ONLY", *(_set_local(*item) for item in params.items())])
+    # The warning that a COMMIT did not wait for its standby must arrive, whatever the role's settings are.
+    statements = ["BEGIN", *(_set_local(*item) for item in (params | {"client_min_messages": "warning"}).items())]
+    return "; ".join(statements if "synchronous_commit" in params else [*statements, _SYNCHRONOUS_COMMIT])
+
+
+def lock_timeout_s(settings: PostgresSettings) -> float:
+    """Return the time limit for waiting for a lock."""
+    return min(_LOCK_TIMEOUT_S_MAX, settings.statement_timeout_s / 2)
 
 
 def _set_local(name: str, value: str) -> str:

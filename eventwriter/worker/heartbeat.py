@@ -13,7 +13,7 @@ from eventwriter.jetstream.errors import without_credentials
 from eventwriter.observe.heartbeat import Connections, Details, Gauges, Heartbeat, Reconnects, heartbeat_fields
 from eventwriter.observe.process import own_usage
 from eventwriter.pipeline.held import HeldMessages
-from eventwriter.postgres.copy import COMMIT
+from eventwriter.postgres.session import COMMIT
 from eventwriter.worker.context import WorkerContext
 from eventwriter.worker.session import Session
 

@@ -5,7 +5,7 @@ import logging
 
 from eventwriter import clock
 from eventwriter.config.settings import PostgresSettings
-from eventwriter.postgres.blocking import blocking_sessions
+from eventwriter.postgres.blocking import find_blocking
 from eventwriter.postgres.session import PostgresSession, RunningStatement
 
 log = logging.getLogger(__name__)
@@ -21,7 +21,7 @@ class StatementMonitor:
     Watches the worker's PostgreSQL session. Written by its own task.
 
     Attributes:
-        blocked_by: The sessions that block the running statement, as text; None if none is known.
+        blocked_by: The sessions or the standby that block the running statement, as text; None if none are known.
     """
 
     def __init__(self, settings: PostgresSettings, session: PostgresSession) -> None:
@@ -47,10 +47,10 @@ class StatementMonitor:
             if not self._session.circuit_breaker.is_open:
                 self.blocked_by = None
             return
-        sessions = await blocking_sessions(self._settings, running.backend_pid)
+        blocking = await find_blocking(self._settings, running.backend_pid)
         if running is not self._session.running:
             return
-        self.blocked_by = ", ".join(map(str, sessions)) or None
+        self.blocked_by = str(blocking) or None
         if running is not self._watched:
             self._watched = running
             unanswered_s = round(clock.monotonic_s() - running.started_s, 1)

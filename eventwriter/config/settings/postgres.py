@@ -10,6 +10,8 @@ from eventwriter.config.settings.fields import Record, Seconds, SecretPath, read
 
 PORTS = r"^\d{1,5}(,\d{1,5})*$"
 CONNECT_TIMEOUT_S_MIN = 2  # libpq rounds a shorter timeout up to this
+KEEPALIVES = 3
+"""Unanswered keepalives after which a connection is closed."""
 
 
 def _parseable(secret: SecretStr) -> SecretStr:
@@ -76,6 +78,14 @@ class PostgresSettings(Record):
     statement_timeout_s: Seconds = Field(30.0, alias="statement_timeout")
     """Time limit of each COPY. Default 30 s. Too low: large batches are split repeatedly. Too high: a server that hangs
     is detected late."""
+    idle_in_transaction_timeout_s: Seconds = Field(30.0, alias="idle_in_transaction_timeout", ge=1)
+    """Time after which the server ends a transaction whose client sends nothing. Default 30 s. If a host vanishes
+    within a transaction, its lock on the ledger blocks the other workers of the consumer for this long. Too low: a
+    worker that is suspended for a moment loses its transaction and repeats the batch. Too high: the others wait."""
+    tcp_timeout_s: Seconds = Field(30.0, alias="tcp_timeout", ge=3)
+    """Time after which a TCP connection whose other end does not respond is closed, by keepalives on both sides and
+    TCP_USER_TIMEOUT. Default 30 s; the defaults of operating systems are about 2 hours. Too low: a short failure of the
+    network ends connections. Too high: a vanished server or client is noticed late. Not used for Unix sockets."""
     runtime_params: dict[str, str] = Field(default_factory=dict)
     """PostgreSQL parameters that are set in every transaction, for example `search_path`. Default: none."""
 
@@ -88,17 +98,33 @@ class PostgresSettings(Record):
         Raises:
             Fatal: The password file cannot be read, or is empty.
         """
-        ours = {
-            "application_name": self.application_name,
-            "connect_timeout": str(max(CONNECT_TIMEOUT_S_MIN, round(self.connect_timeout_s))),
+        connect_timeout_s = max(CONNECT_TIMEOUT_S_MIN, round(self.connect_timeout_s))
+        ours: dict[str, dict[str, str | int]] = {
+            "application_name": {"application_name": self.application_name},
+            "connect_timeout_s": {"connect_timeout": connect_timeout_s},
+            "tcp_timeout_s": {**self.keepalives(), "tcp_user_timeout": round(self._user_timeout_s() * 1000)},
         }
         # Our defaults rank below the DSN; keys that the configuration sets rank above it.
-        below = {**ours, **({"sslmode": "verify-full"} if self.certificate_parameter() else {})}
-        fields = {"application_name": "application_name", "connect_timeout_s": "connect_timeout"}
-        above = {name: ours[name] for field, name in fields.items() if field in self.model_fields_set}
+        below = {name: str(value) for parameters in ours.values() for name, value in parameters.items()}
+        below |= {"sslmode": "verify-full"} if self.certificate_parameter() else {}
+        above = {name: below[name] for field in ours if field in self.model_fields_set for name in ours[field]}
         password = self._read_password()
         secret = {"password": password} if password is not None else {}
         return libpq.combine(below, self._dsn(), {**above, **self._parameters(), **secret})
+
+    def keepalives(self) -> dict[str, int]:
+        """Return the TCP keepalive parameters, under libpq's names, that make up `tcp_timeout`."""
+        interval_s = max(1, round(self.tcp_timeout_s / (KEEPALIVES + 3)))
+        idle_s = max(1, round(self.tcp_timeout_s) - KEEPALIVES * interval_s)
+        return {"keepalives_idle": idle_s, "keepalives_interval": interval_s, "keepalives_count": KEEPALIVES}
+
+    def _user_timeout_s(self) -> float:
+        """
+        Return the client's TCP_USER_TIMEOUT.
+
+        It also applies while the server does not read because a COPY waits, which `statement_timeout` limits.
+        """
+        return self.statement_timeout_s + self.tcp_timeout_s
 
     def certificate_parameter(self) -> str | None:
         """Return the parameter that sets a certificate, in the DSN or beside it: `sslrootcert`, else `sslcert`."""

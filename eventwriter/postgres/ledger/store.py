@@ -69,6 +69,9 @@ class Ledger:
         last_us: Latest committed JetStream timestamp: microseconds since 1970 UTC.
         closed_epochs: Epochs that have ended; their messages may still be delivered again.
         is_closed: Whether another worker has started a newer epoch, so that nothing more is recorded in this one.
+        confirmed: Whether everything that was read from the table is known to be on the synchronous standby, if there
+            is one. A COMMIT whose wait for the standby was interrupted is visible, but a failover may lose it, so its
+            messages must not be acknowledged yet.
     """
 
     key: LedgerKey
@@ -78,6 +81,7 @@ class Ledger:
     last_us: int = 0
     closed_epochs: tuple[ClosedEpoch, ...] = ()
     is_closed: bool = False
+    confirmed: bool = True
 
     def has_seq(self, seq: int) -> bool:
         """Return whether the current epoch contains this sequence."""
@@ -143,17 +147,15 @@ class Ledger:
             Retryable: Another session deleted the row meanwhile.
             psycopg.Error: Raised by the server.
         """
-        await conn.execute(
-            f"INSERT INTO {self.table} (stream, incarnation, epoch, consumer, filter_hash)"  # noqa: S608
-            " VALUES (%s, %s, %s, %s, %s) ON CONFLICT DO NOTHING",
-            self.key.values(),
-        )
-        cursor = await conn.execute(
-            f"SELECT committed::text, coalesce(last_seq, 0), last_timestamp, closed_at IS NOT NULL"  # noqa: S608
-            f" FROM {self.table} WHERE {_KEY}",
-            self.key.values(),
-        )
-        row = await cursor.fetchone()
+        row = await self._read(conn)
+        if row is None:
+            # Not before the first read: ON CONFLICT would wait for a batch that another session is committing.
+            await conn.execute(
+                f"INSERT INTO {self.table} (stream, incarnation, epoch, consumer, filter_hash)"  # noqa: S608
+                " VALUES (%s, %s, %s, %s, %s) ON CONFLICT DO NOTHING",
+                self.key.values(),
+            )
+            row = await self._read(conn)
         if row is None:
             message = f"the row of stream {self.key.origin.stream} in {self.table} was deleted while it was being read"
             raise Retryable(message, code="ledger_row_deleted")
@@ -161,6 +163,24 @@ class Ledger:
         self.last_seq = row[1]
         self.last_us = 0 if row[2] is None else epoch_us(row[2])
         self.is_closed = row[3]
+        self.confirmed = False
+
+    async def _read(self, conn: Connection) -> tuple[Any, ...] | None:
+        cursor = await conn.execute(
+            f"SELECT committed::text, coalesce(last_seq, 0), last_timestamp, closed_at IS NOT NULL"  # noqa: S608
+            f" FROM {self.table} WHERE {_KEY}",
+            self.key.values(),
+        )
+        return await cursor.fetchone()
+
+    async def touch(self, conn: Connection) -> None:
+        """
+        Change the row, so that COMMIT waits for the synchronous standby; everything read before is then there too.
+
+        Raises:
+            psycopg.Error: Raised by the server.
+        """
+        await conn.execute(f"UPDATE {self.table} SET updated_at = now() WHERE {_KEY}", self.key.values())  # noqa: S608
 
     async def compact(self, conn: Connection, low: int, ack_floor: int, elsewhere: Ranges) -> bool:
         """

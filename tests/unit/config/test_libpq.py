@@ -12,11 +12,12 @@ NASTY = r"""p'a\s "w/o?r@d&=% ü"""
 
 
 def parsed(**settings: object) -> dict[str, str]:
-    """Return the parameters that libpq itself finds in the connection string of the settings."""
+    """Return the parameters that libpq itself finds in the connection string of the settings, without TCP timeouts."""
     parameters = psycopg.conninfo.conninfo_to_dict(PostgresSettings.model_validate(settings).conninfo())
-    return {key: str(value) for key, value in parameters.items()}
+    return {key: str(value) for key, value in parameters.items() if key not in TCP}
 
 
+TCP = ("keepalives_idle", "keepalives_interval", "keepalives_count", "tcp_user_timeout")
 OURS = {"application_name": "eventwriter", "connect_timeout": "10"}
 
 
@@ -60,6 +61,22 @@ def test_dsn_overrides_defaults_and_keys_override_the_dsn(
 ) -> None:
     """Parameters of a DSN override our defaults, and keys beside the DSN override its parameters."""
     assert expected == parsed(**settings)
+
+
+@pytest.mark.parametrize(
+    ("settings", "expected"),
+    [
+        ({}, ["15", "5", "3", "60000"]),
+        ({"tcp_timeout": 12, "statement_timeout": 8}, ["6", "2", "3", "20000"]),
+        ({"dsn": "host=h keepalives_idle=60 tcp_user_timeout=1"}, ["60", "5", "3", "1"]),
+        ({"dsn": "host=h keepalives_idle=60", "tcp_timeout": 12}, ["6", "2", "3", "42000"]),
+    ],
+)
+def test_tcp_timeout_is_divided_into_keepalives(settings: dict[str, object], expected: list[str]) -> None:
+    """Idle time and keepalives add up to the timeout; a DSN overrides the default, and the key overrides the DSN."""
+    parameters = psycopg.conninfo.conninfo_to_dict(PostgresSettings.model_validate(settings).conninfo())
+
+    assert expected == [str(parameters[name]) for name in TCP]
 
 
 @pytest.mark.parametrize("key", ["sslrootcert", "sslcert"])

@@ -25,7 +25,7 @@ QUOTED = (
     "self.table", "table", "table.default_partition", "table.name", "target", "time_column", "values",
 )  # fmt: skip
 """Names and lists of values that are quoted where they are built."""
-GENERATED = ("chunk", "first", "high", "last", "low", "width")
+GENERATED = ("calls", "chunk", "first", "high", "last", "low", "width")
 """Timestamps, intervals and numbers that the program formats itself."""
 
 

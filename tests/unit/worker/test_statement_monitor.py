@@ -7,7 +7,7 @@ import pytest
 
 from eventwriter import clock
 from eventwriter.config.settings import PostgresSettings
-from eventwriter.postgres.blocking import BlockingSession
+from eventwriter.postgres.blocking import Blocking, BlockingSession
 from eventwriter.postgres.session import RunningStatement
 from eventwriter.worker import statement_monitor
 from eventwriter.worker.statement_monitor import UNANSWERED_S, StatementMonitor
@@ -26,11 +26,11 @@ def lookups(monkeypatch: pytest.MonkeyPatch) -> list[int]:
     """The backends whose blocking sessions were looked up."""
     looked_up: list[int] = []
 
-    async def blocking_sessions(_settings: PostgresSettings, backend_pid: int) -> list[BlockingSession]:
+    async def find_blocking(_settings: PostgresSettings, backend_pid: int) -> Blocking:
         looked_up.append(backend_pid)
-        return [BLOCKING]
+        return Blocking(sessions=(BLOCKING,))
 
-    monkeypatch.setattr(statement_monitor, "blocking_sessions", blocking_sessions)
+    monkeypatch.setattr(statement_monitor, "find_blocking", find_blocking)
     return looked_up
 
 
@@ -85,6 +85,10 @@ async def test_blocker_is_kept_between_attempts(session: Any, lookups: list[int]
         (BlockingSession(7, None, None, None, None), "session 7"),
         (BlockingSession(7, "x", "", None, None), "session 7 (role x)"),
         (BlockingSession(7, "x", "", "active", 3.0), "session 7 (role x, active for 3 s)"),
+        (
+            BlockingSession(7, "x", "", "active", 3.0, waits_for_standby=True),
+            "session 7 (role x, waiting for a synchronous standby for 3 s)",
+        ),
     ],
 )
 def test_blocking_session_shows_what_is_known(session_row: BlockingSession, text: str) -> None:

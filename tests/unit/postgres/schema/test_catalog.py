@@ -1,7 +1,7 @@
 """Binding of a table definition to the columns of a real table."""
 
 import pytest
-from hypothesis import given
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from eventwriter.errors import Fatal, Poison
@@ -324,6 +324,7 @@ def try_to_bind(real: list[RealColumn]) -> Binding | str:
 
 
 @given(st.lists(real_columns, max_size=12, unique_by=lambda column: column.name))
+@settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])  # on a loaded machine
 def test_bind_returns_a_complete_binding_or_raises_fatal(real: list[RealColumn]) -> None:
     """For every real table there is either a complete binding or an error that names the table."""
     binding = try_to_bind(real)
