@@ -30,7 +30,7 @@ def drain(bed: Bed, kind: str, payloads: Sequence[bytes], workers: int) -> Drain
     Store `payloads`, start the daemon, wait for the last row.
 
     Raises:
-        SystemExit: The books do not balance, or nothing moves.
+        SystemExit: Messages are missing, or nothing progresses.
     """
     bed.empty(kind)
     last = bed.publish(payloads, workers)
@@ -61,7 +61,7 @@ def _wait(bed: Bed, last: Sequence[int]) -> float:
             if [seq for (seq,) in written] == list(last):
                 return time.monotonic()
             time.sleep(0.005)
-    raise SystemExit(f"after {WAIT_S_MAX:.0f} s the ledger says {written}, and {list(last)} is wanted")
+    raise SystemExit(f"after {WAIT_S_MAX:.0f} s the ledger says {written}, expected {list(last)}")
 
 
 def _rows(bed: Bed, tables: Sequence[str], messages: int) -> int:

@@ -35,7 +35,7 @@ class Site:
         assert 0 == command("eventwriter", "migrate", "--dsn", self.dsn).returncode
         # Neither server asks for a password; what is sent unasked is a secret all the same.
         dsn = self.dsn.replace("//postgres@", f"//postgres:{SECRET}-postgres@")
-        url = servers.nats_url.replace("//", f"//somebody:{SECRET}-nats@")
+        url = servers.nats_url.replace("//", f"//reader:{SECRET}-nats@")
         self.config: dict[str, Any] = {
             "nats": {"servers": [url]}, "postgres": {"dsn": dsn}, "consumer_name": name,
             "stream_name": name, "streams": [dict(stream) for stream in streams], **top,
@@ -90,7 +90,7 @@ class Site:
         return rows[0], rows[1], dead[0]
 
     def settled(self) -> tuple[int, int, int]:
-        """Wait until all that was published has its row or its dead letter, and a moment more; return the books."""
+        """Wait until every published message has its row or dead letter, and a moment longer; return the audit."""
         until = time.monotonic() + WAIT_S
         while time.monotonic() < until:
             rows, _, dead = self.books()

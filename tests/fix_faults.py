@@ -29,7 +29,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 
 def every(config: pytest.Config) -> bool:
-    """Say whether every fault is wanted; a report without some would be none."""
+    """Return whether every fault was requested; a report of only some would be incomplete."""
     return bool(config.getoption("--faults-all") or config.getoption("--faults-report"))
 
 

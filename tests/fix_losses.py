@@ -19,7 +19,7 @@ _looks: dict[str, str] = {}
 
 def looked(books: str, wrong: str | None) -> None:
     """
-    Note what a look at the books has found, after all that is late has had its time.
+    Record the result of an audit, after late messages have had time to arrive.
 
     Args:
         books: Which ones; each look takes the place of the one before.

@@ -41,7 +41,7 @@ def test_worker_killed_at_random_moments(daemon: Daemon) -> None:
 
 
 def test_supervisor_killed(daemon: Daemon) -> None:
-    """A supervisor that is killed takes its workers along; the next one goes on where the books stand."""
+    """After a kill of the supervisor its workers exit, and the next daemon continues where the ledger ends."""
     daemon.start()
     asyncio.run(daemon.publish(3000))
     worker = None
@@ -95,7 +95,7 @@ def test_servers_restarted(daemon: Daemon) -> None:
 
 
 def test_consumer_deleted_by_hand(daemon: Daemon) -> None:
-    """A consumer that somebody deletes is made again, and what the ledger knows is not written again."""
+    """A deleted consumer is recreated, and messages in the ledger are not written again."""
 
     async def delete() -> None:
         client = await nats.connect(daemon.servers.nats_url)
@@ -112,7 +112,7 @@ def test_consumer_deleted_by_hand(daemon: Daemon) -> None:
 
 
 def test_whole_stream_replayed(daemon: Daemon) -> None:
-    """A consumer made anew from the stream's beginning replays everything; the ledger knows it all."""
+    """A consumer recreated at the start of the stream redelivers everything; the ledger prevents duplicates."""
 
     async def recreate() -> None:
         client = await nats.connect(daemon.servers.nats_url)

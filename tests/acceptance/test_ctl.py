@@ -435,7 +435,7 @@ def test_changed_secret_is_told_and_not_shown(site: Site) -> None:
 
 
 def test_broken_file_is_refused_with_every_mistake(site: Site) -> None:
-    """A file with mistakes changes nothing, and the operator reads what to mend."""
+    """An invalid file changes nothing, and its mistakes are printed."""
     before, content = site.pids(), site.run.config.read_text()
     broken = json.loads(content)
     broken["streams"][0]["batch_size"] = 0

@@ -182,7 +182,7 @@ def test_kept_data_is_gone_on_with(temporary: Path) -> None:
 
 @pytest.mark.parametrize(("when", "after_s"), [("NATS ", 0.1), ("NATS ", 0.5), ("TELEMETRY/0 running", 0.5)])
 def test_interrupted_demo_closes_its_books(start: Start, temporary: Path, when: str, after_s: float) -> None:
-    """^C ends the publishing; what was published is written, the books are closed, and nothing is left."""
+    """Ctrl-C stops the publisher; published messages are written and audited, and no process or folder remains."""
     demo = start("--rate", "500", "--kinds", "telemetry")
     demo.line(f"^{when}")
     time.sleep(after_s)
@@ -284,7 +284,7 @@ def server_of(folder: Path, program: str) -> int:
 
 
 def test_terminal_is_left_as_it_was(temporary: Path) -> None:
-    """On a terminal the table is drawn in place; after ^C the cursor is back and the books are the last line."""
+    """On a terminal the table is drawn in place; after Ctrl-C the cursor is restored and the audit is the last line."""
     pid, terminal = pty.fork()
     if pid == 0:
         os.environ.update(TERM="xterm", COLUMNS="80", LINES="40")

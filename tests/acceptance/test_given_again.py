@@ -63,7 +63,7 @@ def test_new_messages_under_known_sequences_are_not_acknowledged_unwritten(daemo
 
 
 def test_consumer_reset_under_an_open_batch_doubles_nothing(daemon: Daemon) -> None:
-    """A consumer that somebody sets back delivers as new what is in hand; it is written once."""
+    """A reset consumer delivers messages in flight again as new; each is written once."""
     daemon.write_config(daemon.servers.nats_url, daemon.servers.postgres_dsn(), batch_timeout=4000, batch_size=1000)
     daemon.start()
     asyncio.run(daemon.publish(50))

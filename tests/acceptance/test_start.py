@@ -63,7 +63,7 @@ def verified(daemon: Daemon) -> list[dict[str, Any]]:
 
 
 def test_messages_before_the_start_are_left_alone(daemon: Daemon) -> None:
-    """From the message of that time on all is written, once, also when the durable is removed and made anew."""
+    """Every message from that time on is written once, also after the durable is deleted and recreated."""
     asyncio.run(daemon.publish(100))
     begin_at(daemon, 61)
     daemon.start()
@@ -80,7 +80,7 @@ def test_messages_before_the_start_are_left_alone(daemon: Daemon) -> None:
 
 
 def test_stream_made_anew_is_written_from_its_beginning(daemon: Daemon) -> None:
-    """What a stream that was deleted and made anew has is later than the start, whatever its sequences."""
+    """All messages of a recreated stream are later than the start, whatever their sequences."""
     asyncio.run(daemon.publish(100))
     begin_at(daemon, 61)
     config = asked(daemon, "STREAM.INFO.events")["config"]

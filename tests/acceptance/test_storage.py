@@ -128,7 +128,7 @@ def test_daemon_looks_after_its_tables(daemon: Daemon) -> None:
 
 
 def test_daemon_that_cannot_look_after_its_tables_goes_on_writing(daemon: Daemon) -> None:
-    """Somebody in the way of a step is a warning in status, tried again; messages are written meanwhile."""
+    """A blocked maintenance step is a warning in status and retried; messages are written in the meantime."""
     configure(daemon, maintain=True, every="1s", ahead=12)
     with psycopg.connect(daemon.servers.postgres_dsn()) as reader:
         reader.execute("SELECT count(*) FROM timeseries_metrics_default")

@@ -32,7 +32,7 @@ def test_duplicate_key_and_garbage_in_one_batch(daemon: Daemon) -> None:
     config["streams"][0]["on_conflict"] = "nothing"
     daemon.config.write_text(json.dumps(config))
     with psycopg.connect(daemon.servers.postgres_dsn(), autocommit=True) as conn:
-        # A table of somebody's own making: no partitions, so a key without the time is possible.
+        # A user's own table without partitions, so a key without the time column is possible.
         conn.execute("CREATE TABLE theirs (LIKE timeseries_metrics INCLUDING DEFAULTS)")
         conn.execute("DROP TABLE timeseries_metrics")
         conn.execute("ALTER TABLE theirs RENAME TO timeseries_metrics")

@@ -129,7 +129,7 @@ class Bed:
 
         Args:
             program: Another nats-server.
-            keep: What it stores; without, it begins empty, and its stream is made anew.
+            keep: Stored data to keep; otherwise the server starts empty, and its stream is recreated.
         """
         server = self.servers.nats
         path = Path(server.command[-1])

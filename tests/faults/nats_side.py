@@ -180,7 +180,7 @@ def ack_floor_lost(bed: Bed) -> Act:
 
 
 def settings_changed(**changes: Any) -> Callable[[Bed], Act]:
-    """Return an act: somebody changes the consumer's settings while it is in use."""
+    """Return an act that changes the consumer's settings while it is in use."""
 
     async def change(js: JetStream) -> None:
         await update(js, changes)
@@ -224,7 +224,7 @@ async def update(js: JetStream, changes: dict[str, Any]) -> None:
 def tls_required(bed: Bed) -> Act:
     folder = bed.folder / "certificates"
     bed.configure_nats(tls=nats_secured.server_tls(folder))
-    bed.until_slot("it says that TLS is wanted", lambda slot: "nats.tls" in (slot["reason"] or ""))
+    bed.until_slot("the reason names TLS", lambda slot: "nats.tls" in (slot["reason"] or ""))
     bed.configure_nats(tls=None)
     yield
 
@@ -329,7 +329,7 @@ FAULTS = (
     fault("FIN", "the connection is closed from outside", cut(rst=False)),
     fault("RST in the middle", "reset five times, each after a random number of bytes", cut_again_and_again),
     fault("stream purged", "with messages that were not delivered; those that come afterwards count", purged),
-    fault("stream recreated", "deleted and made anew: sequences begin at 1", recreated),
+    fault("stream recreated", "deleted and recreated: sequences begin at 1", recreated),
     fault("stream restored", f"{OLDER}; the daemon looks at once", restored(True)),
     fault("stream restored and ahead", f"{OLDER}; the daemon looks when they are beyond the old end", restored(False)),
     fault("consumer deleted", "deleted in use", consumer_deleted),

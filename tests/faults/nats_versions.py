@@ -60,7 +60,7 @@ def consumer_deleted(bed: Bed) -> Act:
 
 
 def filter_changed_and_back(bed: Bed) -> Act:
-    """The server cannot set a consumer back, so somebody has to remove it, as the sentence says."""
+    """The server cannot reset a consumer, so it has to be deleted, as the error says."""
     from faults.nats_side import DURABLE, update
 
     bed.js(lambda js: update(js, {"filter_subject": "netflow.x"}))

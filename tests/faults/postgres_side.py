@@ -243,7 +243,7 @@ def locked(bed: Bed) -> Act:
 
 
 def altered(change: str, back: str) -> Callable[[Bed], Act]:
-    """Return an act: somebody alters the table under the running worker, and takes it back later."""
+    """Return an act that alters the table under the running worker and reverts it later."""
 
     def act(bed: Bed) -> Act:
         count, connections = f"SELECT count(*) FROM {TABLE}", bed.slot()["postgres_reconnects"]

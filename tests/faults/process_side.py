@@ -259,7 +259,7 @@ def broken() -> list[int]:
 
 
 def unread() -> list[int]:
-    """Return the end of a pipe that nobody reads from, though somebody could."""
+    """Return the write end of an open pipe that is never read."""
     reader, writer = os.pipe()
     return [writer, reader]
 

@@ -102,7 +102,7 @@ def test_moved_checkout_is_made_anew(checkout: Checkout) -> None:
 
 
 def test_python_that_is_gone_is_replaced(checkout: Checkout) -> None:
-    """A `.venv` whose Python is gone is made anew."""
+    """A `.venv` whose Python was removed is recreated."""
     checkout.run()
     (checkout.root / ".venv" / "bin" / "python").unlink()
 
@@ -147,7 +147,7 @@ def test_unusable_python_is_one_sentence(checkout: Checkout, environ: dict[str, 
 
 @pytest.mark.skipif(os.geteuid() == 0, reason="root can write everywhere")
 def test_checkout_that_cannot_be_written_is_named(checkout: Checkout) -> None:
-    """A checkout of somebody else's is named."""
+    """A checkout owned by another user is named."""
     checkout.root.chmod(0o555)
     try:
         done = checkout.run()

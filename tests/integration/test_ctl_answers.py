@@ -147,7 +147,7 @@ def test_top_ends_with_a_q_behind_another_key(scripted: Daemon) -> None:
 
 @pytest.mark.parametrize("arguments", [("stat", "--interval", "0.2"), ("lag", "--watch", "0.5")], ids=["stat", "lag"])
 def test_watcher_waits_for_a_daemon_that_starts_anew(scripted: Daemon, arguments: tuple[str, ...]) -> None:
-    """`stat` and `lag --watch` say once that nobody answers, and go on when somebody does."""
+    """`stat` and `lag --watch` report once that the daemon is unreachable, and continue when it answers."""
     line = [*CTL, "--socket", str(scripted.folder / "ctl.sock"), *arguments, "--json"]
     shown = scripted.folder / "shown"
     with shown.open("wb") as out, subprocess.Popen(line, stdout=out, stderr=subprocess.PIPE, text=True) as watcher:

@@ -186,7 +186,7 @@ def test_show_of_no_letter_is_a_sentence(office: Office) -> None:
     """A letter that is not there is named."""
     done = office.dlq("show", "7")
 
-    assert (2, "eventwriter-ctl: table \"public\".\"eventwriter_dead_letters\" has no letter 7") == (
+    assert (2, "eventwriter-ctl: table \"public\".\"eventwriter_dead_letters\" has no dead letter 7; list them with `eventwriter-ctl dlq list`") == (
         done.returncode, done.stderr.partition(";")[0],
     )  # fmt: skip
 

@@ -75,7 +75,7 @@ def test_running_daemon_is_well(shared: Shared, examine: Examine) -> None:
 
 
 def test_every_warning_and_failure_has_a_hint(shared: Shared, examine: Examine) -> None:
-    """Whatever is not well comes with what mends it."""
+    """Every warning and failure has a hint."""
     found = examine(nats={"servers": ["nats://127.0.0.1:1"]}, control={"socket": "/nowhere/at/all.sock"})
 
     assert 2 == exit_code(one for findings in found.values() for one in findings)
@@ -184,7 +184,7 @@ def test_daemon_of_another_configuration_is_said(shared: Shared, examine: Examin
 
 
 def test_socket_with_another_mode_is_a_warning(shared: Shared, examine: Examine) -> None:
-    """A running daemon's socket whose mode somebody changed is named with both modes; as it was made, it is well."""
+    """A changed mode of the daemon's socket is reported with both modes; the original mode is accepted."""
     shared.written()
     well = examine()
     os.chmod(shared.run.socket, 0o666)
@@ -214,7 +214,7 @@ def test_certificates_that_end_are_named(examine: Examine, certificates: Certifi
 
 
 def test_secret_that_everybody_may_read_is_a_warning(examine: Examine, tmp_path: Path) -> None:
-    """A password file with mode 0644 is named, with the command that mends it."""
+    """A password file with mode 0644 is reported with the command that fixes it."""
     secret = tmp_path / "password"
     secret.write_text("x")
     secret.chmod(0o644)
@@ -467,7 +467,7 @@ def test_messages_that_nobody_takes_are_a_warning(shared: Shared, examine: Exami
 
 
 def test_paused_consumer_fails(shared: Shared, examine: Examine) -> None:
-    """A consumer that somebody paused is named, with the command that resumes it."""
+    """A paused consumer is reported with the command that resumes it."""
     durable(shared, pause_until="2100-01-01T00:00:00Z")
 
     found = examine()
@@ -475,7 +475,7 @@ def test_paused_consumer_fails(shared: Shared, examine: Examine) -> None:
     assert any("is paused" in one.message for one in found[TELEMETRY, "consumer"])
 
 
-# The books.
+# Ledger.
 
 
 def test_ack_floor_beyond_the_ledger_fails(shared: Shared, examine: Examine) -> None:
@@ -545,7 +545,7 @@ DATABASE = [
 def test_drift_of_the_database_is_named(
     shared: Shared, examine: Examine, sql: str, check: str, ended: str, sentence: str
 ) -> None:
-    """What somebody changed in the database is found by the check that looks there."""
+    """A change in the database is found by the check that covers it."""
     shared.execute(sql.format(db=shared.dsn.rpartition("/")[2]))
 
     found = examine()

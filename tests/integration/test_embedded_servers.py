@@ -257,7 +257,7 @@ def test_folder_that_postgres_may_not_enter_is_named(temporary: Path) -> None:
 
 
 def test_port_that_is_taken_meanwhile_is_given_up(temporary: Path) -> None:
-    """A port that somebody takes before the server does is given up for the next, by both servers."""
+    """If a port is taken before the server binds it, the next port is used; this holds for both servers."""
     with EmbeddedServers() as there:
         stolen = [int(url.rpartition(":")[2].partition("/")[0]) for url in (there.nats_url, there.postgres_dsn())]
         # Ports for: the first choice of each (made at once), then what each is started with.

@@ -178,7 +178,7 @@ async def test_what_is_lost_is_said(database: str, name: str) -> None:
 
 @pytest.mark.parametrize("table", DDL["tenants"])
 async def test_table_of_tenants_is_refused(database: str, table: str) -> None:
-    """A tenant that must be named and is not known to us parks the slot, with the sentence that mends it."""
+    """A required tenant that is not configured parks the slot, and the error says how to fix it."""
     async with await psycopg.AsyncConnection.connect(database, autocommit=True) as conn:
         with pytest.raises(Fatal) as caught:
             await made(conn, table, DDL["tenants"][table], definitions(table)[0][0])

@@ -144,7 +144,7 @@ async def test_absent_values_are_null(bench: MakeBench) -> None:
 
 
 async def test_what_a_type_cannot_take_is_a_dead_letter(bench: MakeBench) -> None:
-    """Text that is by nature a date, an address, a label and is none is a dead letter that names the column."""
+    """Text that is not a valid date, address or label for its column is a dead letter that names the column."""
     columns = ", ".join(f"c{n} {sql_type}" for n, (sql_type, _) in enumerate(REFUSED))
     one: Bench = bench(f"{TYPES} CREATE TABLE things ({columns})")
 

@@ -199,7 +199,7 @@ async def test_tls_that_does_not_verify(
         "user": "certified",
         "password": None,
         "sslrootcert": secured.certificates.ca_file,
-        **secured.key("somebody" if case == "other role" else "certified"),
+        **secured.key("unmapped" if case == "other role" else "certified"),
     }
     if case == "unknown authority":
         settings["sslrootcert"] = Certificates(tmp_path / "others").ca_file
@@ -220,7 +220,7 @@ async def test_tls_that_does_not_verify(
 
 
 async def test_server_without_tls(database: str) -> None:
-    """A server that has no TLS is refused where TLS is wanted."""
+    """A server without TLS is refused if TLS is required."""
     error = await refused(PostgresSettings.model_validate({"dsn": database, "sslmode": "require"}))
 
     assert isinstance(error, Fatal)

@@ -219,7 +219,7 @@ async def test_single_message_that_takes_too_long_parks(line: MakeLine) -> None:
 
 
 async def test_lock_that_is_held_is_an_outage(line: MakeLine, ground: str, batches: list[BatchWrite]) -> None:
-    """While somebody has the table to himself the batch is kept whole, and the lock is named."""
+    """While the table is locked exclusively the batch is kept whole, and the lock is named."""
     one = line(THINGS, postgres={"statement_timeout": 0.4})
     await one.bind()
     with psycopg.connect(ground) as other:

@@ -159,7 +159,7 @@ def test_rows_older_than_the_table_are_not_provable(shared: Shared) -> None:
 
 
 def test_purged_dead_letter_is_not_provable(shared: Shared) -> None:
-    """A dead letter that somebody removed is said, and is no gap."""
+    """A removed dead letter is reported, but not as a gap."""
     shared.publish(10, garbage=True)
     shared.written()
     shared.execute("DELETE FROM eventwriter_dead_letters")
@@ -213,7 +213,7 @@ def test_messages_purged_unwritten_are_not_provable(shared: Shared) -> None:
 
 
 def test_recreated_stream_lists_the_old_books(shared: Shared) -> None:
-    """A stream made anew has new books; the old row of the ledger is listed, and hides nothing."""
+    """A recreated stream starts a new ledger row; the old row is listed, and hides nothing."""
     shared.publish(10)
     shared.written()
     shared.run.stop()
@@ -227,12 +227,12 @@ def test_recreated_stream_lists_the_old_books(shared: Shared) -> None:
     assert (0, [False], None) == (
         code, [row["current"] for row in telemetry["ledger"]], telemetry["jetstream"]["delivered"],
     )  # fmt: skip
-    assert "the stream was made anew" in telemetry["unprovable"][0]
+    assert "the stream was recreated" in telemetry["unprovable"][0]
     assert "of a stream of this name that was deleted" in " ".join(shared.verify("TELEMETRY").stdout.split())
 
 
 async def _take(js: Any, stream: str, durable: str, count: int, acked: slice) -> None:
-    """Receive messages on somebody's durable and acknowledge some of them."""
+    """Receive messages on a durable and acknowledge some of them."""
     subscription = await js.pull_subscribe_bind(durable, stream)
     messages = await subscription.fetch(count, timeout=5)
     for message in messages[acked]:
@@ -240,7 +240,7 @@ async def _take(js: Any, stream: str, durable: str, count: int, acked: slice) ->
 
 
 def test_messages_acknowledged_by_another_are_lost(shared: Shared) -> None:
-    """Messages that somebody else took from our durable are named as lost: nothing of them is in the database."""
+    """Messages consumed by another program from our durable are reported as lost."""
     shared.publish(10)
     shared.written()
     shared.run.stop()

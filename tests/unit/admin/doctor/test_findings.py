@@ -13,7 +13,7 @@ def check(name: str, status: str, *needs: str) -> Check:
     """Return a check that ends so."""
 
     async def look(voice: Reporter) -> Iterable[Finding]:
-        return [voice.ok("well")] if status == "ok" else [getattr(voice, status)("not well", "mend it")]
+        return [voice.ok("well")] if status == "ok" else [getattr(voice, status)("not well", "fix it")]
 
     return Check("g", name, look, needs)
 

@@ -23,7 +23,7 @@ def read(meter: RateMeter, now_s: float, *slots: dict[str, Any]) -> dict[str, Ra
 
 
 def test_rate_counts_from_heartbeat_to_heartbeat() -> None:
-    """What matters is when the worker counted, not when somebody looked."""
+    """Rates use the time of the heartbeats, not of the snapshots."""
     meter = RateMeter()
     read(meter, 100.0, slot(age_s=0.9, messages=1000))
     found = read(meter, 102.0, slot(age_s=0.1, messages=3800))
@@ -55,7 +55,7 @@ def test_stages_are_shares_of_the_time() -> None:
 
 
 def test_shares_stay_within_bounds() -> None:
-    """A batch that took longer than the time between two looks is all of it, not more; a new daemon's less is none."""
+    """Shares are at most 1 for a long batch, and 0 if counters decrease after a restart of the daemon."""
     meter = RateMeter()
     read(meter, 100.0, slot(decode=5.0))
     found = read(meter, 101.0, slot(decode=1.0, copy=9.0))["A/0"]

@@ -72,7 +72,7 @@ def test_worker_without_a_batch_has_no_cause_of_one() -> None:
     ],
 )  # fmt: skip
 def test_web_child_says_where_it_is_or_why_not(web: dict[str, Any], line: str) -> None:
-    """Where a web child is wanted, its address or its trouble has a line; where none is, it has none."""
+    """A configured web server has a line with its URL or its problem; otherwise there is no line."""
     assert line in drawn(picture(slot(), web=web), 80)
     assert not any(one.startswith("web") for one in drawn(picture(slot(), web=None), 80))
 
