@@ -28,7 +28,7 @@ Examine = Callable[..., dict[tuple[str, str], list[Finding]]]
 @pytest.fixture
 def examine(shared: Shared, monkeypatch: pytest.MonkeyPatch) -> Examine:
     """Examine the shared stream's configuration, with other settings where they are given; findings by check."""
-    monkeypatch.setattr(nats, "_LOOK_S", 0.05)
+    monkeypatch.setattr(nats, "_SAMPLE_S", 0.05)
 
     def run(environ: dict[str, str] | None = None, **top: Any) -> dict[tuple[str, str], list[Finding]]:
         if top:

@@ -82,7 +82,7 @@ async def said_of(dsn: str) -> str:
     finally:
         await case.close()
     assert "ok" == str(found.status)
-    return found.sentence
+    return found.message
 
 
 @pytest.mark.parametrize(

@@ -59,7 +59,7 @@ def is_poison(one: Bench, message: Message) -> bool:
         rows = 0
         records = KINDS[one.stream.kind].decode(message)
         for index, record in enumerate(records):
-            made = [target.build(record, message, index) for target in one.batcher._targets]
+            made = [target.build(record, message, index) for target in one.batcher._tables]
             rows += any(row is not None for row in made)
             if any(row is not None and "bad" in row for row in made):
                 return True

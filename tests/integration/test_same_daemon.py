@@ -73,7 +73,7 @@ def test_support_bundle_marks_findings_of_other_servers(shared: Shared, tmp_path
         assert member is not None
         first = json.load(member)[0]
     assert ("daemon", "warn") == (first["check"], first["status"])
-    assert first["sentence"].startswith(f"{BEGINNING}{shared.nats_url}, ")
+    assert first["message"].startswith(f"{BEGINNING}{shared.nats_url}, ")
 
 
 def test_empty_log_in_the_support_bundle_is_a_problem(shared: Shared, tmp_path: Path) -> None:

@@ -19,8 +19,8 @@ def test_running_daemon_balances(shared: Shared) -> None:
     assert ([], [], [], []) == (
         telemetry["gaps"], netflow["gaps"], telemetry["unprovable"], netflow["unprovable"],
     )  # fmt: skip
-    assert (40, 39, 1) == tuple(telemetry["looked_at"][key] for key in ("messages", "written", "dead"))
-    assert (20, 20, 0) == tuple(netflow["looked_at"][key] for key in ("messages", "written", "dead"))
+    assert (40, 39, 1) == tuple(telemetry["lookups"][key] for key in ("messages", "written", "dead"))
+    assert (20, 20, 0) == tuple(netflow["lookups"][key] for key in ("messages", "written", "dead"))
     assert {"letters": 1, "messages": 1} == telemetry["dead_letters"]
 
 
@@ -111,7 +111,7 @@ def test_rows_that_are_there_twice_are_named(shared: Shared) -> None:
     assert [(23, 28, 2, "rows of theirs are in the database twice or more often")] == [
         (gap["first"], gap["last"], gap["messages"], gap["what"]) for gap in netflow["gaps"]
     ]
-    assert ([23, 28], 8, 12) == tuple(netflow["looked_at"][key] for key in ("twice", "written", "rows"))
+    assert ([23, 28], 8, 12) == tuple(netflow["lookups"][key] for key in ("duplicated", "written", "rows"))
     assert "8 with all their rows (12), 2 with rows twice" in " ".join(shared.verify("NETFLOW").stdout.split())
 
 
@@ -125,7 +125,7 @@ def test_equal_rows_that_nothing_tells_apart_are_a_doubt(shared: Shared) -> None
 
     telemetry = slots["TELEMETRY/0"]
     assert (2, 0, 18, [2]) == (
-        again, code, telemetry["looked_at"]["written"], list(telemetry["looked_at"]["doubted"].values())
+        again, code, telemetry["lookups"]["written"], list(telemetry["lookups"]["inconclusive"].values())
     )  # fmt: skip
     assert any("of 2 of the messages looked at: there are more rows" in said for said in telemetry["unprovable"])
 
@@ -141,7 +141,7 @@ def test_equal_messages_balance(shared: Shared) -> None:
     code, slots = shared.proven("TELEMETRY")
 
     telemetry = slots["TELEMETRY/0"]
-    assert (0, [], 3) == (code, telemetry["unprovable"], telemetry["looked_at"]["written"])
+    assert (0, [], 3) == (code, telemetry["unprovable"], telemetry["lookups"]["written"])
 
 
 def test_rows_older_than_the_table_are_not_provable(shared: Shared) -> None:
@@ -195,7 +195,7 @@ def test_purged_stream_balances(shared: Shared) -> None:
     code, slots = shared.proven()
 
     assert 0 == code
-    assert (0, []) == (slots["TELEMETRY/0"]["looked_at"]["messages"], slots["TELEMETRY/0"]["gaps"])
+    assert (0, []) == (slots["TELEMETRY/0"]["lookups"]["messages"], slots["TELEMETRY/0"]["gaps"])
 
 
 def test_messages_purged_unwritten_are_not_provable(shared: Shared) -> None:
@@ -286,7 +286,7 @@ def test_ledger_beyond_the_ack_floor_is_no_gap(shared: Shared) -> None:
 
     code, slots = shared.proven("NETFLOW")
 
-    assert 10 == slots["NETFLOW/0"]["sequences"]["absorbed"]
+    assert 10 == slots["NETFLOW/0"]["sequences"]["unacked"]
     # What the ledger claims is looked for in the table, too.
     assert (1, [2]) == (code, [gap["messages"] for gap in slots["NETFLOW/0"]["gaps"]])
 
@@ -403,5 +403,5 @@ def test_lost_messages_are_written_again_as_the_manual_says(shared: Shared) -> N
     shared.written(at_least=2)
 
     code, slots = shared.proven("TELEMETRY")
-    looked = slots["TELEMETRY/0"]["looked_at"]
+    looked = slots["TELEMETRY/0"]["lookups"]
     assert (0, 20, 20) == (code, looked["messages"], looked["rows"])
