@@ -282,33 +282,32 @@ async def test_partitioned_table_is_written(conn: Connection) -> None:
         pytest.param(
             "",
             None,
-            'table things does not exist in the search path (public); run "eventwriter migrate" to make it',
+            'table things does not exist in the search path (public); run "eventwriter migrate" to create it',
             id="nowhere",
         ),
         pytest.param(
             "CREATE SCHEMA platform; CREATE TABLE platform.things (x int)",
             None,
-            'table things does not exist in the search path (public); set "schema" (one is in platform),'
-            ' or run "eventwriter migrate" to make it',
+            'table things does not exist in the search path (public); set "schema" (schema platform has one),'
+            ' or run "eventwriter migrate" to create it',
             id="elsewhere",
         ),
         pytest.param(
             "",
             "platform",
-            'table things does not exist in schema platform; run "eventwriter migrate --schema platform" to make it',
+            'table things does not exist in schema platform; run "eventwriter migrate --schema platform" to create it',
             id="not in the schema",
         ),
         pytest.param(
             "CREATE VIEW things AS SELECT 1 AS x",
             None,
-            '"public"."things" is a view, and eventwriter writes ordinary tables only; name the table behind it',
+            '"public"."things" is a view, and eventwriter writes only tables; name the table behind it',
             id="view",
         ),
         pytest.param(
             "CREATE MATERIALIZED VIEW things AS SELECT 1 AS x",
             None,
-            '"public"."things" is a materialized view, and eventwriter writes ordinary tables only;'
-            " name the table behind it",
+            '"public"."things" is a materialized view, and eventwriter writes only tables; name the table behind it',
             id="materialized view",
         ),
         pytest.param(
@@ -330,7 +329,7 @@ async def test_partitioned_table_is_written(conn: Connection) -> None:
             "CREATE TABLE things (x int); ALTER TABLE things ENABLE ROW LEVEL SECURITY; CREATE ROLE writer;"
             "GRANT INSERT ON things TO writer; SET ROLE writer",
             None,
-            'row-level security of "public"."things" applies to role writer, and COPY does not work under it;'
+            'row-level security of "public"."things" applies to role writer, and COPY does not support it;'
             ' run ALTER ROLE "writer" BYPASSRLS, or connect as the table\'s owner',
             id="row-level security",
         ),

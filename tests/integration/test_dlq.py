@@ -102,7 +102,7 @@ def test_list_fits_80_columns(office: Office) -> None:
     done = office.dlq("list")
 
     lines = done.stdout.splitlines()
-    assert (0, 52, "the newest 50 of 60 letters; --limit shows more, filters fewer") == (
+    assert (0, 52, "the newest 50 of 60 dead letters; use --limit to show more") == (
         done.returncode, len(lines), lines[-1],
     )  # fmt: skip
     assert max(map(len, lines)) <= 80
@@ -119,7 +119,7 @@ def test_list_shows_no_more_than_its_limit(office: Office) -> None:
 
     lines = done.stdout.splitlines()
     assert ["5", "4"] == [line.split()[0] for line in lines[1:-1]]
-    assert lines[-1].startswith("the newest 2 of 5 letters")
+    assert lines[-1].startswith("the newest 2 of 5 dead letters")
     assert (5, [5, 4]) == (plain["total"], [letter["id"] for letter in plain["letters"]])
 
 
@@ -186,7 +186,10 @@ def test_show_of_no_letter_is_a_sentence(office: Office) -> None:
     """A letter that is not there is named."""
     done = office.dlq("show", "7")
 
-    assert (2, "eventwriter-ctl: table \"public\".\"eventwriter_dead_letters\" has no dead letter 7; list them with `eventwriter-ctl dlq list`") == (
+    assert (
+        2,
+        'eventwriter-ctl: table "public"."eventwriter_dead_letters" has no dead letter 7',
+    ) == (
         done.returncode, done.stderr.partition(";")[0],
     )  # fmt: skip
 
@@ -199,7 +202,7 @@ def test_replay_writes_the_rows_that_the_message_would_have_had(office: Office) 
     done, again = office.dlq("replay"), office.dlq("replay")
 
     assert (0, [f"{number}  written: 1 row", "1 written (1 row)"]) == (done.returncode, done.stdout.splitlines())
-    assert (0, "no new letters\n") == (again.returncode, again.stdout)
+    assert (0, "no new dead letters\n") == (again.returncode, again.stdout)
     made = id_generator(ORIGIN)(1, 0)
     assert [(made, "2026-01-02T00:00:00+00:00")] == [
         (row[0].bytes, row[1].isoformat()) for row in office.read("SELECT id, time FROM ocsf_network_activity")
@@ -248,7 +251,7 @@ def test_replay_of_some_ids_is_of_these_only(office: Office) -> None:
     assert (0, ["2  written: 1 row", "4  written: 1 row", "2 written (2 rows)"]) == (
         done.returncode, done.stdout.splitlines(),
     )  # fmt: skip
-    assert (0, "no new letters\n") == (again.returncode, again.stdout)
+    assert (0, "no new dead letters\n") == (again.returncode, again.stdout)
     assert [(1, "new", False), (2, "replayed", False), (3, "new", False), (4, "replayed", False)] == office.states()
     assert [(2.0,), (4.0,)] == office.read("SELECT value::float8 FROM timeseries_metrics ORDER BY 1")
 
@@ -366,7 +369,7 @@ def test_export_is_whole(office: Office, tmp_path: Path) -> None:
     done = office.dlq("export", str(file), "--reason", "malformed")
 
     found = [json.loads(line) for line in file.read_text().splitlines()]
-    assert f"2 letters exported to {file}\n" == done.stdout
+    assert f"2 dead letters exported to {file}\n" == done.stdout
     assert [(2, b"\x00\x01"), (3, b"\x00\x02")] == [(one["id"], base64.b64decode(one["payload"])) for one in found]
     assert 0o600 == file.stat().st_mode & 0o777
 
@@ -378,8 +381,11 @@ def test_purge_needs_a_yes(office: Office) -> None:
 
     asked, done = office.dlq("purge"), office.dlq("purge", "--yes", "--reason", "malformed")
 
-    assert (2, True) == (asked.returncode, "would delete 2 letters for good; say --yes" in asked.stderr)
-    assert (0, "1 letter deleted\n") == (done.returncode, done.stdout)
+    assert (2, True) == (
+        asked.returncode,
+        "would permanently delete 2 dead letters; confirm with --yes" in asked.stderr,
+    )
+    assert (0, "1 dead letter deleted\n") == (done.returncode, done.stdout)
     assert [(2, "new", False)] == office.states()
 
 

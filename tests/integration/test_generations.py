@@ -42,19 +42,19 @@ FILLED = [
 ]
 
 LOST_OTEL = (
-    'table "public"."otel_metrics" lacks value, count, sum, min, max, buckets, quantiles, attributes,'
+    'table "public"."otel_metrics": has no column value, count, sum, min, max, buckets, quantiles, attributes,'
     " resource_attributes, scope_name, scope_version, temporality, is_monotonic, start_timestamp, series_key:"
     " these values are not stored"
 )
 WARNINGS: dict[str, list[str]] = {
     **{f"{name}/otel_metrics": [LOST_OTEL] for name in ("go", "tenants, without", "platform")},
     "go/logs": [
-        'table "public"."logs" lacks id, observed_timestamp, trace_flags, event_name, source, scope_attributes:'
+        'table "public"."logs": has no column id, observed_timestamp, trace_flags, event_name, source, scope_attributes:'
         " these values are not stored",
         'table "public"."logs": NOT NULL on trace_id, span_id: a message without a value for it becomes a dead letter',
     ],
     "tenants, without/logs": [
-        'table "public"."logs" lacks observed_timestamp, trace_flags, event_name, source, scope_attributes:'
+        'table "public"."logs": has no column observed_timestamp, trace_flags, event_name, source, scope_attributes:'
         " these values are not stored"
     ],
     "tenants, without/ocsf_events": [
@@ -66,12 +66,12 @@ WARNINGS: dict[str, list[str]] = {
     ],
 }
 NARROW = (
-    ", by which eventwriter tells rows apart: of different rows with one key only the first is kept; set"
-    ' "on_conflict" to "append" to keep the messages of the others as dead letters'
+    ", which eventwriter needs to tell rows apart: of different rows with the same key only the first is kept; set"
+    ' "on_conflict" to "append" to store the messages of the others as dead letters'
 )
 APPEND = (
-    " and on_conflict is append: a message whose key is there already becomes a dead letter; set"
-    ' "on_conflict" to "nothing" or "replace" to skip it or to replace the row'
+    " and on_conflict is append: a message whose key exists already becomes a dead letter; set"
+    ' "on_conflict" to "nothing" to keep the existing row, or to "replace"'
 )
 OTEL_KEY = (
     'table "public"."otel_metrics": the unique key otel_metrics_pkey ("timestamp", span_name, service_name, span_id)'
@@ -185,7 +185,7 @@ async def test_table_of_tenants_is_refused(database: str, table: str) -> None:
 
     assert (
         f'table "public"."{table}": column tenant_id (uuid) is NOT NULL without a default and unknown to eventwriter;'
-        f' mend it with ALTER TABLE "public"."{table}" ALTER COLUMN "tenant_id" SET DEFAULT ..., or DROP NOT NULL'
+        f' run ALTER TABLE "public"."{table}" ALTER COLUMN "tenant_id" SET DEFAULT ... (or DROP NOT NULL)'
     ) == str(caught.value)
 
 

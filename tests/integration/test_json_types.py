@@ -201,7 +201,7 @@ async def test_unknown_type_that_must_be_filled_is_refused(bench: MakeBench) -> 
 
     assert (
         'table "public"."things": column p (point) is NOT NULL without a default and unknown to eventwriter;'
-        ' mend it with ALTER TABLE "public"."things" ALTER COLUMN "p" SET DEFAULT ..., or DROP NOT NULL'
+        ' run ALTER TABLE "public"."things" ALTER COLUMN "p" SET DEFAULT ... (or DROP NOT NULL)'
     ) == str(caught.value)
 
 

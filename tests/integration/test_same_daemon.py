@@ -86,4 +86,4 @@ def test_empty_log_in_the_support_bundle_is_a_problem(shared: Shared, tmp_path: 
     done = command("eventwriter-ctl", *arguments)
 
     assert 1 == done.returncode
-    assert "is empty; give the daemon's log with --log FILE" in " ".join(done.stdout.split())
+    assert "is empty; give the log file of the daemon with --log FILE" in " ".join(done.stdout.split())

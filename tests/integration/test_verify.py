@@ -39,7 +39,7 @@ def test_range_cut_out_of_the_ledger_is_named(shared: Shared) -> None:
     gaps = slots["TELEMETRY/0"]["gaps"]
     assert 1 == code
     assert [(11, 19, 4)] == [(gap["first"], gap["last"], gap["messages"]) for gap in gaps]
-    assert "rows or a dead letter were found of 4" in gaps[0]["what"]
+    assert "rows or a dead letter exist for 4" in gaps[0]["what"]
     assert {f"{shared.stream}.t.a", f"{shared.stream}.t.b"} == set(gaps[0]["subjects"])
     assert [] == slots["NETFLOW/0"]["gaps"]
 
@@ -108,7 +108,7 @@ def test_rows_that_are_there_twice_are_named(shared: Shared) -> None:
     netflow = slots["NETFLOW/0"]
     assert (2, 1) == (again, code)
     # Every fifth message is a flow, the third of its round: the fifth and the sixth of them.
-    assert [(23, 28, 2, "rows of theirs are in the database twice or more often")] == [
+    assert [(23, 28, 2, "their rows are in the database more than once")] == [
         (gap["first"], gap["last"], gap["messages"], gap["what"]) for gap in netflow["gaps"]
     ]
     assert ([23, 28], 8, 12) == tuple(netflow["lookups"][key] for key in ("duplicated", "written", "rows"))
@@ -127,7 +127,7 @@ def test_equal_rows_that_nothing_tells_apart_are_a_doubt(shared: Shared) -> None
     assert (2, 0, 18, [2]) == (
         again, code, telemetry["lookups"]["written"], list(telemetry["lookups"]["inconclusive"].values())
     )  # fmt: skip
-    assert any("of 2 of the messages looked at: there are more rows" in said for said in telemetry["unprovable"])
+    assert any("2 of the messages looked up: there are more identical rows" in said for said in telemetry["unprovable"])
 
 
 def test_equal_messages_balance(shared: Shared) -> None:
@@ -155,7 +155,7 @@ def test_rows_older_than_the_table_are_not_provable(shared: Shared) -> None:
     code, slots = shared.proven("TELEMETRY")
 
     assert 0 == code
-    assert any("3 of the messages looked at" in said for said in slots["TELEMETRY/0"]["unprovable"])
+    assert any("3 of the messages looked up" in said for said in slots["TELEMETRY/0"]["unprovable"])
 
 
 def test_purged_dead_letter_is_not_provable(shared: Shared) -> None:
@@ -167,7 +167,7 @@ def test_purged_dead_letter_is_not_provable(shared: Shared) -> None:
     code, slots = shared.proven("TELEMETRY")
 
     assert 0 == code
-    assert any("there is none: purged" in said for said in slots["TELEMETRY/0"]["unprovable"])
+    assert any("none exists: purged" in said for said in slots["TELEMETRY/0"]["unprovable"])
 
 
 def test_dead_letter_outside_the_ledger_is_a_gap(shared: Shared) -> None:
@@ -181,7 +181,7 @@ def test_dead_letter_outside_the_ledger_is_a_gap(shared: Shared) -> None:
     code, slots = shared.proven("TELEMETRY")
 
     assert 1 == code
-    assert [(23, "have dead letters, and are not in the ledger")] == [
+    assert [(23, "have dead letters, but are not in the ledger")] == [
         (gap["first"], gap["what"]) for gap in slots["TELEMETRY/0"]["gaps"]
     ]
 
@@ -253,7 +253,7 @@ def test_messages_acknowledged_by_another_are_lost(shared: Shared) -> None:
     gaps = slots["TELEMETRY/0"]["gaps"]
     assert 1 == code
     assert [(51, 56, 3)] == [(gap["first"], gap["last"], gap["messages"]) for gap in gaps]
-    assert "acknowledged, and not in the ledger; neither rows nor dead letters" in gaps[0]["what"]
+    assert "acknowledged, but not in the ledger; neither rows nor dead letters" in gaps[0]["what"]
 
 
 def test_acknowledged_above_the_floor_is_found_by_count(shared: Shared) -> None:
@@ -268,7 +268,7 @@ def test_acknowledged_above_the_floor_is_found_by_count(shared: Shared) -> None:
     code, slots = shared.proven("TELEMETRY")
 
     assert 1 == code
-    assert ["1 of these are acknowledged, and none is in the ledger (2 are waited for)"] == [
+    assert ["1 of these are acknowledged, but none is in the ledger (2 are pending)"] == [
         gap["what"].partition(";")[0] for gap in slots["TELEMETRY/0"]["gaps"]
     ]
 
@@ -343,14 +343,13 @@ def test_sequences_of_two_epochs_are_doubtful(shared: Shared) -> None:
     _, slots = shared.proven("NETFLOW")
 
     assert [
-        "doubtful: 18 sequences from 31 to 48 are in the ledger under several epochs: these may be there twice, or are"
-        " other messages"
+        "18 sequences from 31 to 48 are in the ledger under several epochs: they are duplicates, or different messages"
     ] == [said for said in slots["NETFLOW/0"]["unprovable"] if "epochs" in said]
 
 
 @pytest.mark.parametrize(
     ("arguments", "sentence"),
-    [(["NOPE"], "'NOPE' is no enabled entry"), (["--range", "9-3"], "the smaller first")],
+    [(["NOPE"], "'NOPE' is neither an enabled stream entry"), (["--range", "9-3"], "the smaller first")],
 )
 def test_caller_mistakes_exit_with_two(shared: Shared, arguments: list[str], sentence: str) -> None:
     """What the caller got wrong is one sentence, exit code 2."""
