@@ -70,7 +70,7 @@ def test_stored_garbage_is_a_dead_letter(nats_url: str, filled: str) -> None:
 
 @pytest.mark.parametrize(
     ("name", "seq", "sentence"),
-    [("{stream}", "9", "has no message 9: it holds 1 to 2"), ("nope", "1", "JetStream has no stream 'nope'")],
+    [("{stream}", "9", "has no message 9; it holds messages 1 to 2"), ("nope", "1", "JetStream has no stream 'nope'")],
 )
 def test_what_is_not_there_is_said(nats_url: str, filled: str, name: str, seq: str, sentence: str) -> None:
     """A message or stream that is not there is one sentence, exit code 2, no traceback."""

@@ -49,8 +49,8 @@ LOST_OTEL = (
 WARNINGS: dict[str, list[str]] = {
     **{f"{name}/otel_metrics": [LOST_OTEL] for name in ("go", "tenants, without", "platform")},
     "go/logs": [
-        'table "public"."logs": has no column id, observed_timestamp, trace_flags, event_name, source, scope_attributes:'
-        " these values are not stored",
+        'table "public"."logs": has no column id, observed_timestamp, trace_flags, event_name, source,'
+        " scope_attributes: these values are not stored",
         'table "public"."logs": NOT NULL on trace_id, span_id: a message without a value for it becomes a dead letter',
     ],
     "tenants, without/logs": [
