@@ -367,7 +367,8 @@ def test_server_away_exits_with_three(shared: Shared, key: str) -> None:
     done = command("eventwriter-ctl", "--config", str(shared.run.config), "verify", environ={key: value})
 
     assert 3 == done.returncode, done.stderr
-    assert done.stderr.startswith("eventwriter-ctl: NATS at nats://127.0.0.1:1 is unreachable")
+    assert done.stderr.startswith("eventwriter-ctl: ")
+    assert "127.0.0.1:1" in done.stderr
     assert 1 == len(done.stderr.splitlines())
     assert ":s3cret" not in done.stderr
 
