@@ -208,7 +208,7 @@ def test_second_interrupt_ends_the_waiting(start: Start, temporary: Path) -> Non
     time.sleep(0.3)
 
     demo.interrupt()
-    demo.line("publishing has ended, .* still to be written")
+    demo.line("publishing has ended; .* not written yet")
     began_s = time.monotonic()
     demo.interrupt()
 
@@ -310,10 +310,10 @@ def test_terminal_is_left_as_it_was(temporary: Path) -> None:
     [
         (
             ("--kinds", "telemetry,nothing"),
-            "--kinds 'telemetry,nothing': the demo can make all, or of these: telemetry,",
+            "--kinds 'telemetry,nothing': allowed are all, or a list of telemetry,",
         ),
-        (("--duration", "soon"), "--duration 'soon': write a duration"),
-        (("--duration", "0s"), "--duration '0s': write one above 0"),
+        (("--duration", "soon"), "--duration 'soon': not a duration"),
+        (("--duration", "0s"), "--duration '0s': must be above 0"),
         (("--rate", "0"), "Invalid value for '--rate'"),
         (("--data-dir", "/dev/null/data"), "cannot keep the servers' data in /dev/null/data: Not a directory"),
     ],

@@ -87,7 +87,7 @@ def memory_grown(bed: Bed) -> Act:
     finally:
         publisher.burst, publisher.body = 60, sample
     yield
-    assert any("of memory is above" in str(line) for line in bed.log(log_bytes))
+    assert any("of memory exceed" in str(line) for line in bed.log(log_bytes))
     assert not any("killed" in str(line) for line in bed.log(log_bytes))
 
 
