@@ -104,7 +104,7 @@ class Site:
         """Run `eventwriter-ctl` as an operator does; columns as of a small terminal."""
         return command("eventwriter-ctl", "--socket", self.run.socket, *arguments, environ={"COLUMNS": "80"})
 
-    def told(self, *arguments: str) -> Any:
+    def reply(self, *arguments: str) -> Any:
         """Return what a command prints as JSON."""
         done = self.ctl(*arguments, "--json")
         assert done.stdout, done.stderr

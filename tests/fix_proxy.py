@@ -10,7 +10,7 @@ thread with an event loop of its own; all public methods may be called from any 
     proxy.latency(0.2)          each direction is late by 0.2 s
     proxy.one_byte()            one byte in each write
     proxy.black_hole()          connections stand, new ones are accepted; no byte passes, nobody is told
-    proxy.deaf("client")        as a black hole, towards the client only ("server": towards the server only)
+    proxy.not_reading("client")        as a black hole, towards the client only ("server": towards the server only)
     proxy.half_open()           servers see the end of their connections, clients are told nothing
     proxy.cut(rst=True)         connections that stand are cut, with RST or with FIN; new ones are served
     proxy.cut_after(100)        the connection that brings its 100th byte to the client is cut there, once
@@ -43,13 +43,13 @@ class Way:
     Attributes:
         latency_s: By how much each direction is late.
         chunk_bytes: At most so many in one write.
-        deaf: Towards whom nothing passes: `client`, `server`.
+        not_reading: Towards whom nothing passes: `client`, `server`.
         rewrite: Changes data for the client; None to leave them.
     """
 
     latency_s: float = 0.0
     chunk_bytes: int = _CHUNK_BYTES
-    deaf: frozenset[str] = frozenset()
+    not_reading: frozenset[str] = frozenset()
     rewrite: Callable[[bytes], bytes] | None = None
 
 
@@ -110,11 +110,11 @@ class Proxy:
 
     def black_hole(self) -> None:
         """Keep connections and accept new ones, without a byte passing; nobody is told."""
-        self._do(self._set, Way(deaf=frozenset(("client", "server"))))
+        self._do(self._set, Way(not_reading=frozenset(("client", "server"))))
 
-    def deaf(self, whom: str) -> None:
+    def not_reading(self, whom: str) -> None:
         """Let nothing pass towards `client` or `server`, the other direction as before."""
-        self._do(self._set, Way(deaf=frozenset((whom,))))
+        self._do(self._set, Way(not_reading=frozenset((whom,))))
 
     def rewrite(self, function: Callable[[bytes], bytes]) -> None:
         """Change what goes to clients; `function` must keep the length of the data."""
@@ -277,7 +277,7 @@ class Proxy:
         return True
 
     async def _open(self, whom: str) -> None:
-        while whom in self.way.deaf:
+        while whom in self.way.not_reading:
             await self._changed.wait()
 
     def _orphan(self) -> None:

@@ -43,7 +43,7 @@ def logs() -> ExportLogsServiceRequest:
     return request
 
 
-def json_twin(request: Any) -> bytes:
+def as_json_payload(request: Any) -> bytes:
     """Return a request as OTLP/JSON: identifiers are in hexadecimal digits, unlike in protobuf's own JSON mapping."""
     return json.dumps(_with_hex_identifiers(MessageToDict(request))).encode()
 

@@ -241,7 +241,7 @@ def _translate_postgres_tls(cnpg: dict[str, Any], result: Translated, errors: li
 
 
 def without_tls(postgres: Mapping[str, Any]) -> dict[str, Any]:
-    """Return PostgreSQL's keys with the Go writer's default for TLS, which is none, unless a key concerns TLS."""
+    """Return PostgreSQL's keys with the Go writer's default for TLS (no TLS) unless a key concerns TLS."""
     concerns_tls = any(postgres.get(key) is not None for key in ("sslmode", "sslrootcert", "sslcert", "dsn"))
     return dict(postgres) if concerns_tls else {**postgres, "sslmode": "disable"}
 

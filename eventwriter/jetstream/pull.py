@@ -230,7 +230,7 @@ class Pull:
                 hint="make the durable a pull consumer with explicit acknowledgements, or configure another durable",
             )
         elif status is PullStatus.LIMIT:
-            self._obey_limit(description)
+            self._apply_limit(description)
         elif (
             status is PullStatus.FULL
             and self._bytes_max <= int(headers.get("Nats-Pending-Bytes") or 0) < _REQUEST_BYTES_MAX
@@ -239,7 +239,7 @@ class Pull:
             self._bytes_max *= 2
             log.warning("a message exceeds the pull request's bytes; limit doubled", extra={"bytes": self._bytes_max})
 
-    def _obey_limit(self, description: str) -> None:
+    def _apply_limit(self, description: str) -> None:
         """Obey a limit of the consumer; the credit of the rejected request is unknown, so start with a new inbox."""
         match limit_in(description):
             case ("batch", limit):

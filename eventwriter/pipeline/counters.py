@@ -89,7 +89,7 @@ def lowest_ratio(dead: int, messages: int) -> float:
     return (ratio + _Z**2 / (2 * messages) - spread) / (1 + _Z**2 / messages)
 
 
-_COMMITS_REMEMBERED = 512
+_COMMITS_KEPT = 512
 """Transaction times kept for percentiles: those of minutes on a quiet stream, of seconds on a busy one."""
 
 
@@ -132,7 +132,7 @@ class Counters(WorkerCounters):
     last_commit_at_ns: int | None = None
     suspects: int = 0
     """Messages being decoded now of which one may kill the worker; a gauge."""
-    commits_s: deque[float] = field(default_factory=lambda: deque(maxlen=_COMMITS_REMEMBERED))
+    commits_s: deque[float] = field(default_factory=lambda: deque(maxlen=_COMMITS_KEPT))
     """Durations of recent transactions."""
 
     def add_settled(self, settled: Settled, now_s: float) -> None:

@@ -51,7 +51,7 @@ _CLOSE_S_MAX = 1.0
 
 
 @dataclass(slots=True)
-class Suspicion:
+class QuarantineState:
     """
     Evidence against one message.
 
@@ -89,20 +89,20 @@ class Group:
     override: Poison | list[Record] | None = None
 
 
-def suspicions_from(notes: Iterable[QuarantineNote]) -> dict[int, Suspicion]:
+def suspicions_from(notes: Iterable[QuarantineNote]) -> dict[int, QuarantineState]:
     """Return the evidence in the notes of dead workers, by stream sequence; pure."""
-    suspicions: dict[int, Suspicion] = {}
+    suspicions: dict[int, QuarantineState] = {}
     for note in notes:
         group_size = len(note.stream_seqs)
         for seq in note.stream_seqs:
-            suspicion = suspicions.setdefault(seq, Suspicion(group_size))
-            suspicion.smallest_group = min(suspicion.smallest_group, group_size)
-            suspicion.deaths_alone += group_size == 1
+            state = suspicions.setdefault(seq, QuarantineState(group_size))
+            state.smallest_group = min(state.smallest_group, group_size)
+            state.deaths_alone += group_size == 1
     return suspicions
 
 
 def split_into_groups(
-    messages: Iterable[Message], suspicions: Mapping[int, Suspicion], in_ledger: Callable[[Message], bool]
+    messages: Iterable[Message], suspicions: Mapping[int, QuarantineState], in_ledger: Callable[[Message], bool]
 ) -> Iterator[Group]:
     """
     Divide messages into groups, in their order, each as large as the evidence against its messages allows; pure.
@@ -113,13 +113,13 @@ def split_into_groups(
     group: list[Message] = []
     size = 0
     for message in messages:
-        suspicion = suspicions.get(message.stream_seq)
-        fits = _IN_LEDGER_SIZE if in_ledger(message) else suspicion.group_size if suspicion else GROUP_SIZES[0]
+        state = suspicions.get(message.stream_seq)
+        fits = _IN_LEDGER_SIZE if in_ledger(message) else state.group_size if state else GROUP_SIZES[0]
         if group and (fits != size or len(group) >= size):
             yield _group(group, size)
             group = []
-        if fits != _IN_LEDGER_SIZE and suspicion is not None and suspicion.proven:
-            yield Group([message], isolated=True, override=_crash_loop(suspicion))
+        if fits != _IN_LEDGER_SIZE and state is not None and state.proven:
+            yield Group([message], isolated=True, override=_crash_loop(state))
         else:
             group.append(message)
             size = fits
@@ -132,10 +132,10 @@ def _group(messages: list[Message], size: int) -> Group:
     return Group(messages, isolated=size < GROUP_SIZES[0], override=KNOWN if size == _IN_LEDGER_SIZE else None)
 
 
-def _crash_loop(suspicion: Suspicion) -> Poison:
+def _crash_loop(state: QuarantineState) -> Poison:
     return Poison(
         "crash_loop",
-        f"{suspicion.deaths_alone} workers died while they decoded this message alone; it was not decoded again"
+        f"{state.deaths_alone} workers died while they decoded this message alone; it was not decoded again"
         " (the log shows how they died)",
     )
 
@@ -290,7 +290,7 @@ class QuarantineStore:
         self._notes = notes
         if self._left_behind:
             suspicions = suspicions_from(self._left_behind)
-            smallest = min(suspicion.smallest_group for suspicion in suspicions.values())
+            smallest = min(state.smallest_group for state in suspicions.values())
             log.warning(
                 "workers died while they decoded messages: quarantine narrows down which message kills them",
                 extra={"messages": len(suspicions), "smallest_group": smallest},

@@ -1,7 +1,7 @@
 """
 Requests of operators over the control socket: one literal table, one function for each verb.
 
-A verb reads the snapshot, changes what is wanted of slots, or returns a `WorkerRequest` for what
+A verb reads the snapshot, changes the desired state of slots, or returns a `WorkerRequest` for what
 only workers know. `plan` then derives the actions, so most answers are immediate, and `status`
 shows the effect later.
 """

@@ -66,7 +66,7 @@ class CommandHandler:
             "log_level": self._set_log_level,
             "pause": self._pause,
             "resume": self._resume,
-            "sharers": self._set_sharers,
+            "sharers": self._set_durable_workers,
             "stacks": self._stacks,
             "positions": self._positions,
             "tap": self._tap,
@@ -113,10 +113,10 @@ class CommandHandler:
             session.pull.pause(paused=reason is not None)
         self._context.send_heartbeat()
 
-    def _set_sharers(self, command: Command) -> None:
+    def _set_durable_workers(self, command: Command) -> None:
         """Set the number of workers on the durable, and update the limits of the consumer accordingly."""
         workers = int(command["count"])
-        if not self._context.set_sharers(workers):
+        if not self._context.set_durable_workers(workers):
             return
         log.info("number of workers on the shared durable changed", extra={"workers": workers})
         self._context.consumer_watch.suppress()

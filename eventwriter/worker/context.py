@@ -76,7 +76,7 @@ class WorkerContext:
         self.nats.last_error = last_error  # prevents the same error from being logged at each attempt
         return self.nats
 
-    def set_sharers(self, workers: int) -> bool:
+    def set_durable_workers(self, workers: int) -> bool:
         """Set the number of workers that share the durable; return whether it changed."""
         if not self.stream.is_shared or self.stream.partitions == workers:
             return False

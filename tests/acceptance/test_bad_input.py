@@ -274,7 +274,7 @@ def test_broken_file_changes_nothing_on_reload(wrong: Run) -> None:
     assert [slot["pid"] for slot in before["slots"]] == [slot["pid"] for slot in after["slots"]]
 
 
-def test_what_was_mended_is_written(wrong: Run, servers: EmbeddedServers) -> None:
+def test_fixed_configuration_is_written(wrong: Run, servers: EmbeddedServers) -> None:
     """Once stream, table and default are there, everything that was published meanwhile becomes its row."""
     asyncio.run(publish(servers.nats_url, "absent", ["absent.>"], ("absent.a", {"value": 2})))
     dsn = servers.postgres_dsn("wrong")

@@ -130,7 +130,7 @@ def test_what_rests_leaves_no_message_with_a_worker(site: Site, verb: str) -> No
     assert (site.published, rows) == (rows + dead, different)
 
 
-def test_scale_changes_the_number_of_sharers_only(site: Site) -> None:
+def test_scale_changes_only_shared_durables(site: Site) -> None:
     """More workers on a shared durable, then fewer: the others keep their processes, and nothing is lost or doubled."""
     before = site.pids()
     more = site.ctl("scale", "SHARED", "4", "--wait")
@@ -422,7 +422,7 @@ def test_reload_shows_differences_and_replaces_only_whom_they_concern(site: Site
     assert ["control.mode"] == again["restart_needed"]
 
 
-def test_changed_secret_is_told_and_not_shown(site: Site) -> None:
+def test_changed_secret_is_reported_but_not_shown(site: Site) -> None:
     """A look at a reload says that a password changed, without either of the two."""
     nats = site.config["nats"]
     site.configure(nats={"servers": [nats["servers"][0].replace("nats@", "other@")]})

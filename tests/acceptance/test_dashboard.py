@@ -86,7 +86,7 @@ async def test_page_outlives_a_restart_of_the_daemon(watched: WebDaemon, daemon:
     assert [] == [said for said in page.complaints() if not NETWORK.search(said)]
 
 
-def test_login_is_asked_for_and_remembered(web_daemon: WebDaemon, page: Page, tmp_path: Path) -> None:
+def test_login_is_required_once(web_daemon: WebDaemon, page: Page, tmp_path: Path) -> None:
     """With a token the page is the login; the right one leads to the dashboard, logging out leads back."""
     (tmp_path / "token").write_text(TOKEN)
     web_daemon.start(token_file=str(tmp_path / "token")).wait_until_served()

@@ -120,7 +120,7 @@ def at_rest(*daemons: Daemon) -> None:
 
 
 @pytest.fixture
-def twin(tmp_path: Path, own_servers: EmbeddedServers) -> Iterator[Daemon]:
+def second_host(tmp_path: Path, own_servers: EmbeddedServers) -> Iterator[Daemon]:
     """A second daemon, as on another host: a control socket of its own, the same durables."""
     folder = tmp_path / "other"
     folder.mkdir()
@@ -204,10 +204,10 @@ def written(host: Daemon) -> int:
 
 
 @pytest.mark.parametrize("mode", ["shared", "exclusive"])
-def test_two_hosts_on_one_durable(daemon: Daemon, twin: Daemon, mode: str) -> None:
+def test_two_hosts_on_one_durable(daemon: Daemon, second_host: Daemon, mode: str) -> None:
     """Two supervisors on the same durable, each killed whole and started again under load: nothing lost or twice."""
     print(f"seed {SEED}")
-    rng, hosts = random.Random(SEED), (daemon, twin)
+    rng, hosts = random.Random(SEED), (daemon, second_host)
     for one in hosts:
         configure(one, partition_mode=mode, ack_wait="2s", **({"partitions": 2} if mode == "shared" else {}))
         one.start()

@@ -35,21 +35,23 @@ def expired(daemon: Daemon) -> int:
 
 
 @pytest.mark.parametrize(
-    ("wish", "left"),
+    ("settings_", "left"),
     [
         pytest.param({"keep": "1s"}, [], id="by age"),
         pytest.param({"keep_max": 3}, [71, 81, 91], id="by number"),
         pytest.param({"keep": "1h", "keep_max": 100}, list(range(1, 100, 10)), id="not yet"),
     ],
 )
-def test_running_daemon_deletes_what_is_kept_no_longer(daemon: Daemon, wish: dict[str, Any], left: list[int]) -> None:
+def test_running_daemon_deletes_what_is_kept_no_longer(
+    daemon: Daemon, settings_: dict[str, Any], left: list[int]
+) -> None:
     """Letters above the wished age or number go while the daemon runs, and are counted; rows and the others stay."""
     daemon.start()
     asyncio.run(daemon.publish(100, garbage_every=10))
     assert (90, 90, 10) == daemon.balance()
     time.sleep(1.0)
 
-    reload(daemon, **wish)
+    reload(daemon, **settings_)
     until = time.monotonic() + (WAIT_S if len(left) < 10 else 10.0)
     while time.monotonic() < until and (letters(daemon) == list(range(1, 100, 10)) or not expired(daemon)):
         time.sleep(0.2)

@@ -75,8 +75,8 @@ def test_messages_before_the_start_are_left_alone(daemon: Daemon) -> None:
 
     until_written(daemon, 60, 119)
     assert ["{[61,121)}"] == ledger(daemon)
-    (told,) = verified(daemon)
-    assert (True, [], 60) == (told["balanced"], told["gaps"], told["sequences"]["known"]), told
+    (explained,) = verified(daemon)
+    assert (True, [], 60) == (explained["balanced"], explained["gaps"], explained["sequences"]["known"]), explained
 
 
 def test_stream_made_anew_is_written_from_its_beginning(daemon: Daemon) -> None:

@@ -67,8 +67,8 @@ class Maintainer(threading.Thread):
         self.reports: list[Report] = []
 
     def run(self) -> None:
-        wish = {"partition": "1h", "ahead": 3, "behind": 1000, "keep": "10d"}
-        storage = StorageSettings.model_validate(wish)
+        options = {"partition": "1h", "ahead": 3, "behind": 1000, "keep": "10d"}
+        storage = StorageSettings.model_validate(options)
         turn = 0
         while not self.over.is_set():
             # Every other run is in the past, so that there is always an expired partition to drop.

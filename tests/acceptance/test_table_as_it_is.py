@@ -59,7 +59,7 @@ def warnings(daemon: Daemon) -> list[str]:
     return list((status["slots"][0]["warnings"] if status else None) or ())
 
 
-def test_column_that_is_dropped_is_told_by_status(daemon: Daemon) -> None:
+def test_dropped_column_is_reported_by_status(daemon: Daemon) -> None:
     """A column that goes while the daemon runs shows in `status` as long as it is missing; rows are written on."""
     daemon.start()
     asyncio.run(daemon.publish(100))

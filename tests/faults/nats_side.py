@@ -240,7 +240,7 @@ def slow_consumer(bed: Bed) -> Act:
     words = bed.servers.nats.log_file
     said = words.stat().st_size
     bed.publisher.body = lambda n: json.dumps({"value": n, "metadata": {"n": n, "pad": "x" * 20_000}}).encode()
-    bed.nats.deaf("client")
+    bed.nats.not_reading("client")
     for _ in range(400):
         if b"Slow Consumer" in words.read_bytes()[said:]:
             break
@@ -307,8 +307,12 @@ def fault(name: str, does: str, act: Callable[[Bed], Act], **more: Any) -> Fault
 
 WAYS = {
     "black hole": ("no byte passes for 2 s, nobody is told; then everything", 2.0, lambda bed: bed.nats.black_hole()),
-    "deaf client": ("for 1.5 s nothing comes from the server", 1.5, lambda bed: bed.nats.deaf("client")),
-    "deaf server": ("for 1.5 s nothing reaches the server", 1.5, lambda bed: bed.nats.deaf("server")),
+    "client does not read": (
+        "for 1.5 s nothing comes from the server",
+        1.5,
+        lambda bed: bed.nats.not_reading("client"),
+    ),
+    "server does not read": ("for 1.5 s nothing reaches the server", 1.5, lambda bed: bed.nats.not_reading("server")),
     "one byte at a time": ("for 1 s every read gives one byte", 1.0, lambda bed: bed.nats.one_byte()),
     "latency": ("for 2 s 200 ms in each direction", 2.0, lambda bed: bed.nats.latency(0.2)),
     "refused": ("for 1 s nobody listens", 1.0, lambda bed: bed.nats.refuse()),

@@ -70,7 +70,7 @@ def repeats(bed: Bed) -> Callable[[int], bytes]:
     return body
 
 
-def with_sharers(bed: Bed) -> None:
+def with_durable_workers(bed: Bed) -> None:
     """Prepare three workers on one durable."""
     bed.write(streams={"partitions": 3, "partition_mode": "shared", "ack_wait": "2s"})
 
@@ -83,7 +83,7 @@ def several_wrote(_bed: Bed, status: Status) -> object:
 SETUPS = {
     "rows refused": Setup("rows refused", with_a_check, some_refused),
     "keys repeated": Setup("keys repeated", with_a_key, some_left_out),
-    "three sharers": Setup("three sharers", with_sharers, several_wrote),
+    "three sharers": Setup("three sharers", with_durable_workers, several_wrote),
 }
 """A dead letter by bisecting in every second batch; a staging table in every batch; several writers on one ledger."""
 

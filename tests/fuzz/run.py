@@ -4,7 +4,7 @@ Mutated payloads by the million, thrown at every kind's decoder, row builders an
     bin/fuzz --payloads 1000000 --processes 2
     bin/fuzz --run 7 --only 123456           # one payload again, with what it says
 
-The same run and number always make the same payload (as long as the seeds are the same), so a finding is told by
+The same run and number always make the same payload (as long as the seeds are the same), so a finding is reported by
 those two. Exit code 1 where something was found.
 """
 
@@ -26,7 +26,7 @@ from fuzz.oracle import Report, Thrower
 
 from eventwriter.demo.servers import EmbeddedServers
 
-_TOLD_EVERY = 10_000
+_REPORT_EVERY = 10_000
 _MEMORY_BYTES = 4 * 2**30
 
 
@@ -38,7 +38,7 @@ def throw(
 
     Args:
         dsn: A database where `make_tables` has been.
-        tell: Is told how many were thrown, now and then.
+        tell: Is reported how many were thrown, now and then.
     """
     report = Report()
     every, letters = asyncio.run(lanes(dsn))
@@ -46,8 +46,8 @@ def throw(
     thrower, mutations = Thrower(every, letters, copier, report), Mutations(run, kind)
     for n in numbers:
         thrower(n, mutations(n))
-        if tell and report.counts["payloads"] % _TOLD_EVERY == 0:
-            tell.send((_TOLD_EVERY, list(report.findings)))
+        if tell and report.counts["payloads"] % _REPORT_EVERY == 0:
+            tell.send((_REPORT_EVERY, list(report.findings)))
     copier.finish()
     report.counts["MiB at most"] = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024
     return report
@@ -74,7 +74,7 @@ def throw_all(dsn: str, run: int, numbers: range, processes: int, kind: str | No
         for ours in multiprocessing.connection.wait([ours for ours, _ in waiting]):
             assert isinstance(ours, Connection)
             try:
-                told = ours.recv()
+                reported = ours.recv()
             except EOFError:
                 [process] = [process for pipe, process in waiting if pipe is ours]
                 process.join()
@@ -82,10 +82,10 @@ def throw_all(dsn: str, run: int, numbers: range, processes: int, kind: str | No
                     raise SystemExit(f"a process ended with {process.exitcode}") from None
                 waiting = [(pipe, other) for pipe, other in waiting if pipe is not ours]
                 continue
-            if isinstance(told, Report):
-                whole.add(told)
+            if isinstance(reported, Report):
+                whole.add(reported)
                 continue
-            done, signs = done + told[0], signs | set(told[1])
+            done, signs = done + reported[0], signs | set(reported[1])
             rate = done / (time.monotonic() - began_s)
             far = f"{done:,} of {len(numbers):,} payloads, {rate:,.0f}/s, {len(signs)} findings so far"
             print(far, *sorted(signs), sep="\n  ", file=sys.stderr, flush=True)

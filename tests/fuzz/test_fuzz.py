@@ -164,7 +164,7 @@ def test_null_where_none_may_be() -> None:
     assert "NULL" == mistake(Column("c", "text", not_null=True), None)
 
 
-def test_refusal_of_postgresql_is_told(all_tables: str) -> None:
+def test_refusal_of_postgresql_is_reported(all_tables: str) -> None:
     """A row that PostgreSQL refuses is found among others that it takes."""
     every, _ = asyncio.run(lanes(all_tables))
     binding = next(lane for lane in every if str(lane) == "events → ours.events").bindings[0]

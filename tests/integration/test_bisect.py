@@ -111,12 +111,12 @@ async def test_letter_says_what_postgres_said(bench: MakeBench) -> None:
 
     await one.settle({"n": 1, "v": "long secret"}, {"n": 2, "u": 50}, {"n": 3, "u": 500}, {"n": 4, "v": "ok"})
 
-    told = one.read("SELECT stream_seq, sqlstate, detail FROM eventwriter_dead_letters ORDER BY 1")
+    logged = one.read("SELECT stream_seq, sqlstate, detail FROM eventwriter_dead_letters ORDER BY 1")
     assert [
         (1, "22001", "value too long for type character varying(3) (column v)"),
         (2, "23514", 'new row for relation "things" violates check constraint "small" (table things)'),
         (3, "22003", "numeric field overflow (column u)"),
-    ] == told
+    ] == logged
 
 
 def balances(one: Bench, outcomes: Sequence[Outcome], bad: Sequence[int]) -> None:

@@ -95,7 +95,7 @@ async def test_refused_value_beside_a_duplicate(bench: MakeBench) -> None:
     assert 1 == settled.duplicates
 
 
-async def test_only_the_table_that_conflicts_takes_the_detour(bench: MakeBench) -> None:
+async def test_only_the_conflicting_table_is_staged(bench: MakeBench) -> None:
     """Of two tables in one transaction the one without a duplicate gets all its rows, whichever comes first."""
     one: Bench = bench(
         KEYED, "CREATE TABLE others (id int, v text)", "INSERT INTO things VALUES (1, 'old')",

@@ -36,7 +36,7 @@ def ctl(tmp_path: Path) -> Ctl:
 
 
 def test_check_takes_a_warning_for_well_where_only_critical_counts(scripted: Daemon, ctl: Ctl) -> None:
-    """With --only-critical a slot that rests is still told of as a warning, and the exit code is 0 instead of 1."""
+    """With --only-critical a slot that rests is still reply of as a warning, and the exit code is 0 instead of 1."""
     ctl("drain", "B/0", "--wait")
     plain, lenient = ctl("check"), ctl("check", "--only-critical")
 
@@ -70,29 +70,29 @@ def test_json_of_an_act_is_one_object_with_the_end_of_the_wait(
 ) -> None:
     """With --json --wait stdout is one object: the daemon's answer, and that it was done; progress is on stderr."""
     done = ctl(*arguments, "--json")
-    told = json.loads(done.stdout)
+    reply = json.loads(done.stdout)
 
-    assert (0, names, True) == (done.returncode, told[key], told["done"])
-    assert 0 <= told["seconds"] < DEADLINE_S
+    assert (0, names, True) == (done.returncode, reply[key], reply["done"])
+    assert 0 <= reply["seconds"] < DEADLINE_S
     assert done.stderr.splitlines()[-1].startswith("done after ")
 
 
 def test_json_of_a_wait_that_was_too_short_says_so(scripted: Daemon, ctl: Ctl) -> None:
     """Where the time was too short the object says `done: false`, and the exit code is 1."""
     done = ctl("pause", "A/0", "--wait", "0.3", "--json")  # these workers know no pause
-    told = json.loads(done.stdout)
+    reply = json.loads(done.stdout)
 
-    assert (1, ["A/0"], False) == (done.returncode, told["pausing"], told["done"])
-    assert 0.3 <= told["seconds"]
+    assert (1, ["A/0"], False) == (done.returncode, reply["pausing"], reply["done"])
+    assert 0.3 <= reply["seconds"]
 
 
 def test_json_of_a_reload_with_a_wait_is_one_object(scripted: Daemon, ctl: Ctl) -> None:
     """A reload that is waited for prints nothing but its object on stdout."""
     scripted.configure({"A/0": "v1", "B/0": "v2"}, backoff_max_s=300.0)
     done = ctl("reload", "--wait", "--json")
-    told = json.loads(done.stdout)
+    reply = json.loads(done.stdout)
 
-    assert (0, ["B/0"], True) == (done.returncode, told["replaced"], told["done"])
+    assert (0, ["B/0"], True) == (done.returncode, reply["replaced"], reply["done"])
 
 
 def test_json_without_a_wait_is_the_daemon_s_answer(scripted: Daemon, ctl: Ctl) -> None:
@@ -110,12 +110,12 @@ def test_json_of_a_stop_is_one_object(scripted: Daemon, ctl: Ctl) -> None:
     """A stop prints one object when the daemon is gone."""
     assert scripted.process is not None
     done = ctl("stop", "--json")
-    told = json.loads(done.stdout)
+    reply = json.loads(done.stdout)
 
-    assert (0, scripted.process.pid, True) == (done.returncode, told["pid"], told["done"])
+    assert (0, scripted.process.pid, True) == (done.returncode, reply["pid"], reply["done"])
 
 
-def test_drain_wants_to_be_told_what(scripted: Daemon, ctl: Ctl) -> None:
+def test_drain_requires_an_argument(scripted: Daemon, ctl: Ctl) -> None:
     """Without an argument nothing is drained: everything has to be named."""
     done = ctl("drain")
 

@@ -317,14 +317,14 @@ def test_letter_that_still_kills_is_tried_apart(office: Office) -> None:
     config["streams"][0] = {"name": "TELEMETRY", "kind": KIND}
     office.config.write_text(json.dumps(config))
     killer = office.letter({"value": 1, "unit": ABORT}, reason="crash_loop")
-    mended = office.letter({"value": 2}, reason="crash_loop")
+    fixed = office.letter({"value": 2}, reason="crash_loop")
 
     done = office.dlq("replay")
 
     assert (1, "1 written (1 row); 1 still kills") == (done.returncode, done.stdout.splitlines()[-1])
     assert "killed by SIGABRT" in done.stdout
     assert "killed by SIGABRT" in office.dlq("show", str(killer)).stdout
-    assert [(killer, "new", True), (mended, "replayed", False)] == office.states()
+    assert [(killer, "new", True), (fixed, "replayed", False)] == office.states()
 
 
 def test_two_replays_at_once_write_each_letter_once(office: Office) -> None:
@@ -398,7 +398,7 @@ def test_unreachable_server_is_a_sentence(office: Office) -> None:
 
 
 @pytest.mark.parametrize(
-    ("wish", "left"),
+    ("settings_", "left"),
     [
         pytest.param({}, [1, 2, 3, 4], id="nothing set: all are kept"),
         pytest.param({"keep": "2d"}, [3, 4], id="by age"),
@@ -407,7 +407,7 @@ def test_unreachable_server_is_a_sentence(office: Office) -> None:
         pytest.param({"keep": "90d"}, [1, 2, 3, 4], id="younger ones are never deleted"),
     ],
 )
-async def test_retention_deletes_the_oldest(office: Office, wish: dict[str, Any], left: list[int]) -> None:
+async def test_retention_deletes_the_oldest(office: Office, settings_: dict[str, Any], left: list[int]) -> None:
     """Letters that are older, or more, than is kept are deleted, and counted."""
     for n in range(4):
         office.letter(b"x")
@@ -416,7 +416,7 @@ async def test_retention_deletes_the_oldest(office: Office, wish: dict[str, Any]
         )
     postgres, counters = PostgresSession(PostgresSettings.model_validate({"dsn": office.dsn})), Counters()
 
-    deleted = await delete_expired(postgres, None, DeadLetterSettings.model_validate(wish), counters)
+    deleted = await delete_expired(postgres, None, DeadLetterSettings.model_validate(settings_), counters)
     await postgres.close()
 
     assert left == [row[0] for row in office.states()]
@@ -429,12 +429,12 @@ async def test_retention_gives_way_to_another_worker(office: Office) -> None:
     office.letter(b"y")
     postgres = PostgresSession(PostgresSettings.model_validate({"dsn": office.dsn}))
     lock = """hashtextextended('eventwriter retention "public"."eventwriter_dead_letters"', 0)"""
-    wish = DeadLetterSettings(keep_max=1)
+    settings_ = DeadLetterSettings(keep_max=1)
 
     with office.conn.transaction():
         office.conn.execute(f"SELECT pg_advisory_xact_lock({lock})")
-        held = await delete_expired(postgres, None, wish, Counters())
-    free = await delete_expired(postgres, None, wish, Counters())
+        held = await delete_expired(postgres, None, settings_, Counters())
+    free = await delete_expired(postgres, None, settings_, Counters())
     await postgres.close()
 
     assert (0, 1) == (held, free)

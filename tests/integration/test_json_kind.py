@@ -104,7 +104,7 @@ async def test_without_a_table(bench: MakeBench) -> None:
     assert 'stream THINGS: kind json has no default table; set "table" or "tables"' == str(caught.value)
 
 
-async def test_constant_defaults_are_told_from_computed_ones(bench: MakeBench, database: str) -> None:
+async def test_constant_defaults_differ_from_computed_ones(bench: MakeBench, database: str) -> None:
     """Only what is a constant in the server's own words is read as one."""
     bench(
         "CREATE TABLE things (a int DEFAULT 1, b int DEFAULT -1, c float8 DEFAULT 1e10, d text DEFAULT 'a::b()',"

@@ -103,7 +103,7 @@ async def test_password_file_that_is_gone(secured: Secured, tmp_path: Path) -> N
     ],
     ids=["wrong", "no password", "no such role", "TLS only", "no certificate", "no database", "odd name"],
 )
-async def test_refusal_says_what_to_mend(secured: Secured, settings: dict[str, Any], words: str) -> None:
+async def test_refusal_has_a_hint(secured: Secured, settings: dict[str, Any], words: str) -> None:
     """A refused login, role or database is one sentence with the place and the key, and is no outage."""
     error = await refused(at(secured, **settings))
 

@@ -148,9 +148,7 @@ async def test_what_is_too_much_is_halved(line: MakeLine, code: str, batches: li
 
 
 @pytest.mark.parametrize("code", codes(Verdict.PARK))
-async def test_what_an_operator_must_mend_blames_no_message(
-    line: MakeLine, code: str, batches: list[BatchWrite]
-) -> None:
+async def test_operator_error_blames_no_message(line: MakeLine, code: str, batches: list[BatchWrite]) -> None:
     """The slot is parked with the server's words at the first refusal; nothing is written, nothing becomes a letter."""
     one = line(THINGS, *raising(code, "NEW.v = 'bad'"))
 
@@ -357,8 +355,8 @@ async def test_ledger_that_keeps_silent_is_no_endless_loop(line: MakeLine) -> No
     """A ledger whose row cannot be updated, without an error, parks the slot."""
     one = line(
         THINGS,
-        "CREATE FUNCTION deaf() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN RETURN NULL; END $$",
-        "CREATE TRIGGER deaf BEFORE UPDATE ON eventwriter_ledger FOR EACH ROW EXECUTE FUNCTION deaf()",
+        "CREATE FUNCTION not_reading() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN RETURN NULL; END $$",
+        "CREATE TRIGGER not_reading BEFORE UPDATE ON eventwriter_ledger FOR EACH ROW EXECUTE FUNCTION not_reading()",
     )
 
     with pytest.raises(Fatal) as raised:

@@ -61,12 +61,12 @@ def reasons_in(text: str) -> set[str]:
 @pytest.mark.parametrize("kind", KINDS)
 def test_every_column_is_in_the_page(kind: str) -> None:
     """Each table that a kind fills has its columns listed in order, and no others; flat ones on their own page."""
-    told = columns_in(page(kind))
+    documented = columns_in(page(kind))
     elsewhere = columns_in((DOCS / "flat_tables.md").read_text()) if "../flat_tables.md" in page(kind) else []
     wanted = [[column.name for column in table.columns] for table in definitions(kind)]
 
-    assert [] == [names for names in wanted if names not in [*told, *elsewhere]]
-    assert [] == [names for names in told if names not in wanted]
+    assert [] == [names for names in wanted if names not in [*documented, *elsewhere]]
+    assert [] == [names for names in documented if names not in wanted]
 
 
 def test_every_flat_column_is_in_the_page() -> None:
@@ -229,7 +229,7 @@ def test_command_lines_exist(path: Path) -> None:
     ],
 )
 def test_wrong_command_line_is_found(line: str, expected: str | None) -> None:
-    """A command line that does not exist is told."""
+    """A command line that does not exist is documented."""
     assert expected == mistake(line)
 
 

@@ -30,7 +30,7 @@ def words(title: str) -> set[str]:
     return {row[0].strip("`") for row in rows(title)}
 
 
-def told_states() -> set[str]:
+def documented_states() -> set[str]:
     """Return the words that a worker says of itself, as the code has them."""
     said = {"stopped", "paused"}
     for path in sorted((ROOT / "eventwriter" / "worker").glob("*.py")):
@@ -50,16 +50,16 @@ def test_every_state_is_in_the_handbook() -> None:
     """Each state of a slot and of a worker, and each health, has its row, and there are no others."""
     assert {str(state) for state in State} == words("States of a slot")
     assert {str(health) for health in Health} == words("Health")
-    assert told_states() == words("States of a worker")
+    assert documented_states() == words("States of a worker")
 
 
 def test_every_sentence_is_one_that_the_code_says() -> None:
     """Each fixed part of a sentence in the handbook stands in the code."""
     said = "\n".join(constants())
-    told = [row[0] for row in rows("Sentences")]
-    parts = [part.strip(" :;(") for sentence in told for part in sentence.split("…")]
+    documented = [row[0] for row in rows("Sentences")]
+    parts = [part.strip(" :;(") for sentence in documented for part in sentence.split("…")]
 
-    assert len(told) > 40
+    assert len(documented) > 40
     assert [] == [part for part in parts if len(part) > 4 and part not in said]
 
 

@@ -9,7 +9,7 @@ from eventwriter.admin.doctor.findings import Reporter
 from eventwriter.jetstream.consumer import ConsumerSpec
 
 VOICE = Reporter("S/0", "delivery")
-WISH = ConsumerSpec("events", "d", ("a.>",), 60.0, 1000)
+SPEC = ConsumerSpec("events", "d", ("a.>",), 60.0, 1000)
 SLOT = {"name": "S/0", "reason": "PostgreSQL is away"}
 
 
@@ -53,22 +53,22 @@ def test_deliveries_are_judged(consumers: list[Any], slot: Any, status: str, wor
 )
 def test_missing_consumer_is_judged(retention: str, running: bool, status: str) -> None:
     """A consumer that is missing is made at the next start, unless messages are dropped until then."""
-    (finding,) = consumer_findings(VOICE, WISH, None, retention, running)
+    (finding,) = consumer_findings(VOICE, SPEC, None, retention, running)
 
     assert status == str(finding.status)
 
 
 def test_consumer_as_wished_is_well() -> None:
     """A consumer that is as the configuration says has nothing to be said of."""
-    (finding,) = consumer_findings(VOICE, WISH, {"config": WISH.config()}, "limits", True)
+    (finding,) = consumer_findings(VOICE, SPEC, {"config": SPEC.config()}, "limits", True)
 
     assert "ok" == str(finding.status)
 
 
 def test_consumer_that_nats_would_delete_is_warned_of() -> None:
     """An inactive threshold deletes the durable while the daemon is down."""
-    info = {"config": {**WISH.config(), "inactive_threshold": 10**9}}
+    info = {"config": {**SPEC.config(), "inactive_threshold": 10**9}}
 
-    (finding,) = consumer_findings(VOICE, WISH, info, "limits", True)
+    (finding,) = consumer_findings(VOICE, SPEC, info, "limits", True)
 
     assert "NATS deletes it" in finding.message

@@ -37,7 +37,7 @@ def message(payload: Any, seq: int = 7, subject: str = "telemetry.a") -> Message
     return Message("", subject, orjson.dumps(payload), None, seq, seq, 1, 1_767_225_600_000_000_000)
 
 
-def expecter(name: str, *targets: Target, ignore: tuple[str, ...] = ()) -> RowExpectation:
+def expectation(name: str, *targets: Target, ignore: tuple[str, ...] = ()) -> RowExpectation:
     """Return what expects the rows of a kind."""
     build = Build(ORIGIN, Adjustments(), frozenset(), options={"consumer": "c", "kind": name})
     return RowExpectation(kind(name), targets, build, ignore)
@@ -90,7 +90,7 @@ def test_made_id_is_expected() -> None:
     """A flow's row is looked for by the id that is made of its stream sequence."""
     made = target(found(OCSF_NETWORK_ACTIVITY, PRIMARY), frozenset({"time"}))
 
-    expected = expecter("netflow", made)(message({"src_addr": "10.0.0.1"}, seq=42))
+    expected = expectation("netflow", made)(message({"src_addr": "10.0.0.1"}, seq=42))
 
     assert made.search is not None
     values = expected.rows[0].values
@@ -102,7 +102,7 @@ def test_garbage_is_expected_as_a_dead_letter() -> None:
     """A payload that cannot be decoded must have left a dead letter."""
     made = target(found(TIMESERIES_METRICS), None)
 
-    expected = expecter("telemetry", made)(message({})._replace(payload=b"garbage"))
+    expected = expectation("telemetry", made)(message({})._replace(payload=b"garbage"))
 
     assert expected.poison is not None
     assert [] == expected.rows
@@ -112,7 +112,7 @@ def test_ignored_subject_is_expected_to_leave_nothing() -> None:
     """A subject that the configuration drops leaves neither rows nor a dead letter."""
     made = target(found(TIMESERIES_METRICS), None)
 
-    expected = expecter("telemetry", made, ignore=("telemetry.*",))(message({"value": 1}))
+    expected = expectation("telemetry", made, ignore=("telemetry.*",))(message({"value": 1}))
 
     assert expected.ignored
     assert [] == expected.rows
@@ -130,7 +130,7 @@ def test_instant_beyond_the_calendar_cannot_be_looked_up(value: int) -> None:
     )
     made = target(found(table), frozenset({"timestamp"}))
 
-    expected = expecter("telemetry", made)(message({"value": 1}))
+    expected = expectation("telemetry", made)(message({"value": 1}))
 
     assert [None] == [row.values for row in expected.rows]
 
@@ -158,7 +158,7 @@ def values_of(*parts: str) -> Table:
 )
 def test_row_is_one_message_s_where_its_place_is_in_it(parts: tuple[str, ...], payload: Any, expected: bool) -> None:
     """Only one message makes a row that holds its sequence, and its place where there are several; a NaN is no sign."""
-    expect = expecter("telemetry", target(found(values_of(*parts)), None))
+    expect = expectation("telemetry", target(found(values_of(*parts)), None))
 
     assert expected is expect.is_unique(message(payload), 0)
 
@@ -169,6 +169,6 @@ def test_row_is_one_message_s_where_its_place_is_in_it(parts: tuple[str, ...], p
 )
 def test_made_id_is_one_message_s(table: Table, kind_name: str, expected: bool) -> None:
     """Without any key a flow's row is told from others by its made id; a measurement's is not."""
-    expect = expecter(kind_name, target(found(table), None))
+    expect = expectation(kind_name, target(found(table), None))
 
     assert expected is expect.is_unique(message({"src_addr": "10.0.0.1", "value": 1}), 0)

@@ -162,7 +162,7 @@ def test_slots_with_the_same_trouble_share_a_line() -> None:
     assert 1 == "\n".join(lines).count("no NATS")
 
 
-def test_slots_with_another_trouble_are_told_apart() -> None:
+def test_slots_with_another_problem_have_their_own_line() -> None:
     """A trouble that is not the header's is named with its slots; so is a last error."""
     slots = [slot(name=f"S{n}/0", reason="slow", last_error="boom") for n in range(2)]
     lines = drawn(picture(*slots, slot(name="T/0", reason="bad"), reason="T/0: bad"), 80)

@@ -125,7 +125,7 @@ def seen(last: int = 1000, floor: int | None = 990, ranges: int = 1, shared: boo
     return {"entry": "A", "shared": shared, "stream": stream, "consumer": consumer, "ledger": ledger}
 
 
-def test_positions_are_told_with_their_drift() -> None:
+def test_positions_include_the_drift() -> None:
     """Drift is how far the ledger is beyond what is acknowledged; without a ledger it is not known."""
     assert (10, 25) == (positions(seen())["drift"], positions(seen())["lag_messages"])
     assert positions(seen(floor=None))["drift"] is None
@@ -164,7 +164,7 @@ def test_lag_says_what_is_not_known_and_which_ledgers_have_holes() -> None:
         ({"lag_s": None, "lag_per_s": None, "catch_up_s": 0.0}, "0s"),
     ],
 )
-def test_time_to_catch_up_is_told_in_a_word(given: dict[str, Any], shown: str) -> None:
+def test_time_to_catch_up(given: dict[str, Any], shown: str) -> None:
     """A slot keeps up, will have caught up, or falls behind."""
     assert shown == time_left(slot(**given))
 

@@ -235,9 +235,11 @@ def varint_bytes(value: int) -> bytes:
     ids=lambda recording: recording.id,
 )
 def test_recorded_flows_are_decoded(recording: Recording) -> None:
-    """Each framed flow that goflow2 recorded is a record with the addresses that it was told."""
+    """Each framed flow that goflow2 recorded is a record with the addresses that it was expected_source."""
     for part in (recording, *recording.split()):
         records = decode(part.payload)
 
         assert len(part.records) == len(records)
-        assert [told.get("src_addr") for told in part.records] == [record.get("src_addr") for record in records]
+        assert [expected_source.get("src_addr") for expected_source in part.records] == [
+            record.get("src_addr") for record in records
+        ]

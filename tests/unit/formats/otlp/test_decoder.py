@@ -9,7 +9,7 @@ from typing import Any
 
 import otlp_payloads
 import pytest
-from otlp_payloads import json_twin
+from otlp_payloads import as_json_payload
 
 from eventwriter.errors import Poison
 from eventwriter.kinds.registry import KINDS
@@ -45,7 +45,7 @@ def poison(kind: str, payload: bytes) -> Poison:
 def test_only_the_own_signal_is_decoded(kind: str, sent: str, encoding: str) -> None:
     """Each kind decodes exports of its own signal; an export of another signal is malformed and names it."""
     request = REQUESTS[sent]
-    payload = request.SerializeToString() if encoding == "protobuf" else json_twin(request)
+    payload = request.SerializeToString() if encoding == "protobuf" else as_json_payload(request)
 
     if sent == kind:
         assert 1 == len(decode(kind, payload))
@@ -129,7 +129,7 @@ def test_scopes_before_2022_are_decoded(kind: str) -> None:
     (expected,) = decode(kind, request.SerializeToString())
     expected["scope_name"] = "library"
     outer, middle, _, legacy = CONTAINERS[kind]
-    group = json.loads(json_twin(request))[outer][0]
+    group = json.loads(as_json_payload(request))[outer][0]
     (scope,) = group.pop(middle)
     old = {**group, legacy: [{"instrumentationLibrary": {"name": "library"}, **scope}]}
 
@@ -151,7 +151,7 @@ def test_scopes_before_2022_are_decoded(kind: str) -> None:
 def test_scopes_of_both_versions_are_decoded(kind: str) -> None:
     """A payload that mixes the former and the present level has the records of both."""
     outer, middle, _, legacy = CONTAINERS[kind]
-    group = json.loads(json_twin(REQUESTS[kind]))[outer][0]
+    group = json.loads(as_json_payload(REQUESTS[kind]))[outer][0]
 
     assert 2 == len(decode(kind, json.dumps({outer: [{**group, legacy: group[middle]}]}).encode()))
 
@@ -203,12 +203,14 @@ def test_request_that_begins_like_json_is_protobuf() -> None:
 
 def test_json_after_white_space_is_json() -> None:
     """White space before JSON, including a line feed, does not make it protobuf."""
-    assert ["GET /"] == [record["name"] for record in decode("otel_traces", b"\n " + json_twin(otlp_payloads.traces()))]
+    assert ["GET /"] == [
+        record["name"] for record in decode("otel_traces", b"\n " + as_json_payload(otlp_payloads.traces()))
+    ]
 
 
 def test_error_in_array_names_the_element() -> None:
     """The error of an element of an array has its index."""
-    payload = b"[" + json_twin(otlp_payloads.traces()) + b',{"resourceSpans":[{"foo":1}]}]'
+    payload = b"[" + as_json_payload(otlp_payloads.traces()) + b',{"resourceSpans":[{"foo":1}]}]'
 
     assert poison("otel_traces", payload).detail.startswith("element 1: ")
 
@@ -219,7 +221,7 @@ def test_fields_that_are_not_stored_are_counted() -> None:
     request.resource_spans[0].schema_url = "https://opentelemetry.io/schemas/1.20.0"
     request.resource_spans[0].resource.entity_refs.add(type="service")
 
-    for payload in (request.SerializeToString(), json_twin(request)):
+    for payload in (request.SerializeToString(), as_json_payload(request)):
         assert 4 == decode("otel_traces", payload).fields_ignored  # type: ignore[attr-defined]
 
 

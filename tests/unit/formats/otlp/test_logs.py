@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 from golden_rows import DATA
 from opentelemetry.proto.collector.logs.v1.logs_service_pb2 import ExportLogsServiceRequest
-from otlp_payloads import NS, SPAN_ID, TRACE_ID, json_twin
+from otlp_payloads import NS, SPAN_ID, TRACE_ID, as_json_payload
 
 from eventwriter.errors import Poison
 from eventwriter.formats.otlp.logs import FIELDS, decode
@@ -21,7 +21,7 @@ def both(request: ExportLogsServiceRequest) -> list[Record]:
     """Return the records of an export; those of its twin in JSON must be equal."""
     records = records_of(request.SerializeToString())
 
-    assert records == records_of(json_twin(request))
+    assert records == records_of(as_json_payload(request))
     return records
 
 
@@ -129,7 +129,7 @@ def test_identifier_of_another_length_is_malformed(field: str, value: bytes) -> 
     request = export()
     setattr(request.resource_logs[0].scope_logs[0].log_records[0], field, value)
 
-    for payload in (request.SerializeToString(), json_twin(request)):
+    for payload in (request.SerializeToString(), as_json_payload(request)):
         if any(value) or payload[:1] != b"{":  # zeros in JSON are absent, whatever their number
             with pytest.raises(Poison) as caught:
                 records_of(payload)
@@ -194,7 +194,7 @@ def test_nul_in_protobuf_text_is_replaced() -> None:
 
 def test_array_may_hold_exports_and_records() -> None:
     """Each object of an array is decoded by itself."""
-    payload = b'[{"message":"a"},' + json_twin(export()) + b"]"
+    payload = b'[{"message":"a"},' + as_json_payload(export()) + b"]"
 
     first, second = records_of(payload)
 

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 from opentelemetry.proto.collector.metrics.v1.metrics_service_pb2 import ExportMetricsServiceRequest
 from opentelemetry.proto.metrics.v1.metrics_pb2 import Metric
-from otlp_payloads import json_twin
+from otlp_payloads import as_json_payload
 
 from eventwriter.errors import Poison
 from eventwriter.formats.otlp.metrics import POINT_FIELDS, decode
@@ -29,7 +29,7 @@ def both(request: ExportMetricsServiceRequest) -> list[Record]:
     """Return the records of an export; those of its twin in JSON must be equal."""
     records = records_of(request.SerializeToString())
 
-    assert repr(records) == repr(records_of(json_twin(request)))  # NaN is not equal to itself
+    assert repr(records) == repr(records_of(as_json_payload(request)))  # NaN is not equal to itself
     return records
 
 
@@ -106,7 +106,7 @@ def test_point_without_number_is_missing_field(kind: str) -> None:
     metric = Metric(name="x")
     getattr(metric, kind).data_points.add(time_unix_nano=5)
 
-    for payload in (export(metric).SerializeToString(), json_twin(export(metric))):
+    for payload in (export(metric).SerializeToString(), as_json_payload(export(metric))):
         with pytest.raises(Poison) as caught:
             records_of(payload)
         assert "missing_field" == caught.value.reason
@@ -114,7 +114,7 @@ def test_point_without_number_is_missing_field(kind: str) -> None:
 
 def test_metric_without_data_is_missing_field() -> None:
     """A metric that has a name and no data is poison."""
-    for payload in (export(Metric(name="x")).SerializeToString(), json_twin(export(Metric(name="x")))):
+    for payload in (export(Metric(name="x")).SerializeToString(), as_json_payload(export(Metric(name="x")))):
         with pytest.raises(Poison) as caught:
             records_of(payload)
         assert "missing_field" == caught.value.reason
@@ -180,7 +180,7 @@ def test_exemplars_and_descriptions_are_counted() -> None:
     metric.metadata.add(key="m")
     metric.gauge.data_points.add(as_int=1).exemplars.add(as_int=1)
 
-    for payload in (export(metric).SerializeToString(), json_twin(export(metric))):
+    for payload in (export(metric).SerializeToString(), as_json_payload(export(metric))):
         assert 3 == records_of(payload).fields_ignored  # type: ignore[attr-defined]
 
 

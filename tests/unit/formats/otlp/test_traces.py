@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
-from otlp_payloads import SPAN_ID, TRACE_ID, json_twin, span, traces
+from otlp_payloads import SPAN_ID, TRACE_ID, as_json_payload, span, traces
 
 from eventwriter.errors import Poison
 from eventwriter.formats.otlp.traces import FIELDS, decode
@@ -20,14 +20,14 @@ def both(request: ExportTraceServiceRequest) -> list[Record]:
     """Return the records of an export; those of its twin in JSON must be equal."""
     records = records_of(request.SerializeToString())
 
-    assert records == records_of(json_twin(request))
+    assert records == records_of(as_json_payload(request))
     return records
 
 
 def reason(request: ExportTraceServiceRequest) -> str:
     """Return the reason of an export that must not be decoded; its twin in JSON must have the same."""
     found = []
-    for payload in (request.SerializeToString(), json_twin(request)):
+    for payload in (request.SerializeToString(), as_json_payload(request)):
         with pytest.raises(Poison) as caught:
             records_of(payload)
         found.append(caught.value.reason)
@@ -166,6 +166,6 @@ def test_defaults_written_out_are_absent() -> None:
 
 def test_array_may_hold_exports_and_other_spans() -> None:
     """Each object of an array is decoded by itself, exports and flat spans alike."""
-    payload = b'[{"trace_id":"ab","span_id":"cd","name":"x"},' + json_twin(traces()) + b"]"
+    payload = b'[{"trace_id":"ab","span_id":"cd","name":"x"},' + as_json_payload(traces()) + b"]"
 
     assert ["x", "GET /"] == [record["name"] for record in records_of(payload)]

@@ -252,7 +252,7 @@ def test_default_that_only_postgresql_can_read_is_left_to_it() -> None:
     assert ["v"] == [column.name for column in things.made.tables[0].columns]
 
 
-def test_keys_in_any_number_are_remembered_within_bounds() -> None:
+def test_cache_of_keys_is_bounded() -> None:
     """Records with ever new keys are read all the same."""
     things = Filled(real("v"))
 
