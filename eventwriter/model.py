@@ -4,8 +4,9 @@ Shared vocabulary: slots, messages, triggers, outcomes, counters of adjusted val
 Plain data without behaviour; nothing here knows NATS or PostgreSQL.
 """
 
+from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Annotated, Any, NamedTuple
 
@@ -135,12 +136,28 @@ class Exported(NamedTuple):
     """Upper bounds of a histogram's buckets."""
 
 
+COLUMNS_COUNTED_MAX = 100
+"""Columns (or keys) that a counter distinguishes; each is a Prometheus series of every slot."""
+OTHER_COLUMNS = "(other)"
+"""Label of the columns beyond `COLUMNS_COUNTED_MAX`."""
+
+
+class ColumnCounts(Counter[str]):
+    """Counts by column, or by key, with a limit on the number of columns."""
+
+    def add(self, column: str) -> None:
+        """Count one value."""
+        if column not in self and len(self) >= COLUMNS_COUNTED_MAX:
+            column = OTHER_COLUMNS
+        self[column] += 1
+
+
 @dataclass(slots=True)
 class Adjustments:
     """
     Counters of the values that row builders changed; an adjustment is never silent.
 
-    One worker writes them, and its heartbeat carries each as `<field>_total`.
+    One worker writes them. Its heartbeat carries the mappings under their names and the others as `<field>_total`.
     """
 
     timestamp_defaulted: Annotated[
@@ -151,11 +168,28 @@ class Adjustments:
         ),
     ] = 0
     """Missing or invalid timestamps that were replaced by the JetStream timestamp of the message."""
-    clamped: Annotated[
-        int, Exported("eventwriter_values_clamped_total", "Integers reduced to the range of their column.")
-    ] = 0
-    """Integers that were reduced to the range of their column."""
+    clamped_by_column: Annotated[
+        ColumnCounts,
+        Exported("eventwriter_values_clamped_total", "Integers reduced to the range of their column.", "column"),
+    ] = field(default_factory=ColumnCounts)
+    nulled_by_column: Annotated[
+        ColumnCounts,
+        Exported(
+            "eventwriter_values_nulled_total",
+            "Values that their column cannot hold: another field, its default or NULL is stored instead.",
+            "column",
+        ),
+    ] = field(default_factory=ColumnCounts)
+    """The value itself is kept in the column for remaining fields, if the table has one."""
+    redacted_by_key: Annotated[
+        ColumnCounts, Exported("eventwriter_values_redacted_total", "Secrets that were removed.", "key")
+    ] = field(default_factory=ColumnCounts)
+    """By key in lower case, or `snmp_community`."""
     fields_ignored: Annotated[
         int, Exported("eventwriter_fields_ignored_total", "Payload keys that no column stores.")
     ] = 0
     """Payload keys that no column stores (kind `json`)."""
+    records_ignored: Annotated[
+        int, Exported("eventwriter_records_ignored_total", "Records that none of the slot's tables can hold by design.")
+    ] = 0
+    """Flows without addresses, for a table whose key needs addresses."""

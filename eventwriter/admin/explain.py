@@ -66,7 +66,7 @@ class Explanation:
     keys: list[str] = field(default_factory=list)
     rows: list[ExplainedRow] = field(default_factory=list)
     poison: Poison | None = None
-    adjusted: dict[str, int] = field(default_factory=dict)
+    adjusted: dict[str, Any] = field(default_factory=dict)
 
 
 def explain(wish: Wish, message: Message) -> Explanation:
@@ -199,11 +199,16 @@ def as_text(found: Explanation) -> list[str]:
         lines += ["", f"dead letter: {found.poison.reason}: {found.poison.detail}"]
     elif not found.rows:
         lines += ["", "no rows: there are no records in it; it counts as written"]
-    lines += [f"{_ADJUSTED.get(name, name)}: {count}" for name, count in found.adjusted.items()]
+    lines += [f"{_ADJUSTED.get(name, name)}: {_counts(count)}" for name, count in found.adjusted.items()]
     return lines
+
+
+def _counts(count: int | Mapping[str, int]) -> str:
+    """Return a count, or counts by column."""
+    return str(count) if isinstance(count, int) else ", ".join(f"{name} {each}" for name, each in count.items())
 
 
 _ADJUSTED: Mapping[str, str] = {
     "timestamp_defaulted": "timestamps missing or unusable, the message's JetStream time put in their place",
-    "clamped": "integers cut to their column's range",
+    "clamped_by_column": "integers cut to their column's range",
 }

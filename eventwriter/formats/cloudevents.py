@@ -11,10 +11,10 @@ import base64
 import binascii
 from typing import Any
 
-from eventwriter.formats.fields import INT4, find, instant_us, integer, json_value, names, number, text
+from eventwriter.formats.fields import find, instant_us, json_value, names, number, text, whole
 from eventwriter.formats.gelf import REMOTE_ADDR, SHORT_MESSAGE, EventSummary, gelf
 from eventwriter.formats.json import clean_text
-from eventwriter.model import Adjustments, Record
+from eventwriter.model import Record
 
 _GATEWAY = names("gateway_id", "poller_id", "pollerId")
 _PREVIOUS, _CURRENT = names("previous_state"), names("current_state")
@@ -25,7 +25,9 @@ _MESSAGE = (*SHORT_MESSAGE, "message", "msg", "body", "summary", "description")
 _GELF_VERSION = "1.1"
 """Version of summaries that use GELF's fields although their data is not GELF."""
 
-_HEALTH = {"unhealthy": (3, "error"), "unknown": (5, "notice")}
+_HEALTH = {
+    "offline": (2, "critical"), "unhealthy": (3, "error"), "degraded": (4, "warning"), "unknown": (5, "notice"),
+}  # fmt: skip
 """State → (syslog level, its name); every other state is (6, info)."""
 
 
@@ -95,7 +97,7 @@ def _lifecycle(data: Record) -> EventSummary:
     return EventSummary(
         remote_addr=find(data, _SOURCE_ADDR),
         host=device,
-        level=5 if integer(level, INT4, Adjustments()) is None else level,
+        level=5 if whole(level) is None else level,
         severity=text(data.get("severity")) or "Medium",
         short_message=f"Device {device} {action}" + (f" by {actor}" if actor else ""),
         version=_GELF_VERSION,

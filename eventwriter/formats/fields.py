@@ -6,7 +6,9 @@ Lookup is by presence, not truth: `false`, `0` and `""` are values, null is abse
 
 import datetime as dt
 import math
+import re
 from collections.abc import Sequence
+from decimal import Decimal, InvalidOperation
 from typing import Any
 
 from eventwriter.errors import Poison
@@ -56,68 +58,106 @@ def text_of(record: Record, keys: Sequence[str]) -> str | None:
     return None
 
 
+def is_blank(value: Any) -> bool:
+    """Return whether a value is text that is empty or white space only."""
+    return value.__class__ is str and (not value or value.isspace())
+
+
 def number(value: Any) -> float | None:
-    """Convert a number, a boolean (1 or 0) or entirely numeric text to a float; return None for anything else."""
-    if value.__class__ is float or value.__class__ is int or value.__class__ is bool:
-        try:
-            return float(value)
-        except OverflowError:
-            return math.inf if value > 0 else -math.inf
-    if value.__class__ is str and "_" not in value:
-        try:
-            return float(value)
-        except ValueError:
-            return None
-    return None
+    """
+    Convert a number, or text that is entirely numeric, to a float.
 
-
-def integer(value: Any, limits: tuple[int, int], adjustments: Adjustments) -> int | None:
-    """Convert a value to an integer, clamped to `limits` and then counted; return None if it is not integral."""
-    if value.__class__ is not int:
-        if value is None or value.__class__ is bool:
-            return None if value is None else int(value)
-        value = _integral(value)
-        if value is None:
-            return None
-    low, high = limits
-    if low <= value <= high:
+    Returns:
+        None for anything else, booleans included, and for numbers beyond the range of a float.
+        NaN and the infinities are returned if they are written as such.
+    """
+    kind = value.__class__
+    if kind is float:
         return value  # type: ignore[no-any-return]
-    adjustments.clamped += 1
-    return low if value < low else high
-
-
-def _integral(value: Any) -> int | None:
-    if value.__class__ is str:
-        stripped = value.strip()
+    if kind is int or kind is Decimal:
         try:
-            return int(stripped) if "_" not in stripped and len(stripped) < 40 else None
+            converted = float(value)
+        except OverflowError:
+            return None
+        return converted if math.isfinite(converted) else None
+    if kind is str and "_" not in value and value.isascii():
+        try:
+            converted = float(value)
         except ValueError:
-            value = number(stripped)
-    if value.__class__ is float and math.isfinite(value) and value == int(value):
-        return int(value)
+            return None
+        return converted if not math.isinf(converted) or "inf" in value.lower() else None
     return None
 
 
-def boolean(value: Any, default: bool | None) -> bool | None:
-    """Convert a boolean, 0, 1 or the words true, false, yes and no; return `default` for anything else."""
+_DIGITS_MAX = 400
+"""Digits of a number in text that is converted to an integer; converting many digits takes quadratic time."""
+
+
+def whole(value: Any) -> int | None:
+    """Convert an integer, an integral number or integral numeric text to an integer; None for anything else."""
+    if value.__class__ is int:
+        return value
+    if value.__class__ is float:
+        return int(value) if value.is_integer() else None
+    exact = _decimal(value)
+    if exact is None or not exact.is_finite() or exact.adjusted() > _DIGITS_MAX or exact != exact.to_integral_value():
+        return None
+    return int(exact)
+
+
+def _decimal(value: Any) -> Decimal | None:
+    if value.__class__ is Decimal:
+        return value
+    if value.__class__ is not str or "_" in value or len(value) > _DIGITS_MAX or not value.isascii():
+        return None
+    try:
+        return Decimal(value.strip())
+    except InvalidOperation:
+        return None
+
+
+def integer(value: Any, limits: tuple[int, int], adjustments: Adjustments, column: str) -> int | None:
+    """
+    Convert a value to an integer within `limits`.
+
+    A value out of range is clamped and counted; a value that is not integral is counted as nulled.
+    """
+    exact = whole(value)
+    if exact is None:
+        if value is not None:
+            adjustments.nulled_by_column.add(column)
+        return None
+    low, high = limits
+    if low <= exact <= high:
+        return exact
+    adjustments.clamped_by_column.add(column)
+    return low if exact < low else high
+
+
+_BOOLEANS = {
+    **dict.fromkeys(("true", "t", "yes", "y", "on", "1"), True),
+    **dict.fromkeys(("false", "f", "no", "n", "off", "0"), False),
+}
+"""Source: PostgreSQL documentation, "Boolean Type"."""
+
+
+def boolean(value: Any) -> bool | None:
+    """Convert a boolean, 0, 1 or a word that PostgreSQL reads as a boolean; return None for anything else."""
     if value.__class__ is bool:
         return value
-    if value.__class__ in (int, float) and value in (0, 1):
-        return bool(value)
     if value.__class__ is str:
-        return {"true": True, "1": True, "yes": True, "false": False, "0": False, "no": False}.get(
-            value.strip().lower(), default
-        )
-    return default
+        return _BOOLEANS.get(value.strip().lower())
+    return bool(value) if value.__class__ in (int, float) and value in (0, 1) else None
 
 
 def instant_us(value: Any) -> int | None:
     """
     Parse an instant.
 
-    ISO 8601 text without an offset is UTC; fraction digits beyond microseconds are truncated.
-    A number, or numeric text, is in seconds, milliseconds, microseconds or nanoseconds
-    depending on its magnitude.
+    ISO 8601 text without an offset is UTC; fraction digits beyond microseconds are truncated. Leap seconds
+    and 24:00:00 are accepted, as in PostgreSQL. A number, or numeric text, is in seconds, milliseconds,
+    microseconds or nanoseconds depending on its magnitude. Objects with seconds and nanoseconds are
+    accepted as protobuf (`seconds`, `nanos`) and Log4j (`epochSecond`, `nanoOfSecond`) write them.
 
     Returns:
         Microseconds since 1970 UTC. None if the value is missing, zero, negative,
@@ -125,13 +165,13 @@ def instant_us(value: Any) -> int | None:
     """
     kind = value.__class__
     if kind is str:
-        if value[4:5] == "-":
-            us = _iso_us(value)
-        else:
-            as_number = number(value)
-            us = _iso_us(value) if as_number is None else _magnitude_us(value, as_number)
+        us = _iso_us(value) if value[4:5] == "-" else _numeric_text_us(value)
     elif kind is int or kind is float:
-        us = _magnitude_us(value, value)
+        us = _magnitude_us(value)
+    elif kind is Decimal:
+        us = _magnitude_us(value) if value.is_finite() and abs(value.adjusted()) < _DIGITS_MAX else None
+    elif kind is dict:
+        us = _object_us(value)
     else:
         return None
     return us if us is not None and 0 < us < LATEST_US else None
@@ -141,25 +181,82 @@ def _iso_us(value: str) -> int | None:
     try:
         moment = dt.datetime.fromisoformat(value.strip())
     except ValueError:
-        return None
+        return _lenient_iso_us(value)
     if moment.tzinfo is None:
         moment = moment.replace(tzinfo=dt.UTC)
     delta = moment - _EPOCH
     return delta.days * _DAY_US + delta.seconds * 1_000_000 + delta.microseconds
 
 
-def _magnitude_us(exact: Any, value: float) -> int | None:
-    if value.__class__ is float and not math.isfinite(value):
+_LENIENT_ISO = re.compile(
+    r"\s*([0-9]{4}-[0-9]{2}-[0-9]{2})[Tt ]+([0-9]{2}):([0-9]{2})(?::([0-9]{2})(?:[.,]([0-9]+))?)?"
+    r"\s*(?:([+-])([0-9]{2}):?([0-9]{2})?(?::?([0-9]{2}))?)?\s*(?:[Zz]|UTC|GMT)?\s*"
+)
+"""ISO 8601 and what PostgreSQL reads besides: :60, 24:00:00, t and z; also Go's `2006-01-02 15:04:05 +0000 UTC`."""
+
+
+def _lenient_iso_us(value: str) -> int | None:
+    parts = _LENIENT_ISO.fullmatch(value)
+    if parts is None:
         return None
-    whole: Any = exact if exact.__class__ is int else value
-    if exact.__class__ is str and exact.strip().isdigit():
-        whole = int(exact)
-    size = abs(whole)
+    date, hours, minutes, seconds, fraction, sign, *offset = parts.groups()
+    hour, minute, second = int(hours), int(minutes), int(seconds or 0)
+    us = int((fraction or "")[:6].ljust(6, "0"))
+    if hour > 24 or minute > 59 or second > 60 or (hour == 24 and (minute or second or us)):
+        return None
+    try:
+        days = dt.date.fromisoformat(date).toordinal() - _EPOCH.toordinal()
+    except ValueError:
+        return None
+    offset_hours, offset_minutes, offset_seconds = (int(part or 0) for part in offset)
+    shift_s = (offset_hours * 3600 + offset_minutes * 60 + offset_seconds) * (-1 if sign == "-" else 1)
+    return days * _DAY_US + ((hour * 60 + minute) * 60 + second - shift_s) * 1_000_000 + us
+
+
+def _numeric_text_us(value: str) -> int | None:
+    exact = _decimal(value)
+    if exact is None:
+        return _iso_us(value)
+    return _magnitude_us(exact) if exact.is_finite() and abs(exact.adjusted()) < _DIGITS_MAX else None
+
+
+def _object_us(value: Record) -> int | None:
+    for seconds_key, nanos_key in (("seconds", "nanos"), ("epochSecond", "nanoOfSecond")):
+        seconds, nanos = whole(value.get(seconds_key)), value.get(nanos_key)
+        if seconds is not None and value.keys() <= {seconds_key, nanos_key}:
+            exact_nanos = 0 if nanos is None else whole(nanos)
+            return None if exact_nanos is None else seconds * 1_000_000 + exact_nanos // 1000
+    return None
+
+
+def _magnitude_us(value: Any) -> int | None:
+    size = abs(value)
     if size < 1e11:
-        return round(float(whole) * 1_000_000) if whole.__class__ is float else whole * 1_000_000
+        return round(value * 1_000_000) if value.__class__ is float else int(value * 1_000_000)
     if size < 1e14:
-        return int(whole * 1000)
-    return int(whole) if size < 1e17 else int(whole) // 1000
+        return int(value * 1000)
+    if size < 1e17:
+        return int(value)
+    return int(value) // 1000 if size < 1e20 else None
+
+
+_HEX = re.compile("[0-9a-f]+")
+
+
+def hex_id(value: Any) -> str | None:
+    """
+    Return an identifier of a trace or span: hexadecimal text in lower case, without `0x`.
+
+    Returns:
+        None if the identifier is missing or consists of zeros. Text that is not hexadecimal is returned unchanged.
+    """
+    given = text(value)
+    if not given or given.isspace():
+        return None
+    digits = given.strip().lower().removeprefix("0x")
+    if _HEX.fullmatch(digits) is None:
+        return given
+    return digits if digits.strip("0") else None
 
 
 def json_value(value: Any) -> Any:

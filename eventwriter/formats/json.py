@@ -4,11 +4,14 @@ JSON payloads: an object is one record, an array is one record for each of its o
 A payload that the strict parser rejects is parsed leniently, which accepts lone surrogates, NaN,
 Infinity and numbers out of range, and is then cleaned. Anything else that is not an object or an
 array of objects, including text that is not UTF-8, is poison.
+
+Numbers keep their digits: integers of any size are `int`, and numbers that a float cannot hold are `Decimal`.
 """
 
 import json
 import math
 from collections.abc import Callable, Sized
+from decimal import Decimal
 from typing import Any
 
 import orjson
@@ -37,13 +40,7 @@ def decode(payload: bytes) -> list[Record]:
     Source: RFC 8259.
     """
     # Hot: once per message.
-    try:
-        value = orjson.loads(payload)
-    except orjson.JSONDecodeError as error:
-        value = _lenient(payload, error)
-    else:
-        if b"\\u0000" in payload:
-            value = within_depth(_clean, value)
+    value = _parse(payload)
     if value.__class__ is dict:
         return [value]
     if value.__class__ is not list:
@@ -83,18 +80,62 @@ def within_depth(act: Callable[[Any], Any], value: Any) -> Any:
         raise Poison("malformed", "the JSON is nested too deeply") from None
 
 
-def _lenient(payload: bytes, error: ValueError) -> Any:
+_DIGITS_AS_ZEROS = bytes(ord("0") if chr(byte) in "0123456789" else byte for byte in range(256))
+_LONG_INTEGER, _LONG_NEGATIVE = "0" * 20, "-" + "0" * 19
+"""Integers of so many digits may exceed 64 bits; orjson reads these as floats."""
+_NUL = "\\u0000"
+
+_INT_DIGITS_MAX = 4300
+"""Python converts no longer text to an integer."""
+_DIGITS_MAX = 131_072
+"""Digits of an integer that PostgreSQL's `numeric`, and therefore `jsonb`, can store."""
+
+
+def parse_exactly(text: str | bytes, every_number: bool = False) -> Any:
+    """
+    Parse JSON, leniently, keeping the digits of numbers that a float cannot hold.
+
+    Args:
+        every_number: Return all numbers that are not integers as `Decimal`.
+
+    Raises:
+        ValueError: The text is not JSON, or has a number of more digits than PostgreSQL can store.
+        RecursionError: It is nested too deeply.
+    """
+    return json.loads(text, parse_int=_exact_integer, parse_float=Decimal if every_number else _exact_float)
+
+
+def _exact_integer(digits: str) -> int | Decimal:
+    if len(digits) > _DIGITS_MAX:
+        raise ValueError(f"a number has {len(digits):,} digits")
+    return int(digits) if len(digits) <= _INT_DIGITS_MAX else Decimal(digits)
+
+
+def _exact_float(digits: str) -> float | Decimal:
+    value = float(digits)
+    return value if math.isfinite(value) else Decimal(digits)
+
+
+def _lenient(payload: bytes, problem: str = "") -> Any:
+    """
+    Parse and clean a payload, or JSON lines.
+
+    Args:
+        problem: Why the strict parser rejected it.
+    """
     if payload[-1:] == b"\0":
         return _parse(payload.rstrip(b"\0"))  # framing of GELF over TCP
     try:
-        return _clean(json.loads(payload.decode("utf-8-sig")))
-    except UnicodeDecodeError as not_utf8:
-        raise Poison("malformed", f"the payload is not UTF-8 at byte {not_utf8.start}") from error
-    except (ValueError, RecursionError):
+        return _clean(parse_exactly(payload.decode("utf-8-sig")))
+    except UnicodeDecodeError as error:
+        raise Poison("malformed", f"the payload is not UTF-8 at byte {error.start}") from None
+    except RecursionError:
+        raise Poison("malformed", f"the payload is not valid JSON: {problem or 'nested too deeply'}") from None
+    except ValueError as error:
         lines = payload.splitlines() if payload.lstrip()[:1] == b"{" else []
         if len(lines) > 1 and all(line.strip()[-1:] in (b"}", b"") for line in lines):
             return _lines(lines)
-        raise Poison("malformed", f"the payload is not valid JSON: {error}") from error
+        raise Poison("malformed", f"the payload is not valid JSON: {problem or error}") from None
 
 
 def _lines(lines: list[bytes]) -> list[Any]:
@@ -111,12 +152,18 @@ def _lines(lines: list[bytes]) -> list[Any]:
     return values
 
 
-def _parse(text: bytes) -> Any:
+def _parse(payload: bytes) -> Any:
     try:
-        value = orjson.loads(text)
+        value = orjson.loads(payload)
     except orjson.JSONDecodeError as error:
-        return _lenient(text, error)
-    return within_depth(_clean, value)
+        return _lenient(payload, str(error))
+    # As text, because a search in bytes takes several times as long.
+    folded = payload.translate(_DIGITS_AS_ZEROS).decode("latin-1")
+    if _LONG_INTEGER in folded or _LONG_NEGATIVE in folded:
+        return _lenient(payload)
+    if _NUL in folded and b"\\u0000" in payload:
+        return within_depth(_clean, value)
+    return value
 
 
 def _clean(value: Any) -> Any:
@@ -156,7 +203,14 @@ def loads_clean(text: str) -> Any:
         if text.rstrip()[-1:] not in ("}", "]"):
             raise
         value = _loads_lenient(text)
+    else:
+        folded = text.translate(_TEXT_DIGITS_AS_ZEROS) if len(text) >= len(_LONG_INTEGER) else ""
+        if _LONG_INTEGER in folded or _LONG_NEGATIVE in folded:
+            value = _loads_lenient(text)
     return within_depth(_clean, value)
+
+
+_TEXT_DIGITS_AS_ZEROS = str.maketrans("123456789", "0" * 9)
 
 
 class TooDeep(ValueError):
@@ -165,14 +219,14 @@ class TooDeep(ValueError):
 
 def _loads_lenient(text: str) -> Any:
     try:
-        return json.loads(text)
+        return parse_exactly(text)
     except RecursionError:
         raise TooDeep("nested too deeply") from None
 
 
 def dumps(value: Any) -> bytes:
     """
-    Encode a value as JSON text; NaN and the infinities become null.
+    Encode a value as JSON; NaN and infinity become null.
 
     Raises:
         Poison: `malformed`, nested too deeply.
@@ -180,30 +234,35 @@ def dumps(value: Any) -> bytes:
     try:
         return orjson.dumps(value)
     except TypeError:
-        # Integers beyond 64 bits, or more nesting than orjson encodes.
-        return within_depth(_dumps_any, value)  # type: ignore[no-any-return]
+        # An integer of more than 64 bits, a Decimal, or more levels than orjson encodes.
+        return within_depth(_encode, value)  # type: ignore[no-any-return]
 
 
 def dumps_sorted(value: Any) -> bytes:
-    """Encode like `dumps`, with the keys of every object sorted, so that equal values give equal text."""
+    """Encode a value as `dumps` does, with sorted keys, so that equal values have equal text."""
     try:
         return orjson.dumps(value, option=orjson.OPT_SORT_KEYS)
     except TypeError:
-        return within_depth(lambda whole: _dumps_any(whole, sort_keys=True), value)  # type: ignore[no-any-return]
+        return within_depth(lambda whole: _encode(whole, sort_keys=True), value)  # type: ignore[no-any-return]
 
 
-def _dumps_any(value: Any, sort_keys: bool = False) -> bytes:
-    return json.dumps(_finite(value), ensure_ascii=False, separators=(",", ":"), sort_keys=sort_keys).encode()
-
-
-def _finite(value: Any) -> Any:
-    if isinstance(value, float):
-        return value if math.isfinite(value) else None
+def _encode(value: Any, sort_keys: bool = False) -> bytes:
+    # Loops, not comprehensions: each level costs one frame of Python's stack.
     if isinstance(value, dict):
-        return {key: _finite(inner) for key, inner in value.items()}
+        members = []
+        for key in sorted(value) if sort_keys else value:
+            members.append(orjson.dumps(key) + b":" + _encode(value[key], sort_keys))
+        return b"{%b}" % b",".join(members)
     if isinstance(value, list):
-        return [_finite(inner) for inner in value]
-    return value
+        elements = []
+        for element in value:
+            elements.append(_encode(element, sort_keys))
+        return b"[%b]" % b",".join(elements)
+    if isinstance(value, Decimal):
+        return str(value).encode() if value.is_finite() else b"null"
+    if isinstance(value, int) and not isinstance(value, bool):
+        return b"%d" % value
+    return orjson.dumps(value)
 
 
 def _name(value: object) -> str:

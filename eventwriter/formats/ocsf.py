@@ -16,8 +16,9 @@ SEVERITY_IDS: Mapping[str, int] = {
     "info": 1, "debug": 1, "trace": 1, "notice": 2, "minor": 2, "warn": 3, "warning": 3, "err": 4, "error": 4,
     "major": 4, "crit": 5, "very high": 5, "very_high": 5,
     "alert": 5, "emerg": 6, "emergency": 6, "panic": 6,
+    "healthy": 1, "degraded": 3, "unhealthy": 5, "offline": 5,
 }  # fmt: skip
-"""`severity_id` by lower-case severity name: the names of OCSF, of syslog, and of rule engines."""
+"""`severity_id` by lower-case name: the severities of OCSF, syslog and rule engines, and the states of gateways."""
 
 
 def severity_id_of(word: str | None) -> int | None:

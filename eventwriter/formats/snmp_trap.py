@@ -10,16 +10,14 @@ Source: OCSF schema 1.3.0, "Event Log Activity [1008]".
 
 import ipaddress
 import re
+from collections.abc import Callable, Sequence
 from typing import Any
 
-from eventwriter.formats.fields import find, json_value, names, text, text_of
+from eventwriter.formats.fields import instant_us, is_blank, json_value, names, text, text_of
 from eventwriter.formats.ocsf import severity_id_of, severity_name
 from eventwriter.model import Record
 
-COMMUNITY = frozenset({"community"})
-"""Lower-case keys that are removed from everything built from a trap."""
 _SERVICE, _TIME = names("service_name"), ("time", "timestamp")
-_MAPPED = frozenset({*_TIME, *_SERVICE, "id", "severity"})
 
 _WITH_PORT = re.compile(r"(\[[^\]]*\]|[^:]*):([0-9]{1,5})")
 
@@ -31,15 +29,22 @@ def ocsf_record(trap: Record, subject: str) -> Record:
     Fields without an OCSF counterpart, the varbinds among them, are in `unmapped`. The caller has
     removed secrets from the trap.
     """
+    rest = {key: value for key, value in trap.items() if value is not None}
+
+    def take(keys: Sequence[str], read: Callable[[Any], Any]) -> Any:
+        """Remove the first readable value from `rest` and return it."""
+        key = next((key for key in keys if key in rest and read(rest[key]) is not None), None)
+        return None if key is None else rest.pop(key)
+
     endpoint = _endpoint(trap.get("source"))
-    severity = text(trap.get("severity"))
+    trap_id, time = take(("id",), _filled), take(_TIME, instant_us)
+    severity, service = text(take(("severity",), _filled)), text(take(_SERVICE, _filled))
     severity_id = severity_id_of(severity)
     if severity_id is None:
         severity_id = 0 if severity else 1
-    unmapped = {key: json_value(value) for key, value in trap.items() if key not in _MAPPED and value is not None}
     return {
-        "id": trap.get("id"),
-        "time": find(trap, _TIME),
+        "id": trap_id,
+        "time": time,
         "class_uid": 1008,
         "category_uid": 1,
         "type_uid": 100801,
@@ -52,9 +57,13 @@ def ocsf_record(trap: Record, subject: str) -> Record:
         "device": {"ip": endpoint["ip"]} if endpoint else None,
         "src_endpoint": endpoint,
         "log_name": subject,
-        "log_provider": text_of(trap, _SERVICE) or "snmp",
-        "unmapped": unmapped,
+        "log_provider": service or "snmp",
+        "unmapped": {key: json_value(value) for key, value in rest.items()},
     }
+
+
+def _filled(value: Any) -> str | None:
+    return None if is_blank(value) else text(value)
 
 
 def message_of(varbinds: Any) -> str | None:

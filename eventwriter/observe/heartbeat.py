@@ -293,33 +293,35 @@ def declared(record: type) -> dict[str, Any]:
     return {name: hints[name] for name in get_annotations(record)}
 
 
-def exports(record: type, suffix: str = "") -> dict[str, Exported]:
-    """
-    Return the `Exported` annotations of a record's own fields by heartbeat field name.
+def exports(record: type) -> dict[str, Exported]:
+    """Return the `Exported` annotations of a record's own fields by heartbeat field name."""
+    return {
+        heartbeat_name(record, name, hint): extra
+        for name, hint in declared(record).items()
+        for extra in getattr(hint, "__metadata__", ())
+        if isinstance(extra, Exported)
+    }
 
-    Args:
-        suffix: Appended to each field name in the heartbeat.
-    """
-    found = {}
-    for name, hint in declared(record).items():
-        for extra in getattr(hint, "__metadata__", ()):
-            if isinstance(extra, Exported):
-                found[f"{name}{suffix}"] = extra
-    return found
+
+def heartbeat_name(record: type, name: str, hint: Any) -> str:
+    """Return the heartbeat field of a record's field: plain counters of `Adjustments` get the suffix `_total`."""
+    return f"{name}_total" if record is Adjustments and _is_plain(hint, int) else name
 
 
 def _is_plain(hint: Any, kind: type) -> bool:
-    """Return whether a declared type is `kind`, with or without annotation and type arguments."""
+    """Return whether a declared type is `kind` or a subclass, with or without annotation and type arguments."""
     inner = hint.__origin__ if get_origin(hint) is Annotated else hint
-    return inner is kind or get_origin(inner) is kind
+    plain = get_origin(inner) or inner
+    return isinstance(plain, type) and issubclass(plain, kind)
 
 
-_COUNTER_TYPES = {**declared(MessageCounters), **declared(WorkerCounters), **declared(StageTimes)}
+_COUNTER_TYPES = {
+    heartbeat_name(record, name, hint): hint
+    for record in (MessageCounters, WorkerCounters, StageTimes, Adjustments)
+    for name, hint in declared(record).items()
+}
 
-COUNTERS = (
-    *(name for name, hint in _COUNTER_TYPES.items() if _is_plain(hint, int)),
-    *(f"{one.name}_total" for one in fields(Adjustments)),
-)
+COUNTERS = tuple(name for name, hint in _COUNTER_TYPES.items() if _is_plain(hint, int))
 """Counters of a heartbeat; a worker counts from its start, a slot over all its workers."""
 
 SPLIT_COUNTERS = tuple(name for name, hint in _COUNTER_TYPES.items() if _is_plain(hint, Counter))
@@ -339,14 +341,14 @@ def heartbeat_fields(
         running_s: Seconds that each running stage or wait has taken so far, by the name of its counter without
             `_us_total`, or of its stage.
     """
-    sources: tuple[tuple[Any, type, str], ...] = (
-        (counters, WorkerCounters, ""),
-        (times, StageTimes, ""),
-        (adjustments, Adjustments, "_total"),
+    sources: tuple[tuple[Any, type], ...] = (
+        (counters, WorkerCounters),
+        (times, StageTimes),
+        (adjustments, Adjustments),
     )
     values = {
-        f"{one.name}{suffix}": getattr(record, one.name)
-        for record, declaration, suffix in sources
+        heartbeat_name(declaration, one.name, one.type): getattr(record, one.name)
+        for record, declaration in sources
         for one in fields(declaration)
         if one.name not in BOUNDS
     }

@@ -53,16 +53,11 @@ WORKER_STATES = ("starting", "running", "waiting", "parked", "draining")
 _C, _G, _S = Kind.COUNTER, Kind.GAUGE, Kind.STATES
 
 
-def exported(record: type, suffix: str = "") -> list[Metric]:
-    """
-    Return the metrics of a record of `observe.heartbeat`, in the order of its fields.
-
-    Args:
-        suffix: Appended to each field name in the heartbeat.
-    """
+def exported(record: type) -> list[Metric]:
+    """Return the metrics of a record of `observe.heartbeat`, in the order of its fields."""
     return [
         Metric(one.metric, _kind(one), one.help, source, one.label, scale=one.scale)
-        for source, one in heartbeat.exports(record, suffix).items()
+        for source, one in heartbeat.exports(record).items()
     ]
 
 
@@ -75,7 +70,7 @@ def _kind(one: Exported) -> Kind:
 SLOT_LABELS = ("stream", "partition")
 SLOT_METRICS = (
     *exported(heartbeat.MessageCounters),
-    *exported(Adjustments, "_total"),
+    *exported(Adjustments),
     *exported(heartbeat.WorkerCounters),
     *exported(heartbeat.Reconnects),
     Metric("eventwriter_worker_restarts_total", _C, "Workers started after the slot's first.", "restarts"),

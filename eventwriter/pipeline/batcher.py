@@ -183,9 +183,11 @@ class Batcher:
         for index, record in enumerate(records):
             before = rows
             for build, encode, buffer in self._writers:
-                if (row := build(record, message, index)) is not None:
+                if row := build(record, message, index):
                     encode(row, buffer)
                     rows += 1
+                elif row is not None:
+                    before = -1  # ignored by a documented rule of the table, and counted
             if rows == before:
                 raise Poison("no_table", f"no table of this slot stores records like record {index}")
         return rows

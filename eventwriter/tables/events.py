@@ -1,71 +1,79 @@
-"""CloudEvents and bare GELF, one event a row; a newer event of the same key replaces the older."""
+"""CloudEvents and GELF messages without an envelope, one row per event; a newer event replaces the older one."""
 
 from typing import Any
 from uuid import UUID
 
 from eventwriter.formats.cloudevents import summarize
 from eventwriter.formats.event_shape import Shape, shape_of
-from eventwriter.formats.fields import INT4, boolean, instant_us, integer
+from eventwriter.formats.fields import INT4, boolean, instant_us, integer, text
 from eventwriter.formats.gelf import EventSummary, gelf
-from eventwriter.formats.snmp_trap import COMMUNITY
 from eventwriter.model import Message, Record
 from eventwriter.tables.ids import id_generator
-from eventwriter.tables.raw_data import raw_data, redactor
+from eventwriter.tables.raw_data import raw_data
+from eventwriter.tables.record_reader import filled
+from eventwriter.tables.redaction import Redactor
 from eventwriter.tables.table import Build, Column, Row, RowBuilder, Table
-from eventwriter.tables.values import redacted_text, timestamp
+from eventwriter.tables.values import timestamp
+
+_STORED = frozenset(
+    ("specversion", "id", "source", "type", "datacontenttype", "subject", "time", "data", "data_base64", "host",
+     "level", "severity", "short_message", "version", "timestamp", "_remote_addr")
+)  # fmt: skip
+"""Fields that are in columns without `raw_data`."""
 
 
 def builder(build: Build) -> RowBuilder:
     """
-    Return the function that makes a row of a CloudEvent or a GELF message; None for other events.
+    Return the function that builds the row of a CloudEvent or a GELF message; None for other events.
 
-    Option `keep_raw`: false leaves `raw_data` empty, with it all that has no column.
+    Option `keep_raw`: false leaves `raw_data` empty, so that fields without a column are not stored.
     """
-    adjustments, redact = build.adjustments, build.redact | COMMUNITY
-    text_column, sieve, make_id = redacted_text(redact), redactor(redact), id_generator(build.origin)
-    keep_raw = boolean(build.options.get("keep_raw"), True)
+    adjustments, make_id = build.adjustments, id_generator(build.origin)
+    redactor = Redactor(build.redact, adjustments, snmp=True)
+    keep_raw = boolean(build.options.get("keep_raw")) is not False
 
     def row(record: Record, message: Message, index: int) -> Row | None:
         # Hot: once per event.
         shape = shape_of(record)
         if shape is not Shape.CLOUDEVENT and shape is not Shape.GELF:
             return None
-        kept = sieve(record, message)
-        enveloped = shape is Shape.CLOUDEVENT
-        envelope = kept if enveloped else _envelope(kept)
-        event = summarize(kept) if enveloped else gelf(kept)
+        kept = redactor.clean(record, message)
+        has_envelope = shape is Shape.CLOUDEVENT
+        envelope = kept if has_envelope else _envelope(kept)
+        event = summarize(kept) if has_envelope else gelf(kept)
         get = envelope.get
-        event_id = get("id")
         subject = get("subject")
+        if not keep_raw:
+            adjustments.fields_ignored += sum(1 for key in kept if key not in _STORED)
         return (
             timestamp(_time(event, get("time")), message, adjustments),
-            text_column(get("specversion")),
-            text_column(event_id) or str(UUID(bytes=make_id(message.stream_seq, index))),
-            text_column(get("source")),
-            text_column(get("type")),
-            text_column(get("datacontenttype")),
-            message.subject if subject is None else text_column(subject),
-            text_column(event.remote_addr),
-            text_column(event.host),
-            integer(event.level, INT4, adjustments),
-            text_column(event.severity),
-            text_column(event.short_message),
-            text_column(event.version),
-            raw_data(record, kept, message, redact) if keep_raw else None,
+            text(get("specversion")),
+            filled(get("id")) or str(UUID(bytes=make_id(message.stream_seq, index))),
+            text(get("source")),
+            text(get("type")),
+            text(get("datacontenttype")),
+            message.subject if subject is None else text(subject),
+            text(event.remote_addr),
+            text(event.host),
+            None if event.level is None else integer(event.level, INT4, adjustments, "level"),
+            text(event.severity),
+            text(event.short_message),
+            text(event.version),
+            raw_data(record, kept, message, redactor) if keep_raw else None,
         )
 
     return row
 
 
 def _envelope(message: Record) -> Record:
-    """Return what stands for the envelope of a GELF message that came without one."""
+    """Return the envelope of a GELF message that has none."""
     return {"id": message.get("id"), "source": message.get("host")}
 
 
 def _time(event: EventSummary, envelope_time: Any) -> Any:
-    """Return the data's own time where it can be read, else the envelope's."""
-    given = event.timestamp
-    return envelope_time if given is None or instant_us(given) is None else given
+    """Return the time of the data if it is readable, else that of the envelope."""
+    own = event.timestamp
+    return envelope_time if own is None or instant_us(own) is None else own
 
 
 EVENTS = Table(

@@ -1,53 +1,49 @@
-"""The column that keeps a payload as it came, where it is wanted; secrets are left out of it too."""
+"""The column that keeps the payload, without its secrets."""
 
-from collections.abc import Callable
+import orjson
 
-from eventwriter.formats.cloudevents import decode_base64
-from eventwriter.formats.json import dumps
+from eventwriter.formats.json import dumps, loads_clean
 from eventwriter.model import Message, Record
-from eventwriter.tables.values import has_escaped_secret, secret_finder, without
+from eventwriter.tables.redaction import Redactor
+
+_UNSAFE = ("\\u", "\n", "NaN", "nfinity")
+"""A payload with one of these may be several records, or JSON that PostgreSQL rejects."""
 
 
-def redactor(redact: frozenset[str]) -> Callable[[Record, Message], Record]:
+def raw_data(record: Record, kept: Record, message: Message, redactor: Redactor) -> str:
     """
-    Return the function (record, its message → record without secrets), the record itself where it holds none.
+    Return the text of the payload if it can be cast to jsonb and has no secrets, otherwise the record as JSON.
+
+    A payload of several records always gives the JSON of this record.
 
     Args:
-        redact: Keys, lower case, that are never stored.
-    """
-    may_hold = secret_finder(redact)
-
-    def sieve(record: Record, message: Message) -> Record:
-        # Base64 would hide a key from the look at the payload.
-        if record.get("data_base64") is not None or may_hold(message.payload):
-            kept = _without_secrets(record, redact)
-            return record if kept == record else kept
-        return record
-
-    return sieve
-
-
-def _without_secrets(record: Record, redact: frozenset[str]) -> Record:
-    kept: Record = without(record, redact)
-    data = decode_base64(kept.get("data_base64"))
-    if data is not None and (clean := without(data, redact)) != data:
-        # What was in base64 is told in JSON, without what must not be kept.
-        given = kept.get("data")
-        kept = {**kept, "data": clean if given is None else given}
-        del kept["data_base64"]
-    return kept
-
-
-def raw_data(record: Record, kept: Record, message: Message, redact: frozenset[str]) -> str:
-    """
-    Return the payload's own text; where it holds secrets or several records, the JSON of this one.
-
-    Args:
-        kept: What is left of the record without secrets; the record itself where it holds none.
-        redact: Keys, lower case, that are never stored.
+        kept: The record without its secrets; the record itself if it has none.
     """
     if kept is record and message.payload.lstrip()[:1] == b"{":
         whole = message.payload.decode("utf-8-sig")
-        if not has_escaped_secret(whole, redact):
+        if _is_one_object(whole) and not redactor.has_escaped_secret(whole, message.subject):
             return whole
     return dumps(kept).decode()
+
+
+def _is_one_object(whole: str) -> bool:
+    for mark in _UNSAFE:
+        if mark in whole:
+            break
+    else:
+        return True
+    try:
+        orjson.loads(whole)
+    except orjson.JSONDecodeError:
+        return False
+    return "\\u0000" not in whole
+
+
+def castable(text: str) -> str:
+    """Return text such that it can be cast to jsonb if it is a JSON object or array; other text is unchanged."""
+    if text[:1] in ("{", "[") and not _is_one_object(text):
+        try:
+            return dumps(loads_clean(text)).decode()
+        except ValueError:
+            return text
+    return text

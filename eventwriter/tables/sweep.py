@@ -1,32 +1,33 @@
-"""What a sweep found of a host, read once for both tables that it may fill."""
+"""The state of one host as a network sweep reports it, read for the tables that store it."""
 
-from collections.abc import Callable
 from typing import Any, NamedTuple
 
-from eventwriter.formats.fields import INT8, boolean, find, integer, json_value, names, number, required
+from eventwriter.errors import Poison
+from eventwriter.formats.fields import INT8, LATEST_US, boolean, instant_us, is_blank, json_value, names, whole
 from eventwriter.model import Adjustments, Record
+from eventwriter.tables.record_reader import RecordReader, filled
 
 _HOST_IP = names("host_ip", "ip")
 _GATEWAY, _AGENT = names("gateway_id", "poller_id", "pollerId"), names("agent_id")
 _CIDR = names("network_cidr")
 _AVAILABLE, _RESPONSE, _LOSS = names("icmp_available"), names("icmp_response_time_ns"), names("icmp_packet_loss")
 _SCANNED, _OPEN, _RESULTS = names("tcp_ports_scanned"), names("tcp_ports_open"), names("port_scan_results")
-LAST_SWEEP, FIRST_SEEN = names("last_sweep_time"), names("first_seen")
+_LAST_SWEEP, _FIRST_SEEN = names("last_sweep_time"), names("first_seen")
+
+_USUAL = frozenset(
+    ("host_ip", "gateway_id", "agent_id", "partition", "network_cidr", "hostname", "mac", "icmp_available",
+     "icmp_response_time_ns", "icmp_packet_loss", "tcp_ports_scanned", "tcp_ports_open", "port_scan_results",
+     "last_sweep_time", "first_seen", "metadata")
+)  # fmt: skip
+"""Keys of the records that are read without a `RecordReader`."""
+_USUAL_TEXTS = ("gateway_id", "agent_id", "partition", "network_cidr", "hostname", "mac")
 
 _PORT_MAX = 65_535
-
-_KNOWN = frozenset(
-    key
-    for keys in (
-        _HOST_IP, _GATEWAY, _AGENT, _CIDR, _AVAILABLE, _RESPONSE, _LOSS, _SCANNED, _OPEN, _RESULTS, LAST_SWEEP,
-        FIRST_SEEN, ("partition", "hostname", "mac", "metadata"),
-    )
-    for key in keys
-)  # fmt: skip
+_INT8_MAX = INT8[1]
 
 
-class Sweep(NamedTuple):
-    """The fields of one host's state; text that is empty is None. JSON values are as they came."""
+class HostState(NamedTuple):
+    """The fields of one host. Blank text is None; JSON values are as in the payload."""
 
     host_ip: str
     gateway_id: str | None
@@ -41,74 +42,120 @@ class Sweep(NamedTuple):
     tcp_ports_scanned: Any
     tcp_ports_open: Any
     port_scan_results: Any
-    last_sweep_time: Any
+    last_sweep_us: int | None
+    """Microseconds since 1970 UTC."""
     first_seen: Any
     metadata: Any
     rest: Record
-    """Keys that no column of either table has."""
+    """Fields that neither table has a column for, and values that a column could not take."""
 
 
-def sweep_reader(adjustments: Adjustments, readable: Callable[[Any], str | None]) -> Callable[[Record], Sweep]:
+def host_state(record: Record, adjustments: Adjustments) -> HostState:
     """
-    Return the function that reads a record; it raises Poison `missing_field` where the host has no address.
+    Read a record.
 
-    Args:
-        adjustments: Where adjusted values are counted.
-        readable: Makes a text column's value of what a field holds: `scalars.redacted_text`.
+    Raises:
+        Poison: `missing_field`: the host has no address.
     """
+    # Hot: once per message. Records with the usual keys and types are read here, others by `_search`.
+    if not _USUAL.issuperset(record):
+        return _search(record, adjustments)
+    get = record.get
+    host_ip, time = get("host_ip"), get("last_sweep_time")
+    texts = gateway, agent, partition, cidr, hostname, mac = [get(key) or None for key in _USUAL_TEXTS]
+    available, response, loss = get("icmp_available"), get("icmp_response_time_ns"), get("icmp_packet_loss")
+    at = time if time.__class__ is int and 100_000_000_000_000 <= time < LATEST_US else instant_us(time)
+    if (
+        at is None
+        or host_ip.__class__ is not str
+        or not host_ip
+        or host_ip.isspace()
+        or _has_blank_or_other(texts)
+        or (available.__class__ is not bool and available is not None)
+        or not (response is None or (response.__class__ is int and 0 <= response <= _INT8_MAX))
+        or (loss.__class__ is not float and loss is not None)
+    ):
+        return _search(record, adjustments)
+    scanned, opened, results = get("tcp_ports_scanned"), get("tcp_ports_open"), get("port_scan_results")
+    return HostState(
+        host_ip, gateway, agent, partition, cidr, hostname, mac, available, response, loss,
+        json_value(scanned), json_value(opened), json_value(results), at, get("first_seen"),
+        json_value(get("metadata")), {},
+    )  # fmt: skip
 
-    def words(value: Any) -> str | None:
-        if value.__class__ is not str or value[:1] in ("{", "["):
-            value = readable(value)
-        return value or None
 
-    def address(record: Record) -> str:
-        return required(next(filter(None, map(words, map(record.get, _HOST_IP))), None), "host_ip")
+def _has_blank_or_other(texts: list[Any]) -> bool:
+    """Return whether there is a value that is neither None nor text that is not blank."""
+    for text in texts:  # noqa: SIM110  # hot: faster than `any`
+        if text is not None and (text.__class__ is not str or text.isspace()):
+            return True
+    return False
 
-    def read(record: Record) -> Sweep:
-        # Hot: once per message.
-        get = record.get
-        return Sweep(
-            words(get("host_ip")) or address(record),
-            words(find(record, _GATEWAY)),
-            words(find(record, _AGENT)),
-            words(get("partition")),
-            words(find(record, _CIDR)),
-            words(get("hostname")),
-            words(get("mac")),
-            boolean(find(record, _AVAILABLE), None),
-            integer(find(record, _RESPONSE), INT8, adjustments),
-            number(find(record, _LOSS)),
-            json_value(find(record, _SCANNED)),
-            json_value(find(record, _OPEN)),
-            json_value(find(record, _RESULTS)),
-            find(record, LAST_SWEEP),
-            find(record, FIRST_SEEN),
-            json_value(get("metadata")),
-            {key: json_value(value) for key, value in record.items() if key not in _KNOWN and value is not None},
-        )
 
-    return read
+def _search(record: Record, adjustments: Adjustments) -> HostState:
+    reader = RecordReader(record, adjustments)
+    host_ip = reader.filled_text(_HOST_IP)
+    if host_ip is None:
+        raise Poison("missing_field", "host_ip is missing or blank; no row can be written without a host")
+    return HostState(
+        host_ip=host_ip,
+        gateway_id=reader.filled_text(_GATEWAY),
+        agent_id=reader.filled_text(_AGENT),
+        partition=reader.filled_text(("partition",)),
+        network_cidr=reader.filled_text(_CIDR),
+        hostname=reader.filled_text(("hostname",)),
+        mac=reader.filled_text(("mac",)),
+        icmp_available=reader.boolean("icmp_available", _AVAILABLE),
+        icmp_response_time_ns=reader.integer("icmp_response_time_ns", _RESPONSE, INT8),
+        icmp_packet_loss=reader.number("icmp_packet_loss", _LOSS),
+        tcp_ports_scanned=reader.first(None, _SCANNED, json_value),
+        tcp_ports_open=reader.first(None, _OPEN, json_value),
+        port_scan_results=reader.first(None, _RESULTS, json_value),
+        last_sweep_us=reader.instant_us("last_sweep_time", _LAST_SWEEP),
+        first_seen=reader.first(None, _FIRST_SEEN, filled_or_json),
+        metadata=reader.json("metadata"),
+        rest={key: value for key, value in reader.remaining().items() if not is_blank(value)},
+    )
+
+
+def filled_or_json(value: Any) -> Any:
+    """Return a value, or None for blank text."""
+    return filled(value) if value.__class__ is str else value
 
 
 def ports(value: Any) -> list[int]:
-    """Return the ports of a list, also of their text; what is no port from 0 to 65535 is junk and left out."""
-    if value.__class__ is not list:
-        value = [] if value is None else [value]
-    return [port for one in value if (port := _port(one)) is not None]
+    """Return the ports in a list, numbers or numeric text; other elements are omitted (see `is_complete`)."""
+    return [port for element in _elements(value) if (port := _port(element)) is not None]
+
+
+def _elements(value: Any) -> list[Any]:
+    if value.__class__ is list:
+        return value
+    return [] if value is None else [value]
+
+
+def is_complete(value: Any, converted: list[int]) -> bool:
+    """Return whether each element of a value is among the ports that were converted from it."""
+    return len(_elements(value)) == len(converted)
 
 
 def available_ports(results: Any) -> list[int]:
-    """Return the ports that a port scan's results call available."""
+    """Return the ports that the results of a port scan report as available."""
     if results.__class__ is not list:
         return []
-    found = (one.get("port") for one in results if one.__class__ is dict and boolean(one.get("available"), False))
-    return [port for one in found if (port := _port(one)) is not None]
+    available = (each.get("port") for each in results if each.__class__ is dict and boolean(each.get("available")))
+    return [port for port in map(_port, available) if port is not None]
+
+
+def open_ports(state: HostState, listed: list[int]) -> list[int]:
+    """Return the open ports: the listed ones, then those that only the results of the port scan report."""
+    if not state.port_scan_results:
+        return listed
+    return list(dict.fromkeys(listed + available_ports(state.port_scan_results)))
 
 
 def _port(value: Any) -> int | None:
     # Hot: once per port.
     if value.__class__ is not int:
-        # A port out of range is left out, not cut, so nobody counts it.
-        value = None if value.__class__ is bool else integer(value, INT8, Adjustments())
+        value = whole(value)
     return value if value is not None and 0 <= value <= _PORT_MAX else None

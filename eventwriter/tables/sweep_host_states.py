@@ -1,53 +1,57 @@
-"""What sweeps found, one row for each host and time."""
+"""Hosts as sweeps report them, one row for each host and time."""
 
 from typing import Any
 
+from eventwriter.formats.fields import instant_us
 from eventwriter.model import Message, Record
-from eventwriter.tables.sweep import sweep_reader
+from eventwriter.tables.record_reader import with_rest
+from eventwriter.tables.redaction import Redactor
+from eventwriter.tables.sweep import host_state
 from eventwriter.tables.table import Build, Column, Row, RowBuilder, Table
-from eventwriter.tables.values import redacted_jsonb, redacted_text, timestamp
+from eventwriter.tables.values import instant_or_default, jsonb
 
 
 def builder(build: Build) -> RowBuilder:
-    """Return the function that makes a row of a host's state."""
-    adjustments, json_column = build.adjustments, redacted_jsonb(build.redact)
-    read = sweep_reader(adjustments, redacted_text(build.redact))
-
-    def filled(value: Any) -> bytes | None:
-        """Make jsonb; an empty list, object or text is NULL."""
-        return json_column(value) if value not in ([], {}, "", None) else None
+    """Return the function that builds the row of a host."""
+    adjustments = build.adjustments
+    redactor = Redactor(build.redact, adjustments)
+    clean = redactor.clean if redactor.active else None
 
     def row(record: Record, message: Message, _index: int) -> Row:
         # Hot: once per message.
-        one = read(record)
-        # What has no column here (execution ids, configuration hashes) is kept with the metadata.
-        metadata = _together(one.metadata, one.rest) if one.rest else one.metadata
+        if clean is not None:
+            record = clean(record, message)
+        state = host_state(record, adjustments)
+        rest, first_seen = state.rest, state.first_seen
+        first_seen_us = instant_us(first_seen)
+        if first_seen_us is None and first_seen is not None:
+            adjustments.nulled_by_column.add("first_seen")
+            rest = {**rest, "first_seen": first_seen}
         return (
-            one.host_ip,
-            one.gateway_id or "unknown",
-            one.agent_id or "unknown",
-            one.partition or "default",
-            one.network_cidr,
-            one.hostname,
-            one.mac,
-            one.icmp_available,
-            one.icmp_response_time_ns,
-            one.icmp_packet_loss,
-            filled(one.tcp_ports_scanned),
-            filled(one.tcp_ports_open),
-            filled(one.port_scan_results),
-            timestamp(one.last_sweep_time, message, adjustments),
-            timestamp(one.first_seen, message, adjustments),
-            filled(metadata),
+            state.host_ip,
+            state.gateway_id or "unknown",
+            state.agent_id or "unknown",
+            state.partition or "default",
+            state.network_cidr,
+            state.hostname,
+            state.mac,
+            state.icmp_available,
+            state.icmp_response_time_ns,
+            state.icmp_packet_loss,
+            _filled(state.tcp_ports_scanned),
+            _filled(state.tcp_ports_open),
+            _filled(state.port_scan_results),
+            instant_or_default(state.last_sweep_us, message, adjustments),
+            instant_or_default(first_seen_us, message, adjustments),
+            _filled(with_rest(state.metadata, rest, "metadata") if rest else state.metadata),
         )
 
     return row
 
 
-def _together(metadata: Any, rest: Record) -> Record:
-    if metadata is None:
-        return rest
-    return {**rest, **(metadata if isinstance(metadata, dict) else {"metadata": metadata})}
+def _filled(value: Any) -> bytes | None:
+    """Encode jsonb; an empty list, object or text is NULL."""
+    return jsonb(value) if value not in ([], {}, "", None) else None
 
 
 SWEEP_HOST_STATES = Table(

@@ -36,8 +36,11 @@ from eventwriter.model import Adjustments, Message, Origin, Record
 
 Row = tuple[Any, ...]
 
+IGNORED: Row = ()
+"""Result of a row builder for a record that the table cannot hold by a documented rule, counted by the builder."""
+
 RowBuilder = Callable[[Record, Message, int], Row | None]
-"""(record, its message, index of the record in the message) → row, or None if a record of this
+"""(record, its message, index of the record in the message) → row, `IGNORED`, or None if a record of this
 shape belongs in another table of the slot. Raises only `Poison`."""
 
 

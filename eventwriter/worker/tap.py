@@ -20,9 +20,8 @@ from eventwriter.model import Message, Record
 from eventwriter.pipeline.batch import Settled
 from eventwriter.pipeline.decode import subject_matches
 from eventwriter.postgres.schema.conversions import json_value
-from eventwriter.tables.raw_data import redactor
+from eventwriter.tables.redaction import has_escaped_secret, redactor, secret_finder, without
 from eventwriter.tables.table import RowBuilder, Table
-from eventwriter.tables.values import has_escaped_secret, secret_finder, without
 
 log = logging.getLogger(__name__)
 
@@ -82,7 +81,7 @@ def row_sample(
     try:
         for index, record in enumerate(decode(message)):
             for table, build in builders:
-                if len(rows) < ROWS_MAX and (values := build(record, message, index)) is not None:
+                if len(rows) < ROWS_MAX and (values := build(record, message, index)):
                     rows.append({"table": table.name, "columns": columns(table, values)})
     except Poison as poison:  # possible only if the builders' configuration has changed since the message was decoded
         return {**metadata(message), "rows": rows, "error": poison.detail}

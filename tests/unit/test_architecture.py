@@ -24,7 +24,7 @@ PARAMETERS_MAX = 6
 
 LONG_FILES: dict[str, str] = {}
 LONG_FUNCTIONS = {
-    "eventwriter/tables/ocsf/network_activity.py:builder": "each value once, in the order of the columns",
+    "eventwriter/tables/ocsf/events_from_logs.py:builder": "each value once, in the order of the columns",
     "eventwriter/tables/ocsf/network_activity_from_ocsf.py:builder": "each value once, in the order of the columns",
     "eventwriter/tables/otel/metrics.py:builder": "each value once, in the order of the columns",
 }

@@ -143,9 +143,11 @@ class Writer:
         for index, record in enumerate(records):
             before = rows
             for target, buffer in zip(targets, buffers, strict=True):
-                if (row := target.build(record, message, index)) is not None:
+                if row := target.build(record, message, index):
                     target.encode(row, buffer)
                     rows += 1
+                elif row is not None:
+                    before = -1  # ignored by a documented rule of the table
             if rows == before:
                 raise Poison("no_table", f"record {index} has a shape that none of the {len(targets)} tables stores")
         return rows

@@ -6,16 +6,13 @@ either rows or a dead letter. They are written with COPY like rows, because a fa
 causes many of them.
 """
 
-import re
-from collections.abc import Callable
-
 import orjson
 
 from eventwriter.errors import Poison
-from eventwriter.formats.json import dumps
 from eventwriter.model import Message, Record
+from eventwriter.tables.redaction import Redactor
 from eventwriter.tables.table import Build, Column, Row, RowBuilder, Table
-from eventwriter.tables.values import POSTGRES_EPOCH_US, secret_finder, without
+from eventwriter.tables.values import POSTGRES_EPOCH_US
 
 _DETAIL_CHARS_MAX = 4000
 """A detail may quote a payload; the payload itself is stored separately."""
@@ -24,33 +21,6 @@ _DETAIL_CHARS_MAX = 4000
 def storable_text(text: str) -> str:
     """Replace characters that PostgreSQL's text cannot store, U+0000 and lone surrogates, by U+FFFD."""
     return text.replace("\0", "\ufffd").encode("utf-8", "surrogateescape").decode("utf-8", "replace")
-
-
-def payload_redactor(redact: frozenset[str]) -> Callable[[bytes], bytes]:
-    """
-    Return the function that removes the values of redacted keys from a payload.
-
-    Valid JSON loses the keys. In invalid JSON and other text, the text that follows such a key and
-    a colon or an equals sign is masked. Binary encodings are stored unchanged.
-
-    Args:
-        redact: Redacted keys in lower case.
-    """
-    may_contain_secret = secret_finder(redact)
-    keys = b"|".join(re.escape(key.encode()) for key in sorted(redact))
-    value_of_key = re.compile(rb'(?i)((?:%b)["\']?\s*[:=]\s*)("(?:[^"\\]|\\.)*"?|[^\s,}\]]+)' % keys)
-
-    def redacted(payload: bytes) -> bytes:
-        if not redact or not may_contain_secret(payload):
-            return payload
-        try:
-            value = orjson.loads(payload)
-            clean = without(value, redact)
-            return payload if clean == value else dumps(clean)
-        except (orjson.JSONDecodeError, RecursionError, Poison):  # invalid JSON, or nested too deeply to serialise
-            return value_of_key.sub(rb'\1"***"', payload)
-
-    return redacted
 
 
 def dead_letter_builder(build: Build) -> RowBuilder:
@@ -62,7 +32,7 @@ def dead_letter_builder(build: Build) -> RowBuilder:
     stream, incarnation_ns, epoch = build.origin
     incarnation_us = incarnation_ns // 1000 - POSTGRES_EPOCH_US
     consumer, kind = build.options["consumer"], build.options["kind"]
-    redacted = payload_redactor(build.redact)
+    redactor = Redactor(build.redact, snmp=True)
 
     def build_row(record: Record, message: Message, _index: int) -> Row:
         poison: Poison = record["poison"]
@@ -76,7 +46,7 @@ def dead_letter_builder(build: Build) -> RowBuilder:
             kind,
             storable_text(message.subject),
             b"\x01" + orjson.dumps(headers) if headers is not None else None,
-            redacted(message.payload),
+            redactor.payload(message.payload, message.subject),
             poison.reason,
             storable_text(poison.detail)[:_DETAIL_CHARS_MAX],
             poison.sqlstate,

@@ -155,7 +155,7 @@ def _clamp(real: str) -> Callable[[TargetColumn], Converter]:
         def convert(value: int) -> int:
             if -high - 1 <= value <= high:
                 return value
-            column.adjustments.clamped += 1
+            column.adjustments.clamped_by_column.add(column.name)
             return high if value > 0 else -high - 1
 
         return convert

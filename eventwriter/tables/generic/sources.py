@@ -1,7 +1,7 @@
 """
-Where a mapped column's value comes from: a path in the record, or the message itself; pure.
+Values of mapped columns: from a path in the record, or from the message itself; pure.
 
-What the configuration's `map` says is read once, when a worker binds.
+The setting `map` is evaluated once, when a worker binds.
 """
 
 import datetime as dt
@@ -12,14 +12,15 @@ from typing import Any
 from eventwriter.errors import Fatal
 from eventwriter.formats.json import clean_text
 from eventwriter.model import Message, Record
-from eventwriter.tables.table import RealColumn
-from eventwriter.tables.values import redacted_text
+from eventwriter.tables.raw_data import castable
+from eventwriter.tables.redaction import Redactor
+from eventwriter.tables.table import Build, RealColumn
 
 Source = Callable[[Record, Message], Any]
-"""(record, its message) → the value, as JSON would have it; None where there is none."""
+"""(record, its message) → JSON value, or None if there is none."""
 
 _HEADER = "$header."
-_BEFORE_JSON = "\ufeff \t\r\n"
+_BYTE_ORDER_MARK = "\ufeff"
 _INDEX = re.compile(r"\[([0-9]+)\]")
 _EPOCH = dt.datetime(1970, 1, 1, tzinfo=dt.UTC)
 _TIMES = ("timestamp with time zone", "timestamp without time zone", "date")
@@ -28,27 +29,27 @@ _NUMBERS = ("smallint", "integer", "bigint", "real", "double precision", "numeri
 
 def check_map(table: str, wanted: Any, columns: Mapping[str, RealColumn]) -> dict[str, str | None]:
     """
-    Return the `map` of a stream's entry.
+    Check the `map` of a stream entry and return it: column → path, or None for a column that is not written.
 
     Args:
-        columns: Those that can be filled, by name.
+        columns: The columns that can be filled, by name.
 
     Raises:
-        Fatal: It names a column that is not there or cannot be filled, or something else than a path.
+        Fatal: It names a column that does not exist or cannot be filled, or has a value that is not a path.
     """
     found: dict[str, str | None] = {}
     for name, path in (wanted or {}).items():
         if name not in columns:
             raise Fatal(
-                f"table {table}: map names column {name}, which the table does not have or eventwriter cannot fill;"
-                f" it can fill {', '.join(columns)}"
+                f"table {table}: map names column {name}, which does not exist or cannot be filled; columns that can"
+                f" be filled are {', '.join(columns)}"
             )
         if path and path.startswith("$") and not _is_metadata(path):
             raise Fatal(
-                f"table {table}: map of column {name}: {path!r} is not known; allowed are a path like a.b.c, and"
-                " $subject, $sequence, $timestamp, $header.NAME, $payload"
+                f"table {table}: map of column {name}: {path!r} is unknown; use a path such as a.b.c, or"
+                " $subject, $sequence, $timestamp, $header.NAME or $payload"
             )
-        # Nothing, as "" or null: the column keeps its default.
+        # With "" or null the column keeps its default.
         found[name] = path or None
     return found
 
@@ -58,16 +59,16 @@ def _is_metadata(path: str) -> bool:
 
 
 def is_redacted(path: str, redact: frozenset[str]) -> bool:
-    """Say whether a path leads to what is never stored."""
+    """Return whether a path leads to a value that is never stored."""
     return any(step.lower() in redact for step in (path, *_steps(path)))
 
 
-def source(path: str, column: RealColumn, redact: frozenset[str]) -> Source:
-    """Return the reader of a path, for a column of this type."""
+def source(path: str, column: RealColumn, build: Build) -> Source:
+    """Return the function that reads a path for a column."""
     if path == "$timestamp":
         return _timestamp(column.plain)
     if path == "$payload":
-        return _payload(column.plain == "bytea", redact)
+        return _payload(column.plain, build)
     if path.startswith(_HEADER):
         return _header(path[len(_HEADER) :])
     if path in _METADATA:
@@ -77,7 +78,7 @@ def source(path: str, column: RealColumn, redact: frozenset[str]) -> Source:
 
 
 def first_key(path: str) -> str | None:
-    """Return the record's key that a path begins with; None for metadata."""
+    """Return the key of the record with which a path begins; None for metadata."""
     return None if path.startswith("$") else _steps(path)[0]
 
 
@@ -87,9 +88,9 @@ def _steps(path: str) -> list[str]:
 
 def value_at(record: Record, path: str, steps: Sequence[str]) -> Any:
     """
-    Return what is at a path: keys, and indexes from 0 in arrays; None where there is nothing.
+    Return the value at a path of keys and, in arrays, indexes from 0; None if there is none.
 
-    A key that is spelled like the whole path goes first: flattened records have such.
+    A key that is spelled like the whole path is preferred, because flattened records have such keys.
     """
     if path in record:
         return record[path]
@@ -105,22 +106,25 @@ def value_at(record: Record, path: str, steps: Sequence[str]) -> Any:
 
 
 def _header(name: str) -> Source:
+    """Return the function that reads a header; of a repeated header the first value."""
     folded = name.lower()
 
     def read(_: Record, message: Message) -> str | None:
         headers = message.headers
         if not headers:
             return None
-        value = headers.get(name)
+        value: Any = headers.get(name)
         if value is None:
             value = next((v for k, v in headers.items() if k.lower() == folded), None)
+        if value.__class__ in (list, tuple):
+            value = value[0] if value else None
         return None if value is None else clean_text(value)
 
     return read
 
 
 def _timestamp(real: str) -> Source:
-    """JetStream's timestamp: an instant for times, nanoseconds since 1970 for numbers, ISO 8601 for the rest."""
+    """Return the JetStream timestamp: an instant for times, nanoseconds since 1970 for numbers, else ISO 8601."""
     if real in _TIMES:
         return lambda _, message: message.timestamp_ns // 1000
     if real in _NUMBERS:
@@ -128,21 +132,27 @@ def _timestamp(real: str) -> Source:
     return lambda _, message: (_EPOCH + dt.timedelta(microseconds=message.timestamp_ns // 1000)).isoformat()
 
 
-def _payload(as_bytes: bool, redact: frozenset[str]) -> Source:
-    """The payload as it came, but without secrets; a record of an array gets the whole of it."""
-    kept = redacted_text(redact)
+def _payload(column: str, build: Build) -> Source:
+    """Return the function that reads the payload as it was received, without secrets; of an array, the whole array."""
+    redactor = Redactor(build.redact, build.adjustments)
     seen: Message | None = None
-    found: str | bytes = ""
+    kept: str | bytes = b""
 
     def read(_: Record, message: Message) -> str | bytes:
-        nonlocal seen, found
+        nonlocal seen, kept
         if message is not seen:
-            # Once a message, not once a record: looking for secrets takes time.
-            whole = kept(message.payload.decode("utf-8", "replace").lstrip(_BEFORE_JSON)) or ""
-            seen, found = message, whole.encode() if as_bytes else clean_text(whole)
-        return found
+            # Once per message, not once per record, because the search for secrets takes time.
+            seen, kept = message, redactor.payload(message.payload, message.subject)
+            if column != "bytea":
+                kept = _payload_text(kept, column)
+        return kept
 
     return read
+
+
+def _payload_text(payload: bytes, column: str) -> str:
+    text = clean_text(payload.decode("utf-8", "replace")).removeprefix(_BYTE_ORDER_MARK)
+    return text.lstrip() if column in ("json", "jsonb") else castable(text)
 
 
 _METADATA: Mapping[str, Source] = {

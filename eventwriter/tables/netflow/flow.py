@@ -1,51 +1,89 @@
-"""What a flow says, read once for every table that it may fill: of JSON, or of what a FlowMessage decodes to."""
+"""
+A flow, read for all tables that store flows: from JSON, or from the record of a FlowMessage.
+
+JSON flows have the names of ServiceRadar, goflow2 and its first version, pmacct, nfdump, nProbe or IPFIX.
+"""
 
 from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
 from eventwriter.errors import Poison
-from eventwriter.formats.fields import INT4, INT8, LATEST_US, find, instant_us, integer, json_value, names, text
-from eventwriter.formats.ip_names import PROTOCOL_NUMBERS
+from eventwriter.formats.fields import LATEST_US, find, instant_us, is_blank, json_value, names, whole
+from eventwriter.formats.ip_names import protocol_number
 from eventwriter.model import Adjustments, Message, Record
-from eventwriter.tables.values import POSTGRES_EPOCH_US, timestamp
+from eventwriter.tables.record_reader import RecordReader, filled
+from eventwriter.tables.values import NANOSECONDS_FROM, POSTGRES_EPOCH_US, instant_or_default, timestamp
 
-TIMESTAMP = names("timestamp")
+_TIMESTAMP = names("timestamp", "time", "@timestamp", "ts")
 _GATEWAY, _AGENT, _DEVICE = names("gateway_id", "poller_id", "pollerId"), names("agent_id"), names("device_id")
-_DIRECTION = names("flow_direction")
-_SRC, _DST = (
-    names("src_addr", "sourceAddress", "source_address"),
-    names("dst_addr", "destinationAddress", "destination_address"),
-)
-_SRC_PORT, _DST_PORT = (
-    names("src_port", "sourcePort", "source_port"),
-    names("dst_port", "destinationPort", "destination_port"),
-)
-_OCTETS = names("octets", "bytes")
-_SAMPLER = names("sampler_address")
-_INPUT, _OUTPUT = names("input_snmp"), names("output_snmp")
-_INTEGERS = (
-    (_SRC_PORT, INT4), (_DST_PORT, INT4), (("protocol",), INT4), (("packets",), INT8), (_OCTETS, INT8),
-    (_INPUT, INT4), (_OUTPUT, INT4),
+_DIRECTION = names("flow_direction", "FlowDirection", "direction", "DIRECTION")
+_SRC = names(
+    "src_addr", "sourceAddress", "source_address", "src_ip", "srcIp", "ip_src", "SrcAddr", "src4_addr", "src6_addr",
+    "sourceIPv4Address", "sourceIPv6Address", "IPV4_SRC_ADDR", "IPV6_SRC_ADDR",
 )  # fmt: skip
-START = names("start_time", "flow_start", "flowStart", "time_flow_start_ns")
-END = names("end_time", "flow_end", "flowEnd", "time_flow_end_ns")
-RECEIVED = names("time_received_ns")
-
-_KNOWN = frozenset(
-    key
-    for keys in (
-        TIMESTAMP, _GATEWAY, _AGENT, _DEVICE, _DIRECTION, _SRC, _DST, _SRC_PORT, _DST_PORT, _OCTETS, _SAMPLER,
-        _INPUT, _OUTPUT, ("protocol", "packets"),
-    )
-    for key in keys
+_DST = names(
+    "dst_addr", "destinationAddress", "destination_address", "dst_ip", "dstIp", "ip_dst", "DstAddr", "dst4_addr",
+    "dst6_addr", "destinationIPv4Address", "destinationIPv6Address", "IPV4_DST_ADDR", "IPV6_DST_ADDR",
 )  # fmt: skip
+_SRC_PORT = names(
+    "src_port", "sourcePort", "source_port", "port_src", "SrcPort", "sourceTransportPort", "L4_SRC_PORT"
+)  # fmt: skip
+_DST_PORT = names(
+    "dst_port", "destinationPort", "destination_port", "port_dst", "DstPort", "destinationTransportPort", "L4_DST_PORT"
+)  # fmt: skip
+_PROTOCOL = (
+    "protocol", "proto", *names("ip_proto"), *names("protocol_num"), "Proto", "protocolIdentifier", "PROTOCOL",
+)  # fmt: skip
+_PACKETS = ("packets", "in_packets", "Packets", "packetDeltaCount", "IN_PKTS")
+_OCTETS = ("octets", "bytes", "in_bytes", "Bytes", "octetDeltaCount", "IN_BYTES")
+_SAMPLER = names(
+    "sampler_address", "SamplerAddress", *names("exporter_address"), "peer_ip_src", "ip4_router", "ip6_router",
+    "exporterIPv4Address", "exporterIPv6Address",
+)  # fmt: skip
+_INPUT = names("input_snmp", *names("in_if"), "InIf", "iface_in", "ingressInterface", "INPUT_SNMP")
+_OUTPUT = names("output_snmp", *names("out_if"), "OutIf", "iface_out", "egressInterface", "OUTPUT_SNMP")
+START = names(
+    "start_time", "flow_start", "flowStart", "time_flow_start_ns", "TimeFlowStartMs", "TimeFlowStart",
+    "timestamp_start", "first",
+)  # fmt: skip
+END = names(
+    "end_time", "flow_end", "flowEnd", "time_flow_end_ns", "TimeFlowEndMs", "TimeFlowEnd", "timestamp_end", "last",
+)  # fmt: skip
+RECEIVED = names("time_received_ns", "TimeReceived", "received", "timestamp_arrival", "stamp_inserted")
+_ICMP_TYPE, _ICMP_CODE = names("icmp_type", "IcmpType"), names("icmp_code", "IcmpCode")
 
+_COLUMNS: tuple[tuple[str, Sequence[str]], ...] = (
+    ("gateway_id", _GATEWAY), ("agent_id", _AGENT), ("device_id", _DEVICE), ("flow_direction", _DIRECTION),
+    ("src_addr", _SRC), ("dst_addr", _DST), ("src_port", _SRC_PORT), ("dst_port", _DST_PORT),
+    ("protocol", _PROTOCOL), ("packets", _PACKETS), ("octets", _OCTETS), ("sampler_address", _SAMPLER),
+    ("input_snmp", _INPUT), ("output_snmp", _OUTPUT), ("timestamp", _TIMESTAMP),
+)  # fmt: skip
+_USUAL = frozenset(column for column, _ in _COLUMNS)
+_UNUSUAL = frozenset(key for _, keys in _COLUMNS for key in keys) - _USUAL | {"type"}
+"""Keys that need the search. All other keys have no column and remain."""
 
-_INT4_MAX, _INT8_MAX = INT4[1], INT8[1]
+_ICMP, _ICMP_V6 = 1, 58
+_ICMP_PROTOCOLS = (_ICMP, _ICMP_V6)
+
+_NO_ADDRESS = frozenset({"", "<nil>", "invalid ip"})
+"""What goflow2 writes for an address that the flow does not have, in lower case."""
+_SUSPECT = frozenset(" \t<i")
+"""First characters of blank text and of `_NO_ADDRESS`."""
+_LAYER_2 = (
+    *names("src_mac", "SrcMac", "mac_src", "in_src_mac"), *names("dst_mac", "DstMac", "mac_dst", "out_dst_mac"),
+    *names("etype", "Etype", "EType", "ethertype", "ether_type"),
+)  # fmt: skip
+"""A flow with one of these keys needs no IP address."""
+
+_SOURCES: dict[Any, str] = {
+    1: "sFlow v5", 2: "NetFlow v5", 3: "NetFlow v9", 4: "IPFIX",
+    "SFLOW_5": "sFlow v5", "NETFLOW_V5": "NetFlow v5", "NETFLOW_V9": "NetFlow v9", "IPFIX": "IPFIX",
+}  # fmt: skip
+"""Values of goflow2's `type` → `flow_source`, the name that a FlowMessage gives the same fact."""
 
 
 class Flow(NamedTuple):
-    """The fields of one flow, in their columns' types."""
+    """The fields of one flow. Integers are not limited to the range of any column."""
 
     gateway_id: str | None
     agent_id: str | None
@@ -62,165 +100,205 @@ class Flow(NamedTuple):
     input_snmp: int | None
     output_snmp: int | None
     rest: dict[str, Any]
-    """
-    What has no column, and numbers too large for theirs; kept. Secrets are still in it:
-    it is written with `redacted_jsonb`.
-    """
+    """Fields without a column, and values that could not be converted."""
+    time: int
+    """Microseconds since 2000 UTC."""
 
 
-_flow_of: Callable[[type[Flow], tuple[Any, ...]], Flow] = tuple.__new__
-"""Makes a Flow of a tuple in 0.1 µs; the class's own constructor takes 0.4."""
+_new_flow: Callable[[type[Flow], tuple[Any, ...]], Flow] = tuple.__new__
+"""Creates a Flow from a tuple in 0.1 µs; the constructor of the class takes 0.4 µs."""
 
 
-Readable = Callable[[Any], str | None]
-"""Makes a text column's value of what a field holds: `scalars.redacted_text`."""
-
-
-def flow(record: Record, adjustments: Adjustments, readable: Readable) -> Flow:  # noqa: C901  # hot: a branch a field, no call
+def flow(record: Record, message: Message, adjustments: Adjustments) -> Flow:  # hot: one condition per field
     """
     Read a record.
 
-    Args:
-        adjustments: Where adjusted values are counted.
-        readable: Used for text that is not where it usually is, or no text.
-
     Raises:
-        Poison: `missing_field`, where it names neither of the two addresses.
+        Poison: `missing_field`: the flow has neither an IP address nor a MAC address nor an EtherType.
     """
-    # Hot: once per message. A field of the usual name and type is taken as it is; all else is looked for.
-    get, cut_before = record.get, adjustments.clamped
-    if (src := get("src_addr")).__class__ is not str:
-        src = _text(record, _SRC, readable)
-    if (dst := get("dst_addr")).__class__ is not str:
-        dst = _text(record, _DST, readable)
-    if not src and not dst:
-        raise Poison(
-            "missing_field", "src_addr and dst_addr are both missing or empty: there is no flow without an address"
-        )
-    if (gateway := get("gateway_id")).__class__ is not str:
-        gateway = _text(record, _GATEWAY, readable)
-    if (agent := get("agent_id")).__class__ is not str:
-        agent = _text(record, _AGENT, readable)
-    if (device := get("device_id")).__class__ is not str:
-        device = _text(record, _DEVICE, readable)
-    if (direction := get("flow_direction")).__class__ is not str:
-        direction = _text(record, _DIRECTION, readable)
-    if (sampler := get("sampler_address")).__class__ is not str:
-        sampler = _text(record, _SAMPLER, readable)
-    if "{" in f"{gateway}{agent}{device}{direction}{src}{dst}{sampler}":
-        # JSON in text may hold secrets.
-        gateway, agent, device, direction, src, dst, sampler = map(
-            readable, (gateway, agent, device, direction, src, dst, sampler)
-        )
-    if (src_port := get("src_port")).__class__ is not int or not 0 <= src_port <= _INT4_MAX:
-        src_port = integer(find(record, _SRC_PORT), INT4, adjustments)
-    if (dst_port := get("dst_port")).__class__ is not int or not 0 <= dst_port <= _INT4_MAX:
-        dst_port = integer(find(record, _DST_PORT), INT4, adjustments)
-    if (protocol := get("protocol")).__class__ is not int or not 0 <= protocol <= _INT4_MAX:
-        protocol = _protocol(protocol, adjustments)
-    if (packets := get("packets")).__class__ is not int or not 0 <= packets <= _INT8_MAX:
-        packets = integer(packets, INT8, adjustments)
-    if (octets := get("octets")).__class__ is not int or not 0 <= octets <= _INT8_MAX:
-        octets = integer(find(record, _OCTETS), INT8, adjustments)
-    if (input_snmp := get("input_snmp")).__class__ is not int or not 0 <= input_snmp <= _INT4_MAX:
-        input_snmp = integer(find(record, _INPUT), INT4, adjustments)
-    if (output_snmp := get("output_snmp")).__class__ is not int or not 0 <= output_snmp <= _INT4_MAX:
-        output_snmp = integer(find(record, _OUTPUT), INT4, adjustments)
-    others = [key for key in record if key not in _KNOWN]
+    # Hot: once per message. A flow with the usual names and types is read here, any other by `_search`.
+    get = record.get
+    others = [key for key in record if key not in _USUAL]
+    src, dst, src_port, dst_port = get("src_addr"), get("dst_addr"), get("src_port"), get("dst_port")
+    gateway, agent, device = get("gateway_id"), get("agent_id"), get("device_id")
+    direction, sampler, protocol = get("flow_direction"), get("sampler_address"), get("protocol")
+    packets, octets, input_snmp, output_snmp = get("packets"), get("octets"), get("input_snmp"), get("output_snmp")
+    if (
+        (others and not _UNUSUAL.isdisjoint(others))
+        or (src is not None and (src.__class__ is not str or src[:1] in _SUSPECT))
+        or (dst is not None and (dst.__class__ is not str or dst[:1] in _SUSPECT))
+        or not (src or dst)
+        or (gateway.__class__ is not str and gateway is not None)
+        or (agent.__class__ is not str and agent is not None)
+        or (device.__class__ is not str and device is not None)
+        or not (direction is None or (direction.__class__ is str and not direction.isdigit()))
+        or (sampler.__class__ is not str and sampler is not None)
+        or (src_port.__class__ is not int and src_port is not None)
+        or (dst_port.__class__ is not int and dst_port is not None)
+        or (protocol.__class__ is not int and protocol is not None)
+        or protocol in _ICMP_PROTOCOLS
+        or (packets.__class__ is not int and packets is not None)
+        or (octets.__class__ is not int and octets is not None)
+        or (input_snmp.__class__ is not int and input_snmp is not None)
+        or (output_snmp.__class__ is not int and output_snmp is not None)
+        or ((time := _usual_time(record, message, adjustments)) is None)
+    ):
+        return _search(record, message, adjustments)
     rest = {key: json_value(value) for key in others if (value := record[key]) is not None} if others else {}
-    if adjustments.clamped != cut_before:
-        rest |= _cut(record)
-    return _flow_of(
+    return _new_flow(
         Flow,
         (
             gateway, agent, device, direction, src, dst, src_port, dst_port, protocol, packets, octets, sampler,
-            input_snmp, output_snmp, rest,
+            input_snmp, output_snmp, rest, time,
         ),
     )  # fmt: skip
 
 
-def _cut(record: Record) -> dict[str, Any]:
-    """Return the numbers that did not fit their columns, as they were."""
-    found = {}
-    for keys, limits in _INTEGERS:
-        adjustments = Adjustments()
-        value = find(record, keys)
-        integer(value, limits, adjustments)
-        if adjustments.clamped:
-            found[keys[0]] = value
-    return found
-
-
-def _text(record: Record, keys: Sequence[str], readable: Readable) -> str | None:
-    # Hot for flows that lack some of them, as those of a FlowMessage do: no call within.
-    for key in keys:
-        value = record.get(key)
-        if value is not None:
-            return readable(value)
-    return None
-
-
-def _protocol(value: Any, adjustments: Adjustments) -> int | None:
-    """Return a protocol's number, also of its name."""
-    number = integer(value, INT4, adjustments)
-    return number if number is not None else PROTOCOL_NUMBERS.get((text(value) or "").strip().lower())
-
-
-def when(record: Record, message: Message, adjustments: Adjustments) -> int:
-    """
-    Return the time of a flow, in µs since 2000 UTC: its timestamp; where it has none, the first that
-    is usable of its end, its receipt and its start; else the message's JetStream timestamp, counted.
-    """
+def _usual_time(record: Record, message: Message, adjustments: Adjustments) -> int | None:
+    """Return the time of a flow whose timestamp is missing or readable, otherwise None."""
     # Hot: once per message.
-    given = record.get("timestamp")
-    if given is None:
-        for keys in (END, RECEIVED, START):
-            if (value := find(record, keys)) is not None and (us := instant_us(value)) is not None:
+    value = record.get("timestamp")
+    if value is None:
+        return _other_time(record, message, adjustments)
+    if value.__class__ is int and NANOSECONDS_FROM <= value < _LATEST_NS:
+        return value // 1000 - POSTGRES_EPOCH_US
+    us = instant_us(value)
+    return None if us is None else us - POSTGRES_EPOCH_US
+
+
+def _other_time(record: Record, message: Message, adjustments: Adjustments) -> int:
+    """Return the first usable of end, receipt and start; else the message's JetStream timestamp, counted."""
+    for keys in (END, RECEIVED, START):
+        for key in keys:
+            if (value := record.get(key)) is not None and (us := instant_us(value)) is not None:
                 return us - POSTGRES_EPOCH_US
-    return timestamp(given, message, adjustments)
+    return timestamp(None, message, adjustments)
 
 
-class Ends(NamedTuple):
+def _search(record: Record, message: Message, adjustments: Adjustments) -> Flow:
+    reader = RecordReader(record, adjustments)
+    src, dst = reader.first(None, _SRC, _address), reader.first(None, _DST, _address)
+    if not src and not dst and find(record, _LAYER_2) is None:
+        raise Poison(
+            "missing_field",
+            "src_addr and dst_addr are missing or empty, and there is no MAC address and no etype: this is not a flow",
+        )
+    us = reader.instant_us("timestamp", _TIMESTAMP)
+    protocol = reader.first("protocol", _PROTOCOL, protocol_number)
+    src_port, dst_port = reader.first("src_port", _SRC_PORT, whole), reader.first("dst_port", _DST_PORT, whole)
+    if protocol in _ICMP_PROTOCOLS:
+        _read_icmp(reader.rest, src_port, dst_port)
+        src_port = dst_port = None
+    flow = Flow(
+        gateway_id=reader.text(_GATEWAY),
+        agent_id=reader.text(_AGENT),
+        device_id=reader.text(_DEVICE),
+        direction=reader.first(None, _DIRECTION, _direction),
+        src_addr=src,
+        dst_addr=dst,
+        src_port=src_port,
+        dst_port=dst_port,
+        protocol=protocol,
+        packets=reader.first("packets", _PACKETS, whole),
+        octets=reader.first("octets", _OCTETS, whole),
+        sampler_address=reader.first(None, _SAMPLER, _address),
+        input_snmp=reader.first("input_snmp", _INPUT, whole),
+        output_snmp=reader.first("output_snmp", _OUTPUT, whole),
+        rest={},
+        time=0,
+    )
+    rest = {key: value for key, value in reader.remaining().items() if not is_blank(value)}
+    if "flow_source" not in rest and (source := _flow_source(rest.get("type"))) is not None:
+        rest["flow_source"] = source
+        del rest["type"]
+    if us is None and any(record.get(key) is not None for keys in (END, RECEIVED, START) for key in keys):
+        return flow._replace(rest=rest, time=_other_time(record, message, adjustments))
+    return flow._replace(rest=rest, time=instant_or_default(us, message, adjustments))
+
+
+def _flow_source(value: Any) -> str | None:
+    return _SOURCES.get(value) if value.__class__ in (str, int) else None
+
+
+def _address(value: Any) -> str | None:
+    address = filled(value)
+    return None if address is None or address.strip().lower() in _NO_ADDRESS else address
+
+
+def _direction(value: Any) -> str | None:
+    """Return a direction in words; 0 and 1 are ingress and egress, other numbers are unknown."""
+    number = whole(value)
+    if number is None:
+        return filled(value)
+    return {0: "ingress", 1: "egress"}.get(number)
+
+
+def _read_icmp(rest: Record, src_port: int | None, dst_port: int | None) -> None:
+    """
+    Replace the ports of an ICMP flow, which has none, by type and code.
+
+    NetFlow v5 and v9 have type × 256 + code in the destination port. A port that means something else remains.
+    """
+    icmp_type, icmp_code = whole(find(rest, _ICMP_TYPE)), whole(find(rest, _ICMP_CODE))
+    if dst_port is not None and icmp_type is None and 0 <= dst_port <= 0xFFFF:
+        rest["icmp_type"], rest["icmp_code"] = dst_port >> 8, dst_port & 0xFF
+    elif dst_port and dst_port != (icmp_type or 0) * 256 + (icmp_code or 0):
+        rest["dst_port"] = dst_port
+    if src_port:
+        rest["src_port"] = src_port
+
+
+class Duration(NamedTuple):
     """
     How long a flow lasted.
 
     Attributes:
-        duration_ms: None unless both ends are given and in order.
-        said: The time of the row is the end, and with the duration it says the start to the last digit.
+        ms: None unless start and end are given and in order.
+        is_exact: The time of the row is the end, and together with the duration it gives the start exactly.
     """
 
-    duration_ms: int | None
-    said: bool
+    ms: int | None
+    is_exact: bool
 
 
-_NANOSECONDS_FROM = 10**17
-"""Integers from here on are nanoseconds (`fields.instant_us`)."""
 _LATEST_NS = LATEST_US * 1000
-_NO_ENDS = Ends(None, False)
+_NO_DURATION = Duration(None, False)
 
 
-def ends(record: Record, time: int) -> Ends:
+def duration(record: Record, time: int) -> Duration:
     """
-    Return what the start and the end of a flow come to.
+    Return the duration of a flow.
 
     Args:
-        time: That of the row, in µs since 2000 UTC.
+        time: The time of the row, in µs since 2000 UTC.
     """
-    # Hot: once per FlowMessage, whose instants are read without a call.
+    # Hot: once per FlowMessage, whose instants are converted without a call.
     first, last = record.get("time_flow_start_ns"), record.get("time_flow_end_ns")
-    if first.__class__ is last.__class__ is int and _NANOSECONDS_FROM <= first <= last < _LATEST_NS:
+    if first.__class__ is last.__class__ is int and NANOSECONDS_FROM <= first <= last < _LATEST_NS:
         start, end = first // 1000, last // 1000
     else:
-        first, last = find(record, START), find(record, END)
+        first, last = _readable(record, START), _readable(record, END)
         if first is None or last is None:
-            return _NO_ENDS
-        found = instant_us(first), instant_us(last)
-        if found[0] is None or found[1] is None or found[1] < found[0]:
-            return _NO_ENDS
-        start, end = found[0], found[1]
+            return _NO_DURATION
+        instants = instant_us(first), instant_us(last)
+        if instants[0] is None or instants[1] is None or instants[1] < instants[0]:
+            return _NO_DURATION
+        start, end = instants[0], instants[1]
     exact = end - POSTGRES_EPOCH_US == time and not (end - start) % 1000
-    return Ends((end - start) // 1000, exact and _in_microseconds(first) and _in_microseconds(last))
+    return Duration((end - start) // 1000, exact and _is_in_microseconds(first) and _is_in_microseconds(last))
 
 
-def _in_microseconds(instant: Any) -> bool:
-    return instant.__class__ is int and (instant < _NANOSECONDS_FROM or not instant % 1000)
+def _readable(record: Record, keys: Sequence[str]) -> Any:
+    """Return the first value that is an instant, or None."""
+    return next((value for key in keys if instant_us(value := record.get(key)) is not None), None)
+
+
+def _is_in_microseconds(instant: Any) -> bool:
+    return instant.__class__ is int and (instant < NANOSECONDS_FROM or not instant % 1000)
+
+
+def address_with_port(address: str | None, port: int | None) -> str:
+    """Return `192.0.2.1:53`, `[2001:db8::1]:53`, or the address alone."""
+    if port is None:
+        return address or ""
+    return f"[{address}]:{port}" if address and ":" in address else f"{address or ''}:{port}"

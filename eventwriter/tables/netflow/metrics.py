@@ -1,51 +1,78 @@
 """
-Flows in the `netflow_metrics` that ServiceRadar had from February to April 2026.
+Flows in the two tables that ServiceRadar has called `netflow_metrics`.
 
-Its addresses are `inet`, its key (time, addresses, protocol, ports) allows no NULL in
-them, so an absent port or protocol is 0 there; what has no column goes to `metadata`.
-Different flows may be alike in that key (two exporters saw one), so it is no identity of
-ours: a flow whose key is taken is a dead letter, unless `on_conflict` says otherwise.
+The table of February to April 2026 has `inet` addresses. Its key (time, addresses, protocol, ports) does not
+allow NULL, so an absent port or protocol is stored as 0, and a flow without IP addresses is ignored and counted. Fields
+without a column go to `metadata`. Different flows may have the same key, because two exporters may report one
+flow. The key is therefore not an identity of ours: a flow whose key exists becomes a dead letter, unless
+`on_conflict` says otherwise.
 """
 
+from collections.abc import Callable
 from typing import Any
 
-from eventwriter.formats.fields import INT4, find, integer, json_value, names
+from eventwriter.formats.fields import INT4, INT8, find, integer, json_value, names, text, whole
 from eventwriter.formats.flow.ocsf import as_flow, is_ocsf
 from eventwriter.model import Adjustments, Message, Record
-from eventwriter.tables.netflow.flow import flow, when
-from eventwriter.tables.table import Build, Column, Row, RowBuilder, Table
-from eventwriter.tables.values import int4_array, redacted_jsonb, redacted_text
+from eventwriter.tables.netflow.flow import Flow, flow
+from eventwriter.tables.redaction import Redactor
+from eventwriter.tables.table import IGNORED, Build, Column, Row, RowBuilder, Table
+from eventwriter.tables.values import int4_array, jsonb
 
 _AS_PATH, _COMMUNITIES = names("as_path"), names("bgp_communities")
+_INTEGERS = (
+    ("src_port", INT4), ("dst_port", INT4), ("protocol", INT4), ("packets", INT8), ("octets", INT8),
+    ("input_snmp", INT4), ("output_snmp", INT4),
+)  # fmt: skip
+"""Columns and their limits."""
+_INT4_MAX, _INT8_MAX = INT4[1], INT8[1]
 
 
-def _numbers(value: Any, adjustments: Adjustments) -> tuple[bytes | None, bool]:
-    """Return a list as `integer[]`, and whether each of its elements is in it as it was."""
-    given = json_value(value)
-    if not isinstance(given, list) or not given:
-        return None, given is None
-    found = [number for one in given if (number := integer(one, INT4, adjustments)) is not None]
-    return int4_array(found), found == given
+def _reader(build: Build) -> Callable[[Record, Message], Flow]:
+    adjustments = build.adjustments
+    redactor = Redactor(build.redact, adjustments)
+    clean = redactor.clean if redactor.active else None
+
+    def read(record: Record, message: Message) -> Flow:
+        # Hot: once per message.
+        if clean is not None:
+            record = clean(record, message)
+        if "src_addr" not in record and is_ocsf(record):
+            record = as_flow(record)
+        return flow(record, message, adjustments)
+
+    return read
+
+
+def _integers(value: Any, adjustments: Adjustments, column: str) -> tuple[bytes | None, bool]:
+    """Return a list as `integer[]`, and whether the array has each element unchanged."""
+    elements = json_value(value)
+    if not isinstance(elements, list) or not elements:
+        return None, elements is None
+    converted = [integer(element, INT4, adjustments, column) for element in elements]
+    integers = [number for number in converted if number is not None]
+    return int4_array(integers), integers == [whole(element) for element in elements]
 
 
 def inet_builder(build: Build) -> RowBuilder:
-    """Return the function that makes a row of a flow."""
-    adjustments, json_column, readable = build.adjustments, redacted_jsonb(build.redact), redacted_text(build.redact)
+    """Return the function that builds the row of a flow in the table with `inet` addresses."""
+    adjustments, read = build.adjustments, _reader(build)
 
     def row(record: Record, message: Message, _index: int) -> Row:
-        if "src_addr" not in record and is_ocsf(record):
-            record = as_flow(record)
-        one = flow(record, adjustments, readable)
-        lists = [_numbers(find(record, keys), adjustments) for keys in (_AS_PATH, _COMMUNITIES)]
-        partition = readable(record.get("partition"))
-        # Numbers of four bytes beyond int4's range are cut in the column; the list as it came stays in metadata.
-        whole = {key for keys, (_, exact) in zip((_AS_PATH, _COMMUNITIES), lists, strict=True) if exact for key in keys}
-        named = zip(("gateway_id", "agent_id", "device_id", "flow_direction"), one[:4], strict=True)
-        interfaces = (("input_snmp", one.input_snmp), ("output_snmp", one.output_snmp))
-        metadata = {key: value for key, value in (*named, *interfaces) if value is not None}
-        metadata |= {key: value for key, value in one.rest.items() if key not in whole and key != "partition"}
+        one = read(record, message)
+        if not one.src_addr and not one.dst_addr:
+            adjustments.records_ignored += 1
+            return IGNORED
+        one = _clamped(one, adjustments)
+        as_path = _integers(find(one.rest, _AS_PATH), adjustments, "as_path")
+        communities = _integers(find(one.rest, _COMMUNITIES), adjustments, "bgp_communities")
+        stored = {"partition", *(_AS_PATH if as_path[1] else ()), *(_COMMUNITIES if communities[1] else ())}
+        metadata = {name: value for name in _METADATA if (value := getattr(one, name)) is not None}
+        if one.direction is not None:
+            metadata["flow_direction"] = one.direction
+        metadata |= {key: value for key, value in one.rest.items() if key not in stored}
         return (
-            when(record, message, adjustments),
+            one.time,
             one.src_addr or None,
             one.dst_addr or None,
             one.sampler_address or None,
@@ -54,13 +81,17 @@ def inet_builder(build: Build) -> RowBuilder:
             one.protocol or 0,
             one.octets,
             one.packets,
-            lists[0][0],
-            lists[1][0],
-            partition or "default",
-            json_column(metadata) if metadata else None,
+            as_path[0],
+            communities[0],
+            text(one.rest.get("partition")) or "default",
+            jsonb(metadata) if metadata else None,
         )
 
     return row
+
+
+_METADATA = ("gateway_id", "agent_id", "device_id", "input_snmp", "output_snmp")
+"""Fields of a flow for which the table with `inet` addresses has no column."""
 
 
 NETFLOW_METRICS_INET = Table(
@@ -86,17 +117,39 @@ NETFLOW_METRICS_INET = Table(
 
 
 def builder(build: Build) -> RowBuilder:
-    """Return the function that makes a row of a flow."""
-    adjustments, json_column, readable = build.adjustments, redacted_jsonb(build.redact), redacted_text(build.redact)
+    """Return the function that builds the row of a flow."""
+    adjustments, read = build.adjustments, _reader(build)
 
     def row(record: Record, message: Message, _index: int) -> Row:
         # Hot: once per message.
-        if "src_addr" not in record and is_ocsf(record):
-            record = as_flow(record)
-        *fields, rest = flow(record, adjustments, readable)
-        return (when(record, message, adjustments), *fields, json_column(rest) if rest else None)
+        one = read(record, message)
+        _, _, _, _, _, _, src_port, dst_port, protocol, packets, octets, _, input_snmp, output_snmp, rest, time = one
+        if not (
+            (src_port is None or 0 <= src_port <= _INT4_MAX)
+            and (dst_port is None or 0 <= dst_port <= _INT4_MAX)
+            and (protocol is None or 0 <= protocol <= _INT4_MAX)
+            and (packets is None or 0 <= packets <= _INT8_MAX)
+            and (octets is None or 0 <= octets <= _INT8_MAX)
+            and (input_snmp is None or 0 <= input_snmp <= _INT4_MAX)
+            and (output_snmp is None or 0 <= output_snmp <= _INT4_MAX)
+        ):
+            one = _clamped(one, adjustments)
+            rest = one.rest
+        return (time, *one[:14], jsonb(rest) if rest else None)
 
     return row
+
+
+def _clamped(one: Flow, adjustments: Adjustments) -> Flow:
+    """Return a flow whose integers fit their columns; the original values are added to the remaining fields."""
+    changes: dict[str, Any] = {}
+    rest = dict(one.rest)
+    for column, limits in _INTEGERS:
+        value = getattr(one, column)
+        if value is not None and not limits[0] <= value <= limits[1]:
+            rest[column] = value
+            changes[column] = integer(value, limits, adjustments, column)
+    return one._replace(rest=rest, **changes)
 
 
 NETFLOW_METRICS = Table(

@@ -1,188 +1,189 @@
 """
-Events of the Open Cybersecurity Schema Framework, in the table that all of them share.
+Events of the Open Cybersecurity Schema Framework, in the table that all classes share.
 
 Source: OCSF schema 1.3.0, "Base Event" and "Metadata Object".
 """
 
-from collections.abc import Callable
 from typing import Any
-from uuid import UUID
 
 from eventwriter.errors import Poison
 from eventwriter.formats.event_shape import Shape, shape_of
-from eventwriter.formats.fields import INT4, boolean, find, integer, json_value, names, text
+from eventwriter.formats.fields import INT4, LATEST_US, boolean, hex_id, instant_us, is_blank, names, text
 from eventwriter.formats.ocsf import severity_id_of, severity_name
-from eventwriter.formats.snmp_trap import COMMUNITY, ocsf_record
+from eventwriter.formats.snmp_trap import ocsf_record
 from eventwriter.model import Adjustments, Message, Record
-from eventwriter.tables.ids import id_generator, parse_uuid, uuid_from_name
-from eventwriter.tables.ocsf.metadata import metadata_filler
-from eventwriter.tables.raw_data import raw_data, redactor
+from eventwriter.tables.ids import id_generator
+from eventwriter.tables.ocsf.metadata import identify, metadata_filler
+from eventwriter.tables.raw_data import castable, raw_data
+from eventwriter.tables.record_reader import RecordReader, with_rest
+from eventwriter.tables.redaction import Redactor
 from eventwriter.tables.table import Build, Column, Row, RowBuilder, Table
-from eventwriter.tables.values import EMPTY_LIST, EMPTY_OBJECT, redacted_jsonb, redacted_text, timestamp, without
+from eventwriter.tables.values import EMPTY_LIST, EMPTY_OBJECT, instant_or_default, jsonb
 
 _PRODUCT = "EventWriter"
-"""Named as the product where the payload names none."""
+"""Product of events that name none."""
 _INT4_MAX = INT4[1]
 
 
 def builder(build: Build) -> RowBuilder:
-    """Return the function that makes a row of an OCSF-shaped record or of an SNMP trap; None for other events."""
-    make_row, make_id = ocsf_row(build), id_generator(build.origin)
-    redact, keep_raw = build.redact | COMMUNITY, _keeps_raw(build)
+    """Return the function that builds the row of an OCSF event or an SNMP trap; None for other events."""
+    redactor = Redactor(build.redact, build.adjustments, snmp=True)
+    row_of = ocsf_row(build, redactor)
+    keep_raw = keeps_raw(build)
 
     def row(record: Record, message: Message, index: int) -> Row | None:
         # Hot: once per event.
         shape = shape_of(record)
         if shape is Shape.OCSF:
-            return make_row(record, message, index)
+            return row_of(record, message, index)
         if shape is not Shape.SNMP_TRAP:
             return None
-        kept = without(record, redact)
+        kept = redactor.clean(record, message)
         event = ocsf_record(kept, message.subject)
         if keep_raw:
-            event["raw_data"] = raw_data(record, record if kept == record else kept, message, redact)
-        if not event["id"]:
-            event["id"] = str(UUID(bytes=make_id(message.stream_seq, index)))
-        return make_row(event, message, index)
+            event["raw_data"] = raw_data(record, kept, message, redactor)
+        return row_of(event, message, index)
 
     return row
 
 
-def ocsf_row(build: Build) -> RowBuilder:
-    """
-    Return the function that makes a row of an OCSF-shaped record, as `shape_of` found it to be.
+def keeps_raw(build: Build) -> bool:
+    """Return the option `keep_raw`: store the payload in `raw_data` of events that have none."""
+    return bool(boolean(build.options.get("keep_raw")))
 
-    Option `keep_raw`: true keeps the payload in `raw_data` where it has none itself.
-    """
-    adjustments, redact = build.adjustments, build.redact | COMMUNITY
-    json_column, text_column = redacted_jsonb(redact), redacted_text(redact)
-    fill, sieve = metadata_filler(build.ocsf_version, _PRODUCT, json_column), redactor(redact)
-    keep_raw, all_known = _keeps_raw(build), _KNOWN.issuperset
 
-    def row(record: Record, message: Message, _index: int) -> Row:
-        # Hot: once per event. Most have only fields of the usual names, which one look says; others are renamed first.
-        event = record if all_known(record) else _renamed(record)
+def ocsf_row(build: Build, redactor: Redactor) -> RowBuilder:
+    """Return the function that builds the row of an OCSF event."""
+    adjustments, keep_raw = build.adjustments, keeps_raw(build)
+    fill, make_id = metadata_filler(build.ocsf_version, _PRODUCT), id_generator(build.origin)
+
+    def row(record: Record, message: Message, index: int) -> Row:
+        # Hot: once per event. Events with the usual names and types are taken as they are.
+        event = redactor.clean(record, message)
+        kept = event
+        if "tenant_id" in event:
+            adjustments.fields_ignored += 1  # each tenant has its own tables
+        texts = list(map(event.get, _TEXTS))
+        if not (_ALL_KNOWN(event) and _is_usual(event, texts)):
+            event = _normalized(event, adjustments)
+            texts = list(map(event.get, _TEXTS))
         get = event.get
-        class_uid, category_uid, activity_id = get("class_uid"), get("category_uid"), get("activity_id")
-        if not (class_uid.__class__ is category_uid.__class__ is activity_id.__class__ is int) or (
-            not (0 <= class_uid <= _INT4_MAX and 0 <= category_uid <= _INT4_MAX and 0 <= activity_id <= _INT4_MAX)
-        ):
-            class_uid, category_uid, activity_id = _required(event, adjustments, text_column)
-        if (type_uid := get("type_uid")).__class__ is not int or not 0 <= type_uid <= _INT4_MAX:
-            type_uid = integer(type_uid, INT4, adjustments)
-            if type_uid is None:
-                type_uid = integer(class_uid * 100 + activity_id, INT4, adjustments)
-        activity_name, severity, said, status, status_code, status_detail, trace_id, span_id, log_name, *log, raw = [
-            None if (value := get(name)) is None else text_column(value) for name in _TEXTS
-        ]
-        if (severity_id := get("severity_id")).__class__ is not int or not 0 <= severity_id <= _INT4_MAX:
-            severity_id = _severity_id(severity_id, severity, adjustments)
-        row_id, metadata, unmapped = _identity(get("id"), get("metadata"), get("unmapped"))
-        if raw is None and keep_raw:
-            raw = raw_data(record, sieve(record, message), message, redact)
+        activity_name, severity, body, status, code, detail, trace_id, span_id, log_name, *log, raw = texts
+        class_uid, activity_id, type_uid, severity_id = map(get, _NUMBERS)
+        if type_uid is None:
+            type_uid = min(class_uid * 100 + activity_id, _INT4_MAX)  # type: ignore[operator]
+        if severity_id is None:
+            severity_id = _severity_id(severity, get("unmapped"))
+        time = get("time")
+        if time.__class__ is int and 100_000_000_000_000 <= time < LATEST_US:
+            us: int | None = time
+        else:
+            us = instant_us(time)
+        unmapped = get("unmapped")
+        row_id, metadata, other_id = identify(get("id"), get("metadata"))
+        if other_id is not None:
+            unmapped = with_rest(unmapped, {"id": other_id}, "unmapped")
+        if raw is not None:
+            raw = castable(raw)
+        elif keep_raw:
+            raw = raw_data(record, kept, message, redactor)
         return (
-            row_id,
-            timestamp(get("time"), message, adjustments),
-            class_uid,
-            category_uid,
-            type_uid,
-            activity_id,
-            activity_name,
-            severity_id,
-            severity_name(severity_id) if severity is None else severity,
-            said,
-            None if (value := get("status_id")) is None else integer(value, INT4, adjustments),
-            status,
-            status_code,
-            status_detail,
+            make_id(message.stream_seq, index) if row_id is None else row_id,
+            instant_or_default(us, message, adjustments),
+            class_uid, get("category_uid"), type_uid, activity_id, activity_name,
+            severity_id, severity_name(severity_id) if severity is None else severity,
+            body,
+            get("status_id"), status, code, detail,
             fill(metadata, message),
-            EMPTY_LIST if (value := get("observables")) is None else json_column(value),
-            trace_id,
-            span_id,
-            EMPTY_OBJECT if (value := get("actor")) is None else json_column(value),
-            EMPTY_OBJECT if (value := get("device")) is None else json_column(value),
-            EMPTY_OBJECT if (value := get("src_endpoint")) is None else json_column(value),
-            EMPTY_OBJECT if (value := get("dst_endpoint")) is None else json_column(value),
+            EMPTY_LIST if (value := get("observables")) is None else jsonb(value),
+            None if trace_id is None else hex_id(trace_id),
+            None if span_id is None else hex_id(span_id),
+            EMPTY_OBJECT if (value := get("actor")) is None else jsonb(value),
+            EMPTY_OBJECT if (value := get("device")) is None else jsonb(value),
+            EMPTY_OBJECT if (value := get("src_endpoint")) is None else jsonb(value),
+            EMPTY_OBJECT if (value := get("dst_endpoint")) is None else jsonb(value),
             message.subject if log_name is None else log_name,
             *log,
-            EMPTY_OBJECT if unmapped is None else json_column(unmapped),
+            EMPTY_OBJECT if unmapped is None else jsonb(unmapped),
             raw,
-        )
+        )  # fmt: skip
 
     return row
 
 
-def _keeps_raw(build: Build) -> bool | None:
-    return boolean(build.options.get("keep_raw"), False)
-
-
-def _required(event: Record, adjustments: Adjustments, shown: Callable[[Any], str | None]) -> list[int]:
-    """
-    Return class, category and activity, each an integer in some form; 0 is one.
-
-    Args:
-        shown: Makes text of a value, without secrets.
-    """
-    missing = [name for name in ("id", *_REQUIRED) if event.get(name) is None]
-    if missing:
-        raise Poison("missing_field", f"{', '.join(missing)}: missing; an OCSF event needs id, {', '.join(_REQUIRED)}")
-    numbers = []
-    for name in _REQUIRED:
-        number = integer(event[name], INT4, adjustments)
-        if number is None:
-            raise Poison("bad_value", f"{name} is {shown(event[name])!r}; an integer is wanted")
-        numbers.append(number)
-    return numbers
-
-
-def _severity_id(given: Any, severity: str | None, adjustments: Adjustments) -> int:
-    """Read a severity's number; where there is none, from its word, and without either Informational."""
-    number = integer(given, INT4, adjustments)
-    if number is None:
-        number = severity_id_of(severity)
-    return 1 if number is None else number
-
-
-def _identity(given: Any, metadata: Any, unmapped: Any) -> tuple[bytes, dict[str, Any] | None, Any]:
-    """
-    Return the row's id, the payload's metadata, and what is unmapped.
-
-    An id that is no UUID is named by one and kept in `metadata.uid`, or in `unmapped` where the
-    payload has a `metadata.uid` of its own. So is metadata that is no object.
-    """
+def _is_usual(event: Record, texts: list[Any]) -> bool:
+    """Return whether the values of an event have the types of their columns."""
     # Hot: once per event.
-    if given.__class__ is not str:
-        given = text(given)
-    if not given:
-        raise Poison("missing_field", "id is missing or empty")
-    if metadata is not None and metadata.__class__ is not dict:
-        metadata = json_value(metadata)
-        if metadata.__class__ is not dict:
-            metadata, unmapped = None, _with_rest(unmapped, {"metadata": metadata}) if metadata else unmapped
-    if (row_id := parse_uuid(given)) is not None:
-        return row_id, metadata, unmapped
-    if metadata is None or metadata.get("uid") is None:
-        metadata = {**(metadata or {}), "uid": given}
-    elif metadata["uid"] != given:
-        unmapped = _with_rest(unmapped, {"id": given})
-    return uuid_from_name(given), metadata, unmapped
+    get = event.get
+    for value in texts:
+        if value.__class__ is not str and value is not None:
+            return False
+    for name in _REQUIRED:
+        if (value := get(name)).__class__ is not int or not 0 <= value <= _INT4_MAX:
+            return False
+    for name in _OPTIONAL_INTEGERS:
+        value = get(name)
+        if value is not None and (value.__class__ is not int or not 0 <= value <= _INT4_MAX):
+            return False
+    for name in _OBJECTS:
+        value = get(name)
+        if value.__class__ is not dict and value is not None:
+            return False
+    observables, time = get("observables"), get("time")
+    return (observables is None or observables.__class__ is list) and (
+        time is None or time.__class__ is int or instant_us(time) is not None
+    )
 
 
-def _renamed(record: Record) -> Record:
-    """Return a record whose fields have their snake_case names; what no column takes is in its `unmapped`."""
-    event = {name: find(record, keys) for name, keys in _KEYS.items()}
-    rest = {key: value for key, value in record.items() if key not in _TAKEN and value is not None}
-    if rest:
-        event["unmapped"] = _with_rest(event["unmapped"], {key: json_value(value) for key, value in rest.items()})
+def _normalized(record: Record, adjustments: Adjustments) -> Record:
+    """
+    Return an event with the names and types of the columns; `unmapped` has the values that no column can store.
+
+    Raises:
+        Poison: `missing_field` or `bad_value`, if class, category or activity are missing or no integers.
+    """
+    reader = RecordReader(record, adjustments)
+    reader.rest.pop("tenant_id", None)
+    event: Record = dict(zip(_REQUIRED, _required(reader), strict=True))
+    event["time"] = reader.first("time", _KEYS["time"], _readable_time)
+    for name in _OPTIONAL_INTEGERS:
+        event[name] = reader.integer(name, _KEYS[name], INT4)
+    for name in _TEXTS:
+        event[name] = reader.text(_KEYS[name])
+    for name in _OBJECTS:
+        event[name] = reader.object(name, _KEYS[name])
+    event["id"] = reader.filled_text(_KEYS["id"])
+    event["observables"] = reader.array("observables", _KEYS["observables"])
+    rest = {key: value for key, value in reader.remaining().items() if not is_blank(value)}
+    event["unmapped"] = with_rest(event["unmapped"], rest, "unmapped")
     return event
 
 
-def _with_rest(unmapped: Any, rest: dict[str, Any]) -> Any:
-    """Add to what the payload gives as unmapped; what it says itself wins."""
-    unmapped = json_value(unmapped)
-    if unmapped.__class__ is dict:
-        return {**rest, **unmapped}
-    return rest if unmapped is None else {**rest, "unmapped": unmapped}
+def _required(reader: RecordReader) -> list[int]:
+    missing = [name for name in _REQUIRED if not any(key in reader.rest for key in _KEYS[name])]
+    if missing:
+        raise Poison("missing_field", f"{', '.join(missing)} is missing; an OCSF event needs {', '.join(_REQUIRED)}")
+    values = []
+    for name in _REQUIRED:
+        given = next(reader.rest[key] for key in _KEYS[name] if key in reader.rest)
+        value = reader.integer(name, _KEYS[name], INT4)
+        if value is None:
+            raise Poison("bad_value", f"{name} is {text(given)!r}, not an integer")
+        values.append(value)
+    return values
+
+
+def _readable_time(value: Any) -> Any:
+    return value if instant_us(value) is not None else None
+
+
+def _severity_id(severity: str | None, unmapped: Record | None) -> int:
+    """Return the severity of an event without `severity_id`: from its word or a gateway's state, or Informational."""
+    known = severity_id_of(severity)
+    if known is None and severity is None and unmapped is not None and "previous_state" in unmapped:
+        state = unmapped.get("current_state")
+        known = severity_id_of(state) if state.__class__ is str else None
+    return 1 if known is None else known
 
 
 COLUMNS = (
@@ -215,20 +216,22 @@ COLUMNS = (
     Column("unmapped", "jsonb", not_null=True),
     Column("raw_data", "text"),
 )
-"""Filled by events, and by logs as class 1008; what is absent in a JSON column is `{}` or `[]`, never NULL."""
+"""Columns for events, and for logs as class 1008. A missing JSON value is `{}` or `[]`, never NULL."""
 
 _REQUIRED = ("class_uid", "category_uid", "activity_id")
+_NUMBERS = ("class_uid", "activity_id", "type_uid", "severity_id")
+_OPTIONAL_INTEGERS = ("type_uid", "severity_id", "status_id")
 _TEXTS = (
     "activity_name", "severity", "message", "status", "status_code", "status_detail", "trace_id", "span_id",
     "log_name", "log_provider", "log_level", "log_version", "raw_data",
 )  # fmt: skip
+_OBJECTS = ("metadata", "actor", "device", "src_endpoint", "dst_endpoint", "unmapped")
 _KEYS = {
-    column.name: names(column.name, "timestamp") if column.name == "time" else names(column.name) for column in COLUMNS
+    column.name: names(column.name, "timestamp", "time_dt") if column.name == "time" else names(column.name)
+    for column in COLUMNS
 }
-"""Where each column's value is looked for; `timestamp` is what internal logs repeat their time as."""
-_KNOWN = frozenset({*_KEYS, "tenant_id"})
-_TAKEN = frozenset({key for keys in _KEYS.values() for key in keys} | {"tenant_id", "tenantId"})
-"""A tenant is not stored: its tables are its own."""
+"""Names of the field of each column; internal logs repeat their time as `timestamp`."""
+_ALL_KNOWN = frozenset({*_KEYS, "tenant_id"}).issuperset
 
 OCSF_EVENTS = Table(
     name="ocsf_events",

@@ -1,73 +1,92 @@
 """
-Log records as OCSF Event Log Activity (class 1008), activity Create; logs that are OCSF events stay what they are.
+Log records as OCSF Event Log Activity (class 1008), activity Create; logs that are OCSF events stay as they are.
 
 Source: OCSF schema 1.3.0, "Event Log Activity [1008]".
 """
 
 import ipaddress
 from collections.abc import Callable
-from typing import Any
+from typing import Any, NamedTuple
 
 from eventwriter.formats.bounded_cache import BoundedCache
-from eventwriter.formats.fields import boolean, find, names, text
+from eventwriter.formats.fields import find, names, text
 from eventwriter.formats.json import dumps
 from eventwriter.formats.ocsf import SEVERITIES
-from eventwriter.formats.snmp_trap import COMMUNITY
+from eventwriter.formats.severity import level_number
 from eventwriter.model import Message, Record
 from eventwriter.tables.ids import id_generator, parse_uuid
-from eventwriter.tables.ocsf.events import COLUMNS, ocsf_row
+from eventwriter.tables.ocsf.events import COLUMNS, keeps_raw, ocsf_row
 from eventwriter.tables.ocsf.metadata import metadata_maker
 from eventwriter.tables.otel.log_record import HOST, log_reader
+from eventwriter.tables.redaction import Redactor
 from eventwriter.tables.table import Build, Row, RowBuilder, Table
-from eventwriter.tables.values import EMPTY_LIST, EMPTY_OBJECT, secret_finder, timestamp, without
+from eventwriter.tables.values import EMPTY_LIST, EMPTY_OBJECT, timestamp
 
 _CLASS, _CATEGORY, _ACTIVITY = 1008, 1, 1
 _SEVERITY_IDS = (0, *(1,) * 9, *(2,) * 3, *(3,) * 4, 4, *(5,) * 3, *(6,) * 4)
-"""OCSF's severity by OpenTelemetry's number; 0 is none."""
+"""OCSF's severity by OpenTelemetry's number; 0 stands for no number."""
 
 _OCSF = names("class_uid")
 _HOST = (*HOST, "host.name")
 _ADDRESS = ("ip", "ip_address", "remote_addr", "_remote_addr", "host.ip", "source")
 
-Sender = tuple[bytes, bytes, bytes]
-"""What the records of one sender share: the resource's JSON, the columns device and observables."""
+
+class Sender(NamedTuple):
+    """The columns that the records of one sender share."""
+
+    resource: bytes
+    """The member `resource_attributes` of the column `unmapped`."""
+    device: bytes
+    observables: bytes
 
 
 def builder(build: Build) -> RowBuilder:
     """
-    Return the function that makes a row of a log record.
+    Return the function that builds the row of a log record.
 
-    Option `keep_raw`: true keeps the record's JSON in `raw_data`.
+    Option `keep_raw`: true stores the record's JSON in `raw_data`.
     """
-    adjustments, redact = build.adjustments, build.redact | COMMUNITY
-    read, make_id, may_hold_secrets = log_reader(), id_generator(build.origin), secret_finder(redact)
-    ocsf, metadata = ocsf_row(build), metadata_maker(build.ocsf_version, "LogCollector")
-    keep_raw = boolean(build.options.get("keep_raw"), False)
+    adjustments = build.adjustments
+    redactor = Redactor(build.redact, adjustments, snmp=True)
+    read, make_id = log_reader(adjustments), id_generator(build.origin)
+    ocsf, metadata = ocsf_row(build, redactor), metadata_maker(build.ocsf_version, "LogCollector")
+    keep_raw = keeps_raw(build)
     actors, contexts = BoundedCache(_actor), BoundedCache(_context)
     seen: Message | None = None
-    secrets, begun = False, b""
+    started = b""
     resource: Any = None
-    shared: Sender = _sender({}, {})
+    shared = _sender({}, {})
 
-    def row(record: Record, message: Message, index: int) -> Row | None:
+    def row(record: Record, message: Message, index: int) -> Row:
         # Hot: once per record.
-        nonlocal seen, secrets, begun, resource, shared
+        nonlocal seen, started, resource, shared
         if ("class_uid" in record or "classUid" in record) and find(record, _OCSF) is not None:
-            return ocsf(record, message, index)
+            row = ocsf(record, message, index)
+            assert row is not None
+            return row
         if message is not seen:
-            seen, secrets, begun = message, may_hold_secrets(message.payload), metadata(message)[:-1]
-        if secrets:
-            record = without(record, redact)
+            seen, started = message, metadata(message)[:-1]
+        record = redactor.clean(record, message)
         (
-            time, _, given_id, trace_id, span_id, _, word, number, body, event, source, service, _, _, scope,
-            scope_version, _, attributes, sender,
+            time, observed, given_id, trace_id, span_id, flags, word, number, body, event, source, service, version,
+            instance, scope, scope_version, scope_attributes, attributes, sender,
         ) = read(record, message.subject)  # fmt: skip
-        if secrets:  # attributes given as `k=v` text show their keys only now
-            attributes, sender = without(attributes, redact), without(sender, redact)
-        # Records of one group share one resource, and have no field of their own that says who sent them.
+        if redactor.suspicious:  # the keys of attributes given as `k=v` text are known only now
+            attributes, sender, scope_attributes = (
+                redactor.value(each, message.subject) for each in (attributes, sender, scope_attributes)
+            )
+        # Records of one group share one resource, and have no field of their own that identifies the sender.
         if sender is not resource or sender is None:
             resource, shared = sender, _sender(sender or {}, record)
         severity_id = _SEVERITY_IDS[number or 0]
+        if version is not None and sender is not None and sender.get("service.version") == version:
+            version = None
+        if instance is not None and sender is not None and sender.get("service.instance.id") == instance:
+            instance = None
+        context = contexts[scope, event, source, flags or None, version, instance, word, number]
+        further = b"" if observed is None or observed == time else _observed(observed)
+        if scope_attributes:
+            further += b'"scope_attributes":%b,' % dumps(scope_attributes)
         return (
             make_id(message.stream_seq, index) if given_id is None else parse_uuid(given_id),
             timestamp(time, message, adjustments),
@@ -76,40 +95,56 @@ def builder(build: Build) -> RowBuilder:
             SEVERITIES[severity_id],
             body,
             None, None, None, None,
-            _metadata(begun, time),
-            shared[2],
+            _metadata(started, time),
+            shared.observables,
             trace_id,
             span_id,
             actors[service],
-            shared[1],
+            shared.device,
             EMPTY_OBJECT, EMPTY_OBJECT,
             message.subject,
             service,
             word,
             scope_version,
-            _unmapped(attributes, shared[0], contexts[scope, event, source]),
+            _unmapped(attributes, shared.resource, context + further),
             dumps(record).decode() if keep_raw else None,
         )  # fmt: skip
 
     return row
 
 
-def _metadata(begun: bytes, time: Any) -> bytes:
-    """Close the message's metadata, with the time as the payload had it."""
+def _metadata(started: bytes, time: Any) -> bytes:
+    """Complete the metadata of a message with the time of a record, as the payload has it."""
     if time is None:
-        return begun + b"}"
-    return b'%b,"original_time":%b}' % (begun, b'"%d"' % time if time.__class__ is int else dumps(text(time)))
+        return started + b"}"
+    return b'%b,"original_time":%b}' % (started, b'"%d"' % time if time.__class__ is int else dumps(text(time)))
+
+
+def _observed(time: Any) -> bytes:
+    return b'"observed_time":%d,' % time if time.__class__ is int else b'"observed_time":%b,' % dumps(time)
 
 
 def _unmapped(attributes: dict[str, Any] | None, resource_json: bytes, context: bytes) -> bytes:
-    """Join what has no column; each part ends with a comma where it is not empty."""
+    """Join the fields without a column; each part that is not empty ends with a comma."""
     own = b'"attributes":%b,' % dumps(attributes) if attributes else b""
     return b"\x01{%b}" % (own + resource_json + context)[:-1]
 
 
-def _context(key: tuple[str | None, str | None, str | None]) -> bytes:
-    parts = zip(("scope_name", "event_name", "source"), key, strict=True)
-    return b"".join(b'"%b":%b,' % (name.encode(), dumps(value)) for name, value in parts if value)
+_CONTEXT = ("scope_name", "event_name", "source", "trace_flags", "service_version", "service_instance")
+
+
+def _context(key: tuple[Any, ...]) -> bytes:
+    """
+    Return fields without a column that have few values, as members of a JSON object.
+
+    Args:
+        key: The values of `_CONTEXT`, then severity text and number. The number is included unless the text implies it.
+    """
+    *values, word, number = key
+    members = [(name, value) for name, value in zip(_CONTEXT, values, strict=True) if value]
+    if number is not None and level_number(word) != number:
+        members.append(("severity_number", number))
+    return b"".join(b'"%b":%b,' % (name.encode(), dumps(value)) for name, value in members)
 
 
 def _actor(service: str | None) -> bytes:
@@ -119,14 +154,16 @@ def _actor(service: str | None) -> bytes:
 def _sender(resource: dict[str, Any], record: Record) -> Sender:
     """Find host and address in the record's own fields, else in its resource."""
     host = _first(text_or_none, _HOST, record, resource)
+    if host is None and (nested := record.get("host")).__class__ is dict:
+        host = text_or_none(nested.get("name"))
     address = _first(address_in, _ADDRESS, record, resource)
-    observed = [{"name": host, "type": "Hostname", "type_id": 1}] if host else []
+    observables = [{"name": host, "type": "Hostname", "type_id": 1}] if host else []
     if address:
-        observed.append({"name": address, "type": "IP Address", "type_id": 2})
-    return (
+        observables.append({"name": address, "type": "IP Address", "type_id": 2})
+    return Sender(
         b'"resource_attributes":%b,' % dumps(resource) if resource else b"",
         b'\x01{"hostname":%b}' % dumps(host) if host else EMPTY_OBJECT,
-        b"\x01" + dumps(observed) if observed else EMPTY_LIST,
+        b"\x01" + dumps(observables) if observables else EMPTY_LIST,
     )
 
 
@@ -135,7 +172,7 @@ def _first(read: Callable[[Any], str | None], keys: tuple[str, ...], *places: di
 
 
 def text_or_none(value: Any) -> str | None:
-    """Return text that is not blank, None for anything else."""
+    """Return text that is not blank, or None for anything else."""
     return value if value.__class__ is str and value.strip() else None
 
 
@@ -153,9 +190,9 @@ def address_in(value: Any) -> str | None:
     return None
 
 
-def _candidates(said: str) -> tuple[str, ...]:
-    without_port, without_partition = said.rpartition(":")[0], said.partition(":")[2]
-    return said, without_port, without_partition.rpartition(":")[0], without_partition
+def _candidates(address: str) -> tuple[str, ...]:
+    without_port, without_partition = address.rpartition(":")[0], address.partition(":")[2]
+    return address, without_port, without_partition.rpartition(":")[0], without_partition
 
 
 OCSF_EVENTS_FROM_LOGS = Table(

@@ -1,5 +1,5 @@
 """
-The `metadata` object of OCSF rows.
+The `metadata` object of OCSF rows, and the identity of an event that it may contain.
 
 Source: OCSF schema 1.3.0, "Metadata Object".
 """
@@ -10,21 +10,20 @@ from typing import Any
 
 from eventwriter.formats.bounded_cache import BoundedCache
 from eventwriter.formats.json import dumps
-from eventwriter.model import Message
-
-_EMPTY_BYTES = 3
-"""The length of jsonb's `{}`."""
+from eventwriter.model import Message, Record
+from eventwriter.tables.ids import parse_uuid, uuid_from_name
+from eventwriter.tables.record_reader import filled
 
 
 def metadata_maker(version: str, product: str) -> Callable[[Message], bytes]:
     """
     Return the function (message → jsonb) for one product.
 
-    `logged_time` is when JetStream stored the message, `correlation_uid` its subject;
-    all but the microseconds repeats, so it is kept.
+    `logged_time` is the JetStream timestamp of the message, `correlation_uid` its subject. All but
+    the microseconds repeats and is cached.
 
     Args:
-        version: OCSF's, as configured.
+        version: Version of OCSF, as configured.
     """
 
     def tail(subject: str) -> bytes:
@@ -52,15 +51,11 @@ def _second(second: int) -> bytes:
     return dt.datetime.fromtimestamp(second, dt.UTC).strftime("%Y-%m-%dT%H:%M:%S.").encode()
 
 
-def metadata_filler(
-    version: str, product: str, json_column: Callable[[Any], bytes | None]
-) -> Callable[[dict[str, Any] | None, Message], bytes]:
+def metadata_filler(version: str, product: str) -> Callable[[dict[str, Any] | None, Message], bytes]:
     """
-    Return the function (metadata of the payload, message → jsonb) that keeps what is given and adds what is missing:
-    version, product, `logged_time` and `correlation_uid`, as `metadata_maker` makes them.
+    Return the function (metadata of the payload, message → jsonb) that adds the missing attributes.
 
-    Args:
-        json_column: Writes jsonb, secrets left out.
+    These are version, product, `logged_time` and `correlation_uid`, as `metadata_maker` makes them.
     """
 
     def end(key: tuple[str, bool, bool, bool]) -> bytes:
@@ -72,12 +67,12 @@ def metadata_filler(
     whole, seconds, ends = metadata_maker(version, product), BoundedCache(_second), BoundedCache(end)
 
     def filled(given: dict[str, Any] | None, message: Message) -> bytes:
-        # Hot: once per event. What is missing is appended to what is given, with no dict made.
+        # Hot: once per event. Missing attributes are appended to the JSON of the others, without creating a dict.
         if given and None in given.values():
             given = {key: value for key, value in given.items() if value is not None}
-        written = json_column(given) if given else None
-        if not given or written is None or len(written) == _EMPTY_BYTES:
+        if not given:
             return whole(message)
+        written = b"\x01" + dumps(given)
         rest = ends[message.subject, "version" in given, "product" in given, "correlation_uid" in given]
         if "logged_time" in given:
             return written[:-1] + rest
@@ -85,3 +80,33 @@ def metadata_filler(
         return b'%b,"logged_time":"%b%06dZ"%b' % (written[:-1], seconds[second], ns // 1000, rest)
 
     return filled
+
+
+def identify(given: Any, metadata: Record | None) -> tuple[bytes | None, Record | None, str | None]:
+    """
+    Return the id of an event.
+
+    OCSF has no top-level id; without one, `metadata.uid` is the id. An id that is not a UUID becomes its UUIDv5
+    and is kept in `metadata.uid`.
+
+    Args:
+        given: The top-level id of the payload.
+        metadata: The metadata of the payload.
+
+    Returns:
+        The id, or None if the payload has none; the metadata; and the top-level id, if neither the id nor the
+        metadata contains it.
+
+    Source: OCSF schema 1.3.0, "Metadata Object", attribute `uid`.
+    """
+    # Hot: once per event.
+    name = given if given.__class__ is str and given and not given.isspace() else filled(given)
+    uid = None if metadata is None else metadata.get("uid")
+    if name is None:
+        name = filled(uid)
+        return (None if name is None else parse_uuid(name) or uuid_from_name(name)), metadata, None
+    if (row_id := parse_uuid(name)) is not None:
+        return row_id, metadata, None
+    if uid is None:
+        return uuid_from_name(name), {**(metadata or {}), "uid": name}, None
+    return uuid_from_name(name), metadata, None if uid == name else name

@@ -1,133 +1,115 @@
 """
-Flows that are OCSF Network Activity objects already, in the wide table: what is given is kept.
+Flows that are published as OCSF Network Activity objects, in the wide table: their attributes are kept.
 
 Source: OCSF schema 1.3.0, "Network Activity [4001]".
 """
 
+from collections.abc import Callable
 from typing import Any
 
 from eventwriter.errors import Poison
-from eventwriter.formats.fields import INT4, INT8, find, instant_us, integer, json_value, names
-from eventwriter.formats.flow.ocsf import as_object, snake_cased
+from eventwriter.formats.fields import INT4, INT8, find, instant_us, is_blank, names, text, whole
+from eventwriter.formats.flow.ocsf import snake_cased
 from eventwriter.formats.ip_names import PROTOCOLS
 from eventwriter.formats.ocsf import severity_name
 from eventwriter.model import Message, Record
-from eventwriter.tables.ids import id_generator, parse_uuid, uuid_from_name
-from eventwriter.tables.ocsf.metadata import metadata_filler
-from eventwriter.tables.table import Build, Row, RowBuilder
-from eventwriter.tables.values import EMPTY_OBJECT, redacted_jsonb, redacted_text, timestamp
+from eventwriter.tables.ids import id_generator
+from eventwriter.tables.ocsf.metadata import identify, metadata_filler
+from eventwriter.tables.record_reader import RecordReader, with_rest
+from eventwriter.tables.table import Build, Row
+from eventwriter.tables.values import EMPTY_OBJECT, instant_or_default, jsonb
 
 _CLASS, _ACTIVITY = 4001, 6
+_TIME = ("time", "time_dt", "timestamp")
 _NUMBER, _NAME, _DIRECTION_ID = names("protocol_num"), names("protocol_name"), names("direction_id")
 _ACTIVITIES = {1: "Open", 2: "Close", 3: "Reset", 4: "Fail", 5: "Refuse", 6: "Traffic", 7: "Listen", 99: "Other"}
-_COLUMNS = frozenset(
-    {
-        *("id", "time", "class_uid", "category_uid", "type_uid", "activity_id", "activity_name", "severity_id"),
-        *("severity", "message", "action_id", "action", "status_id", "status", "status_code", "status_detail"),
-        *("metadata", "observables", "src_endpoint", "dst_endpoint", "connection_info", "traffic", "duration"),
-        *("device", "actor", "unmapped", "raw_data", "gateway_id", "agent_id"),
-    }
-)
-"""Keys that have a column; all others go to `unmapped`."""
 
 
-def builder(build: Build) -> RowBuilder:
-    """Return the function that makes a row of an OCSF object."""
-    adjustments, json_column, text_column = build.adjustments, redacted_jsonb(build.redact), redacted_text(build.redact)
-    make_id, metadata_of = (
-        id_generator(build.origin),
-        metadata_filler(build.ocsf_version, "NetFlowCollector", json_column),
-    )
-
-    def number(value: Any) -> int | None:
-        return integer(value, INT4, adjustments)
-
-    def number_or(value: Any, default: int) -> int:
-        found = integer(value, INT4, adjustments)
-        return default if found is None else found
-
-    def identity(record: Record, message: Message, index: int) -> tuple[bytes, bytes, Record]:
-        """Return the row's id, its metadata, which keeps an id that is no UUID, and what it has no place for."""
-        metadata, given = as_object(record.get("metadata")), text_column(record.get("id"))
-        if not given:
-            return make_id(message.stream_seq, index), metadata_of(metadata, message), {}
-        uuid = parse_uuid(given)
-        if uuid is None and metadata.get("uid") is not None:
-            return uuid_from_name(given), metadata_of(metadata, message), {"id": given}
-        if uuid is None:
-            return uuid_from_name(given), metadata_of({**metadata, "uid": given}, message), {}
-        return uuid, metadata_of(metadata, message), {}
+def builder(build: Build) -> Callable[[Record, Message, int], Row]:
+    """Return the function that builds the row of an OCSF object without secrets."""
+    adjustments = build.adjustments
+    make_id, fill = id_generator(build.origin), metadata_filler(build.ocsf_version, "NetFlowCollector")
 
     def row(record: Record, message: Message, index: int) -> Row:
-        record = snake_cased(record)
-        get = record.get
-        _check_addresses(record)
-        row_id, metadata, kept = identity(record, message, index)
-        class_uid, activity = number_or(get("class_uid"), _CLASS), number_or(get("activity_id"), _ACTIVITY)
-        type_uid, severity = number(get("type_uid")), number_or(get("severity_id"), 1)
-        connection = as_object(get("connection_info"))
-        protocol = number(find(connection, _NUMBER))
-        unmapped = _unmapped(record) | kept
-        return (
-            row_id,
-            timestamp(get("time"), message, adjustments),
+        reader = RecordReader(snake_cased(record), adjustments)
+        integer, text_of = reader.integer, reader.text
+        source, target, connection, traffic, device, actor, metadata, unmapped = [
+            reader.object(name, (name,))
+            for name in (
+                *("src_endpoint", "dst_endpoint", "connection_info", "traffic"),
+                *("device", "actor", "metadata", "unmapped"),
+            )
+        ]
+        _check_addresses(source, target)
+        row_id, metadata, other_id = identify(reader.filled_text(("id",)), metadata)
+        class_uid = _or(integer("class_uid", ("class_uid",), INT4), _CLASS)
+        activity = _or(integer("activity_id", ("activity_id",), INT4), _ACTIVITY)
+        type_uid = integer("type_uid", ("type_uid",), INT4)
+        severity = _or(integer("severity_id", ("severity_id",), INT4), 1)
+        connection = connection or {}
+        protocol = _in_range(find(connection, _NUMBER))
+        columns = (
+            make_id(message.stream_seq, index) if row_id is None else row_id,
+            instant_or_default(reader.instant_us("time", _TIME), message, adjustments),
             class_uid,
-            number_or(get("category_uid"), class_uid // 1000),
-            number(class_uid * 100 + activity) if type_uid is None else type_uid,
+            _or(integer("category_uid", ("category_uid",), INT4), class_uid // 1000),
+            min(class_uid * 100 + activity, INT4[1]) if type_uid is None else type_uid,
             activity,
-            text_column(get("activity_name")) or _ACTIVITIES.get(activity),
+            text_of(("activity_name",)) or _ACTIVITIES.get(activity),
             severity,
-            text_column(get("severity")) or severity_name(severity),
-            text_column(get("message")),
-            number(get("action_id")),
-            text_column(get("action")),
-            number(get("status_id")),
-            text_column(get("status")),
-            text_column(get("status_code")),
-            text_column(get("status_detail")),
-            metadata,
-            json_column(get("observables")),
-            json_column(get("src_endpoint")) or EMPTY_OBJECT,
-            json_column(get("dst_endpoint")) or EMPTY_OBJECT,
-            json_column(get("connection_info")) or EMPTY_OBJECT,
-            json_column(get("traffic")) or EMPTY_OBJECT,
-            text_column(find(connection, _NAME)) or PROTOCOLS.get(protocol),
+            text_of(("severity",)) or severity_name(severity),
+            text_of(("message",)),
+            integer("action_id", ("action_id",), INT4),
+            text_of(("action",)),
+            integer("status_id", ("status_id",), INT4),
+            text_of(("status",)),
+            text_of(("status_code",)),
+            text_of(("status_detail",)),
+            fill(metadata, message),
+            jsonb(reader.array("observables", ("observables",))),
+            jsonb(source) or EMPTY_OBJECT,
+            jsonb(target) or EMPTY_OBJECT,
+            jsonb(connection),
+            jsonb(traffic) or EMPTY_OBJECT,
+            text(find(connection, _NAME)) or PROTOCOLS.get(protocol),
             protocol,
-            text_column(connection.get("direction")),
-            number(find(connection, _DIRECTION_ID)),
-            _duration_ms(record, integer(get("duration"), INT8, adjustments)),
-            json_column(get("device")),
-            json_column(get("actor")),
+            text(connection.get("direction")),
+            _in_range(find(connection, _DIRECTION_ID)),
+            _duration_ms(record, integer("duration", ("duration",), INT8)),
+            jsonb(device),
+            jsonb(actor),
             None,
             None,
             None,
             None,
             None,
-            json_column(unmapped) if unmapped else EMPTY_OBJECT,
-            text_column(get("raw_data")),
-            text_column(get("gateway_id")),
-            text_column(get("agent_id")),
         )
+        raw_data, gateway, agent = text_of(("raw_data",)), text_of(("gateway_id",)), text_of(("agent_id",))
+        rest = {key: value for key, value in reader.remaining().items() if not is_blank(value)}
+        if other_id is not None:
+            rest["id"] = other_id
+        unmapped = with_rest(unmapped, rest, "unmapped")
+        return (*columns, jsonb(unmapped) if unmapped else EMPTY_OBJECT, raw_data, gateway, agent)
 
     return row
 
 
-def _check_addresses(record: Record) -> None:
-    ends = (as_object(record.get("src_endpoint")), as_object(record.get("dst_endpoint")))
-    if not any(end.get("ip") for end in ends):
+def _or(value: int | None, default: int) -> int:
+    return default if value is None else value
+
+
+def _in_range(value: Any) -> int | None:
+    """Return an integer of an attribute that stays in a JSON column, if the integer column can store it."""
+    number = whole(value)
+    return number if number is not None and INT4[0] <= number <= INT4[1] else None
+
+
+def _check_addresses(source: Record | None, target: Record | None) -> None:
+    if not any((end or {}).get(key) for end in (source, target) for key in ("ip", "mac")):
         raise Poison(
             "missing_field",
-            "src_endpoint.ip and dst_endpoint.ip are both missing or empty: there is no flow without an address",
+            "src_endpoint and dst_endpoint have neither ip nor mac; no row can be written without an address",
         )
-
-
-def _unmapped(record: Record) -> Record:
-    """Return the object's own `unmapped` together with all keys that have no column."""
-    given = json_value(find(record, ("unmapped",)))
-    rest = {key: json_value(value) for key, value in record.items() if key not in _COLUMNS and value is not None}
-    if isinstance(given, dict):
-        return {**rest, **given}
-    return rest if given is None else {**rest, "unmapped": given}
 
 
 def _duration_ms(record: Record, given: int | None) -> int | None:

@@ -1,5 +1,5 @@
 """
-Sweeps as OCSF Network Activity (class 4001), activity Scan, in the wide table.
+Hosts reported by sweeps as OCSF Network Activity (class 4001), activity Scan, in the wide table.
 
 Source: OCSF schema 1.3.0, "Network Activity [4001]".
 """
@@ -8,21 +8,23 @@ from collections.abc import Callable
 from typing import Any
 
 from eventwriter.formats.bounded_cache import BoundedCache
+from eventwriter.formats.ip_names import PROTOCOLS
 from eventwriter.formats.json import dumps
 from eventwriter.model import Adjustments, Message, Record
 from eventwriter.tables.ids import id_generator
-from eventwriter.tables.ocsf.flow_facts import bare_mac
 from eventwriter.tables.ocsf.metadata import metadata_maker
 from eventwriter.tables.ocsf.network_activity import COLUMNS
-from eventwriter.tables.ocsf.network_activity_flat import Facts, flat
-from eventwriter.tables.sweep import Sweep, available_ports, ports, sweep_reader
+from eventwriter.tables.ocsf.network_activity_flat import FlatFields, bare_mac, flat
+from eventwriter.tables.record_reader import with_rest
+from eventwriter.tables.redaction import Redactor
+from eventwriter.tables.sweep import HostState, host_state, is_complete, open_ports, ports
 from eventwriter.tables.table import Build, Row, RowBuilder, Table
-from eventwriter.tables.values import EMPTY_OBJECT, int4_array, jsonb, redacted_jsonb, redacted_text, timestamp
+from eventwriter.tables.values import EMPTY_OBJECT, instant_or_default, int4_array, jsonb
 
 _CLASS, _CATEGORY, _ACTIVITY = 4001, 4, 99
-_ICMP = 1
+_ICMP, _TCP = 1, 6
 _MANY_PORTS = 5
-"""A host that answers and has more ports open than these is of low severity, not informational."""
+"""A reachable host with more open ports than this has severity Low instead of Informational."""
 _ACTOR = b'\x01{"app_name":"ServiceRadar Agent","app_ver":"1.0.0"}'
 _OBSERVED_WHOLE = (
     b'\x01[{"name":%b,"type":"MAC Address","type_id":3},{"name":%b,"type":"Hostname","type_id":1},'
@@ -30,15 +32,15 @@ _OBSERVED_WHOLE = (
 )
 
 
-def _host(one: Sweep) -> tuple[bytes | None, bytes | None]:
-    """Return observables and the source's endpoint as jsonb; by template where nothing is missing."""
-    # Hot: once per message.
-    if one.mac and one.hostname:
-        ip, hostname, mac = dumps(one.host_ip), dumps(one.hostname), dumps(one.mac)
+def _host(state: HostState) -> tuple[bytes | None, bytes | None]:
+    """Return observables and source endpoint as jsonb."""
+    # Hot: once per message. A complete host is written by template.
+    if state.mac and state.hostname:
+        ip, hostname, mac = dumps(state.host_ip), dumps(state.hostname), dumps(state.mac)
         return _OBSERVED_WHOLE % (mac, hostname, ip), b'\x01{"ip":%b,"hostname":%b,"mac":%b}' % (ip, hostname, mac)
-    found = [("MAC Address", 3, one.mac), ("Hostname", 1, one.hostname), ("IP Address", 2, one.host_ip)]
-    observables = [{"name": name, "type": kind, "type_id": number} for kind, number, name in found if name]
-    endpoint = {"ip": one.host_ip, "hostname": one.hostname, "mac": one.mac}
+    fields = [("MAC Address", 3, state.mac), ("Hostname", 1, state.hostname), ("IP Address", 2, state.host_ip)]
+    observables = [{"name": name, "type": kind, "type_id": number} for kind, number, name in fields if name]
+    endpoint = {"ip": state.host_ip, "hostname": state.hostname, "mac": state.mac}
     return jsonb(observables), jsonb({key: value for key, value in endpoint.items() if value})
 
 
@@ -50,102 +52,114 @@ def _device(gateway_id: str | None) -> bytes:
     return b'\x01{"name":%b}' % dumps(gateway_id) if gateway_id else EMPTY_OBJECT
 
 
-def _unmapped(one: Sweep) -> dict[str, Any]:
-    """Return what the wide table has no column for."""
-    found = {
-        "icmp_packet_loss": one.icmp_packet_loss,
-        "port_scan_results": one.port_scan_results,
-        "first_seen": one.first_seen,
-        "metadata": one.metadata,
-        "partition": one.partition,
+def _unmapped(state: HostState, scanned: list[int], listed: list[int], adjustments: Adjustments) -> dict[str, Any]:
+    """Return the fields that the wide table has no column for, and values that a column cannot take."""
+    fields = {
+        "icmp_packet_loss": state.icmp_packet_loss,
+        "port_scan_results": state.port_scan_results,
+        "first_seen": state.first_seen,
+        "metadata": state.metadata,
+        "partition": state.partition,
     }
-    kept = {key: value for key, value in found.items() if value is not None}
-    return {**kept, **one.rest} if one.rest else kept
+    kept = {key: value for key, value in fields.items() if value is not None}
+    if not is_complete(state.tcp_ports_scanned, scanned):
+        adjustments.nulled_by_column.add("ports_scanned")
+        kept["tcp_ports_scanned"] = state.tcp_ports_scanned
+    if not is_complete(state.tcp_ports_open, listed):
+        adjustments.nulled_by_column.add("ports_open")
+        kept["tcp_ports_open"] = state.tcp_ports_open
+    return with_rest(kept, state.rest, "unmapped") if state.rest else kept
 
 
-def _open_ports(one: Sweep) -> list[int]:
-    """Return the open ports: those listed, then those that only the port scan's results call available."""
-    listed = ports(one.tcp_ports_open)
-    if not one.port_scan_results:
-        return listed
-    return list(dict.fromkeys(listed + available_ports(one.port_scan_results)))
+def _protocol(state: HostState, opened: list[int]) -> int | None:
+    """Return the protocol by which the host answered."""
+    if state.icmp_available is True:
+        return _ICMP
+    return _TCP if opened else None
 
 
-def builder(build: Build) -> RowBuilder:
-    """Return the function that makes a row of a host's state."""
-    adjustments, json_column = build.adjustments, redacted_jsonb(build.redact)
-    read = sweep_reader(adjustments, redacted_text(build.redact))
+def reader(build: Build) -> Callable[[Record, Message], HostState]:
+    """Return the function that reads the state of a host."""
+    adjustments = build.adjustments
+    redactor = Redactor(build.redact, adjustments)
+    clean = redactor.clean if redactor.active else None
+
+    def read(record: Record, message: Message) -> HostState:
+        # Hot: once per message.
+        if clean is not None:
+            record = clean(record, message)
+        return host_state(record, adjustments)
+
+    return read
+
+
+def row_maker(build: Build) -> Callable[[HostState, Message, int], Row]:
+    """Return the function (state of a host, its message, index of its record) → wide row."""
+    adjustments = build.adjustments
     make_id, metadata = id_generator(build.origin), metadata_maker(build.ocsf_version, "NetworkSweeper")
     connection_infos, devices = BoundedCache(_connection_info), BoundedCache(_device)
 
-    def row(record: Record, message: Message, index: int) -> Row:
+    def row(state: HostState, message: Message, index: int) -> Row:
         # Hot: once per message.
-        one = read(record)
-        opened, reachable = _open_ports(one), one.icmp_available is True
+        scanned, listed = ports(state.tcp_ports_scanned), ports(state.tcp_ports_open)
+        opened = open_ports(state, listed)
+        protocol = _protocol(state, opened)
+        reachable = protocol is not None
         low = reachable and len(opened) > _MANY_PORTS
-        host = f"{one.hostname} ({one.host_ip})" if one.hostname else one.host_ip
-        observables, source = _host(one)
-        unmapped = _unmapped(one)
+        host = f"{state.hostname} ({state.host_ip})" if state.hostname else state.host_ip
+        observables, source = _host(state)
+        unmapped = _unmapped(state, scanned, listed, adjustments)
         return (
             make_id(message.stream_seq, index),
-            timestamp(one.last_sweep_time, message, adjustments),
-            _CLASS,
-            _CATEGORY,
-            _CLASS * 100 + _ACTIVITY,
-            _ACTIVITY,
-            "Scan",
+            instant_or_default(state.last_sweep_us, message, adjustments),
+            _CLASS, _CATEGORY, _CLASS * 100 + _ACTIVITY, _ACTIVITY, "Scan",
             2 if low else 1,
             "Low" if low else "Informational",
             f"Network scan: {host} is {'reachable' if reachable else 'unreachable'}",
-            None,
-            None,
+            None, None,
             1 if reachable else 2,
             "Success" if reachable else "Failure",
-            None,
-            None,
+            None, None,
             metadata(message),
-            observables,
-            source,
+            observables, source, EMPTY_OBJECT,
+            connection_infos[state.network_cidr],
             EMPTY_OBJECT,
-            connection_infos[one.network_cidr],
-            EMPTY_OBJECT,
-            "ICMP" if reachable else None,
-            _ICMP if reachable else None,
-            None,
-            None,
-            one.icmp_response_time_ns,
-            devices[one.gateway_id],
+            PROTOCOLS.get(protocol), protocol,
+            None, None,
+            state.icmp_response_time_ns,
+            devices[state.gateway_id],
             _ACTOR,
             "network_discovery",
-            int4_array(ports(one.tcp_ports_scanned)),
-            int4_array(opened),
-            one.icmp_available,
-            one.icmp_response_time_ns,
-            json_column(unmapped) if unmapped else EMPTY_OBJECT,
+            int4_array(scanned), int4_array(opened),
+            state.icmp_available, state.icmp_response_time_ns,
+            jsonb(unmapped) if unmapped else EMPTY_OBJECT,
             None,
-            one.gateway_id,
-            one.agent_id,
-        )
+            state.gateway_id, state.agent_id,
+        )  # fmt: skip
 
     return row
 
 
-def facts_from_sweep(build: Build, adjustments: Adjustments) -> Callable[[Record], Facts]:
-    """Return the function that reads what the flat table has columns for."""
-    read = sweep_reader(adjustments, redacted_text(build.redact))
+def builder(build: Build) -> RowBuilder:
+    """Return the function that builds the row of a host."""
+    read, row_of = reader(build), row_maker(build)
 
-    def facts(record: Record) -> Facts:
-        one = read(record)
-        reachable = one.icmp_available is True
-        return Facts(
-            src_ip=one.host_ip,
-            protocol=_ICMP if reachable else None,
-            protocol_name="ICMP" if reachable else None,
-            partition=one.partition,
-            src_mac=bare_mac(one.mac),
-        )
+    def row(record: Record, message: Message, index: int) -> Row:
+        # Hot: once per message.
+        return row_of(read(record, message), message, index)
 
-    return facts
+    return row
+
+
+def _flat_fields(state: HostState, _: Adjustments) -> FlatFields:
+    protocol = _protocol(state, open_ports(state, ports(state.tcp_ports_open)))
+    return FlatFields(
+        src_ip=state.host_ip,
+        protocol=protocol,
+        protocol_name=PROTOCOLS.get(protocol),
+        partition=state.partition,
+        src_mac=bare_mac(state.mac),
+    )
 
 
 OCSF_NETWORK_ACTIVITY_FROM_SWEEP = Table(
@@ -155,5 +169,5 @@ OCSF_NETWORK_ACTIVITY_FROM_SWEEP = Table(
     time_column="time",
     key=("time", "id"),
     conflict="nothing",
-    variants={"ocsf_payload": flat(builder, COLUMNS, facts_from_sweep)},
+    variants={"ocsf_payload": flat(reader, row_maker, COLUMNS, _flat_fields)},
 )

@@ -1,53 +1,47 @@
 """
-Log records: one row a record.
+Log records in `logs`: one row per record.
 
 Source: OpenTelemetry log data model.
 """
 
 from typing import Any
 
-from eventwriter.formats.fields import INT4, integer
 from eventwriter.formats.json import dumps
-from eventwriter.formats.snmp_trap import COMMUNITY
 from eventwriter.model import Message, Record
 from eventwriter.tables.ids import id_generator, parse_uuid, uuid_from_name
 from eventwriter.tables.otel.log_record import log_reader
+from eventwriter.tables.redaction import Redactor
 from eventwriter.tables.table import Build, Column, Row, RowBuilder, Table
-from eventwriter.tables.values import secret_finder, timestamp, without
+from eventwriter.tables.values import timestamp
 
 
 def builder(build: Build) -> RowBuilder:
-    """Return the function that makes a row of a log record."""
-    adjustments, redact = build.adjustments, build.redact | COMMUNITY
-    read, make_id, may_hold_secrets = log_reader(), id_generator(build.origin), secret_finder(redact)
-    # The oldest tables have no id, and the identifiers of the trace in their key instead.
+    """Return the function that builds the row of a log record."""
+    adjustments = build.adjustments
+    redactor = Redactor(build.redact, adjustments, snmp=True)
+    read, make_id = log_reader(adjustments), id_generator(build.origin)
+    # The oldest tables have no id; their key contains the identifiers of the trace instead.
     no_trace = None if "id" in build.columns else ""
-    seen: Message | None = None
-    secrets = False
     resource: Any = None
     resource_json: bytes | None = None
 
     def row(record: Record, message: Message, index: int) -> Row:
         # Hot: once per record.
-        nonlocal seen, secrets, resource, resource_json
-        if message is not seen:
-            seen, secrets = message, may_hold_secrets(message.payload)
-        if secrets:
-            record = without(record, redact)
+        nonlocal resource, resource_json
+        record = redactor.clean(record, message)
         (
             time, observed, given_id, trace_id, span_id, flags, word, number, body, event, source, service, version,
             instance, scope, scope_version, scope_attributes, attributes, sender,
         ) = read(record, message.subject)  # fmt: skip
-        if secrets:  # attributes given as `k=v` text show their keys only now
-            attributes, sender = without(attributes, redact), without(sender, redact)
-            scope_attributes = without(scope_attributes, redact)
-        # Records of one group share one resource: its JSON is made once.
+        if redactor.suspicious:  # the keys of attributes given as `k=v` text are known only now
+            attributes, sender, scope_attributes = (
+                redactor.value(each, message.subject) for each in (attributes, sender, scope_attributes)
+            )
+        # Records of one group share one resource: its JSON is encoded once.
         if sender is not resource:
             resource, resource_json = sender, None if sender is None else dumps(sender)
         if observed is None:
-            observed = message.timestamp_ns  # an optional column's default: nothing to count
-        if not (flags.__class__ is int and 0 <= flags < 256):
-            flags = integer(flags, INT4, adjustments)
+            observed = message.timestamp_ns  # the default of an optional column is not counted
         return (
             timestamp(time, message, adjustments),
             make_id(message.stream_seq, index)

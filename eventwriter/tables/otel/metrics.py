@@ -1,119 +1,113 @@
 """
-Metrics: one row for each data point of a metric, and for each metric derived from a span.
+Metrics in `otel_metrics`: one row per data point, and per metric that is derived from a span.
 
-The table is ServiceRadar's, made for metrics derived from spans, with columns added for
-data points. Its text columns hold '' where there is nothing, as its rollups expect.
+The table is ServiceRadar's for metrics derived from spans, with additional columns for data points.
+Missing values in its text columns are '', as its rollups expect.
 
-Source: OpenTelemetry metrics data model; UCUM for the units of time.
+Source: OpenTelemetry metrics data model; OpenTelemetry semantic conventions for HTTP and RPC, stable and
+former names; UCUM for the units of time.
 """
 
 import hashlib
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from eventwriter.errors import Poison
-from eventwriter.formats.fields import INT8, boolean, instant_us, integer, number, text
+from eventwriter.formats.fields import INT8, boolean, instant_us, integer, json_value, number, text, whole
 from eventwriter.formats.json import dumps_sorted
-from eventwriter.model import Message, Record
+from eventwriter.model import Adjustments, Message, Record
+from eventwriter.tables.record_reader import with_rest
+from eventwriter.tables.redaction import Redactor
 from eventwriter.tables.table import Build, Column, Row, RowBuilder, Table
-from eventwriter.tables.values import (
-    LATEST_NS,
-    NANOSECONDS_FROM,
-    POSTGRES_EPOCH_US,
-    redacted_json,
-    redacted_jsonb,
-    redacted_text,
-    timestamp,
-    without,
-)
+from eventwriter.tables.timeseries import measurement
+from eventwriter.tables.values import LATEST_NS, NANOSECONDS_FROM, POSTGRES_EPOCH_US, parsed_jsonb, timestamp
 
 _UNITS = {
     "ns": (1.0, 1e6, 1.0, 1e9), "us": (1.0, 1e3, 1.0, 1e6), "ms": (1.0, 1.0, 1.0, 1e3),
     "s": (1e3, 1.0, 1.0, 1.0), "min": (6e4, 1.0, 60.0, 1.0), "h": (3.6e6, 1.0, 3600.0, 1.0),
 }  # fmt: skip
-"""Unit -> what a number is multiplied with and divided by, for milliseconds and for seconds; so rounded once."""
+"""Unit → multiplier and divisor for milliseconds, then for seconds; with both, a number is rounded once."""
 
-_SHOWN = (
+_ATTRIBUTE_COLUMNS = (
     ("span_kind", ("span.kind",)),
-    ("http_method", ("http.method",)),
+    ("http_method", ("http.request.method", "http.method")),
     ("http_route", ("http.route",)),
-    ("http_status_code", ("http.status_code",)),
+    ("http_status_code", ("http.response.status_code", "http.status_code")),
     ("grpc_service", ("rpc.service", "grpc.service")),
     ("grpc_method", ("rpc.method", "grpc.method")),
-    ("grpc_status_code", ("rpc.grpc.status_code", "grpc.status_code")),
+    ("grpc_status_code", ("rpc.response.status_code", "rpc.grpc.status_code", "grpc.status_code")),
     ("component", ("component",)),
     ("level", ("level",)),
 )
-"""Columns and the attributes of a data point that are shown in them."""
-_PLACES = {key: place for place, (_, keys) in enumerate(_SHOWN) for key in keys}
-_NEWER = {older: newer for _, (newer, *rest) in _SHOWN for older in rest}
+"""Columns and the attributes that they repeat, the preferred one first."""
+_POSITIONS = {key: position for position, (_, keys) in enumerate(_ATTRIBUTE_COLUMNS) for key in keys}
 
 _NO_ATTRIBUTES = b"{}"
 
 
 def builder(build: Build) -> RowBuilder:
-    """Return the function that makes a row of a data point or of a derived metric."""
+    """Return the function that builds the row of a data point or of a derived metric."""
     adjustments, number_to_duration = build.adjustments, "value" not in build.columns
-    as_text, as_json = redacted_text(build.redact), redacted_jsonb(build.redact)
-    as_sorted = redacted_json(build.redact, b"\x01", dumps_sorted)
-    series_of = series_maker(build.redact) if "series_key" in build.columns else None
+    redactor = Redactor(build.redact, adjustments)
+    clean = redactor.clean if redactor.active else None
+    series_of = series_maker() if "series_key" in build.columns else None
     resource: Any = None
     resource_json: bytes | None = None
 
     def row(record: Record, message: Message, index: int) -> Row:
         # Hot: once per record.
         nonlocal resource, resource_json
-        get = record.get
-        value, total = get("value"), get("sum")
-        if value is not None and value.__class__ is not float:
-            value = _measured(value)
-        if total is not None and total.__class__ is not float:
-            total = number(total)
-        if get("is_point"):
-            shown, durations = (
-                _shown(record["attributes"]),
-                _durations_of_point(record, value, total, number_to_duration),
-            )
+        if clean is not None:
+            record = clean(record, message)
+        is_point = record.get("is_point")
+        if not is_point or not _has_floats(record):
+            record = _converted(record, adjustments)
+        attributes = record["attributes"]
+        if is_point:
+            repeated = _repeated(attributes)
+            value, total = record.get("value"), record.get("sum")
+            durations = _durations_of_point(record["unit"], value if value is not None else total, number_to_duration)
         else:
-            shown = [as_text(get(column)) or "" for column, _ in _SHOWN]
-            durations = _durations(get("duration_ms"), get("duration_seconds"))
+            repeated = _columns(record, attributes)
+            durations = _durations(record.get("duration_ms"), record.get("duration_seconds"))
+        get = record.get
+        value, total, count = get("value"), get("sum"), get("count")
         if (one := get("resource_attributes")) is not resource:
-            resource, resource_json = one, as_json(one)
-        count, least, most, attributes = get("count"), get("min"), get("max"), as_sorted(get("attributes"))
-        scope_name, scope_version = as_text(get("scope_name")), as_text(get("scope_version"))
-        when, span_id = timestamp(get("timestamp"), message, adjustments), as_text(get("span_id")) or ""
-        service, name = as_text(get("service_name")) or "", as_text(get("span_name")) or ""
-        kind, series = as_text(get("metric_type")) or "", ""
+            resource, resource_json = one, parsed_jsonb(one)
+        attributes_json = None if attributes is None else b"\x01" + dumps_sorted(attributes)
+        scope_name, scope_version = text(get("scope_name")), text(get("scope_version"))
+        at, span_id = timestamp(get("timestamp"), message, adjustments), get("span_id") or ""
+        service, name = text(get("service_name")) or "", text(get("span_name")) or ""
+        kind, series = text(get("metric_type")) or "", ""
         if series_of is not None:
-            bare = _NO_ATTRIBUTES if attributes is None else attributes[1:]
-            series = series_of((when, name, service, span_id, kind), bare, one, scope_name, scope_version, index)
+            bare = _NO_ATTRIBUTES if attributes_json is None else attributes_json[1:]
+            series = series_of((at, name, service, span_id, kind), bare, one, scope_name, scope_version, index)
         return (
-            when,
-            as_text(get("trace_id")) or "",
+            at,
+            get("trace_id") or "",
             span_id,
             service,
             name,
-            shown[0],
+            repeated[0],
             durations[0],
             durations[1],
             kind,
-            *shown[1:7],
-            boolean(get("is_slow"), False),
-            *shown[7:9],
-            as_text(get("unit")) or "",
+            *repeated[1:7],
+            get("is_slow") or False,
+            *repeated[7:9],
+            text(get("unit")) or "",
             value,
-            None if count is None else integer(count, INT8, adjustments),
+            None if count is None else integer(count, INT8, adjustments, "count"),
             total,
-            least if least is None or least.__class__ is float else number(least),
-            most if most is None or most.__class__ is float else number(most),
-            as_json(get("buckets")),
-            as_json(get("quantiles")),
-            attributes,
+            get("min"),
+            get("max"),
+            parsed_jsonb(get("buckets")),
+            parsed_jsonb(get("quantiles")),
+            attributes_json,
             resource_json,
             scope_name,
             scope_version,
-            as_text(get("temporality")),
-            boolean(get("is_monotonic"), None),
+            text(get("temporality")),
+            get("is_monotonic"),
             _start(get("start_timestamp")),
             series,
         )
@@ -121,51 +115,111 @@ def builder(build: Build) -> RowBuilder:
     return row
 
 
-def _measured(value: Any) -> float:
-    """Return the measurement; it is what the record is about, so nothing is put in its place."""
-    found = number(value)
-    if found is None:
-        raise Poison("bad_value", f"value {text(value)!r} is no number: it is the measurement itself")
-    return found
+def _has_floats(record: Record) -> bool:
+    """Return whether the numbers of a data point are floats, or absent."""
+    get = record.get
+    for name in ("value", "sum", "min", "max"):
+        value = get(name)
+        if value.__class__ is not float and value is not None:
+            return False
+    return True
 
 
-def _shown(attributes: Record) -> Sequence[str]:
-    """Return what `_SHOWN` shows of a point's attributes."""
+_FLOATS = ("duration_ms", "duration_seconds", "sum", "min", "max")
+_BOOLEANS = ("is_slow", "is_monotonic")
+_INSTANTS = ("timestamp", "start_timestamp")
+
+
+def _converted(record: Record, adjustments: Adjustments) -> Record:
+    """
+    Return a metric with the types of its columns; values that a column cannot store become attributes.
+
+    Raises:
+        Poison: `bad_value`: the value is not a number.
+    """
+    # Hot: once per derived metric, whose values have the types of the columns already.
+    get, attributes = record.get, json_value(record.get("attributes"))
+    if attributes is not None and attributes.__class__ is not dict:
+        attributes = {"attributes": attributes}
+    changed: Record = {}
+    rest: Record = {}
+    if (value := get("value")) is not None and value.__class__ is not float:
+        changed["value"] = measurement(value)
+    for names, kind, convert in _CONVERTED:
+        for name in names:
+            if (value := get(name)) is None or value.__class__ is kind:
+                continue
+            changed[name] = converted = convert(value)
+            if converted is None:
+                adjustments.nulled_by_column.add(name)
+                rest[name] = value
+    if (count := get("count")) is not None and not 0 <= (whole(count) or 0) <= INT8[1]:
+        rest["count"] = count
+    changed["attributes"] = with_rest(attributes, rest, "attributes")
+    return record | changed
+
+
+def _count(value: Any) -> Any:
+    return value if whole(value) is not None else None
+
+
+def _instant(value: Any) -> Any:
+    return value if instant_us(value) is not None else None
+
+
+_CONVERTED: tuple[tuple[Sequence[str], type, Callable[[Any], Any]], ...] = (
+    (_FLOATS, float, number),
+    (_BOOLEANS, bool, boolean),
+    (_INSTANTS, dict, _instant),
+    (("count",), int, _count),
+)
+"""Columns, the class of values that need no conversion, and the conversion; instants and counts are only checked."""
+
+
+def _columns(record: Record, attributes: Any) -> Sequence[str]:
+    """Return the columns of `_ATTRIBUTE_COLUMNS` of a flat metric: its own fields, else its attributes."""
+    own = [text(record.get(column)) or "" for column, _ in _ATTRIBUTE_COLUMNS]
+    if attributes.__class__ is not dict or not attributes:
+        return own
+    return [first or other for first, other in zip(own, _repeated(attributes), strict=True)]
+
+
+def _repeated(attributes: Record) -> Sequence[str]:
+    """Return the columns of `_ATTRIBUTE_COLUMNS`, taken from the attributes."""
     # Hot: once per data point; most points have none or few of them.
-    shown = [""] * len(_SHOWN)
+    values = [""] * len(_ATTRIBUTE_COLUMNS)
     for key, value in attributes.items():
-        place = _PLACES.get(key)
-        if place is None or value is None:
+        position = _POSITIONS.get(key)
+        if position is None or value is None:
             continue
-        newer = _NEWER.get(key)
-        if newer is None or attributes.get(newer) is None:
-            shown[place] = value if value.__class__ is str else text(value) or ""
-    return shown
+        if values[position]:
+            keys = _ATTRIBUTE_COLUMNS[position][1]
+            value = next(attributes[key] for key in keys if attributes.get(key) is not None)
+        values[position] = value if value.__class__ is str else text(value) or ""
+    return values
 
 
 def _durations_of_point(
-    record: Record, value: float | None, total: float | None, number_to_duration: bool
+    unit: Any, measured: float | None, number_to_duration: bool
 ) -> tuple[float | None, float | None]:
     """
-    Return milliseconds and seconds where the point's unit is one of time.
+    Return milliseconds and seconds of a data point whose unit is a unit of time.
 
     Args:
-        number_to_duration: Whether the real table has no other place for the number: then a number of
-            another unit goes into milliseconds as it is, as ServiceRadar's writer did.
+        number_to_duration: The real table has no column `value`: a number of another unit is stored as
+            milliseconds, as ServiceRadar's writer did.
     """
-    measured = total if value is None else value
     if measured is None:
         return None, None
-    factors = _UNITS.get(record["unit"]) if record["unit"].__class__ is str else None
+    factors = _UNITS.get(unit) if unit.__class__ is str else None
     if factors is not None:
         times_ms, parts_ms, times_s, parts_s = factors
         return measured * times_ms / parts_ms, measured * times_s / parts_s
     return (measured, measured / 1000) if number_to_duration else (None, None)
 
 
-def _durations(given_ms: Any, given_s: Any) -> tuple[float | None, float | None]:
-    """Return milliseconds and seconds as given, either from the other."""
-    milliseconds, seconds = number(given_ms), number(given_s)
+def _durations(milliseconds: float | None, seconds: float | None) -> tuple[float | None, float | None]:
+    """Return milliseconds and seconds, each computed from the other if it is missing."""
     if milliseconds is None and seconds is not None:
         return seconds * 1000, seconds
     if seconds is None and milliseconds is not None:
@@ -228,7 +282,7 @@ OTEL_METRICS = Table(
 
 
 Point = tuple[int, str, str, str, str]
-"""The other columns of the table's key."""
+"""Values of the other columns of the table's key."""
 
 SeriesOf = Callable[[Point, bytes, Any, str | None, str | None, int], str]
 """(point, its attributes as sorted JSON, resource attributes, scope name and version, index in the message) → key."""
@@ -236,12 +290,13 @@ SeriesOf = Callable[[Point, bytes, Any, str | None, str | None, int], str]
 
 def series_key(attributes: bytes, resource: bytes, scope: bytes) -> str:
     """
-    Return the md5 of the sorted attributes; '' where there are none.
+    Return the md5 of the sorted attributes; '' if there are none.
 
     Args:
-        attributes: The point's, as JSON with sorted keys.
-        resource: The resource's but for the service's name, which is in a column of the key; the same way.
-        scope: Name and version, told apart only where the resource has such attributes.
+        attributes: Attributes of the point, as JSON with sorted keys.
+        resource: Attributes of the resource in the same form, without the name of the service, which is a column of
+            the key.
+        scope: Name and version of the scope, which count only if the resource has such attributes.
     """
     if resource != b"{}":
         attributes = b"\0".join((attributes, resource, scope))
@@ -250,15 +305,12 @@ def series_key(attributes: bytes, resource: bytes, scope: bytes) -> str:
     return hashlib.md5(attributes, usedforsecurity=False).hexdigest()
 
 
-def series_maker(redact: frozenset[str]) -> SeriesOf:
+def series_maker() -> SeriesOf:
     """
-    Return the function that makes series keys; within a message it makes no two points collide.
+    Return the function that computes series keys such that no two points of a message collide.
 
-    Points of one message that differ neither in their key's columns nor in what `series_key`
-    covers (one key twice, or two instants in one microsecond) are numbered, in their order.
-
-    Args:
-        redact: Keys, lower case, that are never stored, nor told apart by.
+    Points of one message that differ neither in the columns of the key nor in what `series_key`
+    covers (one key twice, or two instants in one microsecond) are numbered in their order.
     """
     seen: dict[tuple[Point, str], int] = {}
     known: Any = None
@@ -267,12 +319,12 @@ def series_maker(redact: frozenset[str]) -> SeriesOf:
     def series_of(
         point: Point, attributes: bytes, resource: Any, scope_name: str | None, scope_version: str | None, index: int
     ) -> str:
-        # Hot: once per record. Records of one group share one resource: its JSON is made once.
+        # Hot: once per record. Records of one group share one resource: its JSON is encoded once.
         nonlocal known, resource_json
         if index == 0:
             seen.clear()
         if resource is not known:
-            known, resource_json = resource, _without_service(resource, redact)
+            known, resource_json = resource, _without_service(resource)
         series = series_key(attributes, resource_json, f"{scope_name or ''}\0{scope_version or ''}".encode())
         key = point, series
         before = seen.get(key, 0)
@@ -284,7 +336,7 @@ def series_maker(redact: frozenset[str]) -> SeriesOf:
     return series_of
 
 
-def _without_service(resource: Any, redact: frozenset[str]) -> bytes:
+def _without_service(resource: Any) -> bytes:
     if resource.__class__ is not dict:
         return b"{}"
-    return dumps_sorted(without({key: value for key, value in resource.items() if key != "service.name"}, redact))
+    return dumps_sorted({key: value for key, value in resource.items() if key != "service.name"})

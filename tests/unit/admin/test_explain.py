@@ -52,8 +52,8 @@ def test_clamped_integer_is_counted() -> None:
     """An integer that is cut to its column's range is counted."""
     found = explain(wish("telemetry"), message(b'{"value":1,"if_index":99999999999,"timestamp":1704110400}'))
 
-    assert {"clamped": 1} == found.adjusted
-    assert "integers cut to their column's range: 1" == as_text(found)[-1]
+    assert {"clamped_by_column": {"if_index": 1}} == found.adjusted
+    assert "integers cut to their column's range: if_index 1" == as_text(found)[-1]
 
 
 @pytest.mark.parametrize(

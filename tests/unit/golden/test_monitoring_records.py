@@ -92,7 +92,10 @@ def fill(worker: Worker) -> None:
         histogram.observe(10**at, at)
     times.pull_wait_us_total, times.queue_wait_us_total, times.quarantine_us_total = 18_500_000, 19_500_000, 20_500_000
     adjustments = context.adjustments
-    adjustments.timestamp_defaulted, adjustments.clamped, adjustments.fields_ignored = 21, 22, 23
+    adjustments.timestamp_defaulted, adjustments.fields_ignored, adjustments.records_ignored = 21, 23, 24
+    adjustments.clamped_by_column.update({"octets": 22, "if_index": 1})
+    adjustments.nulled_by_column.update({"severity_number": 2})
+    adjustments.redacted_by_key.update({"snmp_community": 3})
     context.postgres.errors.update({"23": 24, "connect": 25})
     context.warnings = ("a table warning",)
     context.stream_monitor.latest = StreamStats(26, 27_000, 0.28)

@@ -10,7 +10,7 @@ from made_up_messages import MESSAGES, definitions
 from eventwriter.errors import Poison
 from eventwriter.kinds.registry import KINDS
 from eventwriter.model import Adjustments
-from eventwriter.tables.table import Build, Row, RowBuilder, Table
+from eventwriter.tables.table import IGNORED, Build, Row, RowBuilder, Table
 
 REASONS = {"malformed", "missing_field", "bad_value", "unknown_shape"}
 
@@ -51,7 +51,7 @@ def test_any_message_is_rows_or_poison(kind: str, data: st.DataObject) -> None:
             assert found in REASONS
             continue
         assert "s3cret" not in repr(found)
-        assert [] == [wrong for at, row in found for wrong in mistakes(chosen[at], row)]
+        assert [] == [wrong for at, row in found if row is not IGNORED for wrong in mistakes(chosen[at], row)]
 
 
 @pytest.mark.parametrize("kind", KINDS)

@@ -127,4 +127,5 @@ def test_short_way_reads_what_the_long_way_reads(record: dict[str, Any]) -> None
     """A flat record says the same to the reader that takes it as it is and to the one that searches."""
     assume(not any(v.isspace() for v in record.values() if isinstance(v, str)))
 
-    assert search(record, "logs.otel", "otel") == log_reader()(record, "logs.otel")
+    adjustments = Adjustments()
+    assert search(record, "logs.otel", "otel", adjustments) == log_reader(adjustments)(record, "logs.otel")

@@ -1,4 +1,4 @@
-"""What a sweep says of a host."""
+"""Tests of the fields of a host that a sweep reports."""
 
 from typing import Any
 
@@ -6,24 +6,30 @@ import pytest
 
 from eventwriter.errors import Poison
 from eventwriter.model import Adjustments
-from eventwriter.tables.sweep import available_ports, ports, sweep_reader
-from eventwriter.tables.values import redacted_text
+from eventwriter.tables.sweep import HostState, available_ports, host_state, ports
 
-read = sweep_reader(Adjustments(), redacted_text(frozenset({"community"})))
+
+def read(record: dict[str, Any], adjustments: Adjustments | None = None) -> HostState:
+    return host_state(record, adjustments or Adjustments())
 
 
 @pytest.mark.parametrize(
     "record",
-    [{"host_ip": "10.0.0.1", "ip": "no"}, {"hostIp": "10.0.0.1"}, {"host_ip": "", "ip": "10.0.0.1"}],
+    [
+        {"host_ip": "10.0.0.1", "ip": "no"},
+        {"hostIp": "10.0.0.1"},
+        {"host_ip": "", "ip": "10.0.0.1"},
+        {"host_ip": " ", "ip": "10.0.0.1"},
+    ],
 )
 def test_host_by_any_of_its_names(record: dict[str, Any]) -> None:
-    """The first name that is there and not empty gives the address."""
+    """The address is the first of its names that is not blank."""
     assert "10.0.0.1" == read(record).host_ip
 
 
-@pytest.mark.parametrize("record", [{}, {"host_ip": ""}, {"host_ip": None, "hostname": "h"}])
+@pytest.mark.parametrize("record", [{}, {"host_ip": ""}, {"host_ip": " "}, {"host_ip": None, "hostname": "h"}])
 def test_no_host_is_poison(record: dict[str, Any]) -> None:
-    """A state of no host is a dead letter."""
+    """A record without a host makes a dead letter."""
     with pytest.raises(Poison, match="missing_field: host_ip"):
         read(record)
 
@@ -32,22 +38,15 @@ def test_no_host_is_poison(record: dict[str, Any]) -> None:
     ("given", "value"), [(False, False), (0, False), ("false", False), (True, True), (None, None), ("x", None)]
 )
 def test_availability_by_presence(given: Any, value: bool | None) -> None:
-    """False is a value; absence and junk are NULL."""
+    """False is a value; a missing or unreadable value is NULL."""
     assert value is read({"ip": "10.0.0.1", "icmp_available": given}).icmp_available
 
 
 def test_empty_text_is_absent() -> None:
-    """Empty names are NULL."""
+    """Blank text is NULL."""
     one = read({"ip": "10.0.0.1", "hostname": "", "mac": "", "networkCidr": ""})
 
     assert (None, None, None) == (one.hostname, one.mac, one.network_cidr)
-
-
-def test_secret_in_an_odd_field_is_left_out() -> None:
-    """Where an object, or its text, stands for a name, its secrets are not written."""
-    one = read({"ip": "10.0.0.1", "hostname": '{"community":"s3cret","a":1}', "mac": {"community": "s3cret"}})
-
-    assert ('{"a":1}', "{}") == (one.hostname, one.mac)
 
 
 @pytest.mark.parametrize(
@@ -60,14 +59,29 @@ def test_secret_in_an_odd_field_is_left_out() -> None:
         ({}, []),
     ],
 )
-def test_ports_without_junk(given: Any, found: list[int]) -> None:
-    """Ports are whole numbers from 0 to 65535, also as text; all else is left out."""
+def test_ports_of_a_list(given: Any, found: list[int]) -> None:
+    """Ports are integers from 0 to 65535, also as text; other elements are omitted."""
     assert found == ports(given)
 
 
 def test_available_ports_of_scan_results() -> None:
-    """Only results that say so are available, and only with a port."""
+    """A port is open if its result says so."""
     results = [{"port": 22, "available": True}, {"port": 23, "available": False}, {"port": 24}, {"available": True}, 7]
 
     assert [22] == available_ports(results)
     assert [] == available_ports({"port": 22, "available": True})
+
+
+def test_value_that_no_column_takes_remains() -> None:
+    """A value that its column cannot hold is counted and remains, as do unknown fields and other names."""
+    adjustments = Adjustments()
+    record = {
+        "host_ip": "10.0.0.1", "ip": "10.0.0.2", "icmp_available": "x", "icmp_response_time_ns": 2**64,
+        "icmp_packet_loss": "none", "last_sweep_time": "soon", "execution_id": "e",
+    }  # fmt: skip
+
+    state = read(record, adjustments)
+
+    assert {key: value for key, value in record.items() if key != "host_ip"} == state.rest
+    assert dict.fromkeys(("icmp_available", "icmp_packet_loss", "last_sweep_time"), 1) == adjustments.nulled_by_column
+    assert {"icmp_response_time_ns": 1} == adjustments.clamped_by_column

@@ -13,7 +13,7 @@ from eventwriter.admin.dlq.replay import DEAD, KILLER, REFUSED, WRITTEN
 from eventwriter.errors import Poison
 from eventwriter.formats.json import dumps, loads_clean
 from eventwriter.postgres.dead_letters.store import DeadLetter
-from eventwriter.tables.values import without
+from eventwriter.tables.redaction import without
 
 HEX_LINE_BYTES = 16
 

@@ -2,7 +2,7 @@
 
 import pytest
 
-from eventwriter.postgres.dead_letters.record import payload_redactor
+from eventwriter.tables.redaction import Redactor
 
 
 @pytest.mark.parametrize(
@@ -27,9 +27,9 @@ from eventwriter.postgres.dead_letters.record import payload_redactor
 )
 def test_payload_is_stored_without_secrets(payload: bytes, kept: bytes) -> None:
     """A dead letter stores the payload without the values of redacted keys."""
-    assert kept == payload_redactor(frozenset({"community"}))(payload)
+    assert kept == Redactor(frozenset({"community"})).payload(payload)
 
 
 def test_payload_is_unchanged_without_redacted_keys() -> None:
     """Without redacted keys a payload is stored unchanged."""
-    assert b'{"community":"x"}' == payload_redactor(frozenset())(b'{"community":"x"}')
+    assert b'{"community":"x"}' == Redactor(frozenset()).payload(b'{"community":"x"}')

@@ -215,7 +215,7 @@ def test_integer_is_cut_to_the_range_of_a_narrower_column_and_counted(value: int
     convert = binding.converters[3]
     assert convert is not None
     assert expected == convert(value)
-    assert int(value != expected) == adjustments.clamped
+    assert int(value != expected) == adjustments.clamped_by_column["octets"]
     assert (
         'table "public"."things": octets (integer) is narrower than eventwriter\'s type:'
         " larger values are cut to its range",

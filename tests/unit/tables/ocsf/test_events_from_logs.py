@@ -1,4 +1,4 @@
-"""Rows of ocsf_events that are made of logs."""
+"""Tests of the rows of `ocsf_events` that are built from logs."""
 
 import json
 from typing import Any
@@ -29,14 +29,14 @@ def row_of(record: dict[str, Any], version: str = "1.3.0", **options: Any) -> di
     ],
 )  # fmt: skip
 def test_severity(number: int | None, severity: tuple[int, str]) -> None:
-    """OpenTelemetry's severity numbers fall into OCSF's."""
+    """Each severity number of OpenTelemetry has a severity of OCSF."""
     row = row_of({"message": "x", "severity_number": number})
 
     assert severity == (row["severity_id"], row["severity"])
 
 
 def test_log_is_event_log_activity() -> None:
-    """A log is class 1008, activity Create; what has no column is unmapped."""
+    """A log has class 1008, activity Create; fields without a column are unmapped."""
     row = row_of(
         {
             "message": "x", "timestamp": "2024-01-15T10:50:00Z", "level": 3, "host": "h", "service_name": "s",
@@ -59,7 +59,7 @@ def test_log_is_event_log_activity() -> None:
 
 
 def test_metadata_has_the_configured_version() -> None:
-    """OCSF's version in the rows is the configured one; without a time in the payload there is no original time."""
+    """Rows have the configured version of OCSF; a payload without a time has no original time."""
     metadata = row_of({"message": "x"}, version="1.5.0")["metadata"]
 
     assert {"version", "product", "logged_time", "correlation_uid"} == set(metadata)
@@ -77,25 +77,25 @@ def test_metadata_has_the_configured_version() -> None:
     ],
 )
 def test_observables(record: dict[str, Any], observables: list[tuple[str, int]]) -> None:
-    """Host name and address of the sender are observables, wherever the record has them."""
+    """Host name and address of the sender are observables."""
     assert observables == [(one["name"], one["type_id"]) for one in row_of({"message": "x", **record})["observables"]]
 
 
 @pytest.mark.parametrize(
-    ("said", "address"),
+    ("value", "address"),
     [
         ("10.0.0.1", "10.0.0.1"), (" 10.0.0.1:514 ", "10.0.0.1"), ("p:10.0.0.1:514", "10.0.0.1"),
         ("p:10.0.0.1", "10.0.0.1"), ("2001:db8::1", "2001:db8::1"), ("[2001:db8::1]:514", "2001:db8::1"),
         ("p:[2001:db8::1]:514", "2001:db8::1"), ("p", None), ("", None), (167772161, None), ([], None), (None, None),
     ],
 )  # fmt: skip
-def test_address(said: object, address: str | None) -> None:
-    """An address is found with or without port and partition."""
-    assert address == address_in(said)
+def test_address(value: object, address: str | None) -> None:
+    """An address is recognized with and without port and partition."""
+    assert address == address_in(value)
 
 
-def test_ocsf_log_stays_what_it_is() -> None:
-    """A log that is an OCSF event passes as it is, with the requirements of one."""
+def test_ocsf_log_keeps_its_class() -> None:
+    """A log that is an OCSF event keeps its class, and must have the required fields."""
     event = {"id": "e-1", "class_uid": 3001, "category_uid": 3, "activity_id": 2, "message": "x", "severity_id": 4}
     row = row_of(event)
 
@@ -106,18 +106,18 @@ def test_ocsf_log_stays_what_it_is() -> None:
 
 
 def test_null_class_is_absence() -> None:
-    """A log whose class is null is a log."""
+    """A log whose class is null is not an OCSF event."""
     assert 1008 == row_of({"message": "x", "class_uid": None})["class_uid"]
 
 
 def test_record_is_kept_on_request() -> None:
-    """With keep_raw the record's JSON is kept, without secrets."""
+    """With keep_raw the JSON of the record is stored, without secrets."""
     assert row_of({"message": "x"})["raw_data"] is None
     assert '{"message":"x","a":{}}' == row_of({"message": "x", "a": {"community": "s"}}, keep_raw=True)["raw_data"]
 
 
 def test_each_message_has_its_own_metadata_and_secrets() -> None:
-    """What is remembered of one message, and of one sender, is not told of the next."""
+    """Cached values of one message and one sender are not used for the next."""
     make = OCSF_EVENTS_FROM_LOGS.builder(Build(ORIGIN, Adjustments(), frozenset(), redact=frozenset({"community"})))
     payloads = (
         b'{"message":"x","host":"h"}',
@@ -137,7 +137,23 @@ def test_each_message_has_its_own_metadata_and_secrets() -> None:
 
 
 def test_redacted_keys_are_left_out_of_pairs() -> None:
-    """Attributes that are given as pairs in text have keys, too."""
+    """Keys of `redact` are removed from attributes that are pairs in text."""
     row = row_of({"message": "x", "attributes": "community=s3cret,a=b", "resource": "a=b,Community=s3cret"})
 
     assert ({"a": "b"}, {"a": "b"}) == (row["unmapped"]["attributes"], row["unmapped"]["resource_attributes"])
+
+
+def test_fields_without_a_column_are_unmapped() -> None:
+    """Scope attributes, flags, the observed time, and a severity number that the text does not imply are unmapped."""
+    row = row_of(
+        {
+            "message": "x", "severity_text": "INFO", "severity_number": 11, "scope_attributes": {"a": 1},
+            "trace_flags": 1, "observed_timestamp": "2024-01-15T10:50:01Z", "timestamp": "2024-01-15T10:50:00Z",
+            "service_version": "2", "service_instance": "i",
+        }
+    )  # fmt: skip
+
+    assert {
+        "severity_number": 11, "scope_attributes": {"a": 1}, "trace_flags": 1, "service_version": "2",
+        "observed_time": "2024-01-15T10:50:01Z", "service_instance": "i", "source": "syslog",
+    } == row["unmapped"]  # fmt: skip

@@ -1,4 +1,4 @@
-"""Flows that are OCSF objects already."""
+"""Tests of flows that are OCSF objects already."""
 
 import json
 from typing import Any
@@ -20,7 +20,7 @@ def row_of(**record: Any) -> dict[str, Any]:
 
 
 def test_given_objects_are_kept_whole() -> None:
-    """Endpoints, traffic and connection stand in their columns as they came; other keys are unmapped."""
+    """Endpoints, traffic and connection are stored unchanged in their columns; other keys are unmapped."""
     connection = {"protocol_num": 17, "direction": "Inbound", "direction_id": 1, "tcp_flags": 0, "x": [1]}
     row = row_of(connection_info=connection, traffic={"bytes_in": 0}, disposition="Allowed", unmapped={"vlan": 3})
 
@@ -34,7 +34,7 @@ def test_given_objects_are_kept_whole() -> None:
 
 
 def test_absent_numbers_are_those_of_traffic() -> None:
-    """Class, activity and severity default to a flow's; the type is computed."""
+    """Class, activity and severity default to those of a flow; the type is computed."""
     row = row_of()
 
     assert (4001, 4, 6, 400106, "Traffic", 1, "Informational") == tuple(
@@ -44,7 +44,7 @@ def test_absent_numbers_are_those_of_traffic() -> None:
 
 
 def test_given_numbers_are_kept() -> None:
-    """Activity 0 is a value, and another class has its own category and type."""
+    """Activity 0 is valid, and another class has its own category and type."""
     row = row_of(class_uid=4003, activity_id=0, severity_id=4)
 
     assert (4003, 4, 0, 400300, "High") == tuple(
@@ -53,13 +53,13 @@ def test_given_numbers_are_kept() -> None:
 
 
 @pytest.mark.parametrize("given", [None, "junk"])
-def test_type_that_is_computed_is_cut(given: str | None) -> None:
-    """The type that a class beyond its range makes is cut to the column's range, like any other number."""
+def test_computed_type_is_clamped(given: str | None) -> None:
+    """The type that is computed from a large class is limited to the range of the column."""
     assert 2**31 - 1 == row_of(class_uid=2**31 - 1, type_uid=given)["type_uid"]
 
 
 def test_given_id_is_used() -> None:
-    """A UUID is the row's id; another id names one, and is kept in the metadata."""
+    """A UUID is the id of the row; another id becomes a UUID, and is kept in the metadata."""
     given = "0f0e0d0c-0b0a-4908-8706-050403020100"
 
     named = row_of(id="flow-1")
@@ -69,14 +69,14 @@ def test_given_id_is_used() -> None:
 
 
 def test_id_beside_a_uid_is_unmapped() -> None:
-    """Where the metadata has a uid of its own, that stays, and the id is kept beside it."""
+    """If the metadata has another uid, that stays, and the id is unmapped."""
     row = row_of(id="flow-1", metadata={"uid": "u"})
 
     assert ("u", {"id": "flow-1"}) == (row["metadata"]["uid"], row["unmapped"])
 
 
 def test_camel_case_is_read() -> None:
-    """Names in camelCase are the same names; where both are there, snake_case counts."""
+    """Names may be in camelCase; the snake_case name is preferred."""
     record = {
         "dstEndpoint": {"ip": "10.0.0.2"},
         "connectionInfo": {"protocolNum": 6},
@@ -91,8 +91,8 @@ def test_camel_case_is_read() -> None:
     )
 
 
-def test_metadata_is_given_first() -> None:
-    """What the metadata says is kept; what it lacks is added."""
+def test_metadata_is_completed() -> None:
+    """The attributes of the metadata are kept, and missing ones are added."""
     metadata = row_of(metadata={"version": "1.7.0", "product": {"name": "zen"}})["metadata"]
 
     assert ("1.7.0", {"name": "zen"}, "flows.x") == tuple(
@@ -102,6 +102,26 @@ def test_metadata_is_given_first() -> None:
 
 @pytest.mark.parametrize("record", [{"class_uid": 4001}, {"class_uid": 4001, "src_endpoint": {"port": 5}}])
 def test_no_address_is_poison(record: dict[str, Any]) -> None:
-    """An object that names no address is a dead letter, as any flow is."""
+    """An object without any address makes a dead letter."""
     with pytest.raises(Poison, match="missing_field"):
         rows_in(OCSF_NETWORK_ACTIVITY, "netflow", json.dumps(record).encode(), "flows.x")
+
+
+def test_value_that_no_column_takes_is_unmapped() -> None:
+    """A value that its column cannot hold is unmapped."""
+    row = row_of(status_id="odd", device="d", metadata="m", duration="long", time="soon", observables={"name": "x"})
+
+    assert {"status_id": "odd", "device": "d", "metadata": "m", "duration": "long", "time": "soon"} == row["unmapped"]
+    assert [{"name": "x"}] == row["observables"]
+
+
+def test_id_comes_from_the_metadata() -> None:
+    """An object without an id has the id of its metadata."""
+    given = "0f0e0d0c-0b0a-4908-8706-050403020100"
+
+    assert given == row_of(metadata={"uid": given})["id"]
+
+
+def test_endpoint_may_have_a_mac_only() -> None:
+    """A layer-2 flow has MAC addresses instead of IP addresses."""
+    assert {"mac": "00:00:5e:00:53:01"} == row_of(src_endpoint={"mac": "00:00:5e:00:53:01"})["src_endpoint"]

@@ -1,4 +1,4 @@
-"""Rows of logs."""
+"""Tests of the rows of `logs`."""
 
 import json
 from typing import Any
@@ -27,7 +27,7 @@ def rows(
 
 
 def test_missing_times_are_the_messages() -> None:
-    """A record without times has the message's for both; only the missing time of the event is counted."""
+    """A record without times gets those of the message; only the missing time of the event is counted."""
     adjustments = Adjustments()
 
     [row] = rows({"message": "x"}, adjustments=adjustments)
@@ -38,7 +38,7 @@ def test_missing_times_are_the_messages() -> None:
 
 
 def test_nanoseconds_are_cut_to_microseconds() -> None:
-    """Times in nanoseconds, as OTLP has them, keep their microseconds."""
+    """Times in nanoseconds, as in OTLP, are stored to the microsecond."""
     [row] = rows({"message": "x", "timestamp": NS, "observed_time_unix_nano": NS + 1000})
 
     assert ["2024-01-15T10:50:00.123456Z", "2024-01-15T10:50:00.123457Z"] == [
@@ -47,17 +47,18 @@ def test_nanoseconds_are_cut_to_microseconds() -> None:
 
 
 def test_trace_flags_are_clamped() -> None:
-    """Flags beyond the column's range are cut, and counted."""
+    """Flags beyond the range of the column are clamped and counted; the original remains as an attribute."""
     adjustments = Adjustments()
 
-    assert [2**31 - 1, 0, None] == [
-        row["trace_flags"] for row in rows({"flags": 2**40}, {"flags": 0}, {"flags": "x"}, adjustments=adjustments)
-    ]
-    assert 1 == adjustments.clamped
+    made = rows({"flags": 2**40}, {"flags": 0}, {"flags": "x"}, {"flags": True}, adjustments=adjustments)
+
+    assert [2**31 - 1, 0, None, None] == [row["trace_flags"] for row in made]
+    assert [{"flags": 2**40}, None, {"flags": "x"}, {"flags": True}] == [row["attributes"] for row in made]
+    assert ({"trace_flags": 1}, {"trace_flags": 2}) == (adjustments.clamped_by_column, adjustments.nulled_by_column)
 
 
 def test_ids_differ_within_a_message() -> None:
-    """Records of one message have ids of their own, the same each time; a UUID of the payload is the id."""
+    """Records of one message have different ids, the same at each delivery; a UUID of the payload is the id."""
     given = "7b1f3f0e-5d0a-4a53-9a0e-0f4f2a9f6f11"
     records = ({"message": "a"}, {"message": "a"}, {"message": "a", "id": given})
 
@@ -69,14 +70,14 @@ def test_ids_differ_within_a_message() -> None:
 
 
 def test_table_without_ids_gets_no_null_in_its_key() -> None:
-    """The oldest tables, whose key has the trace's identifiers, get '' where there is no trace."""
+    """The oldest tables, whose key contains the identifiers of the trace, get '' if there is no trace."""
     [old], [new] = rows({"message": "x"}, columns=ALL - {"id"}), rows({"message": "x"})
 
     assert ("", "", None) == (old["trace_id"], old["span_id"], new["trace_id"])
 
 
 def test_shared_resource_is_written_for_each_record() -> None:
-    """Records of several groups each have their own group's resource."""
+    """Each record has the resource of its own group."""
     groups = [
         {
             "resource": {"attributes": [{"key": "host.name", "value": {"stringValue": name}}]},
@@ -92,7 +93,7 @@ def test_shared_resource_is_written_for_each_record() -> None:
 
 @pytest.mark.parametrize("key", ["password", "café"])
 def test_redacted_keys_are_left_out(key: str) -> None:
-    """Keys that are to be redacted are left out, of attributes and of a body that is JSON."""
+    """Keys of `redact` are removed from attributes and from a body that is JSON."""
     record = {key.upper(): "s3cret", "attributes": {"a": {key: "s3cret"}}, "body": json.dumps({key: "s3cret", "b": 1})}
 
     [row] = rows(record, redact=key)
@@ -102,7 +103,7 @@ def test_redacted_keys_are_left_out(key: str) -> None:
 
 
 def test_redacted_keys_are_left_out_of_pairs() -> None:
-    """Attributes that are given as pairs in text have keys, too."""
+    """Keys of `redact` are removed from attributes that are pairs in text."""
     pairs = "community=s3cret,a=b"
 
     [row] = rows({"message": "x", "attributes": pairs, "resource": pairs, "scope_attributes": pairs})
@@ -110,8 +111,8 @@ def test_redacted_keys_are_left_out_of_pairs() -> None:
     assert [{"a": "b"}] * 3 == [row["attributes"], row["resource_attributes"], row["scope_attributes"]]
 
 
-def test_each_message_is_looked_through_for_secrets() -> None:
-    """A harmless message before one with secrets does not hide them."""
+def test_each_message_is_searched_for_secrets() -> None:
+    """A message without secrets does not prevent the search of the next one."""
     make = LOGS.builder(Build(ORIGIN, Adjustments(), ALL, redact=frozenset({"community"})))
     rows = []
     for payload in (b'{"message":"x"}', b'{"message":"y","community":"s3cret"}'):

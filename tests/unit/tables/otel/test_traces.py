@@ -1,5 +1,6 @@
-"""Spans to rows."""
+"""Tests of the rows of spans."""
 
+import json
 from typing import Any
 
 import pytest
@@ -19,13 +20,13 @@ def row_of(adjustments: Adjustments | None = None, **fields: Any) -> dict[str, A
     build = OTEL_TRACES.builder(
         Build(Origin("events", 1, 0), adjustments or Adjustments(), frozenset(names), redact=frozenset({"community"}))
     )
-    row = build({**SPAN, **fields}, delivery(b"", "otel.traces"), 0)
+    row = build({**SPAN, **fields}, delivery(b"community", "otel.traces"), 0)
     assert row is not None
     return dict(zip(names, row, strict=True))
 
 
 def test_time_is_cut_to_microseconds() -> None:
-    """The timestamp is the start; its nanoseconds are kept in the column beside it."""
+    """The timestamp is the start to the microsecond; another column has its nanoseconds."""
     row = row_of()
 
     assert (START_NS // 1000 - POSTGRES_EPOCH_US, START_NS) == (row["timestamp"], row["start_time_unix_nano"])
@@ -45,27 +46,33 @@ def test_time_is_cut_to_microseconds() -> None:
         (9_214_646_400_000_000_000, None, STORED_NS // 1000, 9_214_646_400_000_000_000),
     ],
 )  # fmt: skip
-def test_start_that_is_no_instant_gives_way(start: Any, given: Any, when_us: int, stored: int | None) -> None:
-    """Without a usable start the span's own timestamp counts, and then the message's; the number is kept."""
+def test_unusable_start_is_replaced(start: Any, given: Any, when_us: int, stored: int | None) -> None:
+    """The time of a span without a usable start is its timestamp, or that of the message; the number is kept."""
     row = row_of(start_time_unix_nano=start, timestamp=given)
 
     assert (when_us - POSTGRES_EPOCH_US, stored) == (row["timestamp"], row["start_time_unix_nano"])
 
 
 def test_adjustments_are_counted() -> None:
-    """Times put in place and integers cut to their column are counted."""
+    """Replaced times and clamped integers are counted; the original integers remain as attributes."""
     adjustments = Adjustments()
 
     row = row_of(
         adjustments, start_time_unix_nano=2**64 - 1, end_time_unix_nano=2**64 - 1, kind=2**40, status_code=-(2**40)
     )
 
-    assert (1, 4) == (adjustments.timestamp_defaulted, adjustments.clamped)
+    assert 1 == adjustments.timestamp_defaulted
+    assert dict.fromkeys(("start_time_unix_nano", "end_time_unix_nano", "kind", "status_code"), 1) == (
+        adjustments.clamped_by_column
+    )
+    assert {
+        "start_time_unix_nano": 2**64 - 1, "end_time_unix_nano": 2**64 - 1, "kind": 2**40, "status_code": -(2**40),
+    } == json.loads(row["attributes"])  # fmt: skip
     assert (2**63 - 1, 2**31 - 1, -(2**31)) == (row["end_time_unix_nano"], row["kind"], row["status_code"])
 
 
 def test_absent_json_is_null_and_empty_json_is_empty() -> None:
-    """A flat span without attributes has NULL there; empty ones are what they are."""
+    """Missing attributes of a flat span are NULL, empty ones are empty."""
     absent, empty = row_of(), row_of(attributes={}, resource_attributes={}, events=[], links=[])
 
     columns = ("attributes", "resource_attributes", "events", "links")
@@ -74,7 +81,7 @@ def test_absent_json_is_null_and_empty_json_is_empty() -> None:
 
 
 def test_secrets_are_left_out() -> None:
-    """Keys that are never stored are in no column of a span."""
+    """Keys of `redact` are in no column of a span."""
     secret = {"Community": "s3cret", "a": 1}
     row = row_of(attributes=secret, resource_attributes=secret, events=[{"attributes": secret}], name=secret)
 
@@ -82,3 +89,14 @@ def test_secrets_are_left_out() -> None:
     assert (b'{"a":1}', b'{"a":1}', b'[{"attributes":{"a":1}}]') == (
         row["attributes"], row["resource_attributes"], row["events"]
     )  # fmt: skip
+
+
+def test_unreadable_integer_is_an_attribute() -> None:
+    """A value that an integer column cannot hold is counted and becomes an attribute."""
+    adjustments = Adjustments()
+
+    row = row_of(adjustments, kind="odd", status_code=True, attributes={"a": 1})
+
+    assert (None, None) == (row["kind"], row["status_code"])
+    assert {"kind": "odd", "status_code": True, "a": 1} == json.loads(row["attributes"])
+    assert {"kind": 1, "status_code": 1} == adjustments.nulled_by_column
