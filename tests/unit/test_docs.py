@@ -2,6 +2,8 @@
 
 import re
 import shlex
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -242,3 +244,12 @@ def test_command_lines_are_found() -> None:
         "eventwriter run", "bin/eventwriter demo --chaos", "eventwriter-ctl ping", "eventwriter migrate",
         "eventwriter config show",
     ] == list(command_lines(text))  # fmt: skip
+
+
+def test_commands_page_is_the_commands_own_help() -> None:
+    """docs/commands.md is what `bin/manual` writes; in a process of its own, as click caches options of commands."""
+    written = subprocess.run(
+        [sys.executable, str(ROOT / "bin" / "_commands.py")], capture_output=True, text=True, check=True
+    )
+
+    assert written.stdout == (DOCS / "commands.md").read_text(), "run bin/manual"
