@@ -156,7 +156,7 @@ class Batcher:
         if self._seen is not None:
             self._seen.add((message.stream_seq, message.timestamp_ns))
         rows = 0
-        if records.__class__ is list:
+        if isinstance(records, list):
             try:
                 rows = self._encode_rows(message, records)
             except Poison as poison:
@@ -168,7 +168,7 @@ class Batcher:
         elif records is None:
             batch.ignored.add(position)
         else:
-            batch.dead[position] = records  # type: ignore[assignment]
+            batch.dead[position] = records
         for marks, buffer in zip(batch.marks, batch.buffers):  # noqa: B905  # hot: equal by construction
             marks.append(len(buffer))
         batch.rows.append(rows)

@@ -254,7 +254,7 @@ def test_tap_that_nobody_reads_holds_nothing_up(site: Site) -> None:
 def test_stacks_show_threads_and_tasks(site: Site) -> None:
     """A worker's own code is in both: the running call, and the tasks that wait."""
     done = site.ctl("stacks", "TELEMETRY/0")
-    slot = site.told("stacks", "TELEMETRY/0")["TELEMETRY/0"]
+    slot = site.reply("stacks", "TELEMETRY/0")["TELEMETRY/0"]
 
     assert 0 == done.returncode, done.stderr
     assert f"TELEMETRY/0 (pid {slot['pid']})" == done.stdout.splitlines()[0]
@@ -282,7 +282,7 @@ def test_lag_of_what_is_settled_agrees_everywhere(site: Site) -> None:
     site.publish("telemetry.a", 500)
     site.settled()
     site.healthy()
-    done, slot = site.ctl("lag"), site.told("lag", "TELEMETRY")["slots"]["TELEMETRY/0"]
+    done, slot = site.ctl("lag"), site.reply("lag", "TELEMETRY")["slots"]["TELEMETRY/0"]
 
     assert (slot["last_seq"],) * 3 == (slot["delivered_seq"], slot["ack_floor_seq"], slot["ledger_seq"])
     assert (0, 0, 0.0) == (slot["drift"], slot["lag_messages"], slot["catch_up_s"])
@@ -303,9 +303,9 @@ def test_lag_of_what_is_settled_agrees_everywhere(site: Site) -> None:
 def test_lag_grows_while_a_slot_is_paused(site: Site) -> None:
     """What a paused slot does not pull is its lag; the ledger stays where it is."""
     site.ctl("pause", "TELEMETRY", "--wait")
-    before = site.told("lag", "TELEMETRY")["slots"]["TELEMETRY/0"]
+    before = site.reply("lag", "TELEMETRY")["slots"]["TELEMETRY/0"]
     site.publish("telemetry.a", 70)
-    after = site.told("lag", "TELEMETRY")["slots"]["TELEMETRY/0"]
+    after = site.reply("lag", "TELEMETRY")["slots"]["TELEMETRY/0"]
 
     assert (0, 70) == (before["lag_messages"], after["lag_messages"])
     assert (before["ledger_seq"], before["last_seq"] + 70) == (after["ledger_seq"], after["last_seq"])
@@ -323,7 +323,7 @@ def test_streams_are_shown_once_with_their_readers(site: Site) -> None:
 
 def test_top_says_where_the_time_goes(site: Site) -> None:
     """Each slot has its rates and the shares of its stages, between nothing and all of the time."""
-    slots = {slot["name"]: slot for slot in site.told("top", "--count", "1", "--interval", "1")}
+    slots = {slot["name"]: slot for slot in site.reply("top", "--count", "1", "--interval", "1")}
 
     assert set(site.slots()) == set(slots)
     stages = slots["TELEMETRY/0"]["stages"]
@@ -408,7 +408,7 @@ def test_reload_shows_differences_and_replaces_only_whom_they_concern(site: Site
     untouched = site.pids()
     done = site.ctl("reload", "--wait")
     after = site.pids()
-    again = site.told("reload", "--diff")
+    again = site.reply("reload", "--diff")
     site.configure(streams=ENTRIES, control={"socket": site.run.socket})
     assert 0 == site.ctl("reload", "--wait").returncode
 

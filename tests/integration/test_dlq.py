@@ -269,7 +269,7 @@ def test_replay_says_what_is_still_dead_and_why(office: Office) -> None:
     said = dict(line.split("  ", 1) for line in done.stdout.splitlines()[:-1])
     assert (1, "21 written (21 rows); 2 still dead; 1 refused") == (done.returncode, done.stdout.splitlines()[-1])
     assert said[str(garbage)].startswith("still dead: malformed: ")
-    assert "still dead: no_entry: no entry of streams takes subject 'nobody.a' of stream 'events'" == said[str(nobody)]
+    assert "still dead: no_entry: no stream entry matches subject 'nobody.a' of stream 'events'" == said[str(nobody)]
     assert "refused: " in said[str(refused)]
     assert "(SQLSTATE 23514)" in said[str(refused)]
     assert [(n, "replayed", False) for n in [*good, fine]] == [row for row in office.states() if row[1] == "replayed"]
@@ -290,7 +290,7 @@ def test_replay_obeys_conflict_rules(office: Office) -> None:
     done = office.dlq("replay", "--quiet")
 
     assert (
-        "2 written (2 rows); 1 of the rows were there already (by the table's conflict rule)\n",
+        "2 written (2 rows); 1 rows existed already (conflict rule of the table)\n",
         [(1, "old"), (2, "new")],
     ) == (done.stdout, office.read("SELECT * FROM things ORDER BY id"))
 

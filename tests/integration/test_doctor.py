@@ -89,7 +89,7 @@ def test_what_needs_a_failed_check_is_skipped_with_the_reason(examine: Examine) 
     found = examine(nats={"servers": ["nats://127.0.0.1:1"]})
 
     assert "fail" == status(found, "NATS", "connection")
-    assert [("skip", "not looked at, because of NATS: connection")] == said(found["NATS", "version"])
+    assert [("skip", "skipped: NATS: connection failed")] == said(found["NATS", "version"])
     assert "skip" == status(found, TELEMETRY, "consumer")
     assert "ok" == status(found, TELEMETRY, "tables")
 
@@ -160,9 +160,9 @@ def test_socket_of_a_dead_daemon_is_stale(shared: Shared, examine: Examine) -> N
     ("control", "sentence"),
     [
         ({"socket": "/no/such/folder/c.sock"}, "folder /no/such/folder does not exist"),
-        ({"socket": "/etc/hostname"}, "is no socket"),
+        ({"socket": "/etc/hostname"}, "is not a socket"),
         ({"socket": "/tmp/" + "x" * 120}, "is too long"),
-        ({"group": "nosuchgroup"}, "is no group of this machine"),
+        ({"group": "nosuchgroup"}, "does not exist on this machine"),
     ],
 )
 def test_impossible_socket_fails(examine: Examine, control: dict[str, str], sentence: str) -> None:
@@ -192,7 +192,7 @@ def test_socket_with_another_mode_is_a_warning(shared: Shared, examine: Examine)
     found = examine()
 
     assert "ok" == status(well, "host", "control socket")
-    assert [("warn", f"{shared.run.socket} has mode 0666, the configuration says 0660")] == said(
+    assert [("warn", f"{shared.run.socket} has mode 0666, but the configuration has 0660")] == said(
         found["host", "control socket"]
     )
 
@@ -277,7 +277,11 @@ def test_refused_login_fails(examine: Examine, start_nats: StartNats) -> None:
     assert "creds_file" in found["NATS", "connection"][0].hint
 
 
-CREDS = [(-1.0, "fail", ": ended ", "fail"), (5.0, "warn", ", in 5.0 days", "ok"), (None, "ok", "does not end", "ok")]
+CREDS = [
+    (-1.0, "fail", ": expired ", "fail"),
+    (5.0, "warn", ", in 5.0 days", "ok"),
+    (None, "ok", "does not expire", "ok"),
+]
 
 
 @pytest.mark.parametrize(("days", "ended", "words", "connected"), CREDS, ids=["ended", "ends soon", "without an end"])
@@ -504,7 +508,7 @@ def test_ledger_beyond_the_ack_floor_is_well(shared: Shared, examine: Examine) -
 
     # The last message of a round is another subject's.
     assert [
-        ("ok", "ack floor 0 is within the ledger; 49 sequences are in the ledger and not acknowledged yet")
+        ("ok", "ack floor 0 is within the ledger; 49 sequences are in the ledger but not acknowledged yet")
     ] == said(found[TELEMETRY, "ledger"])
 
 
@@ -558,7 +562,7 @@ TABLES = [
     ("DROP TABLE timeseries_metrics", "fail", "table timeseries_metrics does not exist"),
     ("ALTER TABLE timeseries_metrics DROP COLUMN value, ADD value date", "fail", "column value is date"),
     ("ALTER TABLE timeseries_metrics ADD mine int NOT NULL", "fail", "column mine (integer) is NOT NULL"),
-    ("ALTER TABLE timeseries_metrics DROP COLUMN unit", "warn", "lacks unit"),
+    ("ALTER TABLE timeseries_metrics DROP COLUMN unit", "warn", "has no column unit"),
 ]
 
 
@@ -624,7 +628,7 @@ def test_our_certificate_alone_verifies_the_server(
 
     found = examine(postgres={"dsn": secured_dsn(secured, secured.port), **secured.key("writer")})
 
-    assert [("fail", f"{tmp_path}/.postgresql/root.crt, whom to trust: No such file or directory")] == said(
+    assert [("fail", f"certificate authorities {tmp_path}/.postgresql/root.crt: No such file or directory")] == said(
         found["PostgreSQL", "TLS"]
     )
     assert "postgres.sslrootcert" in found["PostgreSQL", "TLS"][0].hint

@@ -88,8 +88,8 @@ async def said_of(dsn: str) -> str:
 @pytest.mark.parametrize(
     ("mode", "expected"),
     [
-        ("transaction", "connections are pooled by transaction (PgBouncer or the like), which is well"),
-        ("session", "connections are pooled by session (PgBouncer or the like); each worker holds one for good"),
+        ("transaction", "connections are pooled by transaction (PgBouncer or similar), which is supported"),
+        ("session", "connections are pooled by session (PgBouncer or similar); each worker occupies one permanently"),
     ],
 )
 async def test_pooler_is_said(start_pooler: Start, mode: str, expected: str) -> None:
@@ -99,7 +99,7 @@ async def test_pooler_is_said(start_pooler: Start, mode: str, expected: str) -> 
 
 async def test_no_pooler_is_said(database: str) -> None:
     """Doctor says that nothing pools where connections lead to the server."""
-    assert "none: connections lead to the server itself" == await said_of(database)
+    assert "none: connections reach the server directly" == await said_of(database)
 
 
 async def test_server_itself_is_no_pooler(database: str) -> None:

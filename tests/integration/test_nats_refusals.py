@@ -264,10 +264,3 @@ def test_encrypted_key_is_fatal(certificates: Certificates, tmp_path: Path) -> N
         tls_context(tls)
 
     assert ("nats_file_unusable", True) == (caught.value.code, "encrypted" in str(caught.value.hint))
-
-
-async def test_unusable_address_is_an_error() -> None:
-    """An address without a host is named in the error, without the password."""
-    error = await connect_error(NatsSettings(servers=("nats://u:s3cret@:4222",), connect_timeout=1))
-
-    assert (True, False) == ("nats://:4222" in error.message, "s3cret" in str(error))

@@ -1,6 +1,5 @@
 """Logging in to PostgreSQL by every way that the configuration offers, and the words where it is refused."""
 
-import logging
 import os
 from pathlib import Path
 from typing import Any
@@ -225,14 +224,3 @@ async def test_server_without_tls(database: str) -> None:
 
     assert isinstance(error, Fatal)
     assert "does not support SSL" in str(error)
-
-
-async def test_dsn_that_libpq_refuses_is_not_repeated(caplog: pytest.LogCaptureFixture) -> None:
-    """A DSN with an unknown parameter is refused without a word of it: it may be part of a password."""
-    caplog.set_level(logging.DEBUG)
-
-    error = await refused(PostgresSettings.model_validate({"dsn": "host=h password=a wr0ng=b"}))
-
-    assert isinstance(error, Fatal)
-    assert str(error).startswith("postgres.dsn is not a valid connection string")
-    assert "wr0ng" not in caplog.text

@@ -26,11 +26,11 @@ def test_servers_that_are_not_the_daemon_s_are_said_once(shared: Shared, line: s
     """Beside a daemon of other servers the command says whose it asks not, in one line of stderr that names those."""
     shared.written()
 
-    said = [text for text in asked(shared, line).stderr.splitlines() if "not the running daemon" in text]
+    said = [text for text in asked(shared, line).stderr.splitlines() if "settings of the running daemon" in text]
 
     assert 1 == len(said)
     assert said[0].startswith(f"warning: {BEGINNING}{shared.nats_url}, its PostgreSQL ")
-    assert said[0].endswith("give --config, and run with its environment")
+    assert said[0].endswith("give --config and use the daemon's environment")
 
 
 @pytest.mark.parametrize("line", ["verify", "dlq list", "doctor"])
