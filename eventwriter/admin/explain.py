@@ -23,7 +23,7 @@ _LATER_NS = 86_400_000_000_000
 
 
 @dataclass(frozen=True, slots=True)
-class Wish:
+class Explainer:
     """
     How a payload is to be read.
 
@@ -69,15 +69,15 @@ class Explanation:
     adjusted: dict[str, Any] = field(default_factory=dict)
 
 
-def explain(wish: Wish, message: Message) -> Explanation:
-    """Decode a message and build its rows, as a worker of `wish.kind` would."""
+def explain(explainer: Explainer, message: Message) -> Explanation:
+    """Decode a message and build its rows, as a worker of `explainer.kind` would."""
     found, tally = Explanation(), Adjustments()
     try:
-        records = wish.kind.decode(message)
+        records = explainer.kind.decode(message)
         count = f"{len(records)} record{'' if len(records) == 1 else 's'}"
         found.form = f"{encoding(message.payload, True)}, {shape(message.payload, records)}, {count}"
         found.keys = list(records[0]) if records else []
-        found.rows = _rows(wish, message, records, tally)
+        found.rows = _rows(explainer, message, records, tally)
     except Poison as poison:
         found.form = found.form or encoding(message.payload)
         found.poison = poison
@@ -120,9 +120,12 @@ _SHAPES: Sequence[tuple[str, Sequence[frozenset[str]]]] = (
 """Words, and the sets of keys of which any one tells; the first that fits."""
 
 
-def _rows(wish: Wish, message: Message, records: Sequence[Record], tally: Adjustments) -> list[ExplainedRow]:
+def _rows(explainer: Explainer, message: Message, records: Sequence[Record], tally: Adjustments) -> list[ExplainedRow]:
     later = message._replace(timestamp_ns=message.timestamp_ns + _LATER_NS)
-    builders = [(table, _builder(wish, table, tally), _builder(wish, table, Adjustments())) for table in wish.tables]
+    builders = [
+        (table, _builder(explainer, table, tally), _builder(explainer, table, Adjustments()))
+        for table in explainer.tables
+    ]
     rows: list[ExplainedRow] = []
     for index, record in enumerate(records):
         before = len(rows)
@@ -136,10 +139,12 @@ def _rows(wish: Wish, message: Message, records: Sequence[Record], tally: Adjust
     return rows
 
 
-def _builder(wish: Wish, table: Table, tally: Adjustments) -> RowBuilder:
+def _builder(explainer: Explainer, table: Table, tally: Adjustments) -> RowBuilder:
     names = frozenset(column.name for column in table.columns)
-    options = {**wish.options, "consumer": "explain", "kind": wish.kind.name}
-    return table.builder(Build(Origin("explain", 0, 0), tally, names, wish.ocsf_version, wish.redact, options))
+    options = {**explainer.options, "consumer": "explain", "kind": explainer.kind.name}
+    return table.builder(
+        Build(Origin("explain", 0, 0), tally, names, explainer.ocsf_version, explainer.redact, options)
+    )
 
 
 def _moved(row: Row, later: Row | None) -> set[int]:

@@ -14,7 +14,7 @@ import orjson
 from pydantic import SecretStr
 
 from eventwriter import clock
-from eventwriter.admin.explain import Wish, as_json, as_text, explain, instant
+from eventwriter.admin.explain import Explainer, as_json, as_text, explain, instant
 from eventwriter.cli.ctl.common import lines
 from eventwriter.cli.main import silence_logs
 from eventwriter.config.load import load
@@ -65,7 +65,7 @@ def explain_command(
     entry = entry_of(settings, stream, subject or message.subject, kind_name)
     example_subject = entry.every_subject[0].replace("*", "explain").replace(">", "explain")
     message = message._replace(subject=subject or message.subject or example_subject)
-    explanation = explain(wish_of(settings, entry, table_names, dsn), message)
+    explanation = explain(explainer_of(settings, entry, table_names, dsn), message)
     stored_at = instant(message.timestamp_ns) if stream else None
     if json_output:
         whole = {**as_json(explanation, message), "stored_at": stored_at}
@@ -118,7 +118,7 @@ def entry_of(settings: Settings, stream: str | None, subject: str, kind_name: st
     return StreamSettings(name="explain", stream_name=stream or "events", subjects=subjects, kind=kind_name)
 
 
-def wish_of(settings: Settings, entry: StreamSettings, table_names: tuple[str, ...], dsn: str | None) -> Wish:
+def explainer_of(settings: Settings, entry: StreamSettings, table_names: tuple[str, ...], dsn: str | None) -> Explainer:
     """
     Return the kind, tables and options that the daemon uses for messages of `entry`.
 
@@ -139,7 +139,7 @@ def wish_of(settings: Settings, entry: StreamSettings, table_names: tuple[str, .
         postgres = PostgresSettings(dsn=SecretStr(dsn)) if dsn else settings.postgres
         tables = asyncio.run(_real_tables(postgres, target, kind))
     redact = frozenset(key.lower() for key in settings.redact)
-    return Wish(kind, tables, settings.ocsf_version, redact, entry.options)
+    return Explainer(kind, tables, settings.ocsf_version, redact, entry.options)
 
 
 async def _real_tables(postgres: PostgresSettings, entry: StreamSettings, kind: Kind) -> list[Table]:

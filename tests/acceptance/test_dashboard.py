@@ -99,7 +99,7 @@ def test_login_is_required_once(web_daemon: WebDaemon, page: Page, tmp_path: Pat
     page.open(url)
     assert "/login" in page.driver.current_url
     log_in("not-this-one-not-this-one")
-    seen(lambda: page.text("#wrong") == "That is not the token.")
+    seen(lambda: page.text("#wrong") == "Wrong token.")
     log_in(TOKEN)
     seen(lambda: page.driver.current_url == url and page.texts(".stream h2") == ["TELEMETRY"])
     page.open(url)
@@ -222,11 +222,11 @@ def test_backlog_is_drawn(scripted: Any, page: Page) -> None:
     """The line of what waits rises with the backlog, for the stream and for all together, and says how much it is."""
     supervisor = scripted(worked(60, lag_messages=100))
     page.open(supervisor.url)
-    seen(lambda: said_of_lag(page) == ["now 100, most 100"] * 2)
+    seen(lambda: said_of_lag(page) == ["now 100, maximum 100"] * 2)
 
     supervisor.snapshot = worked(65, lag_messages=400)
 
-    seen(lambda: said_of_lag(page) == ["now 400, most 400"] * 2)
+    seen(lambda: said_of_lag(page) == ["now 400, maximum 400"] * 2)
     for line in page.ask("[...document.querySelectorAll('.lag .line')].map((one) => one.getAttribute('d'))"):
         heights = [float(point.split()[1]) for point in line.removeprefix("M").split("L")]
         # From the top: 52 units are all of it, the ground is at 55.

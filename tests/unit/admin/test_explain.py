@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from eventwriter.admin.explain import Wish, as_json, as_text, explain
+from eventwriter.admin.explain import Explainer, as_json, as_text, explain
 from eventwriter.kinds.registry import KINDS
 from eventwriter.model import Message
 
@@ -12,10 +12,10 @@ DATA = Path(__file__).parents[2] / "data"
 NOON_NS = 1_704_110_400_000_000_000
 
 
-def wish(kind: str, *tables: str) -> Wish:
+def explainer(kind: str, *tables: str) -> Explainer:
     of_kind = KINDS[kind]
     chosen = [t for t in (*of_kind.tables, *of_kind.also) if t.name in tables] or list(of_kind.tables)
-    return Wish(of_kind, chosen, "1.3.0", frozenset({"community"}), {})
+    return Explainer(of_kind, chosen, "1.3.0", frozenset({"community"}), {})
 
 
 def message(payload: bytes) -> Message:
@@ -24,7 +24,7 @@ def message(payload: bytes) -> Message:
 
 def test_row_is_shown_column_by_column() -> None:
     """A payload's row comes with each column's name, SQL type and value, NULLs in one line."""
-    found = explain(wish("telemetry"), message(b'{"name":"cpu","value":"12.5","tags":{"a":1}}'))
+    found = explain(explainer("telemetry"), message(b'{"name":"cpu","value":"12.5","tags":{"a":1}}'))
 
     lines = as_text(found)
 
@@ -37,8 +37,8 @@ def test_row_is_shown_column_by_column() -> None:
 
 def test_default_time_is_pointed_out() -> None:
     """A column that takes the message's own time says so; one that the payload gives does not."""
-    without = explain(wish("telemetry"), message(b'{"value":1}'))
-    given = explain(wish("telemetry"), message(b'{"value":1,"timestamp":"2026-01-01T00:00:00Z"}'))
+    without = explain(explainer("telemetry"), message(b'{"value":1}'))
+    given = explain(explainer("telemetry"), message(b'{"value":1,"timestamp":"2026-01-01T00:00:00Z"}'))
 
     assert ("timestamp", "timestamptz", "2024-01-01T12:00:00+00:00", "with the message's JetStream time") == (
         without.rows[0].columns[0]
@@ -50,7 +50,7 @@ def test_default_time_is_pointed_out() -> None:
 
 def test_clamped_integer_is_counted() -> None:
     """An integer that is cut to its column's range is counted."""
-    found = explain(wish("telemetry"), message(b'{"value":1,"if_index":99999999999,"timestamp":1704110400}'))
+    found = explain(explainer("telemetry"), message(b'{"value":1,"if_index":99999999999,"timestamp":1704110400}'))
 
     assert {"clamped_by_column": {"if_index": 1}} == found.adjusted
     assert "integers cut to their column's range: if_index 1" == as_text(found)[-1]
@@ -62,7 +62,7 @@ def test_clamped_integer_is_counted() -> None:
 )
 def test_dead_letter_has_its_reason_and_no_rows(payload: bytes, reason: str) -> None:
     """What cannot become rows is shown as its dead letter; a message is never half written."""
-    found = explain(wish("telemetry"), message(payload))
+    found = explain(explainer("telemetry"), message(payload))
 
     assert [] == found.rows
     assert reason == as_json(found, message(payload))["dead_letter"]["reason"]
@@ -71,7 +71,7 @@ def test_dead_letter_has_its_reason_and_no_rows(payload: bytes, reason: str) -> 
 
 def test_empty_array_is_written_without_rows() -> None:
     """An empty array is no dead letter: it counts as written."""
-    found = explain(wish("telemetry"), message(b"[]"))
+    found = explain(explainer("telemetry"), message(b"[]"))
 
     assert "written" == as_json(found, message(b"[]"))["outcome"]
     assert "no rows: there are no records in it; it counts as written" == as_text(found)[-1]
@@ -81,7 +81,7 @@ def test_every_table_gets_its_row() -> None:
     """With two tables a record is shown as a row of each, ids and arrays in words."""
     payload = b'{"src_addr":"10.0.0.1","dst_addr":"10.0.0.2","src_port":1,"dst_port":2,"protocol":6}'
 
-    found = explain(wish("netflow", "ocsf_network_activity", "netflow_metrics"), message(payload))
+    found = explain(explainer("netflow", "ocsf_network_activity", "netflow_metrics"), message(payload))
 
     assert ["ocsf_network_activity", "netflow_metrics"] == [row.table for row in found.rows]
     columns = as_json(found, message(payload))["rows"][0]["columns"]
@@ -93,7 +93,7 @@ def test_secret_is_not_shown() -> None:
     """What is never stored is never shown either."""
     payload = b'{"value":1,"tags":{"community":"s3cret"}}'
 
-    assert "s3cret" not in "\n".join(as_text(explain(wish("telemetry"), message(payload))))
+    assert "s3cret" not in "\n".join(as_text(explain(explainer("telemetry"), message(payload))))
 
 
 @pytest.mark.parametrize(
@@ -110,11 +110,11 @@ def test_secret_is_not_shown() -> None:
 )
 def test_shape_is_recognised(kind: str, file: str, expected: str) -> None:
     """The encoding and the shape of a payload are said in words."""
-    assert expected == explain(wish(kind), message((DATA / file).read_bytes())).form
+    assert expected == explain(explainer(kind), message((DATA / file).read_bytes())).form
 
 
 def test_otlp_json_is_recognised() -> None:
     """An OTLP export in JSON is not taken for a flat record."""
     payload = b'{"resourceLogs":[{"scopeLogs":[{"logRecords":[{"body":{"stringValue":"x"}}]}]}]}'
 
-    assert "JSON object, an OTLP export, 1 record" == explain(wish("logs"), message(payload)).form
+    assert "JSON object, an OTLP export, 1 record" == explain(explainer("logs"), message(payload)).form

@@ -24,7 +24,7 @@ def test_uuid_in_each_of_its_forms_is_itself(text: str) -> None:
      CANONICAL[:9] + "  " + CANONICAL[11:], CANONICAL.replace("-", "_"), "-" * 36, "é" * 36, "0x" + "0" * 30],
 )  # fmt: skip
 def test_what_is_no_uuid_is_none(text: str) -> None:
-    """Text that is no UUID is none, however much like one it looks."""
+    """Text that only resembles a UUID is not one."""
     assert parse_uuid(text) is None
 
 

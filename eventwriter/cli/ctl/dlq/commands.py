@@ -16,7 +16,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 
 from eventwriter.admin.dlq.replay import DEAD, KILLER, REFUSED, WRITTEN, Replay, Result, message_of, owner
 from eventwriter.admin.dlq.sandbox import run_in_child
-from eventwriter.admin.explain import Wish, as_json, as_text, explain
+from eventwriter.admin.explain import Explainer, as_json, as_text, explain
 from eventwriter.cli.ctl.dlq import render
 from eventwriter.cli.ctl.dlq.session import DlqSession
 from eventwriter.errors import Fatal, Poison
@@ -74,10 +74,13 @@ async def _today(session: DlqSession, letter: DeadLetter) -> tuple[list[str], An
     except (Fatal, Poison) as error:
         return [str(error)], {"outcome": "unknown", "detail": str(error)}
     redact = frozenset(key.lower() for key in session.settings.redact)
-    wish, message = Wish(of_kind, tables, session.settings.ocsf_version, redact, entry.options), message_of(letter)
+    explainer, message = (
+        Explainer(of_kind, tables, session.settings.ocsf_version, redact, entry.options),
+        message_of(letter),
+    )
 
     def explain_message() -> bytes:
-        explanation = explain(wish, message)
+        explanation = explain(explainer, message)
         return orjson.dumps([as_text(explanation), as_json(explanation, message)])
 
     # In a separate process, because this message may have killed a worker.
