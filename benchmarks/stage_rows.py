@@ -12,6 +12,7 @@ import time
 from collections.abc import Callable, Sequence
 from ipaddress import ip_address
 
+from eventwriter.config.settings import Settings
 from eventwriter.demo.traffic import TRAFFIC, well_formed
 from eventwriter.formats.flow.flow_pb2 import FlowMessage
 from eventwriter.kinds.registry import KINDS, Kind
@@ -22,6 +23,7 @@ from eventwriter.tables.table import Build, Table
 
 MESSAGES = 5000
 ROUNDS = 9
+REDACT = frozenset(Settings().redact)
 NOW_NS = 1_704_067_200_000_000_000
 
 _REAL_TYPES = {
@@ -82,9 +84,7 @@ def best_us(act: Callable[[], object]) -> float:
 def measure(kind: Kind, table: Table, deliveries: Sequence[Message]) -> tuple[float, float, float]:
     """Return what decode, build and encode cost."""
     binding = bind(table, real_columns(table), table.name)
-    build = table.builder(
-        Build(Origin("events", 1, 0), Adjustments(), binding.present, redact=frozenset({"community"}))
-    )
+    build = table.builder(Build(Origin("events", 1, 0), Adjustments(), binding.present, redact=REDACT))
     encode, decode = encoder(binding), kind.decode
     decoded = [(message, decode(message)) for message in deliveries]
     rows = [row for message, records in decoded for n, r in enumerate(records) if (row := build(r, message, n))]

@@ -38,7 +38,7 @@ class Site:
         url = servers.nats_url.replace("//", f"//reader:{SECRET}-nats@")
         self.config: dict[str, Any] = {
             "nats": {"servers": [url]}, "postgres": {"dsn": dsn}, "consumer_name": name,
-            "stream_name": name, "streams": [dict(stream) for stream in streams], **top,
+            "stream_name": name, "streams": [dict(stream) for stream in streams], "redact": ["community"], **top,
         }  # fmt: skip
         self.stream, self.published = name, 0
         self.run = Run(folder, self.config)

@@ -23,6 +23,7 @@ from eventwriter.formats.cloudevents import decode_base64
 from eventwriter.formats.json import TooDeep, dumps, loads_clean, within_depth
 from eventwriter.model import Adjustments, Message, Record
 
+_BACKSLASH = ord("\\")
 _ESCAPABLE = re.compile(r'["\\/\x00-\x1f]')
 """Characters that JSON may write with a backslash, other than as a number."""
 _COMPRESSED = (b"\x1f\x8b", b"\x28\xb5\x2f\xfd", b"\x78\x01", b"\x78\x5e", b"\x78\x9c", b"\x78\xda")
@@ -65,8 +66,7 @@ class Redactor:
         self._keys = keys
         self._snmp = snmp
         self._counts = (adjustments or Adjustments()).redacted_by_key
-        marks = (*sorted(keys), *(_COMMUNITY_MARKS if snmp else ()))
-        self._marks = (*marks, r"\u") if marks else ()
+        self._marks = tuple(dict.fromkeys((*(_COMMUNITY_MARKS if snmp else ()), *sorted(keys))))
         self._always = not all(key.isascii() and not _ESCAPABLE.search(key) for key in keys)
         self._message: Message | None = None
         self.suspicious = False
@@ -84,7 +84,7 @@ class Redactor:
         for mark in self._marks:
             if mark in lower:
                 return True
-        return self._always or payload.startswith(_COMPRESSED)
+        return (_BACKSLASH in payload and "\\u" in lower) or self._always or payload.startswith(_COMPRESSED)
 
     def clean(self, record: Record, message: Message) -> Record:
         """
@@ -155,7 +155,7 @@ class Redactor:
 
         A key is lost in parsing if an object has an ancestor whose key occurs again.
         """
-        if not any(mark in json_text.lower() for mark in self._marks):
+        if not any(mark in json_text.lower() for mark in (*self._marks, "\\u")):
             return False
         return _has_key(json_text, self._labels(json_text, subject))
 

@@ -46,7 +46,8 @@ class Office:
     def __init__(self, dsn: str, folder: Path) -> None:
         self.dsn, self.folder = dsn, folder
         self.config = folder / "eventwriter.json"
-        self.config.write_text(json.dumps({"enabled": True, "postgres": {"dsn": dsn}, "streams": STREAMS}))
+        config = {"enabled": True, "postgres": {"dsn": dsn}, "streams": STREAMS, "redact": ["community"]}
+        self.config.write_text(json.dumps(config))
         self.environ: dict[str, str] = {}
         self.sequence = 0
         assert 0 == command("eventwriter", "migrate", "--dsn", dsn).returncode

@@ -25,6 +25,7 @@ PARAMETERS_MAX = 6
 LONG_FILES: dict[str, str] = {}
 LONG_FUNCTIONS = {
     "eventwriter/tables/ocsf/events_from_logs.py:builder": "each value once, in the order of the columns",
+    "eventwriter/tables/ocsf/network_activity.py:row_maker": "each value once, in the order of the columns",
     "eventwriter/tables/ocsf/network_activity_from_ocsf.py:builder": "each value once, in the order of the columns",
     "eventwriter/tables/otel/metrics.py:builder": "each value once, in the order of the columns",
 }

@@ -58,8 +58,9 @@ class Settings(Record):
     """JetStream stream of entries that name none. Default `events`, where ServiceRadar's programs publish."""
     ocsf_version: str = "1.3.0"
     """OCSF version that is written into the metadata of OCSF rows."""
-    redact: tuple[str, ...] = ("community",)
-    """Keys, in any case, whose values are never stored. Default: SNMP communities, which are credentials."""
+    redact: tuple[str, ...] = ()
+    """Keys, in any case, whose values are never stored. SNMP communities in events and logs are never stored anyway.
+    Default: no further keys."""
     nats: NatsSettings = NatsSettings()
     """Connection to NATS JetStream."""
     postgres: PostgresSettings = PostgresSettings()

@@ -12,7 +12,13 @@ from eventwriter.formats.fields import LATEST_US, find, instant_us, is_blank, js
 from eventwriter.formats.ip_names import protocol_number
 from eventwriter.model import Adjustments, Message, Record
 from eventwriter.tables.record_reader import RecordReader, filled
-from eventwriter.tables.values import NANOSECONDS_FROM, POSTGRES_EPOCH_US, instant_or_default, timestamp
+from eventwriter.tables.values import (
+    NANOSECONDS_FROM,
+    POSTGRES_EPOCH_US,
+    instant_or_default,
+    optional_instant,
+    timestamp,
+)
 
 _TIMESTAMP = names("timestamp", "time", "@timestamp", "ts")
 _GATEWAY, _AGENT, _DEVICE = names("gateway_id", "poller_id", "pollerId"), names("agent_id"), names("device_id")
@@ -136,15 +142,25 @@ def flow(record: Record, message: Message, adjustments: Adjustments) -> Flow:  #
         or (src_port.__class__ is not int and src_port is not None)
         or (dst_port.__class__ is not int and dst_port is not None)
         or (protocol.__class__ is not int and protocol is not None)
-        or protocol in _ICMP_PROTOCOLS
         or (packets.__class__ is not int and packets is not None)
         or (octets.__class__ is not int and octets is not None)
         or (input_snmp.__class__ is not int and input_snmp is not None)
         or (output_snmp.__class__ is not int and output_snmp is not None)
-        or ((time := _usual_time(record, message, adjustments)) is None)
     ):
         return _search(record, message, adjustments)
+    value = get("timestamp")
+    if value.__class__ is int and 100_000_000_000 <= value < _LATEST_MS:
+        time: int | None = value * 1000 - POSTGRES_EPOCH_US
+    elif value.__class__ is int and NANOSECONDS_FROM <= value < _LATEST_NS:
+        time = value // 1000 - POSTGRES_EPOCH_US
+    else:
+        time = _other_time(record, message, adjustments) if value is None else optional_instant(value)
+        if time is None:
+            return _search(record, message, adjustments)
     rest = {key: json_value(value) for key in others if (value := record[key]) is not None} if others else {}
+    if protocol in _ICMP_PROTOCOLS:
+        _read_icmp(rest, src_port, dst_port)
+        src_port = dst_port = None
     return _new_flow(
         Flow,
         (
@@ -152,18 +168,6 @@ def flow(record: Record, message: Message, adjustments: Adjustments) -> Flow:  #
             input_snmp, output_snmp, rest, time,
         ),
     )  # fmt: skip
-
-
-def _usual_time(record: Record, message: Message, adjustments: Adjustments) -> int | None:
-    """Return the time of a flow whose timestamp is missing or readable, otherwise None."""
-    # Hot: once per message.
-    value = record.get("timestamp")
-    if value is None:
-        return _other_time(record, message, adjustments)
-    if value.__class__ is int and NANOSECONDS_FROM <= value < _LATEST_NS:
-        return value // 1000 - POSTGRES_EPOCH_US
-    us = instant_us(value)
-    return None if us is None else us - POSTGRES_EPOCH_US
 
 
 def _other_time(record: Record, message: Message, adjustments: Adjustments) -> int:
@@ -261,8 +265,9 @@ class Duration(NamedTuple):
     is_exact: bool
 
 
-_LATEST_NS = LATEST_US * 1000
+_LATEST_MS, _LATEST_NS = LATEST_US // 1000, LATEST_US * 1000
 _NO_DURATION = Duration(None, False)
+_START_AND_END = frozenset({*START, *END})
 
 
 def duration(record: Record, time: int) -> Duration:
@@ -276,6 +281,8 @@ def duration(record: Record, time: int) -> Duration:
     first, last = record.get("time_flow_start_ns"), record.get("time_flow_end_ns")
     if first.__class__ is last.__class__ is int and NANOSECONDS_FROM <= first <= last < _LATEST_NS:
         start, end = first // 1000, last // 1000
+    elif _START_AND_END.isdisjoint(record):
+        return _NO_DURATION
     else:
         first, last = _readable(record, START), _readable(record, END)
         if first is None or last is None:

@@ -8,7 +8,6 @@ flow. The key is therefore not an identity of ours: a flow whose key exists beco
 `on_conflict` says otherwise.
 """
 
-from collections.abc import Callable
 from typing import Any
 
 from eventwriter.formats.fields import INT4, INT8, find, integer, json_value, names, text, whole
@@ -28,22 +27,6 @@ _INTEGERS = (
 _INT4_MAX, _INT8_MAX = INT4[1], INT8[1]
 
 
-def _reader(build: Build) -> Callable[[Record, Message], Flow]:
-    adjustments = build.adjustments
-    redactor = Redactor(build.redact, adjustments)
-    clean = redactor.clean if redactor.active else None
-
-    def read(record: Record, message: Message) -> Flow:
-        # Hot: once per message.
-        if clean is not None:
-            record = clean(record, message)
-        if "src_addr" not in record and is_ocsf(record):
-            record = as_flow(record)
-        return flow(record, message, adjustments)
-
-    return read
-
-
 def _integers(value: Any, adjustments: Adjustments, column: str) -> tuple[bytes | None, bool]:
     """Return a list as `integer[]`, and whether the array has each element unchanged."""
     elements = json_value(value)
@@ -56,10 +39,15 @@ def _integers(value: Any, adjustments: Adjustments, column: str) -> tuple[bytes 
 
 def inet_builder(build: Build) -> RowBuilder:
     """Return the function that builds the row of a flow in the table with `inet` addresses."""
-    adjustments, read = build.adjustments, _reader(build)
+    adjustments = build.adjustments
+    redactor = Redactor(build.redact, adjustments)
 
     def row(record: Record, message: Message, _index: int) -> Row:
-        one = read(record, message)
+        if redactor.active:
+            record = redactor.clean(record, message)
+        if "src_addr" not in record and is_ocsf(record):
+            record = as_flow(record)
+        one = flow(record, message, adjustments)
         if not one.src_addr and not one.dst_addr:
             adjustments.records_ignored += 1
             return IGNORED
@@ -118,11 +106,17 @@ NETFLOW_METRICS_INET = Table(
 
 def builder(build: Build) -> RowBuilder:
     """Return the function that builds the row of a flow."""
-    adjustments, read = build.adjustments, _reader(build)
+    adjustments = build.adjustments
+    redactor = Redactor(build.redact, adjustments)
+    clean = redactor.clean if redactor.active else None
 
     def row(record: Record, message: Message, _index: int) -> Row:
         # Hot: once per message.
-        one = read(record, message)
+        if clean is not None:
+            record = clean(record, message)
+        if "src_addr" not in record and is_ocsf(record):
+            record = as_flow(record)
+        one = flow(record, message, adjustments)
         _, _, _, _, _, _, src_port, dst_port, protocol, packets, octets, _, input_snmp, output_snmp, rest, time = one
         if not (
             (src_port is None or 0 <= src_port <= _INT4_MAX)

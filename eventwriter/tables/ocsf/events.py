@@ -7,8 +7,10 @@ Source: OCSF schema 1.3.0, "Base Event" and "Metadata Object".
 from typing import Any
 
 from eventwriter.errors import Poison
+from eventwriter.formats.bounded_cache import BoundedCache
 from eventwriter.formats.event_shape import Shape, shape_of
 from eventwriter.formats.fields import INT4, LATEST_US, boolean, hex_id, instant_us, is_blank, names, text
+from eventwriter.formats.json import dumps
 from eventwriter.formats.ocsf import severity_id_of, severity_name
 from eventwriter.formats.snmp_trap import ocsf_record
 from eventwriter.model import Adjustments, Message, Record
@@ -18,7 +20,7 @@ from eventwriter.tables.raw_data import castable, raw_data
 from eventwriter.tables.record_reader import RecordReader, with_rest
 from eventwriter.tables.redaction import Redactor
 from eventwriter.tables.table import Build, Column, Row, RowBuilder, Table
-from eventwriter.tables.values import EMPTY_LIST, EMPTY_OBJECT, instant_or_default, jsonb
+from eventwriter.tables.values import EMPTY_LIST, EMPTY_OBJECT, timestamp
 
 _PRODUCT = "EventWriter"
 """Product of events that name none."""
@@ -59,28 +61,22 @@ def ocsf_row(build: Build, redactor: Redactor) -> RowBuilder:
 
     def row(record: Record, message: Message, index: int) -> Row:
         # Hot: once per event. Events with the usual names and types are taken as they are.
-        event = redactor.clean(record, message)
-        kept = event
+        kept = event = redactor.clean(record, message)
         if "tenant_id" in event:
             adjustments.fields_ignored += 1  # each tenant has its own tables
-        texts = list(map(event.get, _TEXTS))
-        if not (_ALL_KNOWN(event) and _is_usual(event, texts)):
-            event = _normalized(event, adjustments)
-            texts = list(map(event.get, _TEXTS))
-        get = event.get
-        activity_name, severity, body, status, code, detail, trace_id, span_id, log_name, *log, raw = texts
-        class_uid, activity_id, type_uid, severity_id = map(get, _NUMBERS)
+        values = tuple(map(event.get, _NAMES))
+        if not (_all_known(event) and _USUAL_TYPES[tuple(map(type, values))] and _are_in_range(values)):
+            values = tuple(map(_normalized(event, adjustments).get, _NAMES))
+        (
+            event_id, time, class_uid, category_uid, type_uid, activity_id, activity_name, severity_id, severity, body,
+            status_id, status, status_code, status_detail, metadata, observables, trace_id, span_id, actor, device,
+            src_endpoint, dst_endpoint, log_name, log_provider, log_level, log_version, unmapped, raw,
+        ) = values  # fmt: skip
         if type_uid is None:
             type_uid = min(class_uid * 100 + activity_id, _INT4_MAX)  # type: ignore[operator]
         if severity_id is None:
-            severity_id = _severity_id(severity, get("unmapped"))
-        time = get("time")
-        if time.__class__ is int and 100_000_000_000_000 <= time < LATEST_US:
-            us: int | None = time
-        else:
-            us = instant_us(time)
-        unmapped = get("unmapped")
-        row_id, metadata, other_id = identify(get("id"), get("metadata"))
+            severity_id = _severity_id(severity, unmapped)
+        row_id, metadata, other_id = identify(event_id, metadata)
         if other_id is not None:
             unmapped = with_rest(unmapped, {"id": other_id}, "unmapped")
         if raw is not None:
@@ -89,49 +85,49 @@ def ocsf_row(build: Build, redactor: Redactor) -> RowBuilder:
             raw = raw_data(record, kept, message, redactor)
         return (
             make_id(message.stream_seq, index) if row_id is None else row_id,
-            instant_or_default(us, message, adjustments),
-            class_uid, get("category_uid"), type_uid, activity_id, activity_name,
+            timestamp(time, message, adjustments),
+            class_uid, category_uid, type_uid, activity_id, activity_name,
             severity_id, severity_name(severity_id) if severity is None else severity,
             body,
-            get("status_id"), status, code, detail,
+            status_id, status, status_code, status_detail,
             fill(metadata, message),
-            EMPTY_LIST if (value := get("observables")) is None else jsonb(value),
+            EMPTY_LIST if observables is None else b"\x01" + dumps(observables),
             None if trace_id is None else hex_id(trace_id),
             None if span_id is None else hex_id(span_id),
-            EMPTY_OBJECT if (value := get("actor")) is None else jsonb(value),
-            EMPTY_OBJECT if (value := get("device")) is None else jsonb(value),
-            EMPTY_OBJECT if (value := get("src_endpoint")) is None else jsonb(value),
-            EMPTY_OBJECT if (value := get("dst_endpoint")) is None else jsonb(value),
+            EMPTY_OBJECT if actor is None else b"\x01" + dumps(actor),
+            EMPTY_OBJECT if device is None else b"\x01" + dumps(device),
+            EMPTY_OBJECT if src_endpoint is None else b"\x01" + dumps(src_endpoint),
+            EMPTY_OBJECT if dst_endpoint is None else b"\x01" + dumps(dst_endpoint),
             message.subject if log_name is None else log_name,
-            *log,
-            EMPTY_OBJECT if unmapped is None else jsonb(unmapped),
+            log_provider, log_level, log_version,
+            EMPTY_OBJECT if unmapped is None else b"\x01" + dumps(unmapped),
             raw,
         )  # fmt: skip
 
     return row
 
 
-def _is_usual(event: Record, texts: list[Any]) -> bool:
-    """Return whether the values of an event have the types of their columns."""
+def _has_usual_types(types: tuple[type, ...]) -> bool:
+    """Return whether values of these types, in the order of `_NAMES`, need no conversion."""
+    return all(kind in usual for kind, usual in zip(types, _TYPES, strict=True))
+
+
+def _are_in_range(values: tuple[Any, ...]) -> bool:
+    """Return whether the integers fit their columns, and the time is an instant."""
     # Hot: once per event.
-    get = event.get
-    for value in texts:
-        if value.__class__ is not str and value is not None:
-            return False
-    for name in _REQUIRED:
-        if (value := get(name)).__class__ is not int or not 0 <= value <= _INT4_MAX:
-            return False
-    for name in _OPTIONAL_INTEGERS:
-        value = get(name)
-        if value is not None and (value.__class__ is not int or not 0 <= value <= _INT4_MAX):
-            return False
-    for name in _OBJECTS:
-        value = get(name)
-        if value.__class__ is not dict and value is not None:
-            return False
-    observables, time = get("observables"), get("time")
-    return (observables is None or observables.__class__ is list) and (
-        time is None or time.__class__ is int or instant_us(time) is not None
+    _, time, class_uid, category_uid, type_uid, activity_id, _, severity_id, _, _, status_id, *_ = values
+    return (
+        0 <= class_uid <= _INT4_MAX
+        and 0 <= category_uid <= _INT4_MAX
+        and 0 <= activity_id <= _INT4_MAX
+        and (type_uid is None or 0 <= type_uid <= _INT4_MAX)
+        and (severity_id is None or 0 <= severity_id <= _INT4_MAX)
+        and (status_id is None or 0 <= status_id <= _INT4_MAX)
+        and (
+            time is None
+            or (time.__class__ is int and 100_000_000_000 <= time < LATEST_US)
+            or instant_us(time) is not None
+        )
     )
 
 
@@ -219,7 +215,6 @@ COLUMNS = (
 """Columns for events, and for logs as class 1008. A missing JSON value is `{}` or `[]`, never NULL."""
 
 _REQUIRED = ("class_uid", "category_uid", "activity_id")
-_NUMBERS = ("class_uid", "activity_id", "type_uid", "severity_id")
 _OPTIONAL_INTEGERS = ("type_uid", "severity_id", "status_id")
 _TEXTS = (
     "activity_name", "severity", "message", "status", "status_code", "status_detail", "trace_id", "span_id",
@@ -231,7 +226,23 @@ _KEYS = {
     for column in COLUMNS
 }
 """Names of the field of each column; internal logs repeat their time as `timestamp`."""
-_ALL_KNOWN = frozenset({*_KEYS, "tenant_id"}).issuperset
+_all_known = frozenset({*_KEYS, "tenant_id"}).issuperset
+_NAMES = tuple(_KEYS)
+
+
+def _usual_types(name: str) -> frozenset[type]:
+    """Return the types of the values of a field that need no conversion."""
+    if name in _REQUIRED:
+        return frozenset({int})
+    if name == "time":
+        return frozenset({int, float, str, type(None)})
+    kind = int if name in _OPTIONAL_INTEGERS else dict if name in _OBJECTS else list if name == "observables" else str
+    return frozenset({kind, type(None)})
+
+
+_TYPES = tuple(map(_usual_types, _NAMES))
+_USUAL_TYPES = BoundedCache(_has_usual_types)
+"""Types of the values of an event → whether they need no conversion."""
 
 OCSF_EVENTS = Table(
     name="ocsf_events",

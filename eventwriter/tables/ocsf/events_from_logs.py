@@ -5,8 +5,8 @@ Source: OCSF schema 1.3.0, "Event Log Activity [1008]".
 """
 
 import ipaddress
-from collections.abc import Callable
-from typing import Any, NamedTuple
+from collections.abc import Callable, Sequence
+from typing import Any
 
 from eventwriter.formats.bounded_cache import BoundedCache
 from eventwriter.formats.fields import find, names, text
@@ -31,16 +31,16 @@ _HOST = (*HOST, "host.name")
 _ADDRESS = ("ip", "ip_address", "remote_addr", "_remote_addr", "host.ip", "source")
 
 
-class Sender(NamedTuple):
-    """The columns that the records of one sender share."""
+_SENDER_KEYS = frozenset({*_HOST, *_ADDRESS})
 
-    resource: bytes
-    """The member `resource_attributes` of the column `unmapped`."""
-    device: bytes
-    observables: bytes
+Sender = tuple[bytes, bytes, bytes, Any, Any]
+"""
+What the records of one sender share: the member `resource_attributes` of the column `unmapped`, the columns device and
+observables, and the version and instance of the service in the resource, which are not stored again.
+"""
 
 
-def builder(build: Build) -> RowBuilder:
+def builder(build: Build) -> RowBuilder:  # noqa: C901  # hot: one condition per optional member
     """
     Return the function that builds the row of a log record.
 
@@ -53,40 +53,43 @@ def builder(build: Build) -> RowBuilder:
     keep_raw = keeps_raw(build)
     actors, contexts = BoundedCache(_actor), BoundedCache(_context)
     seen: Message | None = None
-    started = b""
+    started, suspicious = b"", False
     resource: Any = None
     shared = _sender({}, {})
 
     def row(record: Record, message: Message, index: int) -> Row:
         # Hot: once per record.
-        nonlocal seen, started, resource, shared
+        nonlocal seen, started, suspicious, resource, shared
         if ("class_uid" in record or "classUid" in record) and find(record, _OCSF) is not None:
             row = ocsf(record, message, index)
             assert row is not None
             return row
         if message is not seen:
-            seen, started = message, metadata(message)[:-1]
-        record = redactor.clean(record, message)
+            seen, started, suspicious = message, metadata(message)[:-1], redactor.may_hold(message.payload)
+        if suspicious:
+            record = redactor.clean(record, message)
         (
             time, observed, given_id, trace_id, span_id, flags, word, number, body, event, source, service, version,
             instance, scope, scope_version, scope_attributes, attributes, sender,
         ) = read(record, message.subject)  # fmt: skip
-        if redactor.suspicious:  # the keys of attributes given as `k=v` text are known only now
+        if suspicious:  # the keys of attributes given as `k=v` text are known only now
             attributes, sender, scope_attributes = (
                 redactor.value(each, message.subject) for each in (attributes, sender, scope_attributes)
             )
         # Records of one group share one resource, and have no field of their own that identifies the sender.
         if sender is not resource or sender is None:
             resource, shared = sender, _sender(sender or {}, record)
-        severity_id = _SEVERITY_IDS[number or 0]
-        if version is not None and sender is not None and sender.get("service.version") == version:
-            version = None
-        if instance is not None and sender is not None and sender.get("service.instance.id") == instance:
-            instance = None
-        context = contexts[scope, event, source, flags or None, version, instance, word, number]
-        further = b"" if observed is None or observed == time else _observed(observed)
+        sender_json, device, observables, shared_version, shared_instance = shared
+        further = contexts[scope, event, source, flags, word, number]
+        if observed is not None and observed != time:
+            further += b'"observed_time":%b,' % (b"%d" % observed if observed.__class__ is int else dumps(observed))
         if scope_attributes:
-            further += b'"scope_attributes":%b,' % dumps(scope_attributes)
+            further += _member("scope_attributes", scope_attributes)
+        if version is not shared_version and version is not None:
+            further += _member("service_version", version)
+        if instance is not shared_instance and instance is not None:
+            further += _member("service_instance", instance)
+        severity_id = _SEVERITY_IDS[number or 0]
         return (
             make_id(message.stream_seq, index) if given_id is None else parse_uuid(given_id),
             timestamp(time, message, adjustments),
@@ -96,17 +99,17 @@ def builder(build: Build) -> RowBuilder:
             body,
             None, None, None, None,
             _metadata(started, time),
-            shared.observables,
+            observables,
             trace_id,
             span_id,
             actors[service],
-            shared.device,
+            device,
             EMPTY_OBJECT, EMPTY_OBJECT,
             message.subject,
             service,
             word,
             scope_version,
-            _unmapped(attributes, shared.resource, context + further),
+            _unmapped(attributes, sender_json, further),
             dumps(record).decode() if keep_raw else None,
         )  # fmt: skip
 
@@ -120,8 +123,9 @@ def _metadata(started: bytes, time: Any) -> bytes:
     return b'%b,"original_time":%b}' % (started, b'"%d"' % time if time.__class__ is int else dumps(text(time)))
 
 
-def _observed(time: Any) -> bytes:
-    return b'"observed_time":%d,' % time if time.__class__ is int else b'"observed_time":%b,' % dumps(time)
+def _member(name: str, value: Any) -> bytes:
+    """Return a member of a JSON object, followed by a comma."""
+    return b'"%b":%b,' % (name.encode(), dumps(value))
 
 
 def _unmapped(attributes: dict[str, Any] | None, resource_json: bytes, context: bytes) -> bytes:
@@ -130,7 +134,7 @@ def _unmapped(attributes: dict[str, Any] | None, resource_json: bytes, context: 
     return b"\x01{%b}" % (own + resource_json + context)[:-1]
 
 
-_CONTEXT = ("scope_name", "event_name", "source", "trace_flags", "service_version", "service_instance")
+_CONTEXT = ("scope_name", "event_name", "source", "trace_flags")
 
 
 def _context(key: tuple[Any, ...]) -> bytes:
@@ -144,7 +148,7 @@ def _context(key: tuple[Any, ...]) -> bytes:
     members = [(name, value) for name, value in zip(_CONTEXT, values, strict=True) if value]
     if number is not None and level_number(word) != number:
         members.append(("severity_number", number))
-    return b"".join(b'"%b":%b,' % (name.encode(), dumps(value)) for name, value in members)
+    return b"".join(_member(name, value) for name, value in members)
 
 
 def _actor(service: str | None) -> bytes:
@@ -153,22 +157,30 @@ def _actor(service: str | None) -> bytes:
 
 def _sender(resource: dict[str, Any], record: Record) -> Sender:
     """Find host and address in the record's own fields, else in its resource."""
-    host = _first(text_or_none, _HOST, record, resource)
+    # Hot: once per message.
+    places = (resource,) if _SENDER_KEYS.isdisjoint(record) else (record, resource)
+    host = _first(text_or_none, _HOST, places)
     if host is None and (nested := record.get("host")).__class__ is dict:
         host = text_or_none(nested.get("name"))
-    address = _first(address_in, _ADDRESS, record, resource)
+    address = _first(address_in, _ADDRESS, places)
     observables = [{"name": host, "type": "Hostname", "type_id": 1}] if host else []
     if address:
         observables.append({"name": address, "type": "IP Address", "type_id": 2})
-    return Sender(
+    return (
         b'"resource_attributes":%b,' % dumps(resource) if resource else b"",
         b'\x01{"hostname":%b}' % dumps(host) if host else EMPTY_OBJECT,
         b"\x01" + dumps(observables) if observables else EMPTY_LIST,
+        resource.get("service.version"),
+        resource.get("service.instance.id"),
     )
 
 
-def _first(read: Callable[[Any], str | None], keys: tuple[str, ...], *places: dict[str, Any]) -> str | None:
-    return next((found for place in places for key in keys if (found := read(place.get(key)))), None)
+def _first(read: Callable[[Any], str | None], keys: Sequence[str], places: Sequence[Record]) -> str | None:
+    for place in places:
+        for key in keys:
+            if (value := place.get(key)) is not None and (found := read(value)):
+                return found
+    return None
 
 
 def text_or_none(value: Any) -> str | None:

@@ -63,14 +63,6 @@ def _message(one: Flow, protocol: str) -> str:
     return f"{protocol} traffic: {source} -> {target} ({one.packets or 0} pkts, {readable_bytes(one.octets or 0)})"
 
 
-def _usual_message(one: Flow, protocol: str) -> str:
-    """Return the message of a flow with addresses and ports, by IPv4."""
-    return (
-        f"{protocol} traffic: {one[4]}:{one[6]} -> {one[5]}:{one[7]}"
-        f" ({one[9] or 0} pkts, {readable_bytes(one[10] or 0)})"
-    )
-
-
 def _mac(one: Flow, keys: tuple[str, ...]) -> str | None:
     """Return the MAC address that stands for the missing IP address of an endpoint."""
     value = next((one.rest[key] for key in keys if key in one.rest), None)
@@ -87,16 +79,8 @@ def _endpoint(one: Flow, address: str | None, port: int | None, mac: tuple[str, 
 
 def _endpoints(one: Flow) -> tuple[Any, ...]:
     """Return observables and both endpoints as jsonb."""
-    # Hot: once per message. Complete endpoints are written by template: 0.8 µs instead of 4 µs.
-    src, dst, src_port, dst_port = one[4:8]
-    if src and dst and src_port is not None and dst_port is not None:
-        src_json, dst_json = dumps(src), dumps(dst)
-        return (
-            _OBSERVED % (src_json, dst_json, src_port, dst_port),
-            b'\x01{"ip":%b,"port":%d}' % (src_json, src_port),
-            b'\x01{"ip":%b,"port":%d}' % (dst_json, dst_port),
-        )
-    source, target = _endpoint(one, src, src_port, _SRC_MAC), _endpoint(one, dst, dst_port, _DST_MAC)
+    source = _endpoint(one, one.src_addr, one.src_port, _SRC_MAC)
+    target = _endpoint(one, one.dst_addr, one.dst_port, _DST_MAC)
     observables = [
         {"name": str(end[key]), "type": kind, "type_id": number}
         for key, kind, number in (("ip", "IP Address", 2), ("mac", "MAC Address", 3), ("port", "Port", 8))
@@ -162,14 +146,16 @@ def row_maker(build: Build) -> Callable[[Flow | Record, Message, int], Row]:
     connection_infos, devices = BoundedCache(_connection_info), BoundedCache(_device)
     row_from_ocsf = network_activity_from_ocsf.builder(build)
 
-    def row(one: Flow | Record, message: Message, index: int) -> Row:
+    def row(one: Any, message: Message, index: int) -> Row:
         # Hot: once per message.
         if one.__class__ is dict:
             return row_from_ocsf(one, message, index)
-        assert isinstance(one, Flow)
-        direction, direction_id = _DIRECTIONS.get((one.direction or "").lower(), _NO_DIRECTION)
-        number, rest, length_ms, time = one.protocol, one.rest, None, one.time
-        protocol = PROTOCOLS.get(number)
+        (
+            gateway, agent, device, named_direction, src, dst, src_port, dst_port, number, packets, octets, _, _, _,
+            rest, time,
+        ) = one  # fmt: skip
+        direction, direction_id = _DIRECTIONS.get((named_direction or "").lower(), _NO_DIRECTION)
+        protocol, length_ms = PROTOCOLS.get(number), None
         if rest:
             length_ms = _remove_stored(rest, time, protocol)
             if protocol is None:
@@ -180,29 +166,42 @@ def row_maker(build: Build) -> Callable[[Flow | Record, Message, int], Row]:
             number = integer(number, INT4, adjustments, "protocol_num")
         if protocol is None:
             protocol = "Unknown"
-        if direction is None and one.direction is not None:
-            rest = {**rest, "flow_direction": one.direction}
-        observables, source, target = _endpoints(one)
-        is_usual = one[4] and one[5] and one[6] is not None and one[7] is not None and ":" not in f"{one[4]}{one[5]}"
+        if direction is None and named_direction is not None:
+            rest = {**rest, "flow_direction": named_direction}
+        if src and dst and src_port is not None and dst_port is not None:
+            # Complete endpoints are written by template: 0.8 µs instead of 4 µs.
+            src_json, dst_json = dumps(src), dumps(dst)
+            observables = _OBSERVED % (src_json, dst_json, src_port, dst_port)
+            source = b'\x01{"ip":%b,"port":%d}' % (src_json, src_port)
+            target = b'\x01{"ip":%b,"port":%d}' % (dst_json, dst_port)
+            text = (
+                f"{protocol} traffic: {src}:{src_port} -> {dst}:{dst_port}"
+                f" ({packets or 0} pkts, {readable_bytes(octets or 0)})"
+                if ":" not in src and ":" not in dst
+                else _message(one, protocol)
+            )
+        else:
+            observables, source, target = _endpoints(one)
+            text = _message(one, protocol)
         return (
             make_id(message.stream_seq, index),
             time,
             _CLASS, _CATEGORY, _CLASS * 100 + _ACTIVITY, _ACTIVITY, "Traffic", 1, "Informational",
-            _usual_message(one, protocol) if is_usual else _message(one, protocol),
+            text,
             1, "Allowed", 1, "Success", None, None,
             metadata(message),
             observables, source, target,
             connection_infos[one[11:14]],
-            _traffic(one.octets, one.packets),
+            _traffic(octets, packets),
             protocol, number,
             direction, direction_id,
             length_ms,
-            devices[one.device_id],
+            devices[device],
             _ACTOR,
             None, None, None, None, None,
             jsonb(rest) if rest else EMPTY_OBJECT,
             None,
-            one.gateway_id, one.agent_id,
+            gateway, agent,
         )  # fmt: skip
 
     return row
@@ -210,11 +209,17 @@ def row_maker(build: Build) -> Callable[[Flow | Record, Message, int], Row]:
 
 def builder(build: Build) -> RowBuilder:
     """Return the function that builds the row of a flow."""
-    read, row_of = reader(build), row_maker(build)
+    adjustments, row_of = build.adjustments, row_maker(build)
+    redactor = Redactor(build.redact, adjustments)
+    clean = redactor.clean if redactor.active else None
 
     def row(record: Record, message: Message, index: int) -> Row:
-        # Hot: once per message.
-        return row_of(read(record, message), message, index)
+        # Hot: once per message. The same as `reader`, with one call less.
+        if clean is not None:
+            record = clean(record, message)
+        if "src_addr" not in record and is_ocsf(record):
+            return row_of(record, message, index)
+        return row_of(flow(record, message, adjustments), message, index)
 
     return row
 

@@ -17,7 +17,7 @@ from eventwriter.tables.ocsf.network_activity import COLUMNS
 from eventwriter.tables.ocsf.network_activity_flat import FlatFields, bare_mac, flat
 from eventwriter.tables.record_reader import with_rest
 from eventwriter.tables.redaction import Redactor
-from eventwriter.tables.sweep import HostState, host_state, is_complete, open_ports, ports
+from eventwriter.tables.sweep import HostState, host_state, open_ports, ports
 from eventwriter.tables.table import Build, Row, RowBuilder, Table
 from eventwriter.tables.values import EMPTY_OBJECT, instant_or_default, int4_array, jsonb
 
@@ -62,12 +62,13 @@ def _unmapped(state: HostState, scanned: list[int], listed: list[int], adjustmen
         "partition": state.partition,
     }
     kept = {key: value for key, value in fields.items() if value is not None}
-    if not is_complete(state.tcp_ports_scanned, scanned):
-        adjustments.nulled_by_column.add("ports_scanned")
-        kept["tcp_ports_scanned"] = state.tcp_ports_scanned
-    if not is_complete(state.tcp_ports_open, listed):
-        adjustments.nulled_by_column.add("ports_open")
-        kept["tcp_ports_open"] = state.tcp_ports_open
+    for column, key, value, converted in (
+        ("ports_scanned", "tcp_ports_scanned", state.tcp_ports_scanned, scanned),
+        ("ports_open", "tcp_ports_open", state.tcp_ports_open, listed),
+    ):
+        if len(value if value.__class__ is list else (value,) if value is not None else ()) != len(converted):
+            adjustments.nulled_by_column.add(column)
+            kept[key] = value
     return with_rest(kept, state.rest, "unmapped") if state.rest else kept
 
 

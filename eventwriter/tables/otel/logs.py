@@ -22,18 +22,23 @@ def builder(build: Build) -> RowBuilder:
     read, make_id = log_reader(adjustments), id_generator(build.origin)
     # The oldest tables have no id; their key contains the identifiers of the trace instead.
     no_trace = None if "id" in build.columns else ""
+    seen: Message | None = None
+    suspicious = False
     resource: Any = None
     resource_json: bytes | None = None
 
     def row(record: Record, message: Message, index: int) -> Row:
         # Hot: once per record.
-        nonlocal resource, resource_json
-        record = redactor.clean(record, message)
+        nonlocal seen, suspicious, resource, resource_json
+        if message is not seen:
+            seen, suspicious = message, redactor.may_hold(message.payload)
+        if suspicious:
+            record = redactor.clean(record, message)
         (
             time, observed, given_id, trace_id, span_id, flags, word, number, body, event, source, service, version,
             instance, scope, scope_version, scope_attributes, attributes, sender,
         ) = read(record, message.subject)  # fmt: skip
-        if redactor.suspicious:  # the keys of attributes given as `k=v` text are known only now
+        if suspicious:  # the keys of attributes given as `k=v` text are known only now
             attributes, sender, scope_attributes = (
                 redactor.value(each, message.subject) for each in (attributes, sender, scope_attributes)
             )
