@@ -6,14 +6,13 @@ The tables of existing ServiceRadar databases, and messages of every kind to fil
 """
 
 import datetime as dt
-import json
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 from uuid import UUID
 
-from golden_rows import DATA, delivery
+from golden_rows import DATA, delivery, parsed
 
 from eventwriter.errors import Poison
 from eventwriter.kinds.registry import KINDS
@@ -100,7 +99,7 @@ def as_stored(column: Column, value: Any, real: Any) -> Any:
         return real if real in ({}, [], "{}", "[]") else None
     if column.type in ("jsonb", "json"):
         text = value.removeprefix(b"\x01").decode()
-        return text if isinstance(real, str) and not text.startswith('"') else json.loads(text)
+        return text if isinstance(real, str) and not text.startswith('"') else parsed(text)
     if column.type.endswith("[]"):
         return elements(value)
     if column.type == "float8":

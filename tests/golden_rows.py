@@ -2,7 +2,9 @@
 
 import datetime as dt
 import json
+import math
 from collections.abc import Mapping
+from decimal import Decimal
 from pathlib import Path
 from typing import Any
 from uuid import UUID
@@ -16,11 +18,19 @@ ORIGIN = Origin("events", 1_700_000_000_000_000_000, 0)
 STORED_NS = 1_735_700_000_123_456_789
 """When JetStream stored every message here: 2025-01-01 02:53:20.123456789 UTC."""
 
+
+def parsed(text: bytes | str) -> Any:
+    """Parse JSON as PostgreSQL prints it: a number beyond the range of a float is an integer."""
+    return json.loads(
+        text, parse_float=lambda digits: float(digits) if abs(float(digits)) != math.inf else int(Decimal(digits))
+    )
+
+
 _READABLE = {
     "timestamptz": lambda value: (dt.datetime(2000, 1, 1) + dt.timedelta(microseconds=value)).isoformat() + "Z",
     "uuid": lambda value: str(UUID(bytes=value)),
-    "jsonb": lambda value: json.loads(value[1:]),
-    "json": json.loads,
+    "jsonb": lambda value: parsed(value[1:]),
+    "json": lambda value: parsed(value),
 }
 
 

@@ -90,7 +90,7 @@ def number(value: Any) -> float | None:
 
 
 _DIGITS_MAX = 400
-"""Digits of a number in text that is converted to an integer; converting many digits takes quadratic time."""
+"""Digits of a number that is converted to an integer; converting many digits takes quadratic time."""
 
 
 def whole(value: Any) -> int | None:
@@ -99,16 +99,17 @@ def whole(value: Any) -> int | None:
         return value
     if value.__class__ is float:
         return int(value) if value.is_integer() else None
-    exact = _decimal(value)
-    if exact is None or not exact.is_finite() or exact.adjusted() > _DIGITS_MAX or exact != exact.to_integral_value():
+    exact = decimal(value)
+    if exact is None or not exact.is_finite() or abs(exact.adjusted()) > _DIGITS_MAX:
         return None
-    return int(exact)
+    return int(exact) if exact == exact.to_integral_value() else None
 
 
-def _decimal(value: Any) -> Decimal | None:
+def decimal(value: Any) -> Decimal | None:
+    """Return a Decimal, or text that is entirely numeric with all its digits; None for anything else."""
     if value.__class__ is Decimal:
         return value
-    if value.__class__ is not str or "_" in value or len(value) > _DIGITS_MAX or not value.isascii():
+    if value.__class__ is not str or "_" in value or not value.isascii():
         return None
     try:
         return Decimal(value.strip())
@@ -214,7 +215,7 @@ def _lenient_iso_us(value: str) -> int | None:
 
 
 def _numeric_text_us(value: str) -> int | None:
-    exact = _decimal(value)
+    exact = decimal(value)
     if exact is None:
         return _iso_us(value)
     return _magnitude_us(exact) if exact.is_finite() and abs(exact.adjusted()) < _DIGITS_MAX else None

@@ -198,7 +198,7 @@ async def test_cut_integers_are_counted(conn: Connection) -> None:
     await copied(conn, table_of(Column("x", "int4")), [[32767], [32768], [-32769]], tally)
 
     assert [("32767",), ("32767",), ("-32768",)] == await read_back(conn, "x")
-    assert 2 == tally.clamped
+    assert {"x": 2} == tally.clamped_by_column
 
 
 async def test_json_that_may_not_be_null(conn: Connection) -> None:

@@ -1,14 +1,13 @@
 """Rows of logs, copied into real tables of every generation and read back."""
 
 import datetime as dt
-import json
 from collections.abc import Sequence
 from typing import Any
 from uuid import UUID
 
 import psycopg
 import pytest
-from golden_rows import DATA, ORIGIN, delivery, readable
+from golden_rows import DATA, ORIGIN, delivery, parsed, readable
 
 from eventwriter.errors import Poison
 from eventwriter.kinds.registry import KINDS
@@ -84,7 +83,7 @@ def shown(column_type: str, value: Any) -> Any:
     if isinstance(value, dt.datetime):
         return value.astimezone(dt.UTC).replace(tzinfo=None).isoformat() + "Z"
     if column_type == "json" and isinstance(value, str):
-        return json.loads(value)
+        return parsed(value)
     return str(value) if isinstance(value, UUID) else value
 
 

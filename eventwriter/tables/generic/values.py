@@ -16,7 +16,7 @@ from decimal import Decimal
 from typing import Any
 
 from eventwriter.errors import Poison
-from eventwriter.formats.fields import INT4, INT8, boolean, json_value, number, text, whole
+from eventwriter.formats.fields import INT4, INT8, boolean, decimal, json_value, number, text, whole
 from eventwriter.formats.json import dumps
 from eventwriter.model import Adjustments
 from eventwriter.tables import binary
@@ -98,17 +98,13 @@ def _numeric(context: ColumnContext) -> Read:
     def read(value: Any) -> Decimal | int | None:
         if value.__class__ is int:
             return value
-        if value.__class__ is Decimal:
-            exact = value
-        elif (near := number(value)) is not None:
-            if value.__class__ is float:
-                context.rounded()
-            exact = Decimal(value.strip()) if value.__class__ is str else Decimal(repr(near))
-        elif (integral := whole(value)) is not None:
-            return integral
+        if value.__class__ is float:
+            # The shortest text of the float; `generic.exact` finds the digits of the payload.
+            context.rounded()
+            exact: Decimal | None = Decimal(repr(value))
         else:
-            return None
-        if not binary.storable(exact):
+            exact = decimal(value)
+        if exact is not None and not binary.storable(exact):
             raise context.refuse(value)
         return exact
 
