@@ -164,23 +164,26 @@ async def consumer_info(api: JetStreamApi, stream: str, durable: str) -> dict[st
     )
 
 
-async def ensure(api: JetStreamApi, spec: ConsumerSpec, start_seq: int | None) -> ConsumerState:
+async def ensure(api: JetStreamApi, spec: ConsumerSpec, start_seq: int | None, *, create: bool = True) -> ConsumerState:
     """
     Create the consumer if it is missing, or update it to match the specification.
 
     Args:
         start_seq: Where a missing consumer starts: the first stream sequence that the ledger does not have. If None,
             the specification decides.
+        create: Whether a missing consumer is created.
 
     Raises:
         Fatal: The consumer differs in a setting that NATS cannot change, or the server rejects or silently drops a
             setting.
-        Retryable: The API does not answer.
+        Retryable: The API does not answer, or the consumer is missing and is not to be created.
     """
     expected = spec.config()
     if len(spec.filter_subjects) > 1 and api.server_version < _SEVERAL_FILTERS_SINCE:
         raise _too_many_filters(api, spec)
     info = await consumer_info(api, spec.stream, spec.durable)
+    if info is None and not create:
+        raise Retryable(f"consumer {spec.durable!r} of stream {spec.stream!r} is missing", code="consumer_gone")
     if info is None:
         expected |= start_config(spec, start_seq)
         info = await _put(api, spec, expected, "create")

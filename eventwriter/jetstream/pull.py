@@ -163,6 +163,11 @@ class Pull:
         """Return the ack subjects of deliveries that were received but not yielded yet."""
         return [reply for reply, *_ in self._raw if reply]
 
+    def received(self) -> list[Message]:
+        """Return the messages that were received but not yielded yet."""
+        found = (message_from(reply, subject, payload, headers) for reply, subject, payload, headers in self._raw)
+        return [message for message in found if message is not None]
+
     async def close(self) -> None:
         """Abandon the inbox; deliveries under way are lost here and redelivered."""
         await self._unsubscribe()

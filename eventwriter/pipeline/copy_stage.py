@@ -86,6 +86,7 @@ class CopyStage:
             StreamRegressed: The stream went backwards; bind again.
             EventwriterError: A table has changed; bind again.
         """
+        self._require_confirmed_stream(batch)
         outcomes: list[Outcome | None] = [None] * len(batch)
         already_written = duplicates = rows_already_written = 0
         pieces = BatchSplitter(len(batch), self._size_limit.messages)
@@ -111,6 +112,16 @@ class CopyStage:
         _log_rejected(batch, pieces.rejected)
         settled = [outcome for outcome in outcomes if outcome is not None]
         return Settled(batch, settled, already_written, duplicates, rows_already_written)
+
+    def _require_confirmed_stream(self, batch: Batch) -> None:
+        """Raise StreamRegressed if the stream must be checked again before messages beyond the ledger are written."""
+        ledger = self._ledger
+        if ledger.is_suspect and batch.newest().stream_seq > ledger.last_seq:
+            raise StreamRegressed(
+                f"stream {ledger.key.origin.stream} seemed to end before sequence {ledger.last_seq} of the ledger, and"
+                " has later messages now; it is checked again before they are written",
+                code="stream_unconfirmed",
+            )
 
     async def _confirm_ledger(self) -> None:
         """Wait until the synchronous standby, if there is one, has what the ledger had when it was read."""

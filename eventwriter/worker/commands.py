@@ -125,7 +125,7 @@ class CommandHandler:
 
     async def _update_consumer(self, session: Session) -> None:
         try:
-            await ensure(self._context.api, self._context.consumer_spec, session.ledger.resume_seq())
+            await ensure(self._context.api, self._context.consumer_spec, session.ledger.resume_seq(), create=False)
         except (Retryable, Fatal) as error:
             log.warning("consumer not updated; the next check tries again", extra={"error": str(error)})
 

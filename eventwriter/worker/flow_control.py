@@ -2,10 +2,12 @@
 
 from eventwriter import clock
 from eventwriter.config.settings import StreamSettings
+from eventwriter.errors import Retryable
 from eventwriter.jetstream.acks import ACK, IN_PROGRESS, publish_answers
 from eventwriter.jetstream.client import DirectClient
 from eventwriter.model import HELD_BATCHES_MAX
 from eventwriter.pipeline.held import HeldMessages
+from eventwriter.worker.reconnect_check import ReconnectCheck
 
 _IDLE_WAIT_S_MAX = 0.5
 """Longest wait of an idle pull before it checks its heartbeats again."""
@@ -17,7 +19,12 @@ class FlowControl:
 
     Args:
         stream: Gives the largest batch.
+
+    Attributes:
+        check: Checks the session after a reconnect, before anything is acknowledged.
     """
+
+    check: ReconnectCheck
 
     def __init__(self, client: DirectClient, held: HeldMessages, stream: StreamSettings) -> None:
         self._client, self._held = client, held
@@ -38,7 +45,21 @@ class FlowControl:
         return min(_IDLE_WAIT_S_MAX, max(0.001, due_s))
 
     async def ack(self, replies: list[str]) -> bool:
-        """Acknowledge deliveries; return False if the connection is down."""
+        """
+        Acknowledge deliveries.
+
+        Returns:
+            False if the connection is down. The messages are then redelivered, and the ledger recognizes them.
+
+        Raises:
+            ConsumerLost, Retryable: As `ReconnectCheck.run`.
+        """
+        try:
+            await self.check.run_if_reconnected()
+        except Retryable:
+            if self._client.is_connected:
+                raise
+            return False
         return await publish_answers(self._client, replies, ACK)
 
     async def send_in_progress(self, pulled: list[str]) -> None:

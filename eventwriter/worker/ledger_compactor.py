@@ -14,7 +14,7 @@ from eventwriter.errors import Fatal, Retryable
 from eventwriter.jetstream.consumer import ConsumerState
 from eventwriter.jetstream.stream_reader import StreamReader
 from eventwriter.postgres.errors import Rejected
-from eventwriter.postgres.ledger.ranges import Ranges, difference, normal, union
+from eventwriter.postgres.ledger.ranges import Ranges, difference, union
 from eventwriter.postgres.ledger.store import Ledger
 from eventwriter.postgres.session import PostgresSession
 from eventwriter.worker.table_binding import Rebind
@@ -23,21 +23,6 @@ log = logging.getLogger(__name__)
 
 _RANGES_MAX = 100
 """With more ranges holes are closed even while batches are in flight, because every batch rewrites all ranges."""
-
-
-def holes(committed: Ranges, start_seq: int | None, ack_floor: int) -> Ranges:
-    """
-    Return the sequences up to the ack floor that the ledger does not have; pure.
-
-    Args:
-        committed: The ledger's ranges; nothing is known below the first.
-        start_seq: First sequence of the consumer, or None if unknown.
-        ack_floor: The consumer's ack floor, a stream sequence.
-    """
-    if not committed:
-        return []
-    low = max(start_seq or 0, committed[0][0])
-    return difference(normal([(low, ack_floor + 1)]), committed)
 
 
 @dataclass(slots=True)
@@ -78,14 +63,13 @@ class LedgerCompactor:
             elsewhere = await self._read_closed_epochs()
             message = await self.reader.first(difference(self._holes(consumer), elsewhere))
             self._report(message.stream_seq if message is not None else None)
-            if self.missing is None and len(self.ledger.committed) > (1 if idle else _RANGES_MAX):
-                # For a consumer that started by time, the first range says from which sequence anything is known.
-                await self._close_holes(consumer.start_seq or 0, consumer.ack_floor_stream_seq, elsewhere)
+            if self.missing is None and (idle or len(self.ledger.committed) > _RANGES_MAX):
+                await self._close_holes(consumer, elsewhere)
         except (Retryable, Fatal, Rejected, Rebind) as error:
             log.debug("ledger not compacted", extra={"error": str(error)})
 
     def _holes(self, consumer: ConsumerState) -> Ranges:
-        return holes(self.ledger.committed, consumer.start_seq, consumer.ack_floor_stream_seq)
+        return self.ledger.holes(consumer.start_seq, consumer.ack_floor_stream_seq)
 
     async def _read_closed_epochs(self) -> Ranges:
         """
@@ -103,9 +87,10 @@ class LedgerCompactor:
             self._in_closed_epochs = known
         return self._in_closed_epochs
 
-    async def _close_holes(self, low: int, ack_floor: int, elsewhere: Ranges) -> None:
+    async def _close_holes(self, consumer: ConsumerState, elsewhere: Ranges) -> None:
+        ack_floor = consumer.ack_floor_stream_seq
         async with self.postgres.transaction() as conn:
-            if await self.ledger.compact(conn, low, ack_floor, elsewhere):
+            if await self.ledger.compact(conn, consumer.start_seq, ack_floor, elsewhere):
                 log.debug("ledger compacted", extra={"ack_floor": ack_floor, "ranges": len(self.ledger.committed)})
 
     def _report(self, seq: int | None) -> None:

@@ -7,20 +7,18 @@ only the timestamp of a redelivery shows whether the stream has reused the seque
 """
 
 import logging
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from eventwriter.jetstream.ack_subject import ack_subject
 from eventwriter.jetstream.acks import nak_and_wait
 from eventwriter.jetstream.api import JetStreamApi
 from eventwriter.jetstream.client import DirectClient
-from eventwriter.jetstream.consumer import ConsumerSpec, ConsumerState, consumer_info
-from eventwriter.jetstream.pull import ConsumerLost
+from eventwriter.jetstream.consumer import ConsumerSpec, ConsumerState
 from eventwriter.jetstream.reorder import NOTHING_REDELIVERED, Redelivered
 from eventwriter.jetstream.stream_reader import StreamReader
 from eventwriter.pipeline.held import HeldMessages
-from eventwriter.worker.consumer_watch import consumer_gone, consumer_recreated
-from eventwriter.worker.regression import Verdict
+from eventwriter.worker.reconnect_check import ReconnectCheck
 
 log = logging.getLogger(__name__)
 
@@ -37,16 +35,14 @@ class Redelivery:
     Requests redelivery of the unacknowledged messages of one session's consumer.
 
     Attributes:
-        created: Creation time of the consumer that the session is bound to, as in CONSUMER.INFO.
-        check_stream: Returns whether the stream went backwards; raises Retryable if it was recreated.
+        check: Checks consumer and stream first.
         held: Messages of this session, which are not NAKed.
     """
 
     client: DirectClient
     api: JetStreamApi
     spec: ConsumerSpec
-    created: str
-    check_stream: Callable[[], Awaitable[Verdict]]
+    check: ReconnectCheck
     held: HeldMessages
 
     async def request(self, shared: bool) -> Redelivered:
@@ -61,12 +57,9 @@ class Redelivery:
             How many deliveries come back, and up to which sequence.
 
         Raises:
-            ConsumerLost: The consumer was deleted or recreated, or the stream went backwards.
-            Retryable: The stream was recreated, or JetStream does not answer.
+            ConsumerLost, Retryable: As `ReconnectCheck.run`.
         """
-        consumer = await self._check_consumer()
-        if await self.check_stream() is Verdict.REGRESSED:
-            raise ConsumerLost(f"stream {self.spec.stream} went backwards", code="stream_regressed")
+        consumer = await self.check.run()
         if shared or not consumer.ack_pending:
             return NOTHING_REDELIVERED
         unacked = await self._unacked(consumer)
@@ -79,14 +72,6 @@ class Redelivery:
         log.info("redelivery requested", extra={"sequences": len(replies), "held": len(held), "confirmed": confirmed})
         messages = min(len(replies), max(1, consumer.ack_pending - len(held)))
         return Redelivered(messages, consumer.delivered_stream_seq)
-
-    async def _check_consumer(self) -> ConsumerState:
-        info = await consumer_info(self.api, self.spec.stream, self.spec.durable)
-        if info is None:
-            raise ConsumerLost(consumer_gone(self.spec.durable), code="consumer_gone")
-        if info["created"] != self.created:
-            raise ConsumerLost(consumer_recreated(self.spec.durable), code="consumer_recreated")
-        return ConsumerState.of(info)
 
     async def _unacked(self, consumer: ConsumerState) -> Sequence[int]:
         """Return sequences that include every unacknowledged delivery, up to the scan limit."""

@@ -4,7 +4,8 @@ Decides whether a stream went backwards, so that its sequences belong to new mes
 One answer is no proof: a node that was cut off, or a leader that was stopped and resumes, answers with an old end of
 the stream. A regression counts only if several answers of one leader, over some seconds, show it, and if the consumer's
 position or the timestamp of a stored message confirms it. Without a confirmation the worker continues in the present
-epoch. That loses nothing, because the copy stage compares the timestamp of each message with the ledger's.
+epoch, and the copy stage compares the timestamp of each message with the ledger's. Nothing beyond the ledger's last
+sequence is written before another check, because later timestamps in the ledger would make that comparison useless.
 """
 
 import asyncio
@@ -87,7 +88,10 @@ class Observation:
 
     def is_consistent(self, position: Position) -> bool:
         """Return whether the answer shows no regression."""
-        return self.last_seq >= position.last_seq and not self.has_other_message(position)
+        if self.last_seq < position.last_seq:
+            # An old end of the stream beside the ledger's own last message is a stale answer.
+            return self.stored_us == position.last_us
+        return not self.has_other_message(position)
 
     def confirms(self, position: Position) -> bool:
         """Return whether a stored message or the consumer's position confirms a regression."""
@@ -142,7 +146,7 @@ class RegressionCheck:
         """
         Return whether the stream went backwards, and its newest state.
 
-        This takes some seconds if the stream seems to have gone backwards.
+        This takes some seconds if the stream seems to have gone backwards. Sets `ledger.is_suspect`.
 
         Args:
             ledger: Read before this call, because messages that are committed later may also be stored later.
@@ -158,6 +162,7 @@ class RegressionCheck:
             await asyncio.sleep(_INTERVAL_S)
             observation, stream = await self._observe(position)
             observations.append(observation)
+        ledger.is_suspect = verdict is Verdict.UNCONFIRMED
         if verdict is not Verdict.CONSISTENT:
             log.warning(
                 "stream seems to have gone backwards",
@@ -177,8 +182,7 @@ class RegressionCheck:
         stream = await stream_state(self._api, self._stream)
         if stream.incarnation_ns != self._incarnation_ns:
             raise Retryable(f"stream {self._stream} was deleted and recreated", code="stream_recreated")
-        has_seq = 0 < position.last_seq <= stream.last_seq
-        stored = await stored_us(self._api, self._stream, position.last_seq) if has_seq else None
+        stored = await stored_us(self._api, self._stream, position.last_seq) if position.last_seq else None
         observation = Observation(clock.monotonic_s(), stream.leader, stream.is_current, stream.last_seq, stored, None)
         if position.last_seq and not observation.is_consistent(position):
             observation = Observation(

@@ -35,6 +35,7 @@ from eventwriter.worker.consumer_watch import skipped_messages
 from eventwriter.worker.context import WorkerContext
 from eventwriter.worker.flow_control import FlowControl
 from eventwriter.worker.ledger_compactor import LedgerCompactor
+from eventwriter.worker.reconnect_check import ReconnectCheck
 from eventwriter.worker.redelivery import Redelivery
 from eventwriter.worker.regression import RegressionCheck, Verdict
 from eventwriter.worker.table_binding import RealTable, Rebind, find_table, find_tables, recheck
@@ -112,12 +113,13 @@ class SessionBuilder:
         stream = await stream_state(context.api, context.stream.stream_name)
         database = await self._read_tables()
         check = RegressionCheck(context.api, stream.name, context.durable, stream.incarnation_ns)
-        ledger, stream = await self._open_ledger(database.ledger_table, stream, check)
+        ledger, verdict = await self._open_ledger(database.ledger_table, stream, check)
         bindings = [table.bind(context.adjustments) for table in database.tables]
         self._warn(database.tables, bindings)
         context.postgres.on_connect = check_connection([*database.tables, database.dead_letters], ledger)
         await self._repair_ledger(ledger)
-        consumer = await ensure(context.api, context.consumer_spec, start_seq(ledger, stream))
+        consumer = await ensure(context.api, context.consumer_spec, start_seq(ledger, verdict))
+        await self._record_first_seq(ledger, consumer)
         return self._connect_stages(bindings, database.dead_letters.bind(), ledger, check, consumer)
 
     async def _read_tables(self) -> _Database:
@@ -129,8 +131,8 @@ class SessionBuilder:
             dead_letters = await find_table(conn, schema, DEAD_LETTERS)
             return _Database(tables, dead_letters, await find_ledger_table(conn, schema))
 
-    async def _open_ledger(self, table: str, stream: StreamState, check: RegressionCheck) -> tuple[Ledger, StreamState]:
-        """Open the ledger, in a new epoch if the stream went backwards; return the newest state of the stream too."""
+    async def _open_ledger(self, table: str, stream: StreamState, check: RegressionCheck) -> tuple[Ledger, Verdict]:
+        """Open the ledger, in a new epoch if the stream went backwards."""
         context = self._context
         key = LedgerKey(Origin(stream.name, stream.incarnation_ns, 0), context.durable, filter_hash(context.filters))
         async with context.postgres.transaction() as conn:
@@ -142,7 +144,7 @@ class SessionBuilder:
                 ledger = await start_epoch(conn, ledger)
             ledger.closed_epochs = await close_older_epochs(conn, ledger, stream.now_ns // 1000)
             await context.quarantine.read(conn, ledger)
-        return ledger, stream
+        return ledger, verdict
 
     def _warn(self, tables: Sequence[RealTable], bindings: Sequence[Binding]) -> None:
         """Log the differences between tables and definitions that were not logged for the session before."""
@@ -171,6 +173,13 @@ class SessionBuilder:
             context.consumer_watch.unverified = unverified
             raise
 
+    async def _record_first_seq(self, ledger: Ledger, consumer: ConsumerState) -> None:
+        """Record where the consumer starts, before the first batch in this epoch is written."""
+        if ledger.first_seq is not None and (ledger.committed or ledger.key.origin.epoch):
+            return
+        async with self._context.postgres.transaction() as conn:
+            await ledger.set_first_seq(conn, consumer.ack_floor_stream_seq + 1)
+
     def _connect_stages(
         self,
         bindings: Sequence[Binding],
@@ -185,6 +194,7 @@ class SessionBuilder:
         held = HeldMessages(self._batcher(bindings, make_builder, tracker))
         flow = FlowControl(context.nats.client, held, context.stream)
         pull = self._pull(flow, held, ledger, check, consumer.created)
+        flow.check.held = lambda: held.messages() + pull.received()
         letters = DeadLetterTarget(dead_letters, self._target(dead_letters, make_builder))
         copy = CopyStage(context.postgres, ledger, bindings, letters, context.counters, context.status.set_outage)
         decode = DecodeStage(context.kind.decode, context.stream.ignore_subjects, context.stream.max_payload_bytes)
@@ -229,9 +239,15 @@ class SessionBuilder:
         stream = context.stream
 
         async def check_stream() -> Verdict:
+            if stream.is_shared:
+                # Other workers write too, and the messages that they have written must not be missing in the stream.
+                async with context.postgres.transaction() as conn:
+                    await ledger.refresh(conn)
             return (await check.verdict(ledger))[0]
 
-        redelivery = Redelivery(context.nats.client, context.api, context.consumer_spec, created, check_stream, held)
+        nats, spec = context.nats.client, context.consumer_spec
+        flow.check = ReconnectCheck(nats, context.api, spec, created, check_stream, held.messages)
+        redelivery = Redelivery(nats, context.api, spec, flow.check, held)
         return Pull(
             context.nats.client,
             f"{context.api.prefix}.CONSUMER.MSG.NEXT.{stream.stream_name}.{context.durable}",
@@ -242,14 +258,17 @@ class SessionBuilder:
         )
 
 
-def start_seq(ledger: Ledger, stream: StreamState) -> int | None:
+def start_seq(ledger: Ledger, verdict: Verdict) -> int | None:
     """
-    Return where a missing consumer starts: at the first sequence that the ledger does not have.
+    Return where a missing consumer starts: at the first sequence that the ledger lacks; None for the specified start.
 
-    A stream that ends before the ledger may have lost its end, so the consumer starts at its next message.
+    A stream that seems to have lost its end may have assigned any sequence of the ledger again. The consumer then
+    starts where the ledger starts, and the timestamps of the messages tell which of them are new.
     """
     resume_seq = ledger.resume_seq()
-    return None if resume_seq is None else min(resume_seq, stream.last_seq + 1)
+    if resume_seq is None or verdict is Verdict.CONSISTENT:
+        return resume_seq
+    return ledger.first_seq or 1
 
 
 def check_connection(tables: Sequence[RealTable], ledger: Ledger) -> Callable[[Connection], Awaitable[None]]:

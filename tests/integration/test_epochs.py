@@ -134,6 +134,45 @@ async def test_workers_of_other_durables_change_too(conns: tuple[Connection, Con
     assert (False, 1, True) == (recorded, again.key.origin.epoch, again.has_message(message(5, 5_000)))
 
 
+async def test_first_sequence_is_recorded_once(conns: tuple[Connection, Connection]) -> None:
+    """Where the consumer began is recorded until the first batch is written, and kept by the next epoch."""
+    first, second = conns
+    ledger, other = await opened(first), await opened(second)
+    await ledger.set_first_seq(first, 20)
+    await other.set_first_seq(second, 10)
+    assert await write(first, ledger, 13, 16)
+    await ledger.set_first_seq(first, 16)
+
+    async with first.transaction():
+        following = await start_epoch(first, ledger)
+
+    assert (10, 10, 10) == (ledger.first_seq, ledger.resume_seq(), following.first_seq)
+
+
+async def test_first_sequence_of_older_row_is_not_above_its_ranges(conns: tuple[Connection, Connection]) -> None:
+    """In a row that an older version wrote, the first range may begin below the consumer's ack floor."""
+    conn, _ = conns
+    ledger = await opened(conn)
+    assert await write(conn, ledger, 5, 9)
+    await ledger.refresh(conn)
+
+    await ledger.set_first_seq(conn, 9)
+
+    assert 5 == ledger.first_seq
+
+
+async def test_hole_before_first_range_is_closed(conns: tuple[Connection, Connection]) -> None:
+    """Below the ack floor, and from where the consumer began, holes contain no message that is still to be written."""
+    conn, _ = conns
+    ledger = await opened(conn)
+    await ledger.set_first_seq(conn, 3)
+    assert await write(conn, ledger, 11, 16)
+    await ledger.refresh(conn)
+
+    assert await ledger.compact(conn, 1, 15, elsewhere=[])
+    assert [(3, 16)] == ledger.committed
+
+
 async def test_closed_epoch_is_not_compacted(conns: tuple[Connection, Connection]) -> None:
     """Gaps are closed in the current epoch only, and not where a closed epoch has the messages."""
     conn, _ = conns

@@ -30,8 +30,12 @@ async def find_ledger_table(conn: Connection, schema: str | None) -> str:
         psycopg.Error: Raised by the server.
     """
     table, columns = await read_columns(conn, schema, LEDGER_TABLE)
-    if "closed_at" not in {column.name for column in columns}:
-        raise Fatal(f"table {table} has no column closed_at", code="migration_missing", hint="run eventwriter migrate")
+    names = {column.name for column in columns}
+    for required in ("closed_at", "first_seq"):
+        if required not in names:
+            raise Fatal(
+                f"table {table} has no column {required}", code="migration_missing", hint="run eventwriter migrate"
+            )
     return table
 
 
@@ -114,6 +118,8 @@ async def start_epoch(conn: Connection, ledger: Ledger) -> Ledger:
     epoch = max(origin.epoch + 1, await latest_epoch(conn, ledger.table, key))
     following = Ledger(LedgerKey(origin._replace(epoch=epoch), key.consumer, key.filter_hash), ledger.table)
     await following.refresh(conn)
+    # The consumer's ack floor says nothing about sequences that are assigned again.
+    await following.set_first_seq(conn, ledger.first_seq or 1)
     log.error(
         "stream assigns sequences again: a new epoch starts, messages from here on are new",
         extra={"stream": origin.stream, "epoch": epoch, "consumer": key.consumer},

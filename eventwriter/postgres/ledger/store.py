@@ -69,6 +69,10 @@ class Ledger:
         last_us: Latest committed JetStream timestamp: microseconds since 1970 UTC.
         closed_epochs: Epochs that have ended; their messages may still be delivered again.
         is_closed: Whether another worker has started a newer epoch, so that nothing more is recorded in this one.
+        first_seq: First sequence that the consumer may have to deliver, as it was before the first batch: everything
+            below is settled or was never wanted. None if unknown, in rows of older versions.
+        is_suspect: Whether the stream seems to have lost its end, which is not confirmed. Nothing beyond `last_seq` may
+            be written then, because a later `last_us` would hide the proof.
         confirmed: Whether everything that was read from the table is known to be on the synchronous standby, if there
             is one. A COMMIT whose wait for the standby was interrupted is visible, but a failover may lose it, so its
             messages must not be acknowledged yet.
@@ -81,6 +85,8 @@ class Ledger:
     last_us: int = 0
     closed_epochs: tuple[ClosedEpoch, ...] = ()
     is_closed: bool = False
+    first_seq: int | None = None
+    is_suspect: bool = False
     confirmed: bool = True
 
     def has_seq(self, seq: int) -> bool:
@@ -111,8 +117,15 @@ class Ledger:
         return message.timestamp_ns // 1000 > self.last_us and self.has_seq(message.stream_seq)
 
     def resume_seq(self) -> int | None:
-        """Return the first sequence that a recreated consumer must deliver; None for the stream's first."""
-        return self.committed[0][1] if self.committed else None
+        """
+        Return the first sequence that the ledger lacks, where a recreated consumer must start.
+
+        None if the ledger is empty: the consumer's specification decides.
+        """
+        if not self.committed:
+            return None
+        low, high = self.committed[0]
+        return high if self.first_seq is None or low <= self.first_seq else self.first_seq
 
     def add_committed(self, covered: Ranges, newest: Newest) -> None:
         """Add committed sequences to the cache."""
@@ -163,11 +176,12 @@ class Ledger:
         self.last_seq = row[1]
         self.last_us = 0 if row[2] is None else epoch_us(row[2])
         self.is_closed = row[3]
+        self.first_seq = row[4]
         self.confirmed = False
 
     async def _read(self, conn: Connection) -> tuple[Any, ...] | None:
         cursor = await conn.execute(
-            f"SELECT committed::text, coalesce(last_seq, 0), last_timestamp, closed_at IS NOT NULL"  # noqa: S608
+            f"SELECT committed::text, coalesce(last_seq, 0), last_timestamp, closed_at IS NOT NULL, first_seq"  # noqa: S608
             f" FROM {self.table} WHERE {_KEY}",
             self.key.values(),
         )
@@ -182,34 +196,62 @@ class Ledger:
         """
         await conn.execute(f"UPDATE {self.table} SET updated_at = now() WHERE {_KEY}", self.key.values())  # noqa: S608
 
-    async def compact(self, conn: Connection, low: int, ack_floor: int, elsewhere: Ranges) -> bool:
+    async def set_first_seq(self, conn: Connection, seq: int) -> None:
         """
-        Close the gaps below the consumer's ack floor.
-
-        Messages in such a gap are settled or do not match the filter subjects. Only gaps up to
-        `last_seq` are closed, because nothing beyond it is known to be in this database.
-
-        Args:
-            low: First sequence of the consumer; nothing is known below it either.
-            ack_floor: The consumer's ack floor as a stream sequence.
-            elsewhere: Sequences that were written in closed epochs, and that their rows must keep.
-
-        Returns:
-            Whether there was a gap.
+        Record the first sequence that the consumer may have to deliver, unless it is recorded and a batch was written.
 
         Raises:
             psycopg.Error: Raised by the server.
         """
-        if len(self.committed) < 2:
-            return False
-        settled = ranges.normal([(max(low, self.committed[0][0]), min(ack_floor, self.last_seq) + 1)])
-        gaps = ranges.difference(ranges.difference(settled, self.committed), elsewhere)
-        if not gaps:
+        if self.committed:
+            seq = min(seq, self.committed[0][0])
+        await conn.execute(
+            f"UPDATE {self.table} SET first_seq = %s"  # noqa: S608
+            f" WHERE {_KEY} AND (first_seq IS NULL OR pg_catalog.isempty(committed))",
+            (seq, *self.key.values()),
+        )
+        await self.refresh(conn)
+
+    def holes(self, start_seq: int | None, ack_floor: int) -> Ranges:
+        """
+        Return the sequences up to the consumer's ack floor that the ledger lacks.
+
+        Nothing is known below `first_seq` or, if that is unknown, below the consumer's start and the first range.
+
+        Args:
+            start_seq: First sequence of the consumer; None if unknown.
+            ack_floor: The consumer's ack floor as a stream sequence.
+        """
+        if not self.committed:
+            return []
+        low = max(start_seq or 0, self.committed[0][0]) if self.first_seq is None else self.first_seq
+        return ranges.difference(ranges.normal([(low, ack_floor + 1)]), self.committed)
+
+    async def compact(self, conn: Connection, start_seq: int | None, ack_floor: int, elsewhere: Ranges) -> bool:
+        """
+        Close the holes below the consumer's ack floor.
+
+        Messages in such a hole are settled or do not match the filter subjects. Only holes up to
+        `last_seq` are closed, because nothing beyond it is known to be in this database.
+
+        Args:
+            start_seq: First sequence of the consumer; None if unknown.
+            ack_floor: The consumer's ack floor as a stream sequence.
+            elsewhere: Sequences that were written in closed epochs, and that their rows must keep.
+
+        Returns:
+            Whether there was a hole.
+
+        Raises:
+            psycopg.Error: Raised by the server.
+        """
+        holes = ranges.difference(self.holes(start_seq, min(ack_floor, self.last_seq)), elsewhere)
+        if not holes:
             return False
         await conn.execute(
             f"UPDATE {self.table} SET committed = committed + %s::int8multirange, updated_at = now()"  # noqa: S608
             f" WHERE {_KEY} AND closed_at IS NULL",
-            (ranges.literal(gaps), *self.key.values()),
+            (ranges.literal(holes), *self.key.values()),
         )
         await self.refresh(conn)
         return True

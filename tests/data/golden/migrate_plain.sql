@@ -467,3 +467,15 @@ ALTER TABLE eventwriter_ledger ADD COLUMN closed_at timestamptz;
 DELETE FROM eventwriter_migrations WHERE table_name = 'eventwriter_ledger' AND version >= 14;
 INSERT INTO eventwriter_migrations (version, name, table_name, checksum, outcome) VALUES (14, 'eventwriter_ledger_closed', 'eventwriter_ledger', '1de823f8e2dce570dba014d2489d56bfeae280493f437d83dab63b9336c8e7c1', 'applied');
 COMMIT;
+
+-- 0015 eventwriter_ledger_first: to be applied
+BEGIN;
+SET LOCAL lock_timeout = '60s';
+SELECT pg_advisory_xact_lock(28559150664677234);
+SET LOCAL search_path TO "siem events";
+-- First sequence that the consumer may have to deliver; everything below it is settled or was never wanted.
+-- table: eventwriter_ledger
+ALTER TABLE eventwriter_ledger ADD COLUMN first_seq bigint;
+DELETE FROM eventwriter_migrations WHERE table_name = 'eventwriter_ledger' AND version >= 15;
+INSERT INTO eventwriter_migrations (version, name, table_name, checksum, outcome) VALUES (15, 'eventwriter_ledger_first', 'eventwriter_ledger', 'ca72edd3affb55f6d174688baf4274e0cc951658fd27c2c15b8c7c0cbb29d6ac', 'applied');
+COMMIT;

@@ -10,28 +10,7 @@ from eventwriter.jetstream.consumer import ConsumerState
 from eventwriter.model import Message, Origin
 from eventwriter.postgres.ledger.ranges import Ranges, contains
 from eventwriter.postgres.ledger.store import ClosedEpoch, Ledger, LedgerKey
-from eventwriter.worker.ledger_compactor import LedgerCompactor, holes
-
-
-@pytest.mark.parametrize(
-    ("committed", "start_seq", "ack_floor", "expected"),
-    [
-        pytest.param([], 1, 50, [], id="empty ledger has no hole"),
-        pytest.param([(1, 101)], 1, 100, [], id="complete ledger"),
-        pytest.param([(1, 101)], 1, 60, [], id="ledger ahead of the consumer"),
-        pytest.param([(1, 61)], 1, 100, [(61, 101)], id="end is missing after a restore of the database"),
-        pytest.param([(1, 11), (21, 101)], 1, 100, [(11, 21)], id="hole"),
-        pytest.param([(1, 11), (21, 101)], 1, 10, [], id="hole above the ack floor"),
-        pytest.param([(41, 101)], 1, 100, [], id="nothing is known below the first range"),
-        pytest.param([(1, 11), (21, 101)], 15, 100, [(15, 21)], id="consumer started within the hole"),
-        pytest.param([(1, 11), (21, 101)], None, 100, [(11, 21)], id="start of the consumer is unknown"),
-    ],
-)
-def test_holes_below_ack_floor(
-    committed: list[tuple[int, int]], start_seq: int | None, ack_floor: int, expected: list[tuple[int, int]]
-) -> None:
-    """Acknowledged sequences that the ledger does not have are holes."""
-    assert expected == holes(committed, start_seq, ack_floor)
+from eventwriter.worker.ledger_compactor import LedgerCompactor
 
 
 class ScriptedLedger(Ledger):
@@ -42,7 +21,7 @@ class ScriptedLedger(Ledger):
     async def refresh(self, conn: Any) -> None:
         """Leave the cache as it is."""
 
-    async def compact(self, conn: Any, low: int, ack_floor: int, elsewhere: Ranges) -> bool:
+    async def compact(self, conn: Any, low: int | None, ack_floor: int, elsewhere: Ranges) -> bool:
         self.compacted = (low, ack_floor, elsewhere)
         return True
 

@@ -11,6 +11,7 @@ from eventwriter.jetstream.pull import ConsumerLost
 from eventwriter.jetstream.reorder import NOTHING_REDELIVERED, Redelivered
 from eventwriter.model import Message
 from eventwriter.worker import redelivery
+from eventwriter.worker.reconnect_check import ReconnectCheck
 from eventwriter.worker.redelivery import Redelivery
 from eventwriter.worker.regression import Verdict
 
@@ -65,9 +66,10 @@ async def request(
 
     held: Any = SimpleNamespace(messages=lambda: [Message("", "s", b"", None, 4, 4, 1, 4)])
     spec = ConsumerSpec("events", "d", ("s",), 60.0, 100)
-    client: Any = None
+    client: Any = SimpleNamespace(stats={"reconnects": 0})
     scripted: Any = api
-    return await Redelivery(client, scripted, spec, created, check_stream, held).request(shared)
+    check = ReconnectCheck(client, scripted, spec, created, check_stream, list)
+    return await Redelivery(client, scripted, spec, check, held).request(shared)
 
 
 @pytest.mark.parametrize("verdict", [Verdict.CONSISTENT, Verdict.UNCONFIRMED])

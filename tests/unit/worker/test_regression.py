@@ -32,6 +32,8 @@ def series(count: int, **fields: Any) -> list[Observation]:
     [
         pytest.param([seen(0, last_seq=1000)], Verdict.CONSISTENT, id="the stream ends where the ledger does"),
         pytest.param([seen(0, last_seq=1500, stored_us=5_000)], Verdict.CONSISTENT, id="the same message is stored"),
+        pytest.param([seen(0, stored_us=5_000)], Verdict.CONSISTENT, id="an old end beside the ledger's own message"),
+        pytest.param(series(4, stored_us=4_999), Verdict.REGRESSED, id="an old end and an earlier message"),
         pytest.param([seen(0, last_seq=1500)], Verdict.CONSISTENT, id="the message was deleted"),
         pytest.param(series(1), Verdict.UNDECIDED, id="one answer"),
         pytest.param(series(3), Verdict.UNDECIDED, id="too few answers"),
@@ -97,6 +99,7 @@ class ScriptedApi:
     """JetStream that reports the ends of a stream one after the other, and one position of the consumer."""
 
     created = "1970-01-01T00:00:00.000001Z"
+    end = 0
     consumer_created = "1970-01-01T00:00:00.002Z"
 
     def __init__(self, ends: list[int], delivered: int | None) -> None:
@@ -104,9 +107,11 @@ class ScriptedApi:
 
     async def request(self, verb: str, body: Any = None) -> Any:
         if verb == "STREAM.INFO.s":
-            end = self.ends.pop(0) if len(self.ends) > 1 else self.ends[0]
-            return {"created": self.created, "config": {}, "state": {"first_seq": 1, "last_seq": end}}
+            self.end = self.ends.pop(0) if len(self.ends) > 1 else self.ends[0]
+            return {"created": self.created, "config": {}, "state": {"first_seq": 1, "last_seq": self.end}}
         if verb == "STREAM.MSG.GET.s":
+            if body["seq"] > self.end:
+                return ApiError(404, 10037, "no message found")
             return {"message": {"time": "1970-01-01T00:00:00.005Z"}}
         assert verb == "CONSUMER.INFO.s.d"
         if self.delivered is None:

@@ -46,3 +46,52 @@ def test_end_covers_all_epochs(ledger: Ledger) -> None:
 def test_regression_concerns_the_current_epoch(ledger: Ledger) -> None:
     """A later message shows a regression only if the current epoch contains its sequence."""
     assert (True, False) == (ledger.shows_regression(message(55, 3000)), ledger.shows_regression(message(10, 500)))
+
+
+@pytest.mark.parametrize(
+    ("committed", "first_seq", "start_seq", "ack_floor", "expected"),
+    [
+        pytest.param([(41, 101)], 1, 1, 100, [(1, 41)], id="hole before the first range"),
+        pytest.param([(41, 101)], 41, 1, 100, [], id="first range begins where the consumer did"),
+        pytest.param([(41, 101)], 30, 60, 100, [(30, 41)], id="start of the first consumer counts"),
+        pytest.param([], None, 1, 50, [], id="empty ledger has no hole"),
+        pytest.param([(1, 101)], None, 1, 100, [], id="complete ledger"),
+        pytest.param([(1, 101)], None, 1, 60, [], id="ledger ahead of the consumer"),
+        pytest.param([(1, 61)], None, 1, 100, [(61, 101)], id="end is missing after a restore of the database"),
+        pytest.param([(1, 11), (21, 101)], None, 1, 100, [(11, 21)], id="hole"),
+        pytest.param([(1, 11), (21, 101)], None, 1, 10, [], id="hole above the ack floor"),
+        pytest.param([(41, 101)], None, 1, 100, [], id="nothing is known below the first range"),
+        pytest.param([(1, 11), (21, 101)], None, 15, 100, [(15, 21)], id="consumer started within the hole"),
+        pytest.param([(1, 11), (21, 101)], None, None, 100, [(11, 21)], id="start of the consumer is unknown"),
+    ],
+)
+def test_holes_below_ack_floor(
+    committed: list[tuple[int, int]],
+    first_seq: int | None,
+    start_seq: int | None,
+    ack_floor: int,
+    expected: list[tuple[int, int]],
+) -> None:
+    """Acknowledged sequences that the ledger does not have are holes."""
+    ledger = Ledger(LedgerKey(Origin("s", 0, 0), "d", "f"), "t", committed, first_seq=first_seq)
+
+    assert expected == ledger.holes(start_seq, ack_floor)
+
+
+@pytest.mark.parametrize(
+    ("committed", "first_seq", "expected"),
+    [
+        pytest.param([], 1, None, id="empty ledger"),
+        pytest.param([(1, 11), (21, 31)], 1, 11, id="first hole"),
+        pytest.param([(3, 5)], 1, 1, id="hole before the first range"),
+        pytest.param([(3, 5)], 3, 5, id="consumer began with the first range"),
+        pytest.param([(3, 5)], None, 5, id="row of an older version"),
+    ],
+)
+def test_recreated_consumer_starts_at_first_hole(
+    committed: list[tuple[int, int]], first_seq: int | None, expected: int | None
+) -> None:
+    """Everything below the returned sequence is in the ledger, or was never the consumer's."""
+    ledger = Ledger(LedgerKey(Origin("s", 0, 0), "d", "f"), "t", committed, first_seq=first_seq)
+
+    assert expected == ledger.resume_seq()
