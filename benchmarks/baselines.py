@@ -66,7 +66,7 @@ def limit(bed: Bed, kind: Kind, payloads: Sequence[bytes]) -> float:
             begun = rows
         for index, record in enumerate(kind.decode(message)):
             for (build, encode), buffer in zip(makers, batches[-1], strict=True):
-                if (row := build(record, message, index)) is not None:
+                if row := build(record, message, index):
                     encode(row, buffer)
                     rows += 1
     with psycopg.connect(bed.dsn) as conn:
@@ -102,7 +102,7 @@ async def _naive(bed: Bed, kind: Kind, bound: Sequence[Binding], count: int) -> 
                 )  # fmt: skip
                 for index, record in enumerate(kind.decode(message)):
                     for build, _, plain, rows in makers:
-                        if (row := build(record, message, index)) is not None:
+                        if row := build(record, message, index):
                             rows.append(plain(row))
             async with conn.cursor() as cursor:
                 for _, sql, _, rows in makers:

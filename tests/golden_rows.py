@@ -49,7 +49,7 @@ def rows_of(
     builders = [(table, table.builder(build)) for table in KINDS[kind].tables]
     for index, record in enumerate(KINDS[kind].decode(message)):
         for table, make in builders:
-            if (row := make(record, message, index)) is not None:
+            if row := make(record, message, index):
                 rows.append((table, row))
     return rows
 

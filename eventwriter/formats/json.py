@@ -99,8 +99,16 @@ def _has_long_integer(folded: str) -> bool:
 
 _INT_DIGITS_MAX = 4300
 """Python converts no longer text to an integer."""
-_DIGITS_MAX = 131_072
-"""Digits of an integer that PostgreSQL's `numeric`, and therefore `jsonb`, can store."""
+_DIGITS_MAX, _SCALE_MAX = 131_072, 16_383
+"""Digits before and after the decimal point that PostgreSQL's `numeric`, and therefore `jsonb`, can store.
+
+Source: PostgreSQL documentation, "Arbitrary Precision Numbers"."""
+
+
+def fits_numeric(value: Decimal) -> bool:
+    """Return whether PostgreSQL's `numeric` can store a number; its limits are far below those of Decimal."""
+    exponent = value.as_tuple().exponent
+    return not isinstance(exponent, int) or (value.adjusted() < _DIGITS_MAX and exponent >= -_SCALE_MAX)
 
 
 def parse_exactly(text: str | bytes, every_number: bool = False) -> Any:
@@ -238,7 +246,7 @@ def _loads_lenient(text: str) -> Any:
 
 def dumps(value: Any) -> bytes:
     """
-    Encode a value as JSON; NaN and infinity become null.
+    Encode a value as JSON. NaN and infinity become null, and numbers beyond the range of `numeric` become strings.
 
     Raises:
         Poison: `malformed`, nested too deeply.
@@ -271,7 +279,9 @@ def _encode(value: Any, sort_keys: bool = False) -> bytes:
             elements.append(_encode(element, sort_keys))
         return b"[%b]" % b",".join(elements)
     if isinstance(value, Decimal):
-        return str(value).encode() if value.is_finite() else b"null"
+        if not value.is_finite():
+            return b"null"
+        return str(value).encode() if fits_numeric(value) else b'"%b"' % str(value).encode()
     if isinstance(value, int) and not isinstance(value, bool):
         return b"%d" % value
     return orjson.dumps(value)

@@ -27,9 +27,6 @@ _INET_FAMILY = {4: 2, 6: 3}
 """PostgreSQL's PGSQL_AF_INET and PGSQL_AF_INET6, which are the same on every platform."""
 
 _SPECIAL_NUMERICS = {"n": 0xC000, "N": 0xC000, "F": 0xD000}
-_NUMERIC_DIGITS_MAX, _NUMERIC_SCALE_MAX = 131_072, 16_383
-"""Digits before and after the decimal point. Source: PostgreSQL documentation, "Arbitrary Precision Numbers"."""
-
 _ISO_DURATION = re.compile(
     r"([-+])?P(?=.)(?:([0-9]+)Y)?(?:([0-9]+)M)?(?:([0-9]+)W)?(?:([0-9]+)D)?"
     r"(?:T(?=.)(?:([0-9]+)H)?(?:([0-9]+)M)?(?:([0-9]+(?:[.,][0-9]+)?)S)?)?"
@@ -51,17 +48,9 @@ def array(element_oid: int, elements: Sequence[bytes | None]) -> bytes:
     return head + b"".join([_NULL if e is None else _LENGTH(len(e)) + e for e in elements])
 
 
-def storable(value: Decimal) -> bool:
-    """Return whether `numeric` can hold a number; its limits are far below those of Decimal."""
-    exponent = value.as_tuple().exponent
-    if not isinstance(exponent, int):
-        return True
-    return value.adjusted() < _NUMERIC_DIGITS_MAX and exponent >= -_NUMERIC_SCALE_MAX
-
-
 def numeric(value: Decimal) -> bytes:
     """
-    Encode a `numeric`; the number must be `storable`.
+    Encode a `numeric`; the number must be `formats.json.fits_numeric`.
 
     Source: PostgreSQL's numeric_recv(): base-10,000 digits, weight of the first one, sign, decimal places.
     """

@@ -243,7 +243,7 @@ def _rows(made: tuple[Made, ...], message: Message, records: list[Record]) -> Ro
         (at, row)
         for index, record in enumerate(records)
         for at, one in enumerate(made)
-        if (row := one.build(record, message, index)) is not None
+        if (row := one.build(record, message, index))
     ]
 
 

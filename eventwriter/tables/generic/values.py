@@ -17,7 +17,7 @@ from typing import Any
 
 from eventwriter.errors import Poison
 from eventwriter.formats.fields import INT4, INT8, boolean, decimal, json_value, number, text, whole
-from eventwriter.formats.json import dumps
+from eventwriter.formats.json import dumps, fits_numeric
 from eventwriter.model import Adjustments
 from eventwriter.tables import binary
 from eventwriter.tables.ids import parse_uuid
@@ -104,7 +104,7 @@ def _numeric(context: ColumnContext) -> Read:
             exact: Decimal | None = Decimal(repr(value))
         else:
             exact = decimal(value)
-        if exact is not None and not binary.storable(exact):
+        if exact is not None and not fits_numeric(exact):
             raise context.refuse(value)
         return exact
 

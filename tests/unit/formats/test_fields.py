@@ -177,3 +177,14 @@ def test_value_has_a_text(value: object, expected: str) -> None:
 def test_identifier_is_normalized(value: object, expected: str | None) -> None:
     """An identifier is lower case without `0x`; zeros mean that there is none."""
     assert expected == fields.hex_id(value)
+
+
+@pytest.mark.parametrize(
+    ("number", "stored"),
+    [
+        ("1e131071", '1E+131071'), ("1e131072", '"1E+131072"'), ("-1e999999", '"-1E+999999"'), ("1e400", "1E+400"),
+    ],
+)  # fmt: skip
+def test_number_beyond_numeric_becomes_a_string(number: str, stored: str) -> None:
+    """PostgreSQL rejects a jsonb value with such a number, and a string keeps the digits."""
+    assert f'{{"a":{stored}}}'.encode() == json.dumps(json.decode(f'{{"a":{number}}}'.encode())[0])
