@@ -71,9 +71,8 @@ def test_stranger_cannot_connect_by_default(shared: Shared) -> None:
     said = as_stranger(path.parent, [], lambda: answers(path.name, ("status",)))
 
     assert 0o660 == stat.S_IMODE(path.stat().st_mode)
-    assert {"status": "control.sock may not be opened by this user; see control.mode and control.group"} == {
-        verb: sentence.replace(path.name, "control.sock") for verb, sentence in said.items()
-    }
+    assert ["status"] == list(said)
+    assert "control.mode" in said["status"]
 
 
 def test_stranger_may_look_and_change_nothing(shared: Shared) -> None:

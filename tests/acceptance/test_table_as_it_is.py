@@ -74,7 +74,7 @@ def test_dropped_column_is_reported_by_status(daemon: Daemon) -> None:
     until = time.monotonic() + WAIT_S
     while not warnings(daemon) and time.monotonic() < until:
         time.sleep(0.1)
-    assert ['table "public"."timeseries_metrics" lacks scale: these values are not stored'] == warnings(daemon)
+    assert [True] == ["timeseries_metrics" in warning and "scale" in warning for warning in warnings(daemon)]
 
     with psycopg.connect(daemon.servers.postgres_dsn(), autocommit=True) as conn:
         conn.execute("ALTER TABLE timeseries_metrics ADD COLUMN scale double precision")
