@@ -6,7 +6,7 @@ in one buffer per table with a mark after each message, so that any subset of th
 be written without building their rows again when a rejected batch is split.
 """
 
-from collections.abc import Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from eventwriter.errors import Poison
@@ -160,15 +160,45 @@ class Batch:
                     at += 4 + max(0, int.from_bytes(buffer[at : at + 4], signed=True))
         return None
 
-    def reject(self, position: int, poison: Poison) -> None:
-        """Turn a message whose rows PostgreSQL rejected into a dead letter, and remove its rows."""
+    def messages_of_rows(self, table: int, lines: Collection[int], positions: Sequence[int]) -> dict[int, int]:
+        """
+        Return the message of each of several copied rows, as line → position; see `message_of_row`.
+
+        Args:
+            table: Index of the table.
+            lines: Numbers of the rows in the COPY, from 1.
+            positions: Positions of the messages that were copied.
+        """
+        marks, buffer, line = self.marks[table], self.buffers[table], 0
+        found: dict[int, int] = {}
+        for position in positions:
+            at, end = marks[position - 1] if position else 0, marks[position]
+            while at < end:
+                line += 1
+                if line in lines:
+                    found[line] = position
+                fields, at = int.from_bytes(buffer[at : at + 2]), at + 2
+                for _ in range(fields):
+                    at += 4 + max(0, int.from_bytes(buffer[at : at + 4], signed=True))
+        return found
+
+    def reject(self, rejected: Mapping[int, Poison]) -> None:
+        """
+        Turn messages whose rows PostgreSQL rejected into dead letters, and remove their rows.
+
+        Args:
+            rejected: Poison by position.
+        """
         for table, marks in enumerate(self.marks):
-            start, end = marks[position - 1] if position else 0, marks[position]
-            del self.buffers[table][start:end]
-            for later in range(position, len(marks)):
-                marks[later] -= end - start
-        self.rows[position] = 0
-        self.dead[position] = poison
+            whole, kept, start = self.buffers[table], bytearray(), 0
+            for position, end in enumerate(marks):
+                if position not in rejected:
+                    kept += whole[start:end]
+                start, marks[position] = end, len(kept)
+            self.buffers[table] = kept
+        for position in rejected:
+            self.rows[position] = 0
+        self.dead.update(rejected)
 
 
 @dataclass(frozen=True, slots=True)

@@ -26,11 +26,14 @@ from eventwriter.postgres.ledger.ranges import difference, overlaps
 from eventwriter.postgres.ledger.store import Ledger
 from eventwriter.postgres.schema.catalog import Binding
 from eventwriter.postgres.session import PostgresSession
+from eventwriter.postgres.violations import SQLSTATES, Violation, find_violations
 
 log = logging.getLogger(__name__)
 
 _ATTEMPTS_MAX = 5
 """Attempts after an error that normally passes (a deadlock, an unknown SQLSTATE) before it counts as permanent."""
+_SEARCHED_MIN = 8
+"""Messages in a piece from which on a search for all violations costs less than splitting."""
 _INSUFFICIENT_RESOURCES = "53"
 """SQLSTATE class for a lack of disk space, memory or connections; retried, as one message cannot be the cause."""
 
@@ -268,13 +271,46 @@ class CopyStage:
                 code="dead_letters_rejected",
                 hint=f"correct table {self._dead_letters.binding.target}",
             )
+        elif (found := await self._find_violations(batch, piece, pieces, rejected)) is not None:
+            batch.reject(found)
+            pieces.reject(*found)
+            if rest := [position for position in piece if position not in found]:
+                pieces.put_back(rest)
         elif len(piece) > 1:
             pieces.split(piece, _named_position(batch, piece, rejected))
         elif piece[0] in batch.dead:
             raise self._cannot_write_one(rejected)
         else:
-            batch.reject(piece[0], Poison("rejected", rejected.detail, rejected.sqlstate))
+            batch.reject({piece[0]: Poison("rejected", rejected.detail, rejected.sqlstate)})
             pieces.reject(piece[0])
+
+    async def _find_violations(
+        self, batch: Batch, piece: Piece, pieces: BatchSplitter, rejected: Rejected
+    ) -> dict[int, Poison] | None:
+        """
+        Find all messages of a piece that violate constraints of the rejecting table, if it has many of them.
+
+        Returns:
+            Poison by position; None if splitting must find the messages.
+        """
+        at = rejected.at
+        if at is None or rejected.sqlstate not in SQLSTATES or not pieces.searchable or len(piece) < _SEARCHED_MIN:
+            return None
+        if rejected.line is not None and not pieces.rejected:
+            return None  # the first of them costs less to find by its line
+        part = batch if len(piece) == len(batch) else batch.select(piece)
+        written = {binding.target for binding in self._bindings}
+
+        async def search() -> dict[int, Violation]:
+            return await find_violations(self._postgres, self._bindings[at], part.buffers[at], written)
+
+        violations = await self._retry.run(search)
+        lines = batch.messages_of_rows(at, violations, piece)
+        found: dict[int, Poison] = {}
+        for line, position in lines.items():
+            found.setdefault(position, Poison("rejected", violations[line].detail, violations[line].sqlstate))
+        pieces.searchable = bool(found)
+        return found or None
 
     async def _reduce(self, piece: Piece, pieces: BatchSplitter, rejected: Rejected) -> None:
         """Write fewer messages per transaction, because the piece exceeds a limit of the server."""

@@ -5,7 +5,7 @@ If PostgreSQL names the row at which it stopped, the message of that row is trie
 and the messages before and after it stay together: three COPYs then find one bad message.
 If it names none, or named a wrong one, the piece is halved: about 2 log2 n COPYs per bad
 message. Good pieces are written as they are found, each once. The dead letters of all rejected
-messages are written together at the end.
+messages are written together at the end. After several rejected messages, pieces are small.
 """
 
 from collections.abc import Iterable
@@ -14,6 +14,10 @@ Piece = list[int]
 """Positions in the batch, ascending."""
 
 _GROWTH = 2
+_MANY = 8
+"""Rejected messages from which on a batch is written in small pieces, so that a COPY that fails costs little."""
+_SMALL = 64
+"""Messages in a small piece."""
 
 
 class BatchSplitter:
@@ -26,6 +30,7 @@ class BatchSplitter:
 
     Attributes:
         rejected: Number of messages that were rejected.
+        searchable: Whether a search for all violations may find some; cleared by the caller after one that did not.
     """
 
     def __init__(self, count: int, piece_max: int) -> None:
@@ -37,12 +42,13 @@ class BatchSplitter:
         self._names_trusted = True
         """Whether every position that PostgreSQL named was the bad one so far."""
         self.rejected = 0
+        self.searchable = True
 
     def take(self) -> Piece | None:
         """Return the next piece: at the end that of all rejected messages, then None."""
         if self._pending:
             return self._pending.pop()
-        last, self._dead = self._dead, []
+        last, self._dead = sorted(self._dead), []
         return last or None
 
     def mark_written(self, piece: Piece) -> None:
@@ -75,14 +81,17 @@ class BatchSplitter:
         self._suspect = named
         self._add((piece[:at], [named], piece[at + 1 :]))
 
-    def reject(self, position: int) -> None:
-        """Set a rejected message aside; its dead letter is written with the last piece."""
+    def reject(self, *positions: int) -> None:
+        """Set rejected messages aside; their dead letters are written with the last piece."""
         self._suspect = None
-        self.rejected += 1
-        self._dead.append(position)
+        self.rejected += len(positions)
+        self._dead.extend(positions)
 
     def _add(self, pieces: Iterable[Piece]) -> None:
-        self._pending.extend(piece for piece in reversed(list(pieces)) if piece)
+        found = [piece for piece in pieces if piece]
+        if self.rejected >= _MANY:
+            found = [piece[at : at + _SMALL] for piece in found for at in range(0, len(piece), _SMALL)]
+        self._pending.extend(reversed(found))
 
 
 class BatchSizeLimit:

@@ -18,11 +18,12 @@ from eventwriter.postgres.quoting import quote_ident, quote_idents
 from eventwriter.postgres.schema.catalog import Binding
 from eventwriter.postgres.schema.unique_keys import Key
 
-_STAGING = "pg_temp.eventwriter_staging"
-_ORDER = "eventwriter_order"
+STAGING = "pg_temp.eventwriter_staging"
+"""The staging table."""
+ORDER = "eventwriter_order"
 """Additional column of the staging table: the row's position in the batch."""
 
-DROP = f"DROP TABLE {_STAGING}"
+DROP = f"DROP TABLE {STAGING}"
 
 
 def create_sql(binding: Binding) -> str:
@@ -32,13 +33,13 @@ def create_sql(binding: Binding) -> str:
         f"CREATE TEMPORARY TABLE eventwriter_staging ON COMMIT DROP"  # noqa: S608
         f" AS SELECT {quote_idents(binding.names)} FROM {binding.target} WITH NO DATA;"
         # A large cache: the sequence is written once for a whole batch.
-        f"ALTER TABLE {_STAGING} ADD COLUMN {_ORDER} bigint GENERATED ALWAYS AS IDENTITY (CACHE 100000)"
+        f"ALTER TABLE {STAGING} ADD COLUMN {ORDER} bigint GENERATED ALWAYS AS IDENTITY (CACHE 100000)"
     )
 
 
 def copy_sql(binding: Binding) -> str:
     """Return the COPY statement for the staging table."""
-    return f"COPY {_STAGING} ({quote_idents(binding.names)}) FROM STDIN (FORMAT BINARY)"
+    return f"COPY {STAGING} ({quote_idents(binding.names)}) FROM STDIN (FORMAT BINARY)"
 
 
 def merge_sql(binding: Binding, keys: Sequence[Key]) -> str:
@@ -53,15 +54,15 @@ def merge_sql(binding: Binding, keys: Sequence[Key]) -> str:
     insert = f"INSERT INTO {binding.target} ({names}) SELECT {names} FROM"
     if binding.table.conflict == "nothing" and all(key.decides for key in keys):
         # Without a conflict target PostgreSQL checks every key; it raises an error for deferrable ones.
-        return f"{insert} {_STAGING} ORDER BY {_ORDER} ON CONFLICT DO NOTHING"
+        return f"{insert} {STAGING} ORDER BY {ORDER} ON CONFLICT DO NOTHING"
     if not usable:
         # The duplicate is reported again, and its messages become dead letters.
-        return f"{insert} {_STAGING}"
+        return f"{insert} {STAGING}"
     key = usable[0]
     if binding.table.conflict == "nothing":
-        return f"{insert} {_STAGING} ORDER BY {_ORDER} ON CONFLICT {_conflict_target(key)} DO NOTHING"
+        return f"{insert} {STAGING} ORDER BY {ORDER} ON CONFLICT {_conflict_target(key)} DO NOTHING"
     same = ", ".join([*key.expressions, *_always_distinct(key)])
-    latest = f"(SELECT DISTINCT ON ({same}) * FROM {_STAGING} ORDER BY {same}, {_ORDER} DESC) latest"  # noqa: S608
+    latest = f"(SELECT DISTINCT ON ({same}) * FROM {STAGING} ORDER BY {same}, {ORDER} DESC) latest"  # noqa: S608
     changed = [quote_ident(name) for name in binding.names if name not in key.columns]
     action = f"UPDATE SET {', '.join(f'{name} = EXCLUDED.{name}' for name in changed)}" if changed else "NOTHING"
     return f"{insert} {latest} ON CONFLICT {_conflict_target(key)} DO {action}"
@@ -80,4 +81,4 @@ def _always_distinct(key: Key) -> list[str]:
         conditions.append(f"num_nulls({', '.join(key.expressions)}) > 0")
     if key.predicate:
         conditions.append(f"({key.predicate}) IS NOT TRUE")
-    return [f"CASE WHEN {' OR '.join(conditions)} THEN {_ORDER} END"] if conditions else []
+    return [f"CASE WHEN {' OR '.join(conditions)} THEN {ORDER} END"] if conditions else []

@@ -38,7 +38,7 @@ def test_rejected_message_loses_its_rows(sizes: list[int], data: st.DataObject) 
     batch = batch_of(sizes)
     at = data.draw(st.integers(0, len(sizes) - 1))
 
-    batch.reject(at, Poison("rejected", "x"))
+    batch.reject({at: Poison("rejected", "x")})
 
     remaining = [p for p in range(len(sizes)) if p != at]
     assert b"".join(bytes([p]) * sizes[p] for p in remaining) == bytes(batch.buffers[0])
