@@ -7,9 +7,9 @@ real table on all of them. Only rows that cannot be written are found: with a BE
 nothing is. Bad rows that are not found, for example those that a trigger rejects, are found by splitting.
 """
 
-from collections.abc import Collection, Iterator
+from collections.abc import Collection
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 from eventwriter.postgres import staging
 from eventwriter.postgres.connect import Connection
@@ -74,6 +74,25 @@ class Violation:
     detail: str
 
 
+class _Constraint(NamedTuple):
+    """
+    A CHECK or foreign key constraint in the catalog.
+
+    Attributes:
+        kind: `c` for CHECK, `f` for a foreign key.
+        expression: Expression of a CHECK constraint.
+        referenced: Referenced columns of a foreign key, in the order of `columns`.
+        parent: Qualified, quoted name of the referenced table.
+    """
+
+    kind: str
+    name: str
+    expression: str | None
+    columns: list[str]
+    referenced: list[str]
+    parent: str
+
+
 @dataclass(frozen=True, slots=True)
 class _Condition:
     """SQL condition that is true for bad rows of the staging table, called `s`."""
@@ -135,9 +154,10 @@ async def _conditions(conn: Connection, binding: Binding, written: Collection[st
         for (column,) in await (await conn.execute(_NOT_NULL_SQL, parameters)).fetchall()
         if column in names
     ]
-    for constraint in await (await conn.execute(_CONSTRAINTS_SQL, parameters)).fetchall():
-        if names.issuperset(constraint[3]) and constraint[3]:
-            conditions += _of_constraint(table, *constraint)
+    for row in await (await conn.execute(_CONSTRAINTS_SQL, parameters)).fetchall():
+        constraint = _Constraint(*row)
+        if constraint.columns and names.issuperset(constraint.columns):
+            conditions.append(_violated(table, constraint))
     return conditions
 
 
@@ -148,18 +168,16 @@ def _not_null(table: str, column: str) -> _Condition:
     )
 
 
-def _of_constraint(
-    table: str, kind: str, name: str, expression: str | None, columns: list[str], referenced: list[str], parent: str
-) -> Iterator[_Condition]:
-    if kind == "c":
-        # A CHECK constraint is satisfied by NULL. Its columns are unqualified, and the staging table is the only one.
-        detail = f'new row for relation "{table}" violates check constraint "{name}" (table {table})'
-        yield _Condition(f"NOT coalesce(({expression}), true)", Violation(CHECK, detail))
-        return
-    detail = f'insert or update on table "{table}" violates foreign key constraint "{name}" (table {table})'
-    present = " AND ".join(f"s.{quote_ident(column)} IS NOT NULL" for column in columns)
+def _violated(table: str, constraint: _Constraint) -> _Condition:
+    if constraint.kind == "c":
+        # NULL satisfies a CHECK constraint. Its columns are unqualified; the staging table is the only one in the query.
+        detail = f'new row for relation "{table}" violates check constraint "{constraint.name}" (table {table})'
+        return _Condition(f"NOT coalesce(({constraint.expression}), true)", Violation(CHECK, detail))
+    detail = f'insert or update on table "{table}" violates foreign key constraint "{constraint.name}" (table {table})'
+    columns = list(map(quote_ident, constraint.columns))
+    present = " AND ".join(f"s.{column} IS NOT NULL" for column in columns)
     equal = " AND ".join(
-        f"r.{quote_ident(theirs)} = s.{quote_ident(ours)}" for theirs, ours in zip(referenced, columns, strict=True)
+        f"r.{quote_ident(theirs)} = s.{ours}" for theirs, ours in zip(constraint.referenced, columns, strict=True)
     )
-    missing = f"{present} AND NOT EXISTS (SELECT FROM {parent} r WHERE {equal})"
-    yield _Condition(missing, Violation(FOREIGN_KEY, detail))
+    missing = f"{present} AND NOT EXISTS (SELECT FROM {constraint.parent} r WHERE {equal})"
+    return _Condition(missing, Violation(FOREIGN_KEY, detail))

@@ -176,7 +176,7 @@ class Bed:
         status = self.daemon.status()
         return status["slots"][0] if status else {}
 
-    def until(self, what: str, true: Callable[[dict[str, Any]], object], limit_s: float = 10.0) -> dict[str, Any]:
+    def until(self, what: str, true: Callable[[dict[str, Any]], object], limit_s: float = 30.0) -> dict[str, Any]:
         """Wait until `status` is as wanted, and return it."""
         last: dict[str, Any] | None = None
         until = time.monotonic() + limit_s
@@ -187,7 +187,7 @@ class Bed:
             time.sleep(0.05)
         raise AssertionError(f"not within {limit_s:g} s: {what}; status: {json.dumps(last)[:1500]}")
 
-    def until_slot(self, what: str, true: Callable[[dict[str, Any]], object], limit_s: float = 10.0) -> dict[str, Any]:
+    def until_slot(self, what: str, true: Callable[[dict[str, Any]], object], limit_s: float = 30.0) -> dict[str, Any]:
         """Wait until the (first) slot's part of `status` is as wanted, and return it."""
         slots: list[dict[str, Any]] = self.until(what, lambda status: true(status["slots"][0]), limit_s)["slots"]
         return slots[0]
