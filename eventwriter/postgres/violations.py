@@ -170,7 +170,7 @@ def _not_null(table: str, column: str) -> _Condition:
 
 def _violated(table: str, constraint: _Constraint) -> _Condition:
     if constraint.kind == "c":
-        # NULL satisfies a CHECK constraint. Its columns are unqualified; the staging table is the only one in the query.
+        # NULL satisfies a CHECK constraint. Its columns are unqualified, which the query allows.
         detail = f'new row for relation "{table}" violates check constraint "{constraint.name}" (table {table})'
         return _Condition(f"NOT coalesce(({constraint.expression}), true)", Violation(CHECK, detail))
     detail = f'insert or update on table "{table}" violates foreign key constraint "{constraint.name}" (table {table})'
