@@ -14,7 +14,8 @@ QUOTING = ("quote_ident(", "quote_idents(", "quote_literal(", "interval_literal(
 """Calls of `postgres.quoting`."""
 CONSTANTS = (
     "LOCK", "LOCK_S_MAX * 1000", "LOCK_TIMEOUT", "RECORDS", "STATEMENT_S_MAX * 1000", "_FIELDS",
-    "_FIELDS_WITHOUT_PAYLOAD", "_KEY", "_LIKE", "_OLDER", "_ORDER", "_STAGING", "', '.join(lacking)", "arrays", "cast",
+    "_FIELDS_WITHOUT_PAYLOAD", "_KEY", "_LIKE", "_OLDER", "ORDER", "STAGING", "staging.ORDER",
+    "staging.STAGING", "cases", "', '.join(lacking)", "arrays", "cast",
     "mode", "needed", "number", "policy", "same", "version", "where",
 )  # fmt: skip
 """Constants, and text that is composed of constants only."""
