@@ -51,6 +51,7 @@ def heartbeat(**fields: Any) -> dict[str, Any]:
         "queue_wait_us_total": 500_000,
         "quarantine_us_total": 0,
         "postgres_unanswered_s": 0.0,
+        "nats_unanswered_s": 0.0,
         "lag_messages": 5,
         "lag_s": 0.25,
         "stream_first_seq": 1,

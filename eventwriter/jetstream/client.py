@@ -20,7 +20,9 @@ from typing import Any
 from nats.aio.client import Client
 from nats.aio.msg import Msg
 from nats.aio.subscription import Subscription
+from nats.errors import NoRespondersError
 
+from eventwriter import clock
 from eventwriter.errors import Fatal
 from eventwriter.jetstream.errors import DeniedPermission, HandshakeRefused, permission_error
 
@@ -39,6 +41,8 @@ class DirectClient(Client):
     Attributes:
         subjects: Subjects to publish to, in their original spelling; nats-py reports a denied subject in lower case.
         denied: Error for the permission that the server denied last.
+        unanswered_since_s: Start of the first request since the last answer; monotonic seconds, None if the last
+            request was answered. A connection can be open while its server is stopped.
     """
 
     _direct_sid = -1
@@ -50,6 +54,7 @@ class DirectClient(Client):
         self._requests: dict[asyncio.Future[Fatal | None], str] = {}
         self.subjects: set[str] = set()
         self.denied: Fatal | None = None
+        self.unanswered_since_s: float | None = None
 
     def attach(self, subscription: Subscription, receive: Callable[[Delivery], None]) -> None:
         """
@@ -83,20 +88,29 @@ class DirectClient(Client):
         failed: asyncio.Future[Fatal | None] = asyncio.get_running_loop().create_future()
         self._requests[failed] = subject
         self.subjects.add(subject)
+        if self.unanswered_since_s is None:
+            self.unanswered_since_s = clock.monotonic_s()
         request = asyncio.ensure_future(self.request(subject, payload, timeout=limit_s))
         try:
             await asyncio.wait((request, failed), return_when=asyncio.FIRST_COMPLETED)
             if failed.done():
                 if (error := failed.result()) is None:
                     raise ConnectionResetError("the connection was lost before the answer arrived")
+                self.unanswered_since_s = None
                 raise error
-            return request.result()
+            answer = request.result()
+            self.unanswered_since_s = None
+            return answer
+        except NoRespondersError:
+            self.unanswered_since_s = None
+            raise
         finally:
             del self._requests[failed]
             request.cancel()
 
     def fail_requests(self) -> None:
         """End all requests, because their connection is lost."""
+        self.unanswered_since_s = None
         for failed in self._requests:
             if not failed.done():
                 failed.set_result(None)

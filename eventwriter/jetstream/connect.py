@@ -15,6 +15,7 @@ from typing import Any
 
 import nats.errors
 
+from eventwriter import clock
 from eventwriter.config.settings import NatsSettings
 from eventwriter.errors import Fatal, Retryable
 from eventwriter.jetstream.client import DirectClient
@@ -72,6 +73,11 @@ class NatsLink:
     def connected(self) -> bool:
         """Whether the connection is up, as far as the client knows."""
         return self.client.is_connected
+
+    def unanswered_s(self) -> float:
+        """Return for how many seconds the server has not answered a request, 0.0 if it has answered the last one."""
+        since_s = self.client.unanswered_since_s
+        return 0.0 if since_s is None else clock.monotonic_s() - since_s
 
     async def connect(self) -> None:
         """

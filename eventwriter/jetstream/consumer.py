@@ -85,6 +85,8 @@ class ConsumerState:
 
     Attributes:
         start_seq: First sequence of the consumer; None if unknown (deliver policies by time, new and last).
+        paused_until: End of the pause that an operator set in JetStream (`nats consumer pause`), RFC 3339; None if
+            the consumer is not paused.
     """
 
     created: str
@@ -94,6 +96,7 @@ class ConsumerState:
     ack_pending: int
     pending: int
     start_seq: int | None
+    paused_until: str | None = None
 
     @classmethod
     def of(cls, info: dict[str, Any]) -> "ConsumerState":
@@ -108,6 +111,7 @@ class ConsumerState:
             ack_pending=info["num_ack_pending"],
             pending=info["num_pending"],
             start_seq=starts.get(config.get("deliver_policy", "")),
+            paused_until=config.get("pause_until", "an unknown time") if info.get("paused") else None,
         )
 
 

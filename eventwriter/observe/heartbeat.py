@@ -211,7 +211,14 @@ class Gauges(TypedDict, total=False):
         float,
         Exported(
             "eventwriter_postgres_unanswered_seconds",
-            "Time since PostgreSQL was sent the running statement of a batch; 0 if none is running.",
+            "Time since PostgreSQL was sent the running statement of a batch or of a probe; 0 if none is running.",
+        ),
+    ]
+    nats_unanswered_s: Annotated[
+        float,
+        Exported(
+            "eventwriter_nats_unanswered_seconds",
+            "Time since the first request that NATS has not answered; 0 if the last one was answered.",
         ),
     ]
     last_commit_at_ns: Annotated[
@@ -238,7 +245,7 @@ class Details(TypedDict, total=False):
     nats_url: str
     postgres_target: str
     postgres_statement: str | None
-    """SQL command of a batch that PostgreSQL has not answered yet."""
+    """SQL command of a batch or of a probe that PostgreSQL has not answered yet."""
     postgres_blocked_by: str | None
     """Sessions that block this statement, as text."""
     postgres_circuit: Mapping[str, Any]

@@ -9,6 +9,7 @@ batches through it; everything else uses `PostgresSession.transaction`.
 
 import asyncio
 import logging
+import select
 from collections import Counter
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import asynccontextmanager, contextmanager, suppress
@@ -31,6 +32,10 @@ log = logging.getLogger(__name__)
 DEADLINE_SLACK_S = 5.0
 """Margin above the server's own statement timeout before the connection is cut off from this side."""
 _READ_ONLY_TRANSACTION = "25006"
+
+_PROBE = Step(writes_rows=False, statement="probe")
+_READS_MAX = 4
+"""Reads of a message that the server sent before it closed the connection."""
 
 COMMIT = "COMMIT"
 _AT_COMMIT = Step(writes_rows=True, statement=COMMIT)
@@ -72,6 +77,8 @@ class PostgresSession:
         """Duration of the last COMMIT."""
         self.running: RunningStatement | None = None
         """The statement of a batch that is running now."""
+        self.used_s = clock.monotonic_s()
+        """End of the last use of the connection; monotonic seconds."""
         self._lock = asyncio.Lock()
         self._begin = begin_sql(settings)
         self._table_guard = TableGuard(self._begin)
@@ -85,6 +92,11 @@ class PostgresSession:
     def connected(self) -> bool:
         """Whether there is a connection that is not known to be broken."""
         return self._conn is not None and not self._conn.closed
+
+    @property
+    def is_busy(self) -> bool:
+        """Whether a task uses the connection or waits for it."""
+        return self._lock.locked()
 
     @property
     def target(self) -> str:
@@ -237,6 +249,28 @@ class PostgresSession:
             raise
         await commit
 
+    async def is_alive(self) -> bool:
+        """Return whether an idle connection is open; one that the server closed is closed here too, and logged."""
+        conn = self._conn
+        if conn is None:
+            return False
+        if not (conn.closed or _closed_by_server(conn)):
+            return True
+        log.warning("postgres connection lost", extra={"target": self.target})
+        await self.close()
+        return False
+
+    async def probe(self) -> None:
+        """
+        Check by a query that the server answers; connect first if there is no connection.
+
+        Raises:
+            Retryable: The server is unavailable.
+            EventwriterError: As `connection`.
+        """
+        async with self.exclusive(writing=False) as conn, self.step(conn, _PROBE):
+            await conn.execute("SELECT 1")
+
     async def recheck_tables(self) -> None:
         """
         Run `on_connect` again after a rejected batch.
@@ -287,6 +321,8 @@ class PostgresSession:
         except Retryable as error:
             self.circuit_breaker.record_failure(clock.monotonic_s(), str(error), writing)
             raise
+        finally:
+            self.used_s = clock.monotonic_s()
         self.circuit_breaker.record_success(writing)
 
     async def _roll_back(self, conn: Connection) -> None:
@@ -299,6 +335,20 @@ class PostgresSession:
                 await conn.execute("ROLLBACK")
         except psycopg.Error:
             await self.close()
+
+
+def _closed_by_server(conn: Connection) -> bool:
+    """Return whether the server closed an idle connection; reads without waiting."""
+    readable = select.poll()
+    readable.register(conn.fileno(), select.POLLIN)
+    try:
+        for _ in range(_READS_MAX):
+            if not readable.poll(0):
+                return False
+            conn.pgconn.consume_input()
+    except psycopg.OperationalError:
+        return True
+    return bool(conn.pgconn.status == psycopg.pq.ConnStatus.BAD)
 
 
 _LOCK_TIMEOUT_S_MAX = 10.0

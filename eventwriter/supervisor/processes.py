@@ -30,6 +30,7 @@ PR_SET_PDEATHSIG = 1  # linux/prctl.h
 PR_SET_NAME = 15
 STACKS_BYTES_MAX = 256 * 1024  # of one dump; a worker has one thread, whose stack takes a few kilobytes
 STDERR = 2  # the descriptor, because sys.stderr may be an object without one
+VMSTAT = "/proc/vmstat"
 NAME_BYTES_MAX = 15  # TASK_COMM_LEN of linux/sched.h, without the trailing zero
 LIBC = ctypes.CDLL(None, use_errno=True)  # loaded once, before forking
 
@@ -185,8 +186,26 @@ def reap() -> Iterator[tuple[int, int]]:
         yield pid, status
 
 
-def describe_exit(status: int) -> str:
-    """Return how a process ended, from its wait status."""
+def oom_kills() -> int:
+    """Return how many processes the kernel's out-of-memory killer has killed on this machine; 0 if it is unknown."""
+    try:
+        with open(VMSTAT, encoding="ascii") as lines:
+            return next((int(line.split()[1]) for line in lines if line.startswith("oom_kill ")), 0)
+    except (OSError, ValueError):
+        return 0
+
+
+def describe_exit(status: int, kill_reason: str | None = None, oom: bool = False) -> str:
+    """
+    Return how a process ended.
+
+    Args:
+        status: Wait status.
+        kill_reason: Why the supervisor sent SIGKILL; None if it did not.
+        oom: Whether the out-of-memory killer has killed a process since this one started.
+    """
+    if kill_reason is not None and os.WIFSIGNALED(status):
+        return f"killed by the supervisor: {kill_reason}"
     if not os.WIFSIGNALED(status):
         code = os.waitstatus_to_exitcode(status)
         return "exit code 70 (an unexpected exception; see the log)" if code == EXIT_BROKEN else f"exit code {code}"
@@ -196,7 +215,8 @@ def describe_exit(status: int) -> str:
     except ValueError:
         signal_name = f"signal {number}"
     if number == signal.SIGKILL:
-        return "killed by SIGKILL; the kernel's out-of-memory killer is the usual cause"
+        cause = "the kernel's out-of-memory killer was active meanwhile" if oom else "sent from outside eventwriter"
+        return f"killed by SIGKILL; {cause}"
     return f"killed by {signal_name}"
 
 

@@ -98,6 +98,8 @@ class Worker:
     """Fingerprint of the settings that the process was forked with."""
     stacks_fd: int = -1
     """File in memory that the process writes its stacks to on request; -1 for none."""
+    oom_kills: int = 0
+    """The machine's count of out-of-memory kills when the process started."""
     heartbeat_s: float | None = None
     """Instant of the last heartbeat."""
     ready_s: float | None = None
@@ -158,6 +160,10 @@ class Slot:
     in_crash_loop: bool = False
     """Whether it reached the crash-loop limit and has not been ready for a whole window since."""
     starts: int = 0
+    restarts_requested: int = 0
+    """Starts that an operator caused by `restart`, `resume` or changed settings."""
+    exit_requested: bool = False
+    """Whether the previous worker was asked to exit, so that the next start is not a sign of trouble."""
     ever_ready: bool = False
     progress_s: float | None = None
     """Instant at which messages were last settled, or at which none was waiting."""
@@ -175,8 +181,8 @@ class Slot:
 
     @property
     def restarts(self) -> int:
-        """Number of workers started after the first."""
-        return max(0, self.starts - 1)
+        """Number of workers started after the first without a request of an operator."""
+        return max(0, self.starts - 1 - self.restarts_requested)
 
     @property
     def _heartbeat(self) -> Mapping[str, Any]:

@@ -2,7 +2,7 @@
 The snapshot of the daemon that `status`, health checks, metrics and systemd's status line read. Pure.
 
 Health means progress, not that a process exists. A slot is healthy if its worker is running and
-connected to both servers, PostgreSQL answers within `UNANSWERED_S_MAX`, and either no message is
+connected to both servers, both answer within `UNANSWERED_S_MAX`, and either no message is
 waiting or messages were settled within `PROGRESS_S_MAX`. A healthy slot has a reason too once
 progress is late, so that nothing claims that every message is written.
 """
@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from enum import IntEnum
 from typing import Any
 
+from eventwriter import clock
 from eventwriter.observe.heartbeat import BOUNDS, LIVE_FIELDS
 from eventwriter.supervisor.slot import ALIVE, Slot, State, Worker
 
@@ -20,6 +21,7 @@ PROGRESS_S_MAX = 30.0  # without an unanswered statement: messages may wait for 
 PROGRESS_S_SHOWN = 10.0  # from here on the reason says that messages are waiting
 UNANSWERED_S_MAX = 8.0  # with a heartbeat's delay the slot is degraded within 10 s
 UNANSWERED_S_SHOWN = 3.0  # with a heartbeat's delay the reason says so within 5 s
+LAST_ERROR_S_MAX = 900.0  # a healthy slot shows its last error no longer; the log has it
 START_S_MAX = 30.0  # a first start takes a second; a longer one is not healthy
 
 
@@ -107,11 +109,21 @@ def slot_to_dict(now_s: float, slot: Slot) -> dict[str, Any]:
         "stalled_s": stalled_s(now_s, slot),
         **{name: heartbeat.get(name) for name in LIVE_FIELDS},
         "restarts": slot.restarts,
+        "restarts_requested": slot.restarts_requested,
         "retry_in_s": retry_in_s(now_s, slot),
-        "last_error": slot.last_error,
-        "last_error_at_ns": slot.last_error_at_ns,
+        **last_error(slot, health),
         "last_exit": slot.last_exit,
     }
+
+
+def last_error(slot: Slot, health: Health) -> dict[str, Any]:
+    """Return the last error with its time and age; nulls once the slot has been healthy for some time after it."""
+    at_ns = slot.last_error_at_ns
+    age_s = None if at_ns is None else round(max(0, clock.now_ns() - at_ns) / 1e9, 1)
+    faded = health is Health.HEALTHY and age_s is not None and age_s > LAST_ERROR_S_MAX
+    if slot.last_error is None or faded:
+        return {"last_error": None, "last_error_at_ns": None, "last_error_age_s": None}
+    return {"last_error": slot.last_error, "last_error_at_ns": at_ns, "last_error_age_s": age_s}
 
 
 def rates(slot: Slot) -> tuple[float, float]:
@@ -212,6 +224,9 @@ def running_health(now_s: float, slot: Slot, worker: Worker) -> Judgement:
         statement = heartbeat.get("postgres_statement") or "statement"
         reason = f"PostgreSQL has not answered a {statement} for {running_s:.0f} s{blocked_by(worker)}"
         return Health.DEGRADED if running_s >= UNANSWERED_S_MAX else Health.HEALTHY, reason
+    if (silent_s := since_heartbeat(now_s, worker, "nats_unanswered_s")) >= UNANSWERED_S_SHOWN:
+        reason = f"NATS has not answered a JetStream request for {silent_s:.0f} s"
+        return Health.DEGRADED if silent_s >= UNANSWERED_S_MAX else Health.HEALTHY, reason
     waiting, late_s = heartbeat.get("lag_messages"), stalled_s(now_s, slot)
     if waiting and late_s > PROGRESS_S_MAX:
         return Health.DEGRADED, late_reason(waiting, PROGRESS_S_MAX)
@@ -229,8 +244,15 @@ def late_reason(waiting: int, late_s: float) -> str:
 
 def unanswered_s(now_s: float, worker: Worker) -> float:
     """Return for how many seconds PostgreSQL has not answered a statement of a batch; 0.0 if none is running."""
-    reported_s = worker.heartbeat.get("postgres_unanswered_s")
-    if not isinstance(reported_s, int | float) or not worker.heartbeat.get("postgres_statement"):
+    return (
+        since_heartbeat(now_s, worker, "postgres_unanswered_s") if worker.heartbeat.get("postgres_statement") else 0.0
+    )
+
+
+def since_heartbeat(now_s: float, worker: Worker, name: str) -> float:
+    """Return a duration that a worker reported and that has grown since; 0.0 if it was not running."""
+    reported_s = worker.heartbeat.get(name)
+    if not isinstance(reported_s, int | float) or reported_s <= 0:
         return 0.0
     return reported_s + (now_s - worker.heartbeat_s if worker.heartbeat_s is not None else 0.0)
 
@@ -253,12 +275,12 @@ def overall_health(daemon: Daemon, rows: list[dict[str, Any]]) -> Judgement:
 
 
 def server_summary(rows: list[dict[str, Any]], connected: str, name: str, key: str) -> dict[str, Any]:
-    """Return the state of one server over all slots; it is connected if every living worker is."""
+    """Return the state of one server over all slots: whether every living worker is connected; null without any."""
     living = [row for row in rows if row["state"] in ALIVE]
     names = sorted({row[name] for row in living if row[name]})
     count = sum(bool(row[connected]) for row in living)
     return {
-        "connected": bool(living) and count == len(living),
+        "connected": count == len(living) if living else None,
         "workers": len(living),
         "workers_connected": count,
         key: ", ".join(names) or None,
@@ -278,7 +300,9 @@ def totals(rows: list[dict[str, Any]]) -> dict[str, Any]:
     by_durable = {(row["stream"], row["durable"] or row["name"]): row["lag_messages"] for row in known}
     lags = list(by_durable.values())
     lags_s = [row["lag_s"] for row in rows if row["lag_s"] is not None]
-    summed = ("messages_total", "rows_total", "dead_letters_total", "already_written_total", "restarts")
+    summed = (
+        "messages_total", "rows_total", "dead_letters_total", "already_written_total", "restarts", "restarts_requested",
+    )  # fmt: skip
     return {
         **{name: sum(row[name] for row in rows) for name in summed},
         "messages_per_s": round(sum(row["messages_per_s"] for row in rows), 1),

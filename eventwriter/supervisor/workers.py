@@ -113,7 +113,8 @@ class WorkerPool:
                 slot.worker.close()
 
     def _start(self, now_s: float, slot: Slot, desired: DesiredState) -> None:
-        slot.restart_requested = slot.drained = False
+        requested = slot.starts > 0 and (slot.exit_requested or slot.restart_requested or slot.drained)
+        slot.restart_requested = slot.drained = slot.exit_requested = False
         try:
             started = processes.start(slot.name, desired.child_main, self._close_parent_fds)
         except OSError as error:
@@ -121,9 +122,12 @@ class WorkerPool:
             self._schedule_restart(now_s, slot, reason, desired)
             return
         pid, pidfd, link, stacks_fd = started
-        slot.worker = Worker(pid, pidfd, link, now_s, desired.fingerprints[slot.name], stacks_fd)
+        slot.worker = Worker(
+            pid, pidfd, link, now_s, desired.fingerprints[slot.name], stacks_fd, oom_kills=processes.oom_kills()
+        )
         slot.state = State.STARTING
         slot.starts += 1
+        slot.restarts_requested += requested
         self._selector.register(link, selectors.EVENT_READ)
         self._selector.register(pidfd, selectors.EVENT_READ)
         log.info(f"{self._kind} started", extra={"slot": str(slot.name), "pid": pid})
@@ -154,7 +158,7 @@ class WorkerPool:
     def _on_exit(self, now_s: float, slot: Slot, status: int, desired: DesiredState) -> None:
         """Close a worker that exited, and decide whether its slot backs off."""
         worker = worker_of(slot)
-        description = f"killed: {worker.kill_reason}" if worker.kill_reason else processes.describe_exit(status)
+        description = processes.describe_exit(status, worker.kill_reason, processes.oom_kills() > worker.oom_kills)
         if worker.ready_s is not None and now_s - worker.ready_s >= desired.limits.crash_loop_window_s:
             slot.in_crash_loop = False
         self._selector.unregister(worker.pidfd)
@@ -164,7 +168,7 @@ class WorkerPool:
         if not (worker.exit_requested or slot.drained or slot.name not in desired.fingerprints):
             self._schedule_restart(now_s, slot, description, desired, count(worker.heartbeat, "suspects"))
             return
-        slot.state, slot.last_exit = State.STOPPED, description
+        slot.state, slot.last_exit, slot.exit_requested = State.STOPPED, description, True
         self.unclean |= status != 0
         level = logging.INFO if status == 0 else logging.ERROR
         fields = {"slot": str(slot.name), "pid": worker.pid, "how": description}

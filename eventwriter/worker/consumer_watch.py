@@ -14,7 +14,7 @@ from typing import Any
 from eventwriter import clock
 from eventwriter.errors import Fatal, Retryable
 from eventwriter.jetstream.api import JetStreamApi
-from eventwriter.jetstream.consumer import ConsumerSpec, consumer_info, differences, subjects_of
+from eventwriter.jetstream.consumer import ConsumerSpec, ConsumerState, consumer_info, differences, subjects_of
 from eventwriter.jetstream.stream_reader import StreamReader
 from eventwriter.pipeline.coverage import CoverageTracker
 from eventwriter.pipeline.decode import subject_matches
@@ -72,6 +72,16 @@ def change_of(spec: ConsumerSpec, created: str, info: dict[str, Any] | None) -> 
     if changed := differences(spec.config(), info["config"]):
         return f"consumer {spec.durable} was changed by another client: {', '.join(changed)}"
     return None
+
+
+def pause_reason(spec: ConsumerSpec, consumer: ConsumerState) -> str | None:
+    """Return a sentence about a consumer that is paused in JetStream, with the command that resumes it, else None."""
+    if consumer.paused_until is None:
+        return None
+    return (
+        f"consumer {spec.durable} is paused in JetStream until {consumer.paused_until};"
+        f" run `nats consumer resume {spec.stream} {spec.durable}`"
+    )
 
 
 class ConsumerWatch:

@@ -113,6 +113,7 @@ def _gauges(context: WorkerContext, session: Session | None, consumer: ConsumerS
     gauges: Gauges = {
         "last_commit_at_ns": context.counters.last_commit_at_ns,
         "postgres_unanswered_s": round(context.statement_monitor.unanswered_s(), 3),
+        "nats_unanswered_s": round(context.nats.unanswered_s(), 3),
     }
     if consumer is not None:
         gauges["num_pending"] = consumer.pending

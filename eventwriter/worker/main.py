@@ -28,8 +28,9 @@ from eventwriter.pipeline.copy_stage import StreamRegressed
 from eventwriter.postgres.errors import Rejected, Verdict
 from eventwriter.worker import heartbeat
 from eventwriter.worker.commands import CommandHandler
-from eventwriter.worker.consumer_watch import next_pause_s
+from eventwriter.worker.consumer_watch import next_pause_s, pause_reason
 from eventwriter.worker.context import WorkerContext
+from eventwriter.worker.idle_probe import IdleProbe
 from eventwriter.worker.retention import delete_expired_forever
 from eventwriter.worker.session import Session, SessionBuilder
 from eventwriter.worker.table_binding import Rebind
@@ -187,6 +188,7 @@ class Worker:
             self._send_in_progress(),
             self._compact_ledger(),
             context.statement_monitor.run(),
+            IdleProbe(context.postgres, context.status, lambda: self.session).run(),
             delete_expired_forever(
                 context.postgres, context.stream.schema_name, context.settings.dead_letters, context.counters
             ),
@@ -241,6 +243,7 @@ class Worker:
             return
         if info is not None:
             context.consumer = ConsumerState.of(info)
+            context.status.consumer_paused = pause_reason(context.consumer_spec, context.consumer)
         if change is not None:
             session.pull.invalidate(change)
 

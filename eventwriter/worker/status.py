@@ -18,8 +18,10 @@ class WorkerStatus:
             `draining`.
         reason: One sentence in every state but `starting` and `running`.
         last_error: The newest reason, kept after recovery.
-        paused: Reason why the worker is paused, or None. Reported instead of `running`, but never instead of a
-            worse state.
+        paused: Reason why an operator's command paused the worker, or None. Reported instead of `running`, but never
+            instead of a worse state.
+        consumer_paused: Reason why JetStream delivers nothing although the worker pulls, or None. Reported like
+            `paused`.
     """
 
     state: str = "starting"
@@ -27,11 +29,13 @@ class WorkerStatus:
     last_error: str | None = None
     last_error_at_ns: int | None = None
     paused: str | None = None
+    consumer_paused: str | None = None
 
     def reported(self) -> tuple[str, str | None]:
         """Return state and reason for the heartbeat."""
-        if self.paused is not None and self.state == "running":
-            return "paused", self.paused
+        paused = self.paused or self.consumer_paused
+        if paused is not None and self.state == "running":
+            return "paused", paused
         return self.state, self.reason
 
     def set(self, state: str, reason: str | None = None) -> None:

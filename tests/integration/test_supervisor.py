@@ -72,7 +72,7 @@ def test_killed_worker_is_replaced_and_its_counters_kept(daemon: Daemon) -> None
 
     assert after["pid"] != before["pid"]
     assert after["rows_total"] > before["rows_total"]
-    assert "killed by SIGKILL; the kernel's out-of-memory killer is the usual cause" == after["last_error"]
+    assert "killed by SIGKILL; sent from outside eventwriter" == after["last_error"]
 
 
 @pytest.mark.parametrize(
@@ -147,7 +147,10 @@ def test_hung_worker_dumps_its_stacks_and_is_replaced(daemon: Daemon) -> None:
     daemon.script("A/0", "steady")
     after = until(lambda: (slot := daemon.slot("A/0"))["restarts"] == 1 and slot["state"] == "running" and slot)
 
-    assert "killed: no heartbeat for 0.5 s since its last heartbeat (supervisor.hang_max)" == after["last_error"]
+    assert (
+        "killed by the supervisor: no heartbeat for 0.5 s since its last heartbeat (supervisor.hang_max)"
+        == after["last_error"]
+    )
     assert after["rows_total"] >= 7
     text = (daemon.folder / "log").read_text()
     assert ", in hangs" not in text.split("worker dumps its stacks")[0]
@@ -161,7 +164,10 @@ def test_worker_without_a_first_heartbeat_is_replaced(daemon: Daemon) -> None:
 
     resting = until(lambda: (slot := daemon.slot("A/0"))["last_error"] and slot)
 
-    assert "killed: no heartbeat for 0.7 s since its start (supervisor.start_max)" == resting["last_error"]
+    assert (
+        "killed by the supervisor: no heartbeat for 0.7 s since its start (supervisor.start_max)"
+        == resting["last_error"]
+    )
     assert "in never_sends" in (daemon.folder / "log").read_text()
 
 
@@ -195,7 +201,7 @@ def test_worker_that_does_not_drain_is_killed_at_the_deadline(daemon: Daemon) ->
 
     assert 1 == daemon.wait()
     assert time.monotonic() - began_s >= 0.6
-    assert ["killed: it did not drain within 0.6 s (supervisor.drain_max)"] == [
+    assert ["killed by the supervisor: it did not drain within 0.6 s (supervisor.drain_max)"] == [
         line["how"] for line in daemon.log() if line["event"] == "worker exited" and line["slot"] == "A/0"
     ]
 

@@ -1,13 +1,12 @@
 """Health of a daemon whose PostgreSQL does not answer: stopped by SIGSTOP, and blocked by a lock."""
 
 import json
-from collections.abc import Callable, Iterator
-from typing import Any
+from collections.abc import Iterator
 
-import psutil
 import psycopg
 import pytest
 from fix_daemon import Daemon
+from fix_frozen import StoppablePostgres, slot_when
 from fix_web import until
 
 
@@ -22,45 +21,12 @@ def running(daemon: Daemon) -> Daemon:
     return daemon
 
 
-class StoppablePostgres:
-    """The processes of the daemon's PostgreSQL server."""
-
-    def __init__(self, dsn: str) -> None:
-        self._dsn = dsn
-        self._stopped: list[psutil.Process] = []
-
-    def stop(self) -> None:
-        """Stop all processes of the server by SIGSTOP."""
-        with psycopg.connect(self._dsn) as conn:
-            row = conn.execute("SELECT pg_read_file('postmaster.pid')").fetchone()
-        assert row is not None
-        postmaster = psutil.Process(int(row[0].split()[0]))
-        self._stopped = [postmaster, *postmaster.children()]
-        for process in self._stopped:
-            process.suspend()
-
-    def resume(self) -> None:
-        """Let the stopped processes continue."""
-        for process in self._stopped:
-            if process.is_running():
-                process.resume()
-        self._stopped = []
-
-
 @pytest.fixture
 def postgres(running: Daemon) -> Iterator[StoppablePostgres]:
     """The daemon's PostgreSQL server; it continues after the test."""
     server = StoppablePostgres(running.servers.postgres_dsn())
     yield server
     server.resume()
-
-
-def slot_when(daemon: Daemon, condition: Callable[[dict[str, Any]], object]) -> dict[str, Any]:
-    """Wait until the slot meets a condition, and return it."""
-    slot: dict[str, Any] = until(
-        lambda: (status := daemon.status()) and condition(status["slots"][0]) and status["slots"][0], daemon.log
-    )
-    return slot
 
 
 async def test_stopped_server_is_reported_by_the_slot(running: Daemon, postgres: StoppablePostgres) -> None:

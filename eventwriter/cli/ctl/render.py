@@ -58,16 +58,24 @@ def header(snapshot: Snapshot) -> list[Text]:
     lines.append(
         Text(
             f"{'':<11}{number(totals['dead_letters_total'])} dead letters, {number(totals['lag_messages'])} waiting, "
-            f"{number(totals['restarts'])} restarts"
+            f"{number(totals['restarts'])} restarts{requested(totals)}"
         )
     )
     return lines
+
+
+def requested(totals: Snapshot) -> str:
+    """Return the number of restarts that operators requested, which are not among the others."""
+    count = totals.get("restarts_requested")
+    return f" and {number(count)} requested" if count else ""
 
 
 def connected(server: Snapshot) -> tuple[str, str]:
     """Return how many workers are connected to a server, and the colour; starting workers do not count."""
     if server["connected"]:
         return "connected", "green"
+    if server["connected"] is None:
+        return "no worker is running", "yellow"
     if server.get("workers_connected"):
         return f"{server['workers_connected']} of {server['workers']} workers connected", "yellow"
     return "not connected", "red"
@@ -155,6 +163,7 @@ def remarks(snapshot: Snapshot) -> list[Text]:
     problems: dict[tuple[str, str], list[str]] = {}
     warned_slots: dict[str, list[str]] = {}
     errors: dict[str, list[str]] = {}
+    ages_s: dict[str, float] = {}
     for slot in snapshot["slots"]:
         reason = slot["reason"] or ""
         if reason and slot["health"] != "starting":
@@ -163,6 +172,9 @@ def remarks(snapshot: Snapshot) -> list[Text]:
             warned_slots.setdefault(warning, []).append(slot["name"])
         if slot["last_error"] and slot["last_error"] not in reason:
             errors.setdefault(slot["last_error"], []).append(slot["name"])
+            age_s = slot.get("last_error_age_s")
+            if age_s is not None:
+                ages_s[slot["last_error"]] = min(age_s, ages_s.get(slot["last_error"], age_s))
     lines: list[Text] = []
     for (health, reason), names in problems.items():
         in_header = next((name for name in names if f"{name}: {reason}" == snapshot["reason"]), None)
@@ -171,7 +183,9 @@ def remarks(snapshot: Snapshot) -> list[Text]:
         elif others := [name for name in names if name != in_header]:
             lines.append(Text.assemble((f"{listed(others)} {health}", COLOURS[health]), f", same as {in_header}"))
     lines += [Text.assemble((f"{listed(names)} warning: ", "yellow"), text) for text, names in warned_slots.items()]
-    lines += [Text(f"{listed(names)} last error: {error}", "dim") for error, names in errors.items()]
+    for error, names in errors.items():
+        age = f" {duration(ages_s[error])} ago" if error in ages_s else ""
+        lines.append(Text(f"{listed(names)} last error{age}: {error}", "dim"))
     return [Text(), *lines] if lines else []
 
 

@@ -42,11 +42,13 @@ export function totals(parent) {
   parent.append(el("div", "tiles", ...Object.values(tiles).map((one) => one.root)), el("div", "charts", moved.root, lag.root));
 
   function server(one, state, where) {
+    // Without a living worker nothing is known about the server.
     const partly = !state.connected && state.workers_connected > 0;
-    setText(one.figure, state.connected ? "connected" : partly ? `${state.workers_connected} of ${state.workers} workers` : "not connected");
+    const idle = state.connected === null;
+    setText(one.figure, state.connected ? "connected" : idle ? "no worker" : partly ? `${state.workers_connected} of ${state.workers} workers` : "not connected");
     setText(one.note, where ?? "");
     setAttribute(one.root, "title", where ?? "");
-    setAttribute(one.root, "data-health", state.connected ? "healthy" : partly ? "degraded" : "failing");
+    setAttribute(one.root, "data-health", state.connected ? "healthy" : partly || idle ? "degraded" : "failing");
   }
 
   return (view, history) => {
@@ -110,7 +112,7 @@ function stage({ name, title, word, figure, unit }) {
   };
 }
 
-// Returns the last error of a worker if it is less than an hour old; `status` shows it for longer.
+// Returns the last error of a worker if it is less than an hour old.
 function lastError(one) {
   const ago_s = one.last_error_at_ns ? Date.now() / 1000 - one.last_error_at_ns / 1e9 : Infinity;
   return one.last_error && ago_s < 3600 ? `${seconds(Math.max(1, Math.round(ago_s)))} ago: ${one.last_error}` : "";

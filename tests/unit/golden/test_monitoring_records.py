@@ -108,7 +108,7 @@ def test_heartbeat_of_bound_worker_is_unchanged(worker: Worker, check_golden: Ch
     fill(worker)
     worker.context.status.set("waiting", "an outage")
     worker.context.status.set("running")
-    worker.context.nats = SimpleNamespace(connected=True, reconnects=31)
+    worker.context.nats = SimpleNamespace(connected=True, reconnects=31, unanswered_s=lambda: 0.5)
     worker.context.postgres._conn, worker.context.postgres.reconnects = SimpleNamespace(closed=False), 32
     held = SimpleNamespace(
         in_flight=[None, None, None], count=lambda: 133, size_bytes=lambda: 13_400,

@@ -18,7 +18,7 @@ from eventwriter.supervisor.slot import ChildName
         (0, "exit code 0"),
         (3 << 8, "exit code 3"),
         (70 << 8, "exit code 70 (an unexpected exception; see the log)"),
-        (signal.SIGKILL, "killed by SIGKILL; the kernel's out-of-memory killer is the usual cause"),
+        (signal.SIGKILL, "killed by SIGKILL; sent from outside eventwriter"),
         (signal.SIGSEGV, "killed by SIGSEGV"),
         (signal.SIGSEGV | 0x80, "killed by SIGSEGV"),
         (40, "killed by signal 40"),
@@ -27,6 +27,21 @@ from eventwriter.supervisor.slot import ChildName
 def test_wait_status_is_described(status: int, description: str) -> None:
     """A wait status is described by its exit code or signal."""
     assert description == describe_exit(status)
+
+
+def test_own_kill_is_not_attributed_to_the_kernel() -> None:
+    """A SIGKILL of the supervisor names its reason, even if the out-of-memory killer was active meanwhile."""
+    assert "killed by the supervisor: no heartbeat" == describe_exit(signal.SIGKILL, "no heartbeat", oom=True)
+
+
+def test_exit_before_a_kill_is_described_as_an_exit() -> None:
+    """A process that exited before the SIGKILL arrived is described by its exit code."""
+    assert "exit code 3" == describe_exit(3 << 8, "it did not drain")
+
+
+def test_out_of_memory_killer_is_named_if_it_was_active() -> None:
+    """A foreign SIGKILL is attributed to the kernel only if the machine counted an out-of-memory kill."""
+    assert "out-of-memory killer" in describe_exit(signal.SIGKILL, oom=True)
 
 
 @pytest.mark.parametrize(

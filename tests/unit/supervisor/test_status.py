@@ -92,6 +92,18 @@ def slot(state: State, heartbeat: dict[str, Any] | None = None, **fields: Any) -
             id="no progress",
         ),
         pytest.param(
+            slot(State.RUNNING, {**FINE, "nats_unanswered_s": 3.5}),
+            Health.HEALTHY,
+            "NATS has not answered a JetStream request for 4 s",
+            id="NATS unanswered",
+        ),
+        pytest.param(
+            slot(State.RUNNING, {**FINE, "nats_unanswered_s": 7.5}),
+            Health.DEGRADED,
+            "NATS has not answered a JetStream request for 8 s",
+            id="NATS unanswered for long",
+        ),
+        pytest.param(
             slot(State.RUNNING, {**FINE, "dying": "9% became dead letters"}),
             Health.DEGRADED,
             "9% became dead letters",
