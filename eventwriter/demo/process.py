@@ -94,6 +94,33 @@ def interrupts_ignored() -> Iterator[None]:
             signal.signal(number, handler)
 
 
+@contextlib.contextmanager
+def interrupted_once() -> Iterator[None]:
+    """
+    Raise KeyboardInterrupt at the first SIGINT or SIGTERM in the block, and ignore later ones until the block ends.
+
+    For blocks that clean up when they are interrupted: a second Ctrl-C does not interrupt the cleanup.
+    """
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
+
+    def interrupt(_number: int, _frame: object) -> None:
+        for number in before:
+            signal.signal(number, signal.SIG_IGN)
+        raise KeyboardInterrupt
+
+    try:
+        for number, handler in before.items():
+            if handler is not signal.SIG_IGN:
+                signal.signal(number, interrupt)
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
 @dataclass(slots=True)
 class Server:
     """

@@ -5,13 +5,14 @@ import os
 import shutil
 import signal
 import subprocess
+import weakref
 from collections.abc import Callable
 from pathlib import Path
 from types import TracebackType
 
 from eventwriter.demo import data_dirs
 from eventwriter.demo.binaries import first_closed_to_others, nats_binary, postgres_account, postgres_bin
-from eventwriter.demo.process import Server, free_port, interrupts_deferred, interrupts_ignored, is_taken
+from eventwriter.demo.process import Server, free_port, interrupted_once, interrupts_deferred, interrupts_ignored, is_taken
 from eventwriter.errors import Fatal
 
 _PORTS_TRIED_MAX = 5
@@ -43,23 +44,26 @@ class EmbeddedServers:
     def __init__(self, folder: Path | None = None, durable: bool = False, ports: Callable[[], int] = free_port) -> None:
         self._account = postgres_account()
         self._nats_program, programs = nats_binary(), postgres_bin()
-        self._keep = folder is not None
         self._durable = durable
         self._ports = ports
         self._data_is_new = folder is None or not folder.exists()
-        if folder is None:
-            self.folder, self._lock = data_dirs.create_temporary()
-        else:
-            self.folder = folder.absolute()
-            self._lock = data_dirs.lock_permanent(self.folder)
         self._nats_port = self._postgres_port = 0
-        try:
-            self._open_to_account()
-            self._bin = self._accessible(programs)
-            self.nats, self.postgres = self._nats(), self._postgres()
-        except BaseException:
-            self._release()
-            raise
+        with interrupted_once():
+            with interrupts_deferred():  # so that a created folder is always recorded
+                if folder is None:
+                    self.folder, lock = data_dirs.create_temporary()
+                else:
+                    self.folder = folder.absolute()
+                    lock = data_dirs.lock_permanent(self.folder)
+                # Also runs when this object is discarded, for example if the constructor is interrupted.
+                self._release = weakref.finalize(self, _release, self.folder, lock, folder is not None, os.getpid())
+            try:
+                self._open_to_account()
+                self._bin = self._accessible(programs)
+                self.nats, self.postgres = self._nats(), self._postgres()
+            except BaseException:
+                self._release()
+                raise
 
     @property
     def nats_url(self) -> str:
@@ -77,14 +81,15 @@ class EmbeddedServers:
         Raises:
             Fatal: A server did not start.
         """
-        try:
-            self._start(self._nats)
-            with interrupts_deferred():  # an interrupted initdb leaves shared memory behind
-                self._initdb()
-            self._start(self._postgres)
-        except BaseException:
-            self.stop()
-            raise
+        with interrupted_once():
+            try:
+                self._start(self._nats)
+                with interrupts_deferred():  # an interrupted initdb leaves shared memory behind
+                    self._initdb()
+                self._start(self._postgres)
+            except BaseException:
+                self.stop()
+                raise
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
@@ -98,13 +103,6 @@ class EmbeddedServers:
             self.postgres.stop()
             data_dirs.stop_servers(self.folder)
             self._release()
-
-    def _release(self) -> None:
-        if not self._keep:
-            shutil.rmtree(self.folder, ignore_errors=True)
-        if self._lock >= 0:
-            os.close(self._lock)
-            self._lock = -1
 
     def _start(self, make: Callable[[], Server]) -> None:
         """Start a server, on another port if its port was taken in the meantime."""
@@ -210,3 +208,12 @@ class EmbeddedServers:
             reason = result.stderr.decode(errors="replace").strip() or f"exit code {result.returncode}"
             raise Fatal(f"initdb failed in {unfinished}: {' '.join(reason.split())}")
         unfinished.rename(data)  # an interrupted initdb leaves no folder that looks like a database
+
+
+def _release(folder: Path, lock: int, keep: bool, owner: int) -> None:
+    """Remove a temporary data folder and release the lock on it; a forked child does neither."""
+    if os.getpid() != owner:
+        return
+    if not keep:
+        shutil.rmtree(folder, ignore_errors=True)
+    os.close(lock)
