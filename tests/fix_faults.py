@@ -1,9 +1,9 @@
 """
-The fault matrix's options, its beds, and its report.
+Command line options, environments and report of the fault matrix.
 
-`--faults-all` (or EVENTWRITER_FAULTS_ALL=1) runs every fault, not only those of the short form;
-`--long 2h` (or EVENTWRITER_FAULTS_LONG=2h) runs random faults for so long;
-`--faults-report docs/faults.md` (or EVENTWRITER_FAULTS_REPORT) writes the table of what came of each.
+`--faults-all` (or EVENTWRITER_FAULTS_ALL=1) runs every fault instead of the quick selection;
+`--long 2h` (or EVENTWRITER_FAULTS_LONG=2h) runs random faults for this time;
+`--faults-report docs/faults.md` (or EVENTWRITER_FAULTS_REPORT) runs every fault and writes the report.
 """
 
 import gc
@@ -13,7 +13,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from faults.bed import Bed, Setup
+from faults.environment import Environment, Setup
 from faults.harness import Fault, Result, run
 from faults.report import report
 
@@ -24,85 +24,89 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     """Add the options."""
     group = parser.getgroup("faults")
     group.addoption("--faults-all", action="store_true", default=bool(os.environ.get("EVENTWRITER_FAULTS_ALL")))
-    group.addoption("--long", default=os.environ.get("EVENTWRITER_FAULTS_LONG"), help="random faults for so long: 2h")
-    group.addoption("--faults-report", default=os.environ.get("EVENTWRITER_FAULTS_REPORT"), help="write results here")
+    group.addoption(
+        "--long", default=os.environ.get("EVENTWRITER_FAULTS_LONG"), help="run random faults for this time, such as 2h"
+    )
+    group.addoption(
+        "--faults-report", default=os.environ.get("EVENTWRITER_FAULTS_REPORT"), help="write the report to this file"
+    )
 
 
-def every(config: pytest.Config) -> bool:
-    """Return whether every fault was requested; a report of only some would be incomplete."""
+def runs_all(config: pytest.Config) -> bool:
+    """Return whether every fault is run; a report of only some would be incomplete."""
     return bool(config.getoption("--faults-all") or config.getoption("--faults-report"))
 
 
-def long_s(config: pytest.Config) -> float:
-    """Return how long random faults are wanted; seconds, 0 for not at all."""
+def soak_s(config: pytest.Config) -> float:
+    """Return the requested duration of the soak test in seconds; 0 if it was not requested."""
     text = config.getoption("--long")
     return float(parse_duration(text, 1.0)) if text else 0.0
 
 
-class Beds:
-    """Gives each fault its bed, one at a time, and keeps the results."""
+class Environments:
+    """Runs each fault in its environment, of which one exists at a time, and collects the results."""
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
-        self._bed: Bed | None = None
-        self._made = 0
+        self._current: Environment | None = None
+        self._count = 0
         self.results: list[Result] = []
 
     def run(self, fault: Fault, seed: int) -> Result:
         """
-        Have a fault happen; afterwards the bed is kept if it is sound.
+        Run a fault; the environment is kept for the next one unless the fault failed.
 
         Raises:
-            AssertionError: What the audit found, with where the daemon's log is.
+            AssertionError: A check failed; the message contains the path of the daemon's log.
         """
         result = Result(fault, seed)
         self.results.append(result)
         try:
             run(self._get(fault.setup), fault, seed, result)
         except BaseException as error:
-            kept = self._throw_away(keep_log=True)
+            log = self._discard(keep_log=True)
             if isinstance(error, AssertionError):
-                raise AssertionError(f"{error}\n{result.line()}\nthe daemon's log: {kept}") from error
+                raise AssertionError(f"{error}\n{result.line()}\nthe daemon's log: {log}") from error
             raise
-        if fault.spoils:
-            self._throw_away()
+        if fault.single_use:
+            self._discard()
         return result
 
     def skip(self, fault: Fault, reason: str) -> None:
-        """Note that a fault cannot happen here."""
+        """Record that a fault cannot be run on this machine."""
         self.results.append(Result(fault, 0, outcome=f"skipped: {reason}"))
 
     def close(self) -> None:
-        """End the bed."""
-        self._throw_away()
+        """Close the current environment."""
+        self._discard()
 
-    def _get(self, setup: Setup) -> Bed:
-        if self._bed is not None and self._bed.setup is not setup:
-            self._throw_away()
-        if self._bed is None:
-            folder = self._folder / f"bed-{self._made}"
+    def _get(self, setup: Setup) -> Environment:
+        if self._current is not None and self._current.setup is not setup:
+            self._discard()
+        if self._current is None:
+            folder = self._folder / f"environment-{self._count}"
             folder.mkdir()
-            self._made += 1
-            self._bed = Bed(folder, setup)
-        return self._bed
+            self._count += 1
+            self._current = Environment(folder, setup)
+        return self._current
 
-    def _throw_away(self, keep_log: bool = False) -> Path | None:
-        bed, self._bed = self._bed, None
-        if bed is None:
+    def _discard(self, keep_log: bool = False) -> Path | None:
+        env, self._current = self._current, None
+        if env is None:
             return None
-        bed.close()
-        gc.collect()  # sockets that nats-py has left: here they are no warning yet that ends the session with 1
-        kept = bed.folder / "daemon.log"
+        env.close()
+        gc.collect()  # sockets that nats-py left open; collected later, they would fail another test with a warning
+        log = env.folder / "daemon.log"
         if not keep_log:
-            shutil.rmtree(bed.folder, ignore_errors=True)
-        return kept
+            shutil.rmtree(env.folder, ignore_errors=True)
+        return log
 
 
 @pytest.fixture(scope="session")
-def beds(tmp_path_factory: pytest.TempPathFactory, pytestconfig: pytest.Config) -> Iterator[Beds]:
-    """The session's beds; the report is written when all faults have happened."""
-    all_of_them = Beds(tmp_path_factory.mktemp("faults"))
-    yield all_of_them
-    all_of_them.close()
+def environments(tmp_path_factory: pytest.TempPathFactory, pytestconfig: pytest.Config) -> Iterator[Environments]:
+    """Environments of the session; the report is written at its end."""
+    created = Environments(tmp_path_factory.mktemp("faults"))
+    yield created
+    created.close()
     if path := pytestconfig.getoption("--faults-report"):
-        (pytestconfig.rootpath / path).write_text(report(all_of_them.results))
+        (pytestconfig.rootpath / path).write_text(report(created.results))

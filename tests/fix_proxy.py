@@ -24,6 +24,7 @@ thread with an event loop of its own; all public methods may be called from any 
 
 import asyncio
 import contextlib
+import select
 import socket
 import struct
 import threading
@@ -31,8 +32,10 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 
 _CHUNK_BYTES = 65536
+_ANSWER_S_MAX = 10.0
+"""Longest wait for the server's answer to the data that `cut_at` let through."""
 _ANSWER_S = 0.1
-"""How long a server has to act on what `cut_at` let through."""
+"""Time for the rest of this answer."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -267,14 +270,19 @@ class Proxy:
             self._after = None
         elif whom == "server" and self._at[1] and self._at[0] in sent:
             self._at = (self._at[0], self._at[1] - 1)
-            # The answer is read by nobody: the pump of the other direction is the first to be ended.
+            # The answer must not be passed on: the pump of the other direction stops reading.
             self._loop.remove_reader(link.server.fileno())
-            await asyncio.sleep(_ANSWER_S)
+            await self._answered(link.server)
         else:
             return False
         self.cuts += 1
         self._end(link, rst=True)
         return True
+
+    async def _answered(self, server: socket.socket) -> None:
+        """Wait until the server has answered, and thereby acted on what it received."""
+        await self._loop.run_in_executor(None, select.select, [server], [], [], _ANSWER_S_MAX)
+        await asyncio.sleep(_ANSWER_S)
 
     async def _open(self, whom: str) -> None:
         while whom in self.way.not_reading:

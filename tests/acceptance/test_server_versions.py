@@ -7,7 +7,7 @@ from pathlib import Path
 
 import nats
 import pytest
-from faults.nats_versions import find, missing
+from faults.nats_version_faults import find, missing
 from fix_daemon import Daemon
 
 from eventwriter.demo.binaries import nats_binary

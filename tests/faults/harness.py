@@ -1,39 +1,34 @@
 """
-The fault matrix's harness: one fault on one bed, from load to audit.
+Harness of the fault matrix: runs one fault in one environment, from load to audit.
 
 How a fault is written
 ----------------------
-A `Fault` is a line of a literal table (`nats_side.FAULTS`, `postgres_side.FAULTS`,
-`process_side.FAULTS`; `table.FAULTS` joins them) with a function `act(bed)`, a
+A `Fault` is an entry of a literal table (`nats_faults.FAULTS`, `postgres_faults.FAULTS`,
+`process_faults.FAULTS`; `all_faults.FAULTS` joins them) with a function `inject(env)`, a
 generator with one `yield`::
 
-    def server_killed(bed: Bed) -> Act:
-        bed.servers.nats.kill()          # the harm, at a random moment under load
-        bed.wait(0.5)
-        bed.servers.nats.start()         # its end: the fault is over at the yield
+    def server_killed(env: Environment) -> Injection:
+        env.servers.nats.kill()          # inject the fault, at a random moment under load
+        env.wait(0.5)
+        env.servers.nats.start()         # end the fault before the yield
         yield
-        assert bed.slot()["restarts"] == 0   # after the audit: what is special to this fault
+        assert env.slot()["restarts"] == 0   # after the audit: further claims about this fault
 
-    FAULTS = (Fault("server killed", "nats", "kill -9, 0.5 s down, started again", server_killed), ...)
+    FAULTS = (Fault("server killed", "nats", "kill -9; restarted after 0.5 s", server_killed), ...)
 
-`bed` (see `bed.Bed`) has the servers, the two proxies (`fix_proxy.Proxy`) that the
-daemon's connections go through, the daemon, the publisher with its book, `js` and
-`sql` to change the servers past the proxies, `until`/`until_slot` to wait for a
-status, and `log`. Random numbers come from `bed.rng` only, so that
+`env` is an `environment.Environment`. Random numbers come from `env.rng` only, so that
 `EVENTWRITER_TEST_SEED` repeats a run.
 
-What the harness does with it
------------------------------
-begin the book → publish → wait for rows, then a random moment → `act` to its yield →
-publish a little more, then rest → quiescence → audit → the rest of `act`. The audit:
-rows + dead letters = book, each exactly once and with its value; the ledger one range that reaches the
-last message; nothing pending and no ack pending; status healthy within
-`recovery_s_max` of the fault's end; memory and open files of the workers and of the
-supervisor as before, within `MEMORY_MARGIN_BYTES`, `SUPERVISOR_MARGIN_BYTES` and
-`FILES_MARGIN`; no traceback in the log.
+What the harness does
+---------------------
+Reset the publisher → publish → wait for rows and a random moment → `inject` up to its yield →
+publish a little more → pause → wait until settled → audit → the rest of `inject`. The audit checks that
+each message is exactly one row with its value or one dead letter; that the ledger is one range up to the
+last message; that nothing is pending or unacknowledged; that the daemon is healthy within `recovery_s_max`
+of the end of the fault; that memory and open files of the workers and of the supervisor have not grown beyond
+`MEMORY_MARGIN_BYTES`, `SUPERVISOR_MARGIN_BYTES` and `FILES_MARGIN`; and that the log contains no traceback.
 
-A bed is shared by faults of the same `Setup` while their audits pass; after one that
-failed it is thrown away.
+Faults with the same `Setup` share an environment; it is discarded after a failure.
 """
 
 import contextlib
@@ -43,252 +38,256 @@ import time
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 
-from faults.audit import look
-from faults.bed import PLAIN, Bed, Setup, memory_bytes, open_files
+from faults.audit import audit_database
+from faults.environment import PLAIN, Environment, Setup, memory_bytes, open_files
 from fix_losses import looked
 
 from eventwriter.postgres.ledger.ranges import Ranges, parse
 
 SEED = int(os.environ.get("EVENTWRITER_TEST_SEED", random.randrange(10**6)))
-Act = Iterator[None]
+Injection = Iterator[None]
 
 MEMORY_MARGIN_BYTES = 24 * 2**20
-"""A worker may keep so much more than it had: malloc's high-water mark of the largest batches."""
+"""Allowed growth of the workers: malloc keeps the high-water mark of the largest batches."""
 SUPERVISOR_MARGIN_BYTES = 4 * 2**20
-"""A supervisor holds no messages; it may keep what it took to start workers and to answer us."""
+"""Allowed growth of the supervisor, which holds no messages: starting workers and answering requests."""
 FILES_MARGIN = 1
-"""A connection that is being closed may still be there."""
-FOLD_S_MAX = 12.0
-"""Holes in the ledger are closed every 5 s, and when nothing is in flight."""
+"""A connection may still be closing."""
+COMPACTION_S_MAX = 60.0
+"""The ledger is compacted every 5 s when nothing is in flight."""
+BASELINE_S_MAX = 20.0
+"""Longest wait until memory and open files are back at the baseline."""
 LATE_S_MAX = 60.0
-"""What is not there after that is lost, however busy the machine is."""
+"""A message that is still missing after this time counts as lost, however busy the machine is."""
 MOMENT_S_MAX = 0.5
+"""Faults are injected at a random moment of this interval."""
 AFTER_S = 0.3
+"""How long publishing goes on after a fault."""
 
 COUNTED = ("redelivered_total", "already_written_total", "nats_reconnects", "postgres_reconnects", "restarts")
 
 
-def nothing_needed() -> str | None:
-    """Say that the fault needs nothing but wheels."""
+def nothing_missing() -> str | None:
+    """Return that the fault needs only the installed wheels."""
     return None
 
 
 @dataclass(frozen=True, slots=True)
 class Fault:
     """
-    One line of the table.
+    Entry of the fault matrix.
 
     Attributes:
         area: `nats`, `postgres` or `process`.
-        does: What is done, and how long it lasts; for people.
-        act: The harm, its end, `yield`, further claims.
-        setup: The bed it needs.
-        needs: Says what is missing here, as the reason to skip; None where nothing is.
-        recovery_s_max: From the fault's end until everything is written and healthy again.
-        memory_margin_bytes: How much more memory workers may keep; more where batches are of large messages.
-        spoils: The bed cannot be used again.
-        brief: It is part of the short form, which `bin/test` runs; the others need a bed of their own, or long.
+        description: What is done, and for how long; shown in the report.
+        inject: Injects the fault, ends it, yields, and makes further claims.
+        setup: Environment that the fault needs.
+        missing: Returns what the machine lacks, as the reason to skip; None if nothing is missing.
+        recovery_s_max: Longest time from the end of the fault until everything is written and healthy.
+        memory_margin_bytes: Allowed growth of the workers; larger for faults with large batches.
+        single_use: Whether the environment must be discarded afterwards.
+        quick: Whether `bin/test` runs the fault by default; others take long or need their own environment.
     """
 
     name: str
     area: str
-    does: str
-    act: Callable[[Bed], Act]
+    description: str
+    inject: Callable[[Environment], Injection]
     setup: Setup = PLAIN
-    needs: Callable[[], str | None] = nothing_needed
-    recovery_s_max: float = 10.0
+    missing: Callable[[], str | None] = nothing_missing
+    recovery_s_max: float = 60.0
     memory_margin_bytes: int = MEMORY_MARGIN_BYTES
-    spoils: bool = False
-    brief: bool = True
+    single_use: bool = False
+    quick: bool = True
 
 
 @dataclass(slots=True)
 class Result:
-    """What came of one fault."""
+    """Result of one fault."""
 
     fault: Fault
     seed: int
     published: int = 0
     dead: int = 0
-    lasted_s: float = 0.0
+    duration_s: float = 0.0
     recovered_s: float = 0.0
-    counted: dict[str, int] = field(default_factory=dict)
+    counters: dict[str, int] = field(default_factory=dict)
     lost: list[int] = field(default_factory=list)
-    twice: list[int] = field(default_factory=list)
+    duplicated: list[int] = field(default_factory=list)
     memory_bytes: int = 0
     supervisor_bytes: int = 0
     outcome: str = "failed"
     """`passed`, `failed`, or `skipped: reason`."""
 
     def line(self) -> str:
-        """Say it in one line."""
+        """Return a one-line summary."""
         return (
             f"{self.fault.area}: {self.fault.name}: {self.outcome}; {self.published} messages, {self.dead} dead"
-            f" letters, fault {self.lasted_s:.1f} s, well after {self.recovered_s:.1f} s, {self.counted},"
-            f" lost {len(self.lost)}, twice {len(self.twice)}, memory {self.memory_bytes / 2**20:+.1f} MiB,"
-            f" the supervisor's {self.supervisor_bytes / 2**20:+.1f} MiB"
+            f" letters, fault {self.duration_s:.1f} s, recovered in {self.recovered_s:.1f} s, {self.counters},"
+            f" lost {len(self.lost)}, duplicated {len(self.duplicated)},"
+            f" memory {self.memory_bytes / 2**20:+.1f} MiB, supervisor {self.supervisor_bytes / 2**20:+.1f} MiB"
             f" (EVENTWRITER_TEST_SEED={self.seed})"
         )
 
 
 @dataclass(frozen=True, slots=True)
 class Usage:
-    """What processes take."""
+    """Memory and open files of some processes."""
 
     memory_bytes: int
     files: int
 
     @classmethod
     def of(cls, pids: Iterable[int]) -> "Usage":
-        """Look."""
-        taken = [(memory_bytes(pid), open_files(pid)) for pid in pids]
-        return cls(sum(memory for memory, _ in taken), sum(files for _, files in taken))
+        """Measure the processes with these ids."""
+        usages = [(memory_bytes(pid), open_files(pid)) for pid in pids]
+        return cls(sum(memory for memory, _ in usages), sum(files for _, files in usages))
 
     def __sub__(self, before: "Usage") -> "Usage":
         return Usage(self.memory_bytes - before.memory_bytes, self.files - before.files)
 
     def within(self, margin_bytes: int) -> bool:
-        """Say whether it is no growth."""
+        """Return whether this growth is within the margins."""
         return self.memory_bytes <= margin_bytes and self.files <= FILES_MARGIN
 
 
 @dataclass(frozen=True, slots=True)
 class Baseline:
-    """How things were before the fault."""
+    """State before the fault."""
 
     workers: int
-    working: Usage
+    worker_usage: Usage
     supervisor: int
-    supervising: Usage
+    supervisor_usage: Usage
     log_bytes: int
-    counted: dict[str, int]
+    counters: dict[str, int]
 
     @classmethod
-    def of(cls, bed: Bed) -> "Baseline":
-        """Look."""
-        pids, chief = bed.worker_pids(), supervisor(bed)
-        usages = Usage.of(pids), Usage.of([chief] if chief else [])
-        return cls(len(pids), usages[0], chief, usages[1], bed.log_bytes(), counted(bed))
+    def of(cls, env: Environment) -> "Baseline":
+        """Measure the daemon's processes."""
+        pids, supervisor = env.worker_pids(), supervisor_pid(env)
+        usages = Usage.of(pids), Usage.of([supervisor] if supervisor else [])
+        return cls(len(pids), usages[0], supervisor, usages[1], env.log_bytes(), counters(env))
 
-    def risen(self, bed: Bed) -> dict[str, int]:
-        """Return how far the counters have risen; those of another supervisor began at nought."""
-        same = supervisor(bed) == self.supervisor
-        return {name: count - (self.counted[name] if same else 0) for name, count in counted(bed).items()}
-
-
-def supervisor(bed: Bed) -> int:
-    """Return the supervisor's process id, 0 where it does not answer."""
-    return int((bed.daemon.status() or {"pid": 0})["pid"])
+    def increase(self, env: Environment) -> dict[str, int]:
+        """Return the increase of the counters; a new supervisor has started them at 0."""
+        same = supervisor_pid(env) == self.supervisor
+        return {name: count - (self.counters[name] if same else 0) for name, count in counters(env).items()}
 
 
-def counted(bed: Bed) -> dict[str, int]:
-    """Return the counters of all slots."""
-    status = bed.daemon.status()
+def supervisor_pid(env: Environment) -> int:
+    """Return the process id of the supervisor; 0 if it does not answer."""
+    return int((env.daemon.status() or {"pid": 0})["pid"])
+
+
+def counters(env: Environment) -> dict[str, int]:
+    """Return the sums of the counters of all slots."""
+    status = env.daemon.status()
     slots = status["slots"] if status else []
     return {name: sum(slot.get(name) or 0 for slot in slots) for name in COUNTED}
 
 
-def run(bed: Bed, fault: Fault, seed: int, result: Result) -> None:
+def run(env: Environment, fault: Fault, seed: int, result: Result) -> None:
     """
-    Have the fault happen, and audit.
+    Inject a fault, and audit the outcome.
 
     Raises:
-        AssertionError: What is not as it is to be; `result` has what is known.
+        AssertionError: A check failed; `result` contains what was measured.
     """
-    bed.rng = random.Random(f"{seed} {fault.area} {fault.name}")
-    bed.until_settled()
-    bed.sql("TRUNCATE timeseries_metrics, eventwriter_dead_letters")
-    publisher = bed.publisher
-    publisher.begin(f"{fault.name}-{seed}-{time.time_ns()}")
-    before = Baseline.of(bed)
+    env.rng = random.Random(f"{seed} {fault.area} {fault.name}")
+    env.until_settled()
+    env.sql("TRUNCATE timeseries_metrics, eventwriter_dead_letters")
+    publisher = env.publisher
+    publisher.reset(f"{fault.name}-{seed}-{time.time_ns()}")
+    before = Baseline.of(env)
     publisher.start()
-    bed.until("rows come", lambda _: bed.sql("SELECT 1 FROM timeseries_metrics LIMIT 1"))
-    bed.until(f"the bed shows {fault.setup.name}", lambda status: fault.setup.shows(bed, status))
-    bed.wait(bed.rng.uniform(0, MOMENT_S_MAX))
+    env.until("rows are written", lambda _: env.sql("SELECT 1 FROM timeseries_metrics LIMIT 1"))
+    env.until(f"the environment {fault.setup.name!r} is ready", lambda status: fault.setup.is_ready(env, status))
+    env.wait(env.rng.uniform(0, MOMENT_S_MAX))
     began_s = time.monotonic()
-    acting = fault.act(bed)
-    next(acting)
+    injection = fault.inject(env)
+    next(injection)
     ended_s = time.monotonic()
-    result.lasted_s = ended_s - began_s
-    bed.wait(AFTER_S)
-    publisher.rest()
+    result.duration_s = ended_s - began_s
+    env.wait(AFTER_S)
+    publisher.pause()
     result.published = len(publisher.stored)
     try:
-        well(bed, fault.recovery_s_max - (time.monotonic() - ended_s))
+        wait_for_recovery(env, fault.recovery_s_max - (time.monotonic() - ended_s))
         result.recovered_s = time.monotonic() - ended_s
     finally:
-        books(bed, result)
-    result.counted = before.risen(bed)
-    one_range(bed)
-    as_before(bed, before, result)
-    no_traceback(bed, before)
-    for _ in acting:
-        raise AssertionError("an act has one yield")
+        check_audit(env, result)
+    result.counters = before.increase(env)
+    check_ledger(env)
+    check_usage(env, before, result)
+    check_log(env, before)
+    for _ in injection:
+        raise AssertionError("an injection yields once")
     result.outcome = "passed"
 
 
-def well(bed: Bed, limit_s: float) -> None:
-    """Wait until everything is accounted for, answered, and the daemon healthy."""
+def wait_for_recovery(env: Environment, limit_s: float) -> None:
+    """Wait until everything is written and acknowledged, and the daemon is healthy."""
     until = time.monotonic() + max(limit_s, 0.5)
-    bed.until_settled(limit_s)
-    bed.until("status is healthy", lambda status: status["status"] == "healthy", max(0.5, until - time.monotonic()))
+    env.until_settled(limit_s)
+    env.until("healthy", lambda status: status["status"] == "healthy", max(0.5, until - time.monotonic()))
 
 
-def books(bed: Bed, result: Result) -> None:
-    """Compare rows and dead letters with the book, number by number; on a busy machine some may only be late."""
-    found = look(bed)
-    result.dead, result.lost, result.twice = found.dead, found.lost, found.twice
-    if found.wrong:
+def check_audit(env: Environment, result: Result) -> None:
+    """Audit the database; if it differs, audit it again later, as messages may only be delayed on a busy machine."""
+    found = audit_database(env)
+    result.dead, result.lost, result.duplicated = found.dead, found.lost, found.duplicated
+    if found.problems:
         with contextlib.suppress(AssertionError):
-            bed.until_settled(LATE_S_MAX)
-        looked(f"{result.fault.name} (seed {result.seed})", "; ".join(look(bed).wrong) or None)
-    assert [] == found.wrong, "; ".join(found.wrong)
+            env.until_settled(LATE_S_MAX)
+        looked(f"{result.fault.name} (seed {result.seed})", "; ".join(audit_database(env).problems) or None)
+    assert [] == found.problems, "; ".join(found.problems)
 
 
-def one_range(bed: Bed) -> None:
-    """Wait until each consumer's present ledger row is one range up to the last message; holes are closed in time."""
-    until = time.monotonic() + FOLD_S_MAX
+def check_ledger(env: Environment) -> None:
+    """Wait until the current ledger row of each consumer is one range up to the last message."""
+    until = time.monotonic() + COMPACTION_S_MAX
     while True:
-        ledgers = current_ledgers(bed)
+        ledgers = current_ledgers(env)
         if all(len(ranges) <= 1 for ranges in ledgers.values()):
             break
         assert time.monotonic() < until, f"the ledger is not one range: {ledgers}"
         time.sleep(0.2)
-    publisher = bed.publisher
-    # Where the stream was restored to an older state, some of the book's sequences are of what is no more.
-    end = bed.js(lambda js: js.stream_info("events")).state.last_seq
-    last = min(end, max(seq for n, seq in publisher.stored.items() if n not in publisher.excused))
+    publisher = env.publisher
+    # After the stream was restored to an older state, some of the recorded sequences no longer exist.
+    end = env.js(lambda js: js.stream_info("events")).state.last_seq
+    last = min(end, max(seq for n, seq in publisher.stored.items() if n not in publisher.optional))
     assert any(ranges and ranges[-1][1] > last for ranges in ledgers.values()), f"{ledgers} do not reach {last}"
 
 
-def current_ledgers(bed: Bed) -> dict[str, Ranges]:
-    """Return the newest ledger row of each consumer and filter."""
-    rows = bed.sql(
+def current_ledgers(env: Environment) -> dict[str, Ranges]:
+    """Return the committed ranges of the newest ledger row of each consumer."""
+    rows = env.sql(
         "SELECT DISTINCT ON (consumer) consumer, committed::text FROM eventwriter_ledger"
         " ORDER BY consumer, updated_at DESC, incarnation DESC, epoch DESC"
     )
     return {consumer: parse(text) for consumer, text in rows}
 
 
-def as_before(bed: Bed, before: Baseline, result: Result) -> None:
-    """Wait a little until memory and open files of the daemon's processes are as they were."""
-    until = time.monotonic() + 3.0
+def check_usage(env: Environment, before: Baseline, result: Result) -> None:
+    """Wait until memory and open files of the daemon's processes are back at the baseline."""
+    until = time.monotonic() + BASELINE_S_MAX
     while True:
-        now = Baseline.of(bed)
-        working, supervising = now.working - before.working, now.supervising - before.supervising
-        result.memory_bytes, result.supervisor_bytes = working.memory_bytes, supervising.memory_bytes
-        well = working.within(result.fault.memory_margin_bytes) and supervising.within(SUPERVISOR_MARGIN_BYTES)
-        if well and now.workers == before.workers:
+        now = Baseline.of(env)
+        workers, supervisor = now.worker_usage - before.worker_usage, now.supervisor_usage - before.supervisor_usage
+        result.memory_bytes, result.supervisor_bytes = workers.memory_bytes, supervisor.memory_bytes
+        is_within = workers.within(result.fault.memory_margin_bytes) and supervisor.within(SUPERVISOR_MARGIN_BYTES)
+        if is_within and now.workers == before.workers:
             return
-        more = f"{now.workers - before.workers} workers, with {working}, supervisor {supervising}"
-        assert time.monotonic() < until, f"more than before: {more}"
+        growth = f"{now.workers - before.workers} workers, {workers}; supervisor {supervisor}"
+        assert time.monotonic() < until, f"more than before the fault: {growth}"
         time.sleep(0.1)
 
 
-def no_traceback(bed: Bed, before: Baseline) -> None:
-    """Claim that nothing unforeseen was raised."""
-    with open(bed.folder / "daemon.log", "rb") as log:
+def check_log(env: Environment, before: Baseline) -> None:
+    """Check that the log since the baseline contains no traceback."""
+    with open(env.folder / "daemon.log", "rb") as log:
         log.seek(before.log_bytes)
-        said = log.read().decode(errors="replace")
-    at = said.find("Traceback")
-    assert at < 0, said[max(0, at - 500) : at + 3000]
+        text = log.read().decode(errors="replace")
+    at = text.find("Traceback")
+    assert at < 0, text[max(0, at - 500) : at + 3000]

@@ -23,31 +23,39 @@ def python_handlers() -> Iterator[None]:
 @pytest.mark.parametrize("second", [signal.SIGINT, signal.SIGTERM])
 def test_second_interrupt_does_not_interrupt_the_cleanup(second: signal.Signals) -> None:
     """The first signal raises KeyboardInterrupt; the second arrives during the cleanup and is ignored."""
-    cleaned_up = False
+    steps = []
 
-    with pytest.raises(KeyboardInterrupt), interrupted_once():
-        try:
-            signal.raise_signal(signal.SIGINT)
-        except KeyboardInterrupt:
-            signal.raise_signal(second)
-            cleaned_up = True
-            raise
+    def work() -> None:
+        with interrupted_once():
+            try:
+                signal.raise_signal(signal.SIGINT)
+            except KeyboardInterrupt:
+                signal.raise_signal(second)
+                steps.append("cleanup")
+                raise
 
-    assert cleaned_up
+    with pytest.raises(KeyboardInterrupt):
+        work()
+
+    assert ["cleanup"] == steps
 
 
 def test_interrupt_during_a_deferred_step_is_raised_inside_the_outer_block() -> None:
     """A signal that arrives during a step is raised at its end, where the outer block can still clean up."""
     steps = []
 
-    with pytest.raises(KeyboardInterrupt), interrupted_once():
-        try:
-            with interrupts_deferred():
-                signal.raise_signal(signal.SIGINT)
-                steps.append("step")
-        except KeyboardInterrupt:
-            steps.append("cleanup")
-            raise
+    def work() -> None:
+        with interrupted_once():
+            try:
+                with interrupts_deferred():
+                    signal.raise_signal(signal.SIGINT)
+                    steps.append("step")
+            except KeyboardInterrupt:
+                steps.append("cleanup")
+                raise
+
+    with pytest.raises(KeyboardInterrupt):
+        work()
 
     assert ["step", "cleanup"] == steps
 

@@ -1,4 +1,4 @@
-"""A bed: both servers, a proxy before each, the installed daemon, and the publisher with its book."""
+"""Test environment of the fault matrix: both servers behind proxies, the installed daemon, and the publisher."""
 
 import asyncio
 import contextlib
@@ -17,45 +17,48 @@ from urllib.parse import urlsplit
 import nats
 import nats.js.client
 import psycopg
-from faults.book import Publisher, garbage, sample
+from faults.publisher import Publisher, garbage, sample
 from fix_daemon import Daemon
 from fix_proxy import Proxy
 
 from eventwriter.demo.servers import EmbeddedServers
 
-START_S_MAX = 20.0
+START_S_MAX = 60.0
+WAIT_S_MAX = 60.0
+"""Longest wait for a condition; generous, because tests also run on busy machines."""
 
 
 @dataclass(frozen=True, slots=True)
 class Setup:
     """
-    How a bed differs from the plain one; faults with the same setup share a bed.
+    Configuration of an environment; faults with the same setup share an environment.
 
     Attributes:
-        prepare: Called when the servers stand and the daemon is configured (by `Bed.write`) and not started.
-        shows: Says of a status under load whether the bed is what it is for; waited for before each fault.
+        prepare: Called after the servers have started and before the daemon does; calls `Environment.write`.
+        is_ready: Returns, for a status under load, whether the environment's special condition holds; each fault
+            waits for it.
     """
 
     name: str
-    prepare: Callable[["Bed"], None] = lambda bed: bed.write()
-    shows: Callable[["Bed", Mapping[str, Any]], object] = lambda bed, status: True
+    prepare: Callable[["Environment"], None] = lambda env: env.write()
+    is_ready: Callable[["Environment", Mapping[str, Any]], object] = lambda env, status: True
 
 
 PLAIN = Setup("plain")
 
 
-class Bed:
+class Environment:
     """
-    Everything that a fault may touch.
+    Servers, proxies, daemon and publisher that a fault may manipulate.
 
     Attributes:
         servers: `.nats` and `.postgres` have stop, kill, start, restart, pause, resume.
-        nats, postgres: The proxies through which the daemon (and nobody else) reaches the servers.
+        nats, postgres: Proxies between the daemon and the servers; the test itself connects directly.
         daemon: The installed daemon.
-        publisher: Load, and the book.
-        kept: What a setup made that its faults need.
-        body, garbage: What makes the publisher's messages; a setup may change them.
-        rng: The fault's own random numbers.
+        publisher: Source of the load, and record of what is stored.
+        resources: Objects that a setup creates for its faults.
+        body, garbage: Payload functions of the publisher; a setup may replace them.
+        rng: Random numbers of the current fault.
         login: Options with which the test itself connects to NATS.
     """
 
@@ -63,37 +66,37 @@ class Bed:
         self.folder, self.setup = folder, setup
         self.login: dict[str, Any] = {}
         self.rng = random.Random()
-        self.kept: dict[str, Any] = {}
+        self.resources: dict[str, Any] = {}
         self.body, self.garbage = sample, garbage
         self.servers = EmbeddedServers()
         self.servers.__enter__()
-        self._ended = contextlib.ExitStack()
+        self._cleanup = contextlib.ExitStack()
         self.on_close(self.servers.stop)
         try:
             self.nats, self.postgres = (self._proxy(url) for url in (self.nats_url, self.servers.postgres_dsn()))
             self.daemon = Daemon(folder, self.servers)
             self.on_close(self.daemon.kill)
-            # A lame duck waits at most so long before it sends its clients away.
+            # In lame duck mode the server disconnects its clients after the grace period.
             self.configure_nats(lame_duck_duration="30s", lame_duck_grace_period="300ms")
             setup.prepare(self)
             self.publisher = Publisher("warm", self.nats_url, self.login)
             self.publisher.body, self.publisher.garbage = self.body, self.garbage
             self.on_close(self.publisher.close)
             self.daemon.start()
-            self.until("the daemon is healthy", lambda status: status["status"] == "healthy", START_S_MAX)
-            # What Python, the drivers and malloc take once, they take now.
+            self.until("healthy", lambda status: status["status"] == "healthy", START_S_MAX)
+            # Allocations that Python, the drivers and malloc make once happen before the first measurement.
             self.publisher.add(2500)
         except BaseException:
             self.close()
             raise
 
     def close(self) -> None:
-        """End everything, also after something that cannot be ended."""
-        self._ended.close()
+        """Stop everything, even if one of the steps fails."""
+        self._cleanup.close()
 
     def on_close(self, end: Callable[[], object]) -> None:
-        """Have something a setup made ended with the bed, before the servers."""
-        self._ended.callback(end)
+        """Register a function that is called when the environment is closed, before the servers stop."""
+        self._cleanup.callback(end)
 
     def _proxy(self, url: str) -> Proxy:
         proxy = Proxy(urlsplit(url).port or 0)
@@ -102,15 +105,15 @@ class Bed:
 
     @property
     def nats_url(self) -> str:
-        """NATS's own address, past the proxy."""
+        """Address of the NATS server itself, without the proxy."""
         return self.servers.nats_url
 
     def write(self, **changes: Any) -> None:
         """
-        Write the daemon's configuration, with its servers behind the proxies.
+        Write the daemon's configuration, with the proxies as its servers.
 
         Args:
-            changes: Merged into it, dicts key by key; `streams` is merged into the one entry.
+            changes: Merged into the configuration key by key; a dict for `streams` is merged into the only entry.
         """
         dsn = urlsplit(self.servers.postgres_dsn())
         self.daemon.write_config(
@@ -125,11 +128,11 @@ class Bed:
 
     def configure_nats(self, program: Path | None = None, keep: bool = True, **changes: Any) -> None:
         """
-        Restart NATS with more configuration; None takes a key out.
+        Restart NATS with a changed configuration; None removes a key.
 
         Args:
-            program: Another nats-server.
-            keep: Stored data to keep; otherwise the server starts empty, and its stream is recreated.
+            program: Path of another nats-server.
+            keep: Whether to keep the stored data; otherwise the server starts empty, and the stream is recreated.
         """
         server = self.servers.nats
         path = Path(server.command[-1])
@@ -145,7 +148,7 @@ class Bed:
             self.js(lambda js: js.add_stream(name="events", subjects=["telemetry.>", "netflow.>"]))
 
     def reload_nats(self, **changes: Any) -> None:
-        """Have NATS read more configuration while it runs; None takes a key out."""
+        """Change the configuration of the running NATS server; None removes a key."""
         path, server = Path(self.servers.nats.command[-1]), self.servers.nats.process
         assert server is not None
         config = {**json.loads(path.read_text()), **changes}
@@ -154,7 +157,7 @@ class Bed:
         time.sleep(0.2)
 
     def js(self, act: Callable[[nats.js.client.JetStreamContext], Awaitable[Any]]) -> Any:
-        """Do something to JetStream over a connection of the test's own."""
+        """Call `act` with a JetStream context over a direct connection."""
 
         async def connected() -> Any:
             client = await nats.connect(self.nats_url, **self.login)
@@ -166,63 +169,67 @@ class Bed:
         return asyncio.run(connected())
 
     def sql(self, query: str, *values: Any) -> list[tuple[Any, ...]]:
-        """Ask the database, past the proxy."""
+        """Run a statement over a direct connection and return its rows."""
         with psycopg.connect(self.servers.postgres_dsn(), autocommit=True) as conn:
             cursor = conn.execute(query.encode(), values or None)
             return cursor.fetchall() if cursor.description else []
 
     def slot(self) -> dict[str, Any]:
-        """Return what `status` says of the (first) slot; empty where the daemon does not answer."""
+        """Return the first slot of `status`; empty if the daemon does not answer."""
         status = self.daemon.status()
         return status["slots"][0] if status else {}
 
-    def until(self, what: str, true: Callable[[dict[str, Any]], object], limit_s: float = 30.0) -> dict[str, Any]:
-        """Wait until `status` is as wanted, and return it."""
+    def until(
+        self, what: str, condition: Callable[[dict[str, Any]], object], limit_s: float = WAIT_S_MAX
+    ) -> dict[str, Any]:
+        """Wait until the status meets a condition, and return it."""
         last: dict[str, Any] | None = None
         until = time.monotonic() + limit_s
         while time.monotonic() < until:
             last = self.daemon.status()
-            if last is not None and true(last):
+            if last is not None and condition(last):
                 return last
             time.sleep(0.05)
         raise AssertionError(f"not within {limit_s:g} s: {what}; status: {json.dumps(last)[:1500]}")
 
-    def until_slot(self, what: str, true: Callable[[dict[str, Any]], object], limit_s: float = 30.0) -> dict[str, Any]:
-        """Wait until the (first) slot's part of `status` is as wanted, and return it."""
-        slots: list[dict[str, Any]] = self.until(what, lambda status: true(status["slots"][0]), limit_s)["slots"]
+    def until_slot(
+        self, what: str, condition: Callable[[dict[str, Any]], object], limit_s: float = WAIT_S_MAX
+    ) -> dict[str, Any]:
+        """Wait until the first slot of the status meets a condition, and return the slot."""
+        slots: list[dict[str, Any]] = self.until(what, lambda status: condition(status["slots"][0]), limit_s)["slots"]
         return slots[0]
 
     def wait(self, duration_s: float) -> None:
-        """Let time pass, under load."""
+        """Sleep while the publisher and the daemon go on."""
         time.sleep(duration_s)
 
     @contextlib.contextmanager
     def settled(self) -> Iterator[None]:
-        """Have the publisher rest and everything written; publish on afterwards."""
-        with self.publisher.resting():
+        """Pause publishing during the block, which starts once everything is written and acknowledged."""
+        with self.publisher.paused():
             self.until_settled()
             yield
 
-    def until_settled(self, limit_s: float = 20.0) -> None:
-        """Wait until everything that is in the book is accounted for, and the consumer waits for no ack."""
+    def until_settled(self, limit_s: float = WAIT_S_MAX) -> None:
+        """Wait until every stored message is written and acknowledged."""
         until = time.monotonic() + limit_s
         while time.monotonic() < until:
-            if self.accounted() and self.answered():
+            if self.all_written() and self.all_acknowledged():
                 return
             time.sleep(0.05)
         raise AssertionError(f"not settled within {limit_s:g} s; slot: {json.dumps(self.slot())[:1500]}")
 
-    def accounted(self) -> bool:
-        """Say whether there are as many rows and dead letters as messages in the book."""
+    def all_written(self) -> bool:
+        """Return whether there are at least as many rows and dead letters as required messages."""
         with contextlib.suppress(psycopg.Error):
             query = "SELECT (SELECT count(*) FROM timeseries_metrics) + (SELECT count(*) FROM eventwriter_dead_letters)"
-            missing = self.publisher.stored.keys() - self.publisher.excused
+            required = self.publisher.stored.keys() - self.publisher.optional
             count: int = self.sql(query)[0][0]
-            return count >= len(missing)
+            return count >= len(required)
         return False
 
-    def answered(self) -> bool:
-        """Say whether JetStream has nothing to deliver, and waits for no ack, on any of the stream's consumers."""
+    def all_acknowledged(self) -> bool:
+        """Return whether no consumer of the stream has pending or unacknowledged messages."""
 
         async def ask(js: nats.js.client.JetStreamContext) -> bool:
             infos = await js.consumers_info("events")
@@ -233,7 +240,7 @@ class Bed:
         return False
 
     def log(self, since_bytes: int = 0) -> list[dict[str, Any]]:
-        """Return the daemon's log lines."""
+        """Return the records of the daemon's log."""
         with open(self.folder / "daemon.log", "rb") as file:
             file.seek(since_bytes)
             lines = file.read().decode(errors="replace").splitlines()
@@ -246,17 +253,17 @@ class Bed:
         return found
 
     def log_bytes(self) -> int:
-        """Return how long the log is."""
+        """Return the current size of the log."""
         return (self.folder / "daemon.log").stat().st_size
 
     def worker_pids(self) -> list[int]:
-        """Return the workers' process ids."""
+        """Return the process ids of the workers."""
         status = self.daemon.status()
         return [slot["pid"] for slot in status["slots"] if slot["pid"]] if status else []
 
 
 def merge(config: dict[str, Any], changes: Mapping[str, Any]) -> None:
-    """Merge `changes` into `config`; a dict for `streams` into its one entry."""
+    """Merge `changes` into `config`; a dict for a list is merged into its first entry."""
     for key, value in changes.items():
         if isinstance(value, Mapping) and isinstance(config.get(key), dict):
             merge(config[key], value)
@@ -267,10 +274,10 @@ def merge(config: dict[str, Any], changes: Mapping[str, Any]) -> None:
 
 
 def memory_bytes(pid: int) -> int:
-    """Return a process's resident memory. Source: proc(5)."""
+    """Return the resident memory of a process. Source: proc(5)."""
     return int(Path(f"/proc/{pid}/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE")
 
 
 def open_files(pid: int) -> int:
-    """Return how many file descriptors a process has."""
+    """Return the number of open file descriptors of a process."""
     return len(os.listdir(f"/proc/{pid}/fd"))
