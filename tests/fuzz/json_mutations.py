@@ -1,7 +1,7 @@
 """
-JSON payloads with something wrong in their structure: any value at any place, keys twice, renamed or added.
+Mutations of JSON payloads: any value in any position; duplicated, renamed and added keys.
 
-Values that `json.dumps` cannot write (numbers out of range, lone surrogates, thousands of levels) are put in
+Values that `json.dumps` cannot write (numbers out of range, lone surrogates, thousands of levels) are inserted
 as markers and replaced in the text.
 """
 
@@ -53,24 +53,24 @@ OTHERS = (
 ODD_KEYS = ("", "\0", "a\0b", "k" * 10_000, "__proto__", "Community", "é", "\U0001f600", "$subject", "a.b", "0", "ID")
 
 SECRET = "s3cret-value"
-"""Stands under the key `community`, which is redacted: it must be in no row."""
+"""Value of the key `community`, which is redacted: no row may contain it."""
 
 
 def any_value(rng: random.Random) -> str:
-    """Return the JSON text of some value."""
-    what = rng.randrange(8)
-    if what < 2:
+    """Return the JSON text of a random value."""
+    choice = rng.randrange(8)
+    if choice < 2:
         return rng.choice(NUMBERS)
-    if what == 2:
+    if choice == 2:
         return json.dumps(rng.choice(DATES))
-    if what == 3:
+    if choice == 3:
         return rng.choice(RAW_TEXTS)
-    if what == 4:
+    if choice == 4:
         return rng.choice(OTHERS)
-    if what == 5 and rng.random() < 0.15:
+    if choice == 5 and rng.random() < 0.15:
         return _deep(rng)
-    if what == 6 and rng.random() < 0.1:
-        # Text that does not compress: what fits into an index depends on that.
+    if choice == 6 and rng.random() < 0.1:
+        # Incompressible text: whether a value fits into an index depends on its compressed size.
         return json.dumps(
             "".join(rng.choices("abcdefghijklmnopqrstuvwxyz0123456789+/é", k=rng.choice((900, 4000, 10_000))))
         )
@@ -87,7 +87,7 @@ def _deep(rng: random.Random) -> str:
 
 
 class Mutation:
-    """One payload being changed."""
+    """A payload during its mutation."""
 
     def __init__(self, rng: random.Random, payload: bytes, keys: Sequence[str]) -> None:
         self.rng = rng
@@ -96,19 +96,19 @@ class Mutation:
         self._raw: list[str] = []
 
     def marker(self, text: str) -> str:
-        """Return what stands for JSON text until it is written."""
+        """Return a placeholder for JSON text that is inserted by `encode`."""
         self._raw.append(text)
         return f"~@{len(self._raw) - 1}@~"
 
-    def written(self) -> bytes:
-        """Return the payload."""
+    def encode(self) -> bytes:
+        """Return the mutated payload."""
         separators = (",", ":") if self.rng.random() < 0.7 else (" , ", " : ")
         text = json.dumps(self.root[0], ensure_ascii=self.rng.random() < 0.5, separators=separators)
         text = _MARKER.sub(lambda found: self._raw[int(found[1])], text)
         return text.encode("utf-8", "surrogatepass")
 
     def places(self) -> list[tuple[Any, Any]]:
-        """Return every (object or array, key or index)."""
+        """Return the position of every value: (object or array, key or index)."""
         found: list[tuple[Any, Any]] = []
         waiting: list[Any] = [self.root]
         while waiting:
@@ -147,7 +147,7 @@ def _add(m: Mutation) -> None:
         m.rng.choice(objects)[_key(m)] = m.marker(any_value(m.rng))
 
 
-def _twice(m: Mutation) -> None:
+def _duplicate_key(m: Mutation) -> None:
     box, key = m.rng.choice(m.places())
     if isinstance(box, dict):
         first = json.dumps(box[key]) if m.rng.random() < 0.5 else any_value(m.rng)
@@ -182,23 +182,23 @@ def _key(m: Mutation) -> str:
     return m.rng.choice(ODD_KEYS) if m.rng.random() < 0.1 else m.rng.choice(m.keys)
 
 
-_ACTS: tuple[Callable[[Mutation], None], ...] = (
-    _replace, _replace, _replace, _replace, _add, _add, _add, _delete, _rename, _twice, _repeat, _move, _as_text,
-    _array,
+_MUTATIONS: tuple[Callable[[Mutation], None], ...] = (
+    _replace, _replace, _replace, _replace, _add, _add, _add, _delete, _rename, _duplicate_key, _repeat, _move,
+    _as_text, _array,
 )  # fmt: skip
 
 
-def mutated(rng: random.Random, payload: bytes, keys: Sequence[str]) -> tuple[bytes, bool]:
+def mutate(rng: random.Random, payload: bytes, keys: Sequence[str]) -> tuple[bytes, bool]:
     """
-    Return a payload with one to four changes, and whether a secret was put in that no row may hold.
+    Return a payload with one to four changes, and whether it contains a secret, which no row may contain.
 
     Args:
-        keys: Names of fields that the kind may know.
+        keys: Keys that the kind may recognize.
     """
     m = Mutation(rng, payload, keys)
     for _ in range(rng.choice((1, 1, 1, 2, 2, 3, 4))):
-        rng.choice(_ACTS)(m)
+        rng.choice(_MUTATIONS)(m)
     secret = rng.random() < 0.1
     if secret and (objects := m.objects()):
         rng.choice(objects)[rng.choice(("community", "Community", "COMMUNITY"))] = rng.choice((SECRET, [SECRET]))
-    return m.written(), secret
+    return m.encode(), secret

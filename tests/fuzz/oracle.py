@@ -1,9 +1,9 @@
 """
-What must be true of any payload thrown at a kind, and what is found where it is not.
+Checks that every input of the fuzz test must pass.
 
-Only poison of a known reason may be raised; rows have the table's width and forms; a second time, decoded anew,
-by builders that remember other things, the tables in another order, everything is the same; secrets are in no
-row; and it takes no longer than 50 ms of CPU for every 10 kB.
+A decoder or row builder may raise only Poison with a known reason; rows have the width and the types of the table;
+the result is the same when the message is decoded again, by row builders with other caches and for the tables in
+another order; no row contains a secret; decoding and building take at most 50 ms of CPU per 10 kB.
 """
 
 import time
@@ -13,11 +13,11 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
-from fuzz.copying import Copier
-from fuzz.forms import mistakes
+from fuzz.copier import Copier
+from fuzz.inputs import FuzzInput
 from fuzz.json_mutations import SECRET
-from fuzz.lanes import OURS, Lane, Made
-from fuzz.mutations import Thrown
+from fuzz.targets import MIGRATED, TableWriter, Target
+from fuzz.value_checks import row_errors
 
 from eventwriter.errors import Poison
 from eventwriter.kinds.registry import KINDS, Kind
@@ -28,16 +28,16 @@ from eventwriter.tables.table import Row
 REASONS = frozenset({"malformed", "missing_field", "bad_value", "unknown_shape"})
 STORED_NS = 1_767_225_600_000_000_000
 LIMIT_S, LIMIT_BYTES = 0.05, 10_000
-_REMADE_EVERY = 50
-_LETTER_EVERY = 8
+_RENEWED_EVERY = 50
+_DEAD_LETTER_EVERY = 8
 _DETAIL_MAX = 500
 
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """Something that must not be: `sign` is the same for the same fault."""
+    """A failed check; findings with the same cause have the same signature."""
 
-    sign: str
+    signature: str
     n: int
     detail: str
     payload: bytes
@@ -46,85 +46,86 @@ class Finding:
 
 @dataclass(slots=True)
 class Report:
-    """What a process saw."""
+    """Results of a process."""
 
     counts: Counter[str] = field(default_factory=Counter)
     reasons: Counter[str] = field(default_factory=Counter)
     unencodable: Counter[str] = field(default_factory=Counter)
-    """What builders made and the encoder refused, which makes a dead letter, by lane and words."""
-    refused: Counter[str] = field(default_factory=Counter)
-    """What PostgreSQL refused, by table, SQLSTATE and words."""
+    """Rows that the encoder rejected, so that a dead letter is written, by target and message."""
+    rejected: Counter[str] = field(default_factory=Counter)
+    """Rows that PostgreSQL rejected, by table, SQLSTATE and message."""
     examples: dict[str, int] = field(default_factory=dict)
     findings: dict[str, Finding] = field(default_factory=dict)
     slowest: tuple[float, int] = (0.0, 0)
-    """Seconds for 10 kB, and the payload's number."""
+    """CPU seconds per 10 kB, and the number of the input."""
     widest: tuple[float, int] = (0.0, 0)
-    """Bytes of rows for a byte of payload, and the payload's number."""
+    """Bytes of rows per byte of payload, and the number of the input."""
 
     def add(self, other: "Report") -> None:
-        """Add what another process saw; of each fault the shortest payload is kept."""
-        for mine, theirs in (
+        """Add the report of another process; the shortest payload of each signature is kept."""
+        for counter, others in (
             (self.counts, other.counts), (self.reasons, other.reasons),
-            (self.unencodable, other.unencodable), (self.refused, other.refused),
+            (self.unencodable, other.unencodable), (self.rejected, other.rejected),
         ):  # fmt: skip
-            mine.update(theirs)
+            counter.update(others)
         self.examples = {**other.examples, **self.examples}
         self.slowest, self.widest = max(self.slowest, other.slowest), max(self.widest, other.widest)
         for finding in other.findings.values():
-            self.found(finding)
+            self.add_finding(finding)
 
-    def found(self, finding: Finding) -> None:
-        known = self.findings.get(finding.sign)
+    def add_finding(self, finding: Finding) -> None:
+        """Add a finding, unless one with the same signature has a shorter payload."""
+        known = self.findings.get(finding.signature)
         if known is None or len(finding.payload) < len(known.payload):
-            self.findings[finding.sign] = finding
+            self.findings[finding.signature] = finding
 
 
 Rows = list[tuple[int, Row]]
-"""(which of the lane's tables, row)."""
+"""(index of the table in the target, row)."""
 
 
-class Thrower:
-    """Throws payloads at lanes; one for each process."""
+class Checker:
+    """Checks inputs against all targets; one per process."""
 
-    def __init__(self, every: list[Lane], letters: Lane, copier: Copier, report: Report) -> None:
-        self._lanes = {kind: [lane for lane in every if lane.kind.name == kind] for kind in KINDS}
-        self._lasting = {id(lane): lane.made() for lane in every}
-        self._fresh = {id(lane): lane.made() for lane in every}
+    def __init__(self, targets: list[Target], dead_letters: Target, copier: Copier, report: Report) -> None:
+        self._targets = {kind: [target for target in targets if target.kind.name == kind] for kind in KINDS}
+        self._reused = {id(target): target.writers() for target in targets}
+        self._renewed = {id(target): target.writers() for target in targets}
         self._uses: Counter[int] = Counter()
-        self._letters = (letters, letters.made()[0])
+        self._dead_letters = (dead_letters, dead_letters.writers()[0])
         self._copier = copier
         self._report = report
 
-    def __call__(self, n: int, thrown: Thrown) -> None:
-        """Throw a payload at its own kind, and at another one."""
+    def __call__(self, n: int, fuzz_input: FuzzInput) -> None:
+        """Check an input with its own kind, and every second one with another kind."""
         self._report.counts["payloads"] += 1
         message = Message(
-            "", thrown.subject, thrown.payload, {"X": "h\0\x7f"} if n % 3 else None, n, n, 1, STORED_NS + n
+            "", fuzz_input.subject, fuzz_input.payload, {"X": "h\0\x7f"} if n % 3 else None, n, n, 1, STORED_NS + n
         )
-        for kind in {thrown.seed.kind, thrown.other_kind if n % 2 else thrown.seed.kind}:
-            self._report.counts["throws"] += 1
-            self._report.counts[f"throws at {kind}"] += 1
-            self._at_kind(KINDS[kind], n, message, thrown.secret)
+        for kind in {fuzz_input.seed.kind, fuzz_input.other_kind if n % 2 else fuzz_input.seed.kind}:
+            self._report.counts["checks"] += 1
+            self._report.counts[f"checks of {kind}"] += 1
+            self._at_kind(KINDS[kind], n, message, fuzz_input.secret)
 
     def _at_kind(self, kind: Kind, n: int, message: Message, secret: bool) -> None:
-        lanes = self._lanes[kind.name]
-        ours = [lane for lane in lanes if lane.schema == OURS]
-        others = [lane for lane in lanes if lane.schema != OURS]
+        targets = self._targets[kind.name]
+        migrated = [target for target in targets if target.schema == MIGRATED]
+        others = [target for target in targets if target.schema != MIGRATED]
         turn = n // len(KINDS)
-        chosen = [*ours, others[turn // 2 % len(others)]] if not ours or turn % 2 else ours
-        first = self._pass(kind, n, message, chosen, self._lasting)
-        for lane in chosen:
-            self._uses[id(lane)] += 1
-            if self._uses[id(lane)] % _REMADE_EVERY == 0:
-                self._fresh[id(lane)] = lane.made()
-        second = self._pass(kind, n, message, chosen[::-1], self._fresh)
-        for lane in chosen:
-            self._compare(lane, n, message, first[id(lane)], second[id(lane)], secret)
+        chosen = [*migrated, others[turn // 2 % len(others)]] if not migrated or turn % 2 else migrated
+        first = self._rows_of(kind, n, message, chosen, self._reused)
+        for target in chosen:
+            self._uses[id(target)] += 1
+            if self._uses[id(target)] % _RENEWED_EVERY == 0:
+                self._renewed[id(target)] = target.writers()
+        second = self._rows_of(kind, n, message, chosen[::-1], self._renewed)
+        for target in chosen:
+            self._compare(target, n, message, first[id(target)], second[id(target)], secret)
 
-    def _pass(
-        self, kind: Kind, n: int, message: Message, lanes: list[Lane], made: dict[int, tuple[Made, ...]]
+    def _rows_of(
+        self, kind: Kind, n: int, message: Message, targets: list[Target], writers: dict[int, tuple[TableWriter, ...]]
     ) -> dict[int, Rows | Poison | None]:
-        """Decode once and build for each lane; None where something was found."""
+        """Decode once and build the rows of each target; None after a finding."""
         began = time.thread_time()
         try:
             records: list[Record] | Poison = kind.decode(message)
@@ -132,27 +133,27 @@ class Thrower:
             records = poison
         except Exception as error:
             self._raised(f"decode of {kind.name}", n, message, error)
-            return {id(lane): None for lane in lanes}
+            return {id(target): None for target in targets}
         took_s = time.thread_time() - began
         self._time(f"decode of {kind.name}", n, message, took_s, lambda: kind.decode(message))
         if isinstance(records, Poison):
-            return {id(lane): records for lane in lanes}
-        return {id(lane): self._built(lane, n, message, records, made[id(lane)]) for lane in lanes}
+            return {id(target): records for target in targets}
+        return {id(target): self._built(target, n, message, records, writers[id(target)]) for target in targets}
 
     def _built(
-        self, lane: Lane, n: int, message: Message, records: list[Record], made: tuple[Made, ...]
+        self, target: Target, n: int, message: Message, records: list[Record], writers: tuple[TableWriter, ...]
     ) -> Rows | Poison | None:
         rows: Rows = []
         began = time.thread_time()
         try:
-            rows = _rows(made, message, records)
+            rows = _rows(writers, message, records)
         except Poison as poison:
             return poison
         except Exception as error:
-            self._raised(f"builder of {lane}", n, message, error)
+            self._raised(f"builder of {target}", n, message, error)
             return None
         took_s = time.thread_time() - began
-        self._time(f"builder of {lane}", n, message, took_s, lambda: _rows(made, message, records))
+        self._time(f"builder of {target}", n, message, took_s, lambda: _rows(writers, message, records))
         return rows
 
     def _time(self, what: str, n: int, message: Message, took_s: float, again: Any) -> None:
@@ -168,19 +169,22 @@ class Thrower:
             share = took_s / max(1.0, len(message.payload) / LIMIT_BYTES)
             if share > LIMIT_S:
                 detail = f"{took_s * 1000:.0f} ms for {len(message.payload):,} bytes"
-                self._report.found(Finding(f"slow: {what}", n, detail, message.payload, message.subject))
+                self._find(f"slow: {what}", n, detail, message)
         self._report.slowest = max(self._report.slowest, (share, n))
+
+    def _find(self, signature: str, n: int, detail: str, message: Message) -> None:
+        self._report.add_finding(Finding(signature, n, detail, message.payload, message.subject))
 
     def _raised(self, what: str, n: int, message: Message, error: Exception) -> None:
         frames = traceback.extract_tb(error.__traceback__)
-        ours = [frame for frame in frames if "/eventwriter/" in frame.filename] or frames
-        where = f"{ours[-1].filename.rpartition('/eventwriter/')[2]}:{ours[-1].lineno}"
-        sign = f"{what} raised {type(error).__name__} at {where}"
-        self._report.found(Finding(sign, n, str(error)[:300], message.payload, message.subject))
+        last = ([frame for frame in frames if "/eventwriter/" in frame.filename] or frames)[-1]
+        where = f"{last.filename.rpartition('/eventwriter/')[2]}:{last.lineno}"
+        signature = f"{what} raised {type(error).__name__} at {where}"
+        self._find(signature, n, str(error)[:300], message)
 
     def _compare(
         self,
-        lane: Lane,
+        target: Target,
         n: int,
         message: Message,
         first: Rows | Poison | None,
@@ -191,66 +195,71 @@ class Thrower:
             return
         if repr(first) != repr(second):
             detail = f"{str(first)[:2000]}\n  is not\n{str(second)[:2000]}"
-            self._report.found(Finding(f"two outcomes: {lane}", n, detail, message.payload, message.subject))
+            self._report.add_finding(
+                Finding(f"not deterministic: {target}", n, detail, message.payload, message.subject)
+            )
         if isinstance(first, Poison):
-            self._poison(lane, n, message, first)
+            self._poison(target, n, message, first)
             return
         if secret and SECRET in repr(first):
-            self._report.found(Finding(f"secret: {lane}", n, str(first)[:2000], message.payload, message.subject))
+            self._report.add_finding(
+                Finding(f"secret: {target}", n, str(first)[:2000], message.payload, message.subject)
+            )
         self._report.counts["rows"] += len(first)
         size = 0
         for at, row in first:
-            for wrong in mistakes(lane.bindings[at].table, row):
-                sign = f"form: {lane} {wrong.partition(', value')[0]}"
-                self._report.found(Finding(sign, n, wrong, message.payload, message.subject))
-            size += self._encoded(lane, at, n, row)
+            for error in row_errors(target.bindings[at].table, row):
+                signature = f"value: {target} {error.partition(', value')[0]}"
+                self._find(signature, n, error, message)
+            size += self._encoded(target, at, n, row)
         self._report.widest = max(self._report.widest, (size / max(1000, len(message.payload)), n))
 
-    def _encoded(self, lane: Lane, at: int, n: int, row: Row) -> int:
-        made, out = self._lasting[id(lane)][at], bytearray()
+    def _encoded(self, target: Target, at: int, n: int, row: Row) -> int:
+        writer, out = self._reused[id(target)][at], bytearray()
         try:
-            made.encode(row, out)
+            writer.encode(row, out)
         except Poison as poison:
-            self._report.unencodable[f"{lane}: poison {poison.reason}"] += 1
+            self._report.unencodable[f"{target}: poison {poison.reason}"] += 1
         except ENCODE_ERRORS as error:
-            sign = f"{lane}: {type(error).__name__} {str(error)[:80]}"
-            self._report.unencodable[sign] += 1
-            self._report.examples.setdefault(sign, n)
+            signature = f"{target}: {type(error).__name__} {str(error)[:80]}"
+            self._report.unencodable[signature] += 1
+            self._report.examples.setdefault(signature, n)
         else:
-            self._copier.offer(str(lane), made.binding, row, bytes(out), n)
+            self._copier.offer(str(target), writer.binding, row, bytes(out), n)
         return len(out)
 
-    def _poison(self, lane: Lane, n: int, message: Message, poison: Poison) -> None:
-        self._report.reasons[f"{lane.kind.name} {poison.reason}"] += 1
-        if lane.schema != OURS and n % _LETTER_EVERY:
+    def _poison(self, target: Target, n: int, message: Message, poison: Poison) -> None:
+        self._report.reasons[f"{target.kind.name} {poison.reason}"] += 1
+        if target.schema != MIGRATED and n % _DEAD_LETTER_EVERY:
             return
-        for wrong in _wrong_words(poison):
-            sign = f"words: {lane.kind.name} {poison.reason}: {wrong}"
-            self._report.found(Finding(sign, n, poison.detail[:2000], message.payload, message.subject))
-        letters, made = self._letters
-        row = made.build({"poison": poison}, message, 0)
+        for error in _poison_errors(poison):
+            signature = f"poison: {target.kind.name} {poison.reason}: {error}"
+            self._find(signature, n, poison.detail[:2000], message)
+        target, writer = self._dead_letters
+        row = writer.build({"poison": poison}, message, 0)
         assert row is not None
-        for wrong in mistakes(made.binding.table, row):
-            sign = f"form: dead letter {wrong.partition(', value')[0]}"
-            self._report.found(Finding(sign, n, wrong, message.payload, message.subject))
+        for error in row_errors(writer.binding.table, row):
+            signature = f"value: dead letter {error.partition(', value')[0]}"
+            self._find(signature, n, error, message)
         out = bytearray()
-        made.encode(row, out)
-        self._copier.offer(str(letters), made.binding, row, bytes(out), n)
+        writer.encode(row, out)
+        self._copier.offer(str(target), writer.binding, row, bytes(out), n)
 
 
-def _rows(made: tuple[Made, ...], message: Message, records: list[Record]) -> Rows:
+def _rows(writers: tuple[TableWriter, ...], message: Message, records: list[Record]) -> Rows:
     return [
         (at, row)
         for index, record in enumerate(records)
-        for at, one in enumerate(made)
-        if (row := one.build(record, message, index))
+        for at, writer in enumerate(writers)
+        if (row := writer.build(record, message, index))
     ]
 
 
-def _wrong_words(poison: Poison) -> Iterator[str]:
+def _poison_errors(poison: Poison) -> Iterator[str]:
+    """Yield the errors of the reason and the detail of a Poison."""
     if poison.reason not in REASONS:
-        yield "an unknown reason"
+        yield "unknown reason"
     if len(poison.detail) > _DETAIL_MAX:
-        yield "a sentence of more than 500 characters"
+        yield "more than 500 characters"
     if SECRET in poison.detail:
-        yield "a secret in the sentence"
+        yield "contains a secret"

@@ -1,7 +1,7 @@
 """
-Protobuf payloads with something wrong in their wire format, field by field; no schema is needed.
+Mutations of protobuf payloads in their wire format, field by field and without a schema.
 
-A field is a list `[number, wire type, value]`; what holds a message is a list of fields.
+A field is a list `[number, wire type, value]`; the value of an embedded message is a list of fields.
 Source: Protocol Buffers documentation, "Encoding".
 """
 
@@ -26,7 +26,7 @@ DEPTHS = (2, 10, 30, 45, 49, 50, 51, 98, 200, 2000)
 
 
 def varint(value: int) -> bytes:
-    """Return a number's bytes."""
+    """Encode a number as a varint."""
     out = bytearray()
     while value > 0x7F:
         out.append(value & 0x7F | 0x80)
@@ -47,8 +47,8 @@ def _read_varint(data: bytes, at: int) -> tuple[int, int]:
             raise ValueError("too long")
 
 
-def parsed(data: bytes, depth: int = 0) -> list[Field] | None:
-    """Return the fields of a message; None where the bytes are none."""
+def parse(data: bytes, depth: int = 0) -> list[Field] | None:
+    """Return the fields of a message; None if the bytes are not a message."""
     fields: list[Field] = []
     at = 0
     try:
@@ -80,21 +80,21 @@ def parsed(data: bytes, depth: int = 0) -> list[Field] | None:
 def _inner(value: bytes, depth: int) -> Any:
     if depth >= _DEPTH_MAX or not value or all(0x20 <= byte < 0x7F for byte in value):
         return value
-    return parsed(value, depth + 1) or value
+    return parse(value, depth + 1) or value
 
 
-def written(fields: list[Field]) -> bytes:
-    """Return the bytes of a message."""
-    return b"".join(_written(*field) for field in fields)
+def encode(fields: list[Field]) -> bytes:
+    """Encode a message."""
+    return b"".join(_encode_field(*field) for field in fields)
 
 
-def _written(number: int, wire_type: int, value: Any) -> bytes:
+def _encode_field(number: int, wire_type: int, value: Any) -> bytes:
     tag = varint(number << 3 | wire_type)
-    if isinstance(value, tuple):  # as it is, whatever its tag says
+    if isinstance(value, tuple):  # raw bytes, regardless of the wire type
         return tag + value[0]
     if isinstance(value, int):
         return tag + varint(value)
-    body = written(value) if isinstance(value, list) else value
+    body = encode(value) if isinstance(value, list) else value
     return tag + (varint(len(body)) + body if wire_type == _BYTES else body)
 
 
@@ -113,7 +113,7 @@ def _places(fields: list[Field]) -> list[tuple[list[Field], int]]:
 def _body(value: Any) -> bytes:
     if isinstance(value, tuple):
         return bytes(value[0])
-    return written(value) if isinstance(value, list) else varint(value) if isinstance(value, int) else value
+    return encode(value) if isinstance(value, list) else varint(value) if isinstance(value, int) else value
 
 
 def _number(rng: random.Random, field: Field) -> None:
@@ -138,68 +138,70 @@ def _value(rng: random.Random, field: Field) -> None:
         field[2] = rng.choice(BYTES) if rng.random() < 0.8 else rng.randbytes(rng.randrange(20))
 
 
-def _lie(rng: random.Random, field: Field) -> None:
+def _wrong_length(rng: random.Random, field: Field) -> None:
     if field[1] == _BYTES:
         body = _body(field[2])
-        said = rng.choice((len(body) + 1, max(0, len(body) - 1), 0, len(body) + 100, 2**31, 2**32 - 1, 2**63))
-        field[2] = (varint(said) + body,)
+        length = rng.choice((len(body) + 1, max(0, len(body) - 1), 0, len(body) + 100, 2**31, 2**32 - 1, 2**63))
+        field[2] = (varint(length) + body,)
 
 
 def _deep(rng: random.Random, field: Field) -> None:
-    """Nest: AnyValue in arrays or lists of pairs, groups, or the field in itself."""
-    depth, way = rng.choice(DEPTHS), rng.randrange(4)
-    if way == 3:
+    """Nest deeply: AnyValue in arrays or lists of pairs, groups, or the field in itself."""
+    depth, choice = rng.choice(DEPTHS), rng.randrange(4)
+    if choice == 3:
         field[:] = [field[0], _GROUP, (varint(field[0] << 3 | _GROUP) * depth,)]
         return
     body = b"\x0a\x01x"
     for _ in range(depth):
-        if way == 0:
-            body = _written(5, _BYTES, _written(1, _BYTES, body))
-        elif way == 1:
-            body = _written(6, _BYTES, _written(1, _BYTES, b"\x0a\x01k" + _written(2, _BYTES, body)))
+        if choice == 0:
+            body = _encode_field(5, _BYTES, _encode_field(1, _BYTES, body))
+        elif choice == 1:
+            body = _encode_field(6, _BYTES, _encode_field(1, _BYTES, b"\x0a\x01k" + _encode_field(2, _BYTES, body)))
         else:
-            body = _written(field[0], _BYTES, body)
+            body = _encode_field(field[0], _BYTES, body)
     field[:] = [field[0], _BYTES, body]
 
 
-_ACTS: tuple[Callable[[random.Random, Field], None], ...] = (_value, _value, _value, _value, _number, _wire_type, _lie)
+_FIELD_MUTATIONS: tuple[Callable[[random.Random, Field], None], ...] = (
+    _value, _value, _value, _value, _number, _wire_type, _wrong_length,
+)  # fmt: skip
 
 
-def mutated(rng: random.Random, payload: bytes, other: bytes) -> bytes:
+def mutate(rng: random.Random, payload: bytes, other: bytes) -> bytes:
     """
-    Return a payload with one to four changes; one that is no protobuf, as it is.
+    Return a payload with one to four changes; a payload that is not protobuf is returned unchanged.
 
     Args:
-        other: Another payload, of which fields are taken.
+        other: Another payload, from which fields are copied.
     """
-    fields = parsed(payload)
+    fields = parse(payload)
     if not fields:
         return payload
     for _ in range(rng.choice((1, 1, 2, 2, 3, 4))):
         _change(rng, fields, other)
         if not fields:
             break
-    return written(fields)
+    return encode(fields)
 
 
 def _change(rng: random.Random, fields: list[Field], other: bytes) -> None:
     box, at = rng.choice(_places(fields))
-    way = rng.randrange(14)
-    if way == 0:
+    choice = rng.randrange(14)
+    if choice == 0:
         del box[at]
-    elif way == 1:
+    elif choice == 1:
         box[at:at] = [list(box[at])] * rng.choice((1, 2, 30))
-    elif way == 2:
+    elif choice == 2:
         box.insert(
             at,
             [rng.choice(NUMBERS), *rng.choice(((0, 5), (1, bytes(8)), (2, b"x"), (5, bytes(4)), (3, b""), (4, b"")))],
         )
-    elif way == 3:
+    elif choice == 3:
         rng.shuffle(box)
-    elif way == 4 and (foreign := parsed(other)):
+    elif choice == 4 and (foreign := parse(other)):
         their, there = rng.choice(_places(foreign))
         box[at] = their[there]
-    elif way == 5:
+    elif choice == 5:
         _deep(rng, box[at])
     else:
-        rng.choice(_ACTS)(rng, box[at])
+        rng.choice(_FIELD_MUTATIONS)(rng, box[at])

@@ -1,5 +1,5 @@
 """
-What mutations begin with: every payload of tests/data, made-up traffic, and a few of our own for kind `json`.
+Seeds of the fuzz test: every payload of tests/data, sample traffic, and a few records for kind `json`.
 """
 
 import json
@@ -15,7 +15,7 @@ from golden_rows import DATA
 from eventwriter.demo.traffic import TRAFFIC, well_formed
 from eventwriter.kinds.registry import KINDS
 
-MADE_UP_EACH = 12
+SAMPLES_PER_KIND = 12
 _NOW_NS = 1_767_225_600_000_000_000
 
 ANY_SUBJECTS = ("x", "events.ünï.processed", "logs.otel", "logs.syslog", "flows.raw.netflow", ".".join("abc" * 80))
@@ -38,16 +38,16 @@ OF_ANY_TYPE: tuple[Mapping[str, Any], ...] = (
     },
     {"integer": 1, "made_at": "2026-01-01T00:00:00Z", "made_id": None, "counted": 5, "text": "x"},
 )  # fmt: skip
-"""For kind `json`: keys are named after the types of the columns that they go into."""
+"""Records for kind `json`; each key is the type of the column that it fills."""
 
 
 @dataclass(frozen=True, slots=True)
 class Seed:
     """
-    A payload, and where it belongs.
+    A payload with its kind and subject.
 
     Attributes:
-        is_json: Whether its structure is JSON; else it is protobuf, or nothing.
+        is_json: Whether the payload is JSON; otherwise it is protobuf or not structured.
     """
 
     name: str
@@ -58,7 +58,7 @@ class Seed:
 
 
 def seeds() -> list[Seed]:
-    """Return all seeds, in the same order each time."""
+    """Return all seeds, always in the same order."""
     found = [*_of_files(), *_of_traffic()]
     found += [
         _seed(f"any/{at}", "json", "things.x", json.dumps(record).encode()) for at, record in enumerate(OF_ANY_TYPE)
@@ -96,6 +96,6 @@ def _of_files() -> Iterator[Seed]:
 def _of_traffic() -> Iterator[Seed]:
     rng = random.Random(1)
     for kind, traffic in TRAFFIC.items():
-        for n in range(MADE_UP_EACH):
+        for n in range(SAMPLES_PER_KIND):
             payload = well_formed(kind, rng, n, _NOW_NS + n, records=1 + n % 3)
             yield _seed(f"traffic/{kind}/{n}", kind, traffic.subject, payload)

@@ -1,4 +1,4 @@
-"""A short fuzz of every kind (bin/fuzz runs long ones), and whether the fuzz sees what it is there to see."""
+"""A short fuzz run of every kind (`bin/fuzz` runs longer ones), and tests that its checks find planted faults."""
 
 import asyncio
 import dataclasses
@@ -7,13 +7,13 @@ from collections import Counter
 from typing import Any
 
 import pytest
-from fuzz.copying import Copier
-from fuzz.forms import mistake
-from fuzz.lanes import Lane, lanes
-from fuzz.mutations import Mutations, Thrown
-from fuzz.oracle import Report, Thrower
-from fuzz.run import bad_refusals, said, throw
+from fuzz.copier import Copier
+from fuzz.inputs import FuzzInput, InputGenerator
+from fuzz.oracle import Checker, Report
+from fuzz.run import check_inputs, format_report, unexpected_rejections
 from fuzz.seeds import Seed, seeds
+from fuzz.targets import Target, load_targets
+from fuzz.value_checks import value_error
 
 from eventwriter.errors import Poison
 from eventwriter.kinds.registry import KINDS, Kind
@@ -25,55 +25,57 @@ RUN = 20_260
 
 
 def test_fuzz_finds_nothing(all_tables: str) -> None:
-    """Mutated payloads make rows that the real tables take, or poison; the same each time, soon, without secrets."""
-    report = throw(all_tables, RUN, range(PAYLOADS))
+    """Mutated payloads become valid rows or Poison, reproducibly, fast and without secrets."""
+    report = check_inputs(all_tables, RUN, range(PAYLOADS))
 
-    assert not report.findings, said(report, RUN)
-    assert [] == bad_refusals(report)
+    assert not report.findings, format_report(report, RUN)
+    assert [] == unexpected_rejections(report)
     assert PAYLOADS == report.counts["payloads"]
-    assert all(report.counts[f"throws at {kind}"] >= PAYLOADS / 10 for kind in KINDS)
+    assert all(report.counts[f"checks of {kind}"] >= PAYLOADS / 10 for kind in KINDS)
     assert report.counts["rows copied"] > 1000
 
 
-def test_payload_of_a_number_is_always_the_same() -> None:
-    """A finding can be seen again by its run and number."""
-    one, again, another = Mutations(3), Mutations(3), Mutations(4)
+def test_input_is_reproducible() -> None:
+    """The run and the number determine an input."""
+    first, second, other = InputGenerator(3), InputGenerator(3), InputGenerator(4)
 
-    assert [one(n) for n in range(200)] == [again(n) for n in reversed(range(200))][::-1]
-    assert one(1) != another(1)
+    assert [first(n) for n in range(200)] == [second(n) for n in reversed(range(200))][::-1]
+    assert first(1) != other(1)
 
 
 def test_every_kind_has_seeds_of_both_encodings() -> None:
-    """Mutations begin with payloads of every kind, and of protobuf where the kind reads it."""
+    """There are JSON seeds of every kind, and protobuf seeds of every kind that reads protobuf."""
     found = {(seed.kind, seed.is_json) for seed in seeds()}
 
     assert {(kind, True) for kind in KINDS} <= found
     assert {(kind, False) for kind in ("netflow", "otel_metrics", "otel_traces", "logs")} <= found
 
 
-class _Nowhere(Copier):
+class _NoCopier(Copier):
+    """A copier that discards all rows."""
+
     def __init__(self) -> None:
         pass
 
-    def offer(self, lane: str, binding: Any, row: Any, encoded: bytes, n: int) -> None:
-        """Copy nothing."""
+    def offer(self, target: str, binding: Any, row: Any, encoded: bytes, n: int) -> None:
+        """Discard the row."""
 
 
-def found_in(dsn: str, monkeypatch: pytest.MonkeyPatch, change: Any, payload: bytes) -> list[str]:
-    """Return the signs of what is found when telemetry is broken in some way."""
-    every, letters = asyncio.run(lanes(dsn))
+def signatures_of(dsn: str, monkeypatch: pytest.MonkeyPatch, change: Any, payload: bytes) -> list[str]:
+    """Return the signatures of the findings when kind telemetry has a planted fault."""
+    targets, dead_letters = asyncio.run(load_targets(dsn))
     broken = change(KINDS["telemetry"])
     monkeypatch.setattr("fuzz.oracle.KINDS", {**KINDS, "telemetry": broken})
     table = broken.tables[0]
-    changed: list[Lane] = [
-        dataclasses.replace(lane, bindings=(dataclasses.replace(lane.bindings[0], table=table),))
-        for lane in every
-        if lane.kind.name == "telemetry"
+    changed: list[Target] = [
+        dataclasses.replace(target, bindings=(dataclasses.replace(target.bindings[0], table=table),))
+        for target in targets
+        if target.kind.name == "telemetry"
     ]
     report = Report(Counter(), Counter())
     seed = Seed("s", "telemetry", "telemetry.x", payload, True)
-    Thrower(changed, letters, _Nowhere(), report)(16, Thrown(seed, "telemetry.x", payload, True, "telemetry"))
-    return sorted({sign.partition(" →")[0].partition(" raised")[0] for sign in report.findings})
+    Checker(changed, dead_letters, _NoCopier(), report)(16, FuzzInput(seed, "telemetry.x", payload, True, "telemetry"))
+    return sorted({signature.partition(" →")[0].partition(" raised")[0] for signature in report.findings})
 
 
 def _builder(row: Any) -> Any:
@@ -97,14 +99,14 @@ def _slow(message: Message) -> list[Record]:
     began = time.thread_time()
     while time.thread_time() < began + 0.08:
         pass
-    raise Poison("malformed", "at last")
+    raise Poison("malformed", "slow")
 
 
 def _raise(error: Exception) -> Any:
     raise error
 
 
-_turns = iter(range(10**6))
+_counter = iter(range(10**6))
 
 
 @pytest.mark.parametrize(
@@ -114,15 +116,15 @@ _turns = iter(range(10**6))
         (_decoder(lambda _: _raise(KeyError("a"))), ["decode of telemetry"]),
         (_decoder(lambda _: _raise(RecursionError())), ["decode of telemetry"]),
         (_builder(lambda _, __: _raise(OverflowError())), ["builder of telemetry"]),
-        (_decoder(lambda _: _raise(Poison("odd", "x"))), ["words: telemetry odd: an unknown reason"]),
+        (_decoder(lambda _: _raise(Poison("odd", "x"))), ["poison: telemetry odd: unknown reason"]),
         (_decoder(_slow), ["slow: decode of telemetry"]),
-        (_builder(lambda row, _: (next(_turns), *row[1:])), ["two outcomes: telemetry"]),
-        (_builder(lambda row, _: row[1:]), ["form: telemetry"]),
-        (_builder(lambda row, _: (row[0], "a\0", *row[2:])), ["form: telemetry"]),
+        (_builder(lambda row, _: (next(_counter), *row[1:])), ["not deterministic: telemetry"]),
+        (_builder(lambda row, _: row[1:]), ["value: telemetry"]),
+        (_builder(lambda row, _: (row[0], "a\0", *row[2:])), ["value: telemetry"]),
         (_builder(lambda row, message: (row[0], message.payload.decode(), *row[2:])), ["secret: telemetry"]),
     ],
     ids=[
-        "nothing",
+        "no fault",
         "KeyError",
         "RecursionError",
         "OverflowError",
@@ -134,42 +136,45 @@ _turns = iter(range(10**6))
         "secret",
     ],
 )
-def test_fault_is_found(all_tables: str, monkeypatch: pytest.MonkeyPatch, change: Any, expected: list[str]) -> None:
-    """Whatever is broken in a kind is found, and nothing where nothing is."""
+def test_planted_fault_is_found(
+    all_tables: str, monkeypatch: pytest.MonkeyPatch, change: Any, expected: list[str]
+) -> None:
+    """Each planted fault is found, and a correct kind has no findings."""
     payload = b'{"value":1,"metadata":{"community":"s3cret-value"}}'
 
-    assert expected == found_in(all_tables, monkeypatch, change, payload)
+    assert expected == signatures_of(all_tables, monkeypatch, change, payload)
 
 
 @pytest.mark.parametrize(
     ("column_type", "value", "expected"),
     [
-        ("text", "a", None), ("text", "a\0", "holds U+0000"), ("text", "\ud800", "holds a lone surrogate"),
+        ("text", "a", None), ("text", "a\0", "contains U+0000"), ("text", "\ud800", "contains a lone surrogate"),
         ("text", b"a", "class bytes"), ("int4", 2**31 - 1, None), ("int4", 2**31, "out of range"),
         ("int4", True, "class bool"), ("int8", -(2**63), None), ("int8", 2**63, "out of range"), ("float8", 1.0, None),
         ("float8", 1, "class int"), ("timestamptz", 0, None), ("timestamptz", 10**17, "out of range"),
         ("uuid", bytes(16), None), ("uuid", bytes(15), "15 bytes"), ("jsonb", b"\x01{}", None),
-        ("jsonb", b"{}", "lacks jsonb's version"), ("jsonb", b"\x01{", "is no JSON"), ("json", b"[1e", "is no JSON"),
-        ("json", b'{"a":"\\u0000"}', "holds U+0000"), ("json", b'{"a":"\\\\u0000"}', None),
+        ("jsonb", b"{}", "lacks the version byte of jsonb"), ("jsonb", b"\x01{", "is not JSON"),
+        ("json", b"[1e", "is not JSON"),
+        ("json", b'{"a":"\\u0000"}', "contains U+0000"), ("json", b'{"a":"\\\\u0000"}', None),
         ("json", b"[" + b"9" * 400 + b"]", None), ("text", None, None),
     ],
 )  # fmt: skip
-def test_form(column_type: str, value: Any, expected: str | None) -> None:
-    """A value is of the form that its column wants, or what is wrong with it is told."""
-    assert expected == mistake(Column("c", column_type), value)
+def test_value_is_checked(column_type: str, value: Any, expected: str | None) -> None:
+    """The error of a value describes how it differs from the type of its column."""
+    assert expected == value_error(Column("c", column_type), value)
 
 
-def test_null_where_none_may_be() -> None:
-    """NULL is a mistake in a column that may not be NULL."""
-    assert "NULL" == mistake(Column("c", "text", not_null=True), None)
+def test_null_in_not_null_column_is_an_error() -> None:
+    """NULL is an error in a NOT NULL column."""
+    assert "NULL" == value_error(Column("c", "text", not_null=True), None)
 
 
-def test_refusal_of_postgresql_is_reported(all_tables: str) -> None:
-    """A row that PostgreSQL refuses is found among others that it takes."""
-    every, _ = asyncio.run(lanes(all_tables))
-    binding = next(lane for lane in every if str(lane) == "events → ours.events").bindings[0]
+def test_row_rejected_by_postgresql_is_reported(all_tables: str) -> None:
+    """A row that PostgreSQL rejects is found among accepted ones."""
+    targets, _ = asyncio.run(load_targets(all_tables))
+    binding = next(target for target in targets if str(target) == "events → migrated.events").bindings[0]
     report = Report()
-    copier = Copier(all_tables, report.refused, report.examples, report.counts)
+    copier = Copier(all_tables, report.rejected, report.examples, report.counts)
 
     for n, text in enumerate([b"a", b"b\xff", b"c"]):
         row = (None,) * n  # shapes differ
@@ -180,4 +185,4 @@ def test_refusal_of_postgresql_is_reported(all_tables: str) -> None:
     copier.finish()
 
     assert 2 == report.counts["rows copied"]
-    assert ['things: 22021 invalid byte sequence for encoding "UTFN": Nxff (specversion)'] == list(report.refused)
+    assert ['things: 22021 invalid byte sequence for encoding "UTFN": Nxff (specversion)'] == list(report.rejected)

@@ -1,7 +1,7 @@
 """Whatever a message of any kind holds, it becomes rows of the documented forms, or poison; and always the same."""
 
 import pytest
-from fuzz.forms import mistakes
+from fuzz.value_checks import row_errors
 from golden_rows import ORIGIN, delivery
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -51,7 +51,7 @@ def test_any_message_is_rows_or_poison(kind: str, data: st.DataObject) -> None:
             assert found in REASONS
             continue
         assert "s3cret" not in repr(found)
-        assert [] == [wrong for at, row in found if row is not IGNORED for wrong in mistakes(chosen[at], row)]
+        assert [] == [wrong for at, row in found if row is not IGNORED for wrong in row_errors(chosen[at], row)]
 
 
 @pytest.mark.parametrize("kind", KINDS)

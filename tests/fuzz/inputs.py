@@ -1,7 +1,7 @@
 """
-Payload number `n` of a run.
+Generator of fuzz inputs.
 
-Made of the seeds, of the run's number and of `n` alone, so that each can be made again.
+Input `n` of a run depends only on the seeds, the run's number and `n`, so that it can be reproduced.
 """
 
 import json
@@ -25,12 +25,13 @@ _FURTHER_KEYS = {
 _FOR_ALL = ("community", "zzz", "id", "time", "metadata", "timestamp", "type", "name", "message", "partition")
 
 
-class Thrown(NamedTuple):
+class FuzzInput(NamedTuple):
     """
-    A payload to be thrown.
+    A message to check.
 
     Attributes:
-        secret: Whether it holds a secret that no row may hold.
+        secret: Whether the payload contains a secret, which no row may contain.
+        other_kind: Another kind that also gets the message.
     """
 
     seed: Seed
@@ -40,41 +41,40 @@ class Thrown(NamedTuple):
     other_kind: str
 
 
-class Mutations:
-    """The maker of payloads."""
+class InputGenerator:
+    """Generates the inputs of a run, or only those of one kind."""
 
     def __init__(self, run: int, only: str | None = None) -> None:
-        every = seeds()
         self._run = run
-        self._by_kind = {kind: [seed for seed in every if seed.kind == kind] for kind in KINDS}
+        self._by_kind = {kind: [seed for seed in seeds() if seed.kind == kind] for kind in KINDS}
         self._kinds = [only] if only else list(KINDS)
         self._keys = {kind: _keys(kind, found) for kind, found in self._by_kind.items()}
 
-    def __call__(self, n: int) -> Thrown:
-        """Return payload number `n`; the kinds take turns."""
+    def __call__(self, n: int) -> FuzzInput:
+        """Return input `n`; the kinds alternate."""
         rng = random.Random(self._run << 40 | n)
         kind = self._kinds[n % len(self._kinds)]
-        near = self._by_kind[kind]
-        seed, other = rng.choice(near), rng.choice(near)
-        payload, secret = self._changed(rng, seed, other)
+        of_kind = self._by_kind[kind]
+        seed, other = rng.choice(of_kind), rng.choice(of_kind)
+        payload, secret = self._mutated(rng, seed, other)
         subject = seed.subject if rng.random() < 0.9 else rng.choice(ANY_SUBJECTS)
-        return Thrown(seed, subject, payload, secret, rng.choice(list(KINDS)))
+        return FuzzInput(seed, subject, payload, secret, rng.choice(list(KINDS)))
 
-    def _changed(self, rng: random.Random, seed: Seed, other: Seed) -> tuple[bytes, bool]:
-        way = rng.random()
-        if seed.is_json and way < 0.8:
-            payload, secret = json_mutations.mutated(rng, seed.payload, self._keys[seed.kind])
-            if way > 0.05:
+    def _mutated(self, rng: random.Random, seed: Seed, other: Seed) -> tuple[bytes, bool]:
+        choice = rng.random()
+        if seed.is_json and choice < 0.8:
+            payload, secret = json_mutations.mutate(rng, seed.payload, self._keys[seed.kind])
+            if choice > 0.05:
                 return payload, secret
-            return damaged(rng, payload, other.payload), False
-        if not seed.is_json and way < 0.7:
-            payload = protobuf_mutations.mutated(rng, seed.payload, other.payload)
-            return (damaged(rng, payload, other.payload) if way < 0.05 else payload), False
-        return damaged(rng, seed.payload, other.payload), False
+            return corrupt(rng, payload, other.payload), False
+        if not seed.is_json and choice < 0.7:
+            payload = protobuf_mutations.mutate(rng, seed.payload, other.payload)
+            return (corrupt(rng, payload, other.payload) if choice < 0.05 else payload), False
+        return corrupt(rng, seed.payload, other.payload), False
 
 
 def _keys(kind: str, found: Sequence[Seed]) -> list[str]:
-    """Return the names of fields that a kind may know: all that its seeds have, and more."""
+    """Return keys that a kind may recognize: all keys of its seeds, and others."""
     keys: set[str] = {*_FOR_ALL, *_FURTHER_KEYS.get(kind, ())}
 
     def collect(value: Any) -> None:
@@ -89,23 +89,23 @@ def _keys(kind: str, found: Sequence[Seed]) -> list[str]:
     return sorted(keys)
 
 
-def damaged(rng: random.Random, payload: bytes, other: bytes) -> bytes:
-    """Return a payload whose bytes were changed without regard to what they mean."""
+def corrupt(rng: random.Random, payload: bytes, other: bytes) -> bytes:
+    """Return the payload with random bytes changed, regardless of their meaning."""
     data = bytearray(payload)
     for _ in range(rng.choice((1, 1, 2, 4))):
         at = rng.randrange(len(data) + 1)
-        way = rng.randrange(8)
-        if way == 0:
+        choice = rng.randrange(8)
+        if choice == 0:
             del data[at:]
-        elif way == 1:
+        elif choice == 1:
             data[at:at] = data[: rng.randrange(len(data) + 1)]
-        elif way == 2:
+        elif choice == 2:
             data[at:] = other[rng.randrange(len(other) + 1) :]
-        elif way == 3:
+        elif choice == 3:
             data[at:at] = rng.randbytes(rng.randrange(1, 9))
-        elif way == 4:
+        elif choice == 4:
             del data[at : at + rng.randrange(1, 9)]
-        elif way == 5:
+        elif choice == 5:
             data[:0] = rng.choice((b"\xef\xbb\xbf", b" \n\t", b"\x0a", b"[", b"{", b"\0", b"\xff\xfe"))
         else:
             for _ in range(rng.randrange(1, 5)):

@@ -1,9 +1,9 @@
 """
-The real tables that payloads are thrown at, and how each kind is bound to them.
+Tables that the fuzz test writes to, and the bindings of each kind to them.
 
-One schema for each family: `ours` (as migrate makes them), ServiceRadar's three generations, two with the
-types of all columns twisted to others that they fit, and `of_any_type` with a column of every type for kind `json`.
-Unique keys are replaced by plain indexes there: rows of a fuzz collide, and what an index refuses still shows.
+One schema per family: `migrated` (as `eventwriter migrate` creates them), ServiceRadar's three generations, two with
+other column types that accept the same values, and `of_any_type` with a column of every type for kind `json`.
+Unique keys are replaced by plain indexes, because fuzzed rows collide; values that an index rejects are still found.
 """
 
 import asyncio
@@ -29,10 +29,10 @@ from eventwriter.tables.generic.values import COLUMN_TYPES, ELEMENT_OIDS
 from eventwriter.tables.table import Build, RowBuilder, Table
 from eventwriter.worker.table_binding import find_tables
 
-OURS, ANY = "ours", "of_any_type"
-TWISTS = 2
+MIGRATED, ANY = "migrated", "of_any_type"
+RETYPED_SCHEMAS = 2
 _NARROW = ("inet", "cidr", "enum", "citext", "character")
-"""Types that hardly any text fits: nearly all rows would be refused, and nothing else be seen."""
+"""Types that accept hardly any text: nearly all rows would be rejected, which would hide other findings."""
 
 _RELAX_SQL = """
 SELECT c.conrelid::regclass::text, c.conname, array_agg(quote_ident(a.attname) ORDER BY k.n)::text[]
@@ -46,8 +46,8 @@ _MAP = {"c1": "a.b[0].c", "c2": "$payload", "c3": "$header.X", "c4": "$subject",
 
 
 @dataclass(frozen=True, slots=True)
-class Made:
-    """One table of a lane, with a builder of its own."""
+class TableWriter:
+    """One table of a target, with its own row builder."""
 
     binding: Binding
     build: RowBuilder
@@ -55,8 +55,8 @@ class Made:
 
 
 @dataclass(frozen=True, slots=True)
-class Lane:
-    """One kind, bound to what a slot of it would fill in one schema."""
+class Target:
+    """One kind, bound to the tables that a slot of this kind would fill in one schema."""
 
     kind: Kind
     schema: str
@@ -66,35 +66,35 @@ class Lane:
     def __str__(self) -> str:
         return f"{self.kind.name} → {self.schema}.{self.bindings[0].table.name}"
 
-    def made(self) -> tuple[Made, ...]:
-        """Return new builders, which remember nothing yet."""
+    def writers(self) -> tuple[TableWriter, ...]:
+        """Return new row builders with empty caches."""
 
-        def one(binding: Binding) -> Made:
+        def writer(binding: Binding) -> TableWriter:
             build = Build(
                 ORIGIN, Adjustments(), binding.present, redact=frozenset({"community"}), options={**self.options}
             )  # fmt: skip
-            return Made(binding, binding.table.builder(build), encoder(binding))
+            return TableWriter(binding, binding.table.builder(build), encoder(binding))
 
-        return tuple(one(binding) for binding in self.bindings)
+        return tuple(writer(binding) for binding in self.bindings)
 
 
-def make_tables(dsn: str) -> None:
-    """Make all schemas with their tables."""
+def create_tables(dsn: str) -> None:
+    """Create all schemas and their tables."""
     with psycopg.connect(dsn, autocommit=True) as conn:
-        list(migrate(conn, "the fuzz's server", MigrateOptions(schema=OURS, plain=True)))
+        list(migrate(conn, "the fuzz server", MigrateOptions(schema=MIGRATED, plain=True)))
         for generation in GENERATIONS:
             _schema(conn, generation)
             for ddl in statements(generation).values():
                 conn.execute(ddl.replace(TENANT, f"{TENANT} DEFAULT '00000000-0000-0000-0000-000000000001'").encode())
-        _make_any(conn)
-    asyncio.run(_make_twisted(dsn))
+        _create_any_type_tables(conn)
+    asyncio.run(_create_retyped_tables(dsn))
     with psycopg.connect(dsn, autocommit=True) as conn:
         for schema in _schemas():
             _relax(conn, schema)
 
 
 def _schemas() -> list[str]:
-    return [OURS, *GENERATIONS, *(f"twisted{n}" for n in range(TWISTS)), ANY]
+    return [MIGRATED, *GENERATIONS, *(f"retyped{n}" for n in range(RETYPED_SCHEMAS)), ANY]
 
 
 def _schema(conn: psycopg.Connection[Any], name: str) -> None:
@@ -102,7 +102,7 @@ def _schema(conn: psycopg.Connection[Any], name: str) -> None:
     conn.execute(f"SET search_path TO {name}".encode())
 
 
-def _make_any(conn: psycopg.Connection[Any]) -> None:
+def _create_any_type_tables(conn: psycopg.Connection[Any]) -> None:
     _schema(conn, ANY)
     conn.execute("CREATE TYPE word AS ENUM ('ok', 'bad', '5')")
     names = [*COLUMN_TYPES, *(f"{element}[]" for element in ELEMENT_OIDS)]
@@ -116,23 +116,23 @@ def _make_any(conn: psycopg.Connection[Any]) -> None:
     )
 
 
-async def _make_twisted(dsn: str) -> None:
-    """Make our tables with each column's type exchanged for another one that it fits."""
+async def _create_retyped_tables(dsn: str) -> None:
+    """Create eventwriter's tables with another accepted type for each column."""
     alternatives: dict[str, list[str]] = {}
-    for ours, real in CONVERSIONS:
+    for declared, real in CONVERSIONS:
         if real not in _NARROW:
-            alternatives.setdefault(ours, []).append(real)
+            alternatives.setdefault(declared, []).append(real)
     tables = {t.name: t for kind in KINDS.values() for t in (*kind.tables, *kind.also)}
     async with await psycopg.AsyncConnection.connect(dsn, autocommit=True) as conn:
-        for n in range(TWISTS):
-            await conn.execute(f"CREATE SCHEMA twisted{n}".encode())
+        for n in range(RETYPED_SCHEMAS):
+            await conn.execute(f"CREATE SCHEMA retyped{n}".encode())
             for table in tables.values():
                 columns = [
                     f'"{column.name}" {alternatives[column.type][(at + n) % len(alternatives[column.type])]}'
                     + " NOT NULL" * column.not_null
                     for at, column in enumerate(table.columns)
                 ]
-                await conn.execute(f"CREATE TABLE twisted{n}.{table.name} ({', '.join(columns)})".encode())
+                await conn.execute(f"CREATE TABLE retyped{n}.{table.name} ({', '.join(columns)})".encode())
 
 
 def _relax(conn: psycopg.Connection[Any], schema: str) -> None:
@@ -148,33 +148,35 @@ def _relax(conn: psycopg.Connection[Any], schema: str) -> None:
         conn.execute(f"CREATE INDEX ON {table} ({', '.join(columns)})".encode())
 
 
-async def lanes(dsn: str) -> tuple[list[Lane], Lane]:
-    """Bind every kind to every table that it can fill; return the lanes, and that of dead letters."""
+async def load_targets(dsn: str) -> tuple[list[Target], Target]:
+    """Bind every kind to every table that it can fill; return these targets, and the one of dead letters."""
     async with await psycopg.AsyncConnection.connect(dsn, autocommit=True) as conn:
-        found: list[Lane] = []
+        found: list[Target] = []
         for kind in KINDS.values():
             if kind.any_table:
-                found += [await _any_lane(conn, kind, name) for name in ("things", "kept")]
+                found += [await _any_bind_table(conn, kind, name) for name in ("things", "kept")]
                 continue
             for schema in _schemas():
                 for table in (*kind.tables, *kind.also):
-                    found += await _lane(conn, kind, schema, table)
-        target, real = await read_columns(conn, OURS, DEAD_LETTERS.name)
-        letters = Lane(KINDS["telemetry"], OURS, (bind(DEAD_LETTERS, real, target),), {"consumer": "c", "kind": "k"})
-        return found, letters
+                    found += await _bind_table(conn, kind, schema, table)
+        target, real = await read_columns(conn, MIGRATED, DEAD_LETTERS.name)
+        dead_letters = Target(
+            KINDS["telemetry"], MIGRATED, (bind(DEAD_LETTERS, real, target),), {"consumer": "c", "kind": "k"}
+        )
+        return found, dead_letters
 
 
-async def _lane(conn: psycopg.AsyncConnection[Any], kind: Kind, schema: str, table: Table) -> Sequence[Lane]:
+async def _bind_table(conn: psycopg.AsyncConnection[Any], kind: Kind, schema: str, table: Table) -> Sequence[Target]:
     try:
         target, real = await read_columns(conn, schema, table.name)
     except Fatal:
-        return ()  # a generation without this table
+        return ()  # this generation does not have the table
     binding = bind(table.for_columns(column.name for column in real), real, target)
-    return [Lane(kind, schema, (binding,), {"keep_raw": schema == OURS})]
+    return [Target(kind, schema, (binding,), {"keep_raw": schema == MIGRATED})]
 
 
-async def _any_lane(conn: psycopg.AsyncConnection[Any], kind: Kind, name: str) -> Lane:
+async def _any_bind_table(conn: psycopg.AsyncConnection[Any], kind: Kind, name: str) -> Target:
     entry = {"name": "X", "stream_name": "events", "subjects": ("x.>",), "kind": "json", "tables": (f"{ANY}.{name}",)}
     stream = StreamSettings.model_validate({**entry, "rest": "rest", **({"map": _MAP} if name == "kept" else {})})
     tables = await find_tables(conn, stream, kind)
-    return Lane(kind, ANY, tuple(table.bind() for table in tables), stream.options)
+    return Target(kind, ANY, tuple(table.bind() for table in tables), stream.options)

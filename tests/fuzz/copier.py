@@ -1,4 +1,4 @@
-"""Rows of all different shapes, copied into the real tables (and rolled back): what PostgreSQL refuses is told."""
+"""Copies rows of different shapes into the real tables, rolls them back, and counts what PostgreSQL rejects."""
 
 import re
 from collections import Counter
@@ -11,18 +11,18 @@ from eventwriter.postgres.encode import SIGNATURE, TRAILER
 from eventwriter.postgres.schema.catalog import Binding
 
 SHAPES_MAX = 40_000
-"""Shapes of one table's rows that are copied."""
-_TOGETHER = 300
+"""Limit of the row shapes that are copied to one table."""
+_ROWS_PER_COPY = 300
 _NUMBER_IN_JSON = re.compile(rb"[0-9]{16}|[0-9][eE]")
-EXPECTED = ("22001", "23502", "54000")
+ALLOWED_SQLSTATES = ("22001", "23502", "54000")
 """
-SQLSTATEs that a row may be refused with, which makes its message a dead letter: too long for `varchar(n)`; NULL
-where the real table, not ours, forbids it; too long for an index.
+SQLSTATEs with which a row may be rejected, so that its message becomes a dead letter: too long for `varchar(n)`; NULL
+in a column that is NOT NULL only in the real table; too long for an index.
 """
 
 
 def shape(row: Sequence[Any]) -> tuple[Any, ...]:
-    """Return what tells a row from others as far as PostgreSQL may care."""
+    """Return the properties of a row that may matter to PostgreSQL; rows with equal shapes are copied once."""
     return tuple([_shape(value) for value in row])
 
 
@@ -44,65 +44,65 @@ def _shape(value: Any) -> Any:
 
 class Copier:
     """
-    Collects rows and copies them.
+    Collects rows and copies them in batches.
 
     Args:
-        refused: Counts what was refused, by table, SQLSTATE and words.
-        examples: Gets the number of a payload for each of those.
-        every: Copies all rows, not only those of new shapes.
+        rejected: Counter of rejected rows, by table, SQLSTATE and message.
+        examples: Receives the number of an input for each of its keys.
+        every: Copy all rows, not only those of new shapes.
     """
 
     def __init__(
-        self, dsn: str, refused: Counter[str], examples: dict[str, int], counts: Counter[str], every: bool = False
+        self, dsn: str, rejected: Counter[str], examples: dict[str, int], counts: Counter[str], every: bool = False
     ) -> None:
         self._every = every
         self._conn = psycopg.connect(dsn)
         self._conn.execute("SET synchronous_commit TO off")
         self._conn.commit()
-        self._refused, self._examples, self._counts = refused, examples, counts
+        self._refused, self._examples, self._counts = rejected, examples, counts
         self._seen: dict[str, set[int]] = {}
         self._waiting: dict[str, list[tuple[bytes, int]]] = {}
         self._sql: dict[str, tuple[str, str]] = {}
 
-    def offer(self, lane: str, binding: Binding, row: Sequence[Any], encoded: bytes, n: int) -> None:
-        """Take a row if its shape is new."""
-        key = f"{lane}{binding.copy_sql}"
+    def offer(self, target: str, binding: Binding, row: Sequence[Any], encoded: bytes, n: int) -> None:
+        """Add a row if its shape is new."""
+        key = f"{target}{binding.copy_sql}"
         seen = self._seen.setdefault(key, set())
         if not self._every:
             if len(seen) >= SHAPES_MAX or (mark := hash(shape(row))) in seen:
                 return
             seen.add(mark)
-        self._sql[key] = lane, binding.copy_sql
+        self._sql[key] = target, binding.copy_sql
         waiting = self._waiting.setdefault(key, [])
         waiting.append((encoded, n))
-        if len(waiting) >= _TOGETHER:
+        if len(waiting) >= _ROWS_PER_COPY:
             self._flush(key)
 
     def finish(self) -> None:
-        """Copy what is left."""
+        """Copy the remaining rows and close the connection."""
         for key in list(self._waiting):
             self._flush(key)
         self._conn.close()
 
     def _flush(self, key: str) -> None:
         parts = [self._waiting.pop(key)]
-        lane, sql = self._sql[key]
+        target, sql = self._sql[key]
         while parts:
             part = parts.pop()
-            error = self._copied(sql, [encoded for encoded, _ in part])
+            error = self._copy(sql, [encoded for encoded, _ in part])
             if error is None:
                 self._counts["rows copied"] += len(part)
             elif len(part) > 1:
                 middle = len(part) // 2
                 parts += [part[:middle], part[middle:]]
             else:
-                words = re.sub(r"[0-9]+", "N", str(error).partition("\n")[0])[:100]
+                message = re.sub(r"[0-9]+", "N", str(error).partition("\n")[0])[:100]
                 column = re.search(r"column (\S+)", str(error.diag.context or error.diag.column_name or ""))
-                sign = f"{lane}: {error.sqlstate} {words}" + (f" ({column[1]})" if column else "")
-                self._refused[sign] += 1
-                self._examples.setdefault(sign, part[0][1])
+                signature = f"{target}: {error.sqlstate} {message}" + (f" ({column[1]})" if column else "")
+                self._refused[signature] += 1
+                self._examples.setdefault(signature, part[0][1])
 
-    def _copied(self, sql: str, rows: list[bytes]) -> psycopg.Error | None:
+    def _copy(self, sql: str, rows: list[bytes]) -> psycopg.Error | None:
         try:
             with self._conn.transaction(force_rollback=True), self._conn.cursor() as cursor, cursor.copy(sql) as copy:
                 copy.write(SIGNATURE + b"".join(rows) + TRAILER)

@@ -1,4 +1,4 @@
-"""Whether a row's values have the forms that the docstring of `eventwriter.tables.table` says."""
+"""Checks that the values of a row have the types documented in `eventwriter.tables.table`."""
 
 import re
 import struct
@@ -25,19 +25,19 @@ _ESCAPED_NUL = re.compile(rb"(?<!\\)(?:\\\\)*\\u0000")
 _ARRAY = struct.Struct("!iiI").unpack_from
 
 
-def mistakes(table: Table, row: Sequence[Any]) -> list[str]:
-    """Return what is wrong with a row; one sentence each."""
+def row_errors(table: Table, row: Sequence[Any]) -> list[str]:
+    """Return the errors of a row, one message each."""
     if row.__class__ is not tuple or len(row) != len(table.columns):
         return [f"a {type(row).__name__} of {len(row)} values for {len(table.columns)} columns"]
     return [
-        f"{column.name} ({column.type}): {wrong}, value {str(value)[:100]!r}"
+        f"{column.name} ({column.type}): {error}, value {str(value)[:100]!r}"
         for column, value in zip(table.columns, row, strict=True)
-        if (wrong := mistake(column, value))
+        if (error := value_error(column, value))
     ]
 
 
-def mistake(column: Column, value: Any) -> str | None:
-    """Return what is wrong with a column's value; None where it is right."""
+def value_error(column: Column, value: Any) -> str | None:
+    """Return the error of a column's value; None if it is valid."""
     if value is None:
         return "NULL" if column.not_null else None
     if column.type.endswith("[]"):
@@ -57,28 +57,28 @@ def mistake(column: Column, value: Any) -> str | None:
 
 def _text(value: str) -> str | None:
     if "\0" in value:
-        return "holds U+0000"
+        return "contains U+0000"
     try:
         value.encode()
     except UnicodeEncodeError:
-        return "holds a lone surrogate"
+        return "contains a lone surrogate"
     return None
 
 
 def _json(value: bytes, is_jsonb: bool) -> str | None:
     if is_jsonb and value[:1] != b"\x01":
-        return "lacks jsonb's version"
+        return "lacks the version byte of jsonb"
     body = value[1:] if is_jsonb else value
     if b"\\u0000" in body and _ESCAPED_NUL.search(body):
-        return "holds U+0000"
-    return "is no JSON" if _loaded(body) is ... else None
+        return "contains U+0000"
+    return "is not JSON" if _loaded(body) is ... else None
 
 
 def _loaded(body: bytes) -> Any:
     try:
         return orjson.loads(body)
     except orjson.JSONDecodeError as error:
-        # Integers of any length are JSON, and numeric takes them; so are more levels than orjson reads.
+        # Valid JSON that orjson does not read: integers of any length, which numeric accepts, and deep nesting.
         return None if "number" in str(error) or "recursion" in str(error) else ...
 
 
