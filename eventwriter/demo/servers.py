@@ -12,7 +12,14 @@ from types import TracebackType
 
 from eventwriter.demo import data_dirs
 from eventwriter.demo.binaries import first_closed_to_others, nats_binary, postgres_account, postgres_bin
-from eventwriter.demo.process import Server, free_port, interrupted_once, interrupts_deferred, interrupts_ignored, is_taken
+from eventwriter.demo.process import (
+    Server,
+    free_port,
+    interrupted_once,
+    interrupts_deferred,
+    interrupts_ignored,
+    is_taken,
+)
 from eventwriter.errors import Fatal
 
 _PORTS_TRIED_MAX = 5
