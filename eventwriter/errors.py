@@ -50,6 +50,12 @@ class Fatal(EventwriterError):
     default_code = "fatal"
 
 
+DEAD_LETTER_REASONS = (
+    "malformed", "missing_field", "bad_value", "unknown_shape", "too_large", "no_table", "rejected", "crash_loop",
+)  # fmt: skip
+"""Reasons of dead letters; a kind of another package may have more."""
+
+
 class Poison(EventwriterError):
     """
     A message that can never become rows.

@@ -5,7 +5,6 @@ Subcommands are imported when they are called, so that `--help` is quick and a
 broken one does not take the others with it.
 """
 
-import importlib
 import logging
 import os
 import shutil
@@ -16,12 +15,13 @@ from collections.abc import Mapping, Sequence
 import click
 
 from eventwriter import __version__
+from eventwriter.cli.lazy_group import CommandTable, LazyGroup
 from eventwriter.control.client import Unreachable
 from eventwriter.control.socket_lock import SocketTaken
 from eventwriter.errors import ConfigError, EventwriterError, Retryable
 from eventwriter.observe.stderr import keep_standard_files
 
-COMMANDS: Mapping[str, tuple[str, str, str]] = {
+COMMANDS: CommandTable = {
     "run": ("eventwriter.cli.run", "run", "Run the daemon in the foreground."),
     "config": ("eventwriter.cli.config", "config", "Show, validate and describe the configuration."),
     "migrate": ("eventwriter.cli.migrate", "migrate", "Create the tables and maintain their partitions."),
@@ -29,37 +29,13 @@ COMMANDS: Mapping[str, tuple[str, str, str]] = {
     "explain": ("eventwriter.cli.explain", "explain_command", "Show what a payload becomes."),
     "demo": ("eventwriter.cli.demo", "demo", "Run everything on embedded servers with sample traffic."),
 }
-"""Name → (module, attribute, text in `--help`)."""
-
 CONFIG_VARIABLES = ("EVENT_WRITER_CONFIG", "CONFIG_PATH")
 CONFIG_PATHS = ("/etc/eventwriter/eventwriter.toml", "/etc/serviceradar/consumers/db-event-writer.json")
 
 EXIT_MISTAKE, EXIT_UNREACHABLE, EXIT_INTERRUPTED = 2, 3, 130
 
 
-class LazyGroup(click.Group):
-    """Group whose subcommands are listed in `COMMANDS` and imported on use."""
-
-    def list_commands(self, ctx: click.Context) -> list[str]:
-        """Return the subcommands in the order of the table."""
-        return list(COMMANDS)
-
-    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
-        """Import and return one subcommand; None if it does not exist."""
-        if cmd_name not in COMMANDS:
-            return None
-        module, attribute, _ = COMMANDS[cmd_name]
-        command = vars(importlib.import_module(module))[attribute]
-        assert isinstance(command, click.Command), f"{module}.{attribute} is not a command"
-        return command
-
-    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
-        """Write the list of subcommands without importing them."""
-        with formatter.section("Commands"):
-            formatter.write_dl([(name, text) for name, (_, _, text) in COMMANDS.items()])
-
-
-@click.group(cls=LazyGroup, context_settings={"help_option_names": ["-h", "--help"]})
+@click.group(cls=LazyGroup, table=COMMANDS, context_settings={"help_option_names": ["-h", "--help"]})
 @click.option(
     "--config",
     "config_option",
@@ -82,9 +58,13 @@ def config_path(option: str | None, environ: Mapping[str, str]) -> str | None:
 
     A file that was given explicitly is returned even if it does not exist, so that the mistake is reported.
     """
-    explicit = [option, *(environ.get(variable) for variable in CONFIG_VARIABLES)]
     defaults = [path for path in CONFIG_PATHS if os.path.exists(path)]
-    return next((path for path in [*explicit, *defaults] if path), None)
+    return explicit_config_path(option, environ) or next(iter(defaults), None)
+
+
+def explicit_config_path(option: str | None, environ: Mapping[str, str]) -> str | None:
+    """Return the configuration file that the option or a variable names; None if neither does."""
+    return next((path for path in [option, *(environ.get(variable) for variable in CONFIG_VARIABLES)] if path), None)
 
 
 def run_command(command: click.Command, arguments: Sequence[str], name: str) -> int:

@@ -14,8 +14,8 @@ import click
 from click.core import ParameterSource
 
 from eventwriter import clock
-from eventwriter.config.load import load
-from eventwriter.config.settings import PostgresSettings, StorageSettings
+from eventwriter.config.load import Loaded, load
+from eventwriter.config.settings import PostgresSettings, Settings, StorageSettings
 from eventwriter.errors import Fatal, Retryable
 from eventwriter.postgres.connect import INVALID_DSN, settings_from_dsn
 from eventwriter.postgres.migrate import runner
@@ -46,6 +46,7 @@ MAINTAIN_ATTEMPTS = 5
     is_flag=True,
     help="Create and drop partitions (or set policies) instead of creating tables.",
 )
+@click.option("--all", "all_tables", is_flag=True, help="Create the tables of all kinds, not only of configured ones.")
 @click.option("--dry-run", is_flag=True, help="Print the SQL for psql and change nothing.")
 def migrate(
     config_path: str | None,
@@ -54,18 +55,21 @@ def migrate(
     plain: bool,
     chunk_interval: str | None,
     maintains: bool,
+    all_tables: bool,
     dry_run: bool,
 ) -> int:
     """
-    Create the tables that eventwriter writes, if they are missing.
+    Create the ledger, the dead letters and the tables of the configured kinds, if they are missing.
 
     Existing tables of the same name are left unchanged. The command can be repeated, also concurrently.
 
     With --maintain, partitions of the tables are created ahead and dropped by retention instead, as configured by
     `storage`. Run it daily, or let the daemon do it (storage.maintain).
     """
-    settings, configured, storage = connection(config_path, dsn)
-    options = MigrateOptions(schema or configured, plain, chunk_interval, storage)
+    settings, configured, loaded = connection(config_path, dsn)
+    tables = None if all_tables or maintains or loaded is None else configured_tables(loaded.settings)
+    storage = StorageSettings() if loaded is None else loaded.settings.storage
+    options = MigrateOptions(schema or configured, plain, chunk_interval, storage, tables)
     try:
         if maintains:
             return asyncio.run(maintain_tables(settings, options, dry_run))
@@ -106,13 +110,13 @@ async def maintain_tables(settings: PostgresSettings, options: MigrateOptions, d
     return EXIT_UNDONE if any(report.undone for report in reports) else 0
 
 
-def connection(config_path: str | None, dsn: str | None) -> tuple[PostgresSettings, str | None, StorageSettings]:
+def connection(config_path: str | None, dsn: str | None) -> tuple[PostgresSettings, str | None, Loaded | None]:
     """
-    Return the connection and storage settings.
+    Return the connection and the settings of the daemon.
 
     Returns:
-        The settings of the connection, the first schema of the configured search path, and the storage settings;
-        with `dsn`, the latter are used only if the command line names a file.
+        The settings of the connection, the first schema of the configured search path, and the configuration; with
+        `dsn`, None unless the command line names its file.
 
     Raises:
         ConfigError: The configuration is invalid.
@@ -121,11 +125,20 @@ def connection(config_path: str | None, dsn: str | None) -> tuple[PostgresSettin
     if dsn is not None:
         # A default configuration file may be meant for another database, and its retention must not apply to this one.
         file_given = click.get_current_context().get_parameter_source("config_path") is ParameterSource.COMMANDLINE
-        storage = load(config_path, os.environ).settings.storage if file_given else StorageSettings()
-        return settings_from_dsn(dsn), None, storage
-    settings = load(config_path, os.environ).settings
+        return settings_from_dsn(dsn), None, load(config_path, os.environ) if file_given else None
+    loaded = load(config_path, os.environ)
+    settings = loaded.settings
     schema = first_schema(settings.postgres.runtime_params.get("search_path", ""))
-    return settings.postgres, schema, settings.storage
+    return settings.postgres, schema, loaded
+
+
+def configured_tables(settings: Settings) -> frozenset[str]:
+    """Return the tables of all stream entries, including those that an entry names itself."""
+    # Imported here because it loads nats-py.
+    from eventwriter.kinds.registry import kind
+    from eventwriter.worker.table_binding import tables_of
+
+    return frozenset(table.name for stream in settings.streams for table in tables_of(stream, kind(stream.kind)))
 
 
 def show(lines: Iterator[str]) -> int:

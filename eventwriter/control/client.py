@@ -2,6 +2,7 @@
 
 import itertools
 import json
+import os
 import socket
 from typing import Any
 
@@ -22,6 +23,12 @@ class Refused(EventwriterError):
     """The daemon refused the request; the text and the code are those of its answer."""
 
     default_code = "refused"
+
+
+def inaccessible_folder(path: str) -> str | None:
+    """Return the first folder on the way to a path that this user may not enter; None if there is none."""
+    folders = [folder for folder in itertools.accumulate(path.split("/")[:-1], lambda a, b: f"{a}/{b}") if folder]
+    return next((folder for folder in folders if os.path.isdir(folder) and not os.access(folder, os.X_OK)), None)
 
 
 class Client:
@@ -90,6 +97,12 @@ class Client:
         if isinstance(error, ConnectionRefusedError):
             return Unreachable(f"no daemon is running: {self.path} remains from one that has died")
         if isinstance(error, PermissionError):
+            folder = inaccessible_folder(self.path)
+            if folder is not None:
+                return Unreachable(
+                    f"this user may not enter {folder}, the folder of the control socket {self.path}",
+                    hint="run the command as root, or join the folder's group and log in again",
+                )
             message = f"this user may not open {self.path}"
             return Unreachable(message, hint="see control.mode and control.group")
         return Unreachable(f"the daemon on {self.path} is unreachable: {error.strerror or error}")

@@ -112,8 +112,6 @@ def resume(api: SupervisorApi, request: Request) -> Any:
     check_not_stopping(api, "start it again instead")
     slots = select_slots(api, request, default=None)
     resting = [slot for slot in slots if slot.drained or "pause" in slot.sticky_commands]
-    if not resting:
-        raise Refusal(f"no slot of {request.fields['slot']} is paused or drained")
     for slot in resting:
         slot.drained = False
         if slot.sticky_commands.pop("pause", None):

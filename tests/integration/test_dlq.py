@@ -390,6 +390,71 @@ def test_purge_needs_a_yes(office: Office) -> None:
     assert [(2, "new", False)] == office.states()
 
 
+@pytest.mark.parametrize(
+    "words", [("replay", "1", "77"), ("list", "--stream", "nosuch"), ("list", "--reason", "nosuch"), ("show", "77")]
+)
+def test_unknown_selection_is_a_mistake(office: Office, words: tuple[str, ...]) -> None:
+    """An id, a stream or a reason that does not exist ends with 2, and nothing is replayed."""
+    office.letter({"value": 1})
+
+    done = office.dlq(*words)
+
+    assert (2, "") == (done.returncode, done.stdout)
+    assert {"77", "nosuch"} & set(done.stderr.replace("'", " ").replace(";", " ").split())
+    assert [("new",)] == office.conn.execute("SELECT state FROM eventwriter_dead_letters").fetchall()
+
+
+def test_reason_that_only_the_table_knows_is_accepted(office: Office) -> None:
+    """A reason of another package's kind, and a stream that is no longer configured, select what the table has."""
+    office.letter({"value": 1}, reason="odd", stream="retired")
+
+    done = office.dlq("list", "--reason", "odd", "--stream", "retired", "--json")
+
+    assert 1 == json.loads(done.stdout)["total"]
+
+
+def test_list_by_reason_counts_and_shows_an_example(office: Office) -> None:
+    """The reasons come with their counts, the most frequent first, and the newest dead letter as an example."""
+    ids = [office.letter(b"x", reason=reason, detail=f"because of {reason}") for reason in ("malformed", "rejected")]
+    ids.append(office.letter(b"x", detail="the newest"))
+
+    done, plain = office.dlq("list", "--by", "reason"), office.dlq("list", "--by", "reason", "--json")
+
+    reasons = json.loads(plain.stdout)["reasons"]
+    assert [("malformed", 2, ids[2], "the newest"), ("rejected", 1, ids[1], "because of rejected")] == [
+        (one["reason"], one["count"], one["newest_id"], one["newest_detail"]) for one in reasons
+    ]
+    assert all(len(line) <= 80 for line in done.stdout.splitlines())
+    assert "the newest" in done.stdout
+
+
+def test_results_are_printed_as_json(office: Office, tmp_path: Path) -> None:
+    """--json makes replay, export and purge print one object with their results."""
+    written, dead = office.letter({"value": 1}), office.letter(b"no json")
+
+    replayed = json.loads(office.dlq("replay", "--json").stdout)
+    exported = json.loads(office.dlq("export", str(tmp_path / "f"), "--json").stdout)
+    purged = json.loads(office.dlq("purge", "--yes", "--json").stdout)
+
+    assert {(written, "written"), (dead, "still dead")} == {(one["id"], one["outcome"]) for one in replayed["letters"]}
+    assert (2, 2) == (exported["exported"], purged["deleted"])
+
+
+def test_replay_warns_of_tables_that_replace_rows(office: Office) -> None:
+    """A table whose conflict rule replaces rows is named before its rows are written; other tables are not."""
+    config = json.loads(office.config.read_text())
+    config["streams"][2]["on_conflict"] = "replace"
+    office.config.write_text(json.dumps(config))
+    office.conn.execute("INSERT INTO things VALUES (1, 'newer')")
+    office.letter({"id": 1, "v": "older"}, subject="things.a", consumer="eventwriter-things")
+    office.letter({"value": 1})
+
+    tried, done = office.dlq("replay", "--dry-run", "--json"), office.dlq("replay")
+
+    assert ["things"] == json.loads(tried.stdout)["replacing_tables"]
+    assert (1, 1) == (tried.stderr.count("warning: table things"), done.stderr.count("warning: table"))
+
+
 def test_unreachable_server_is_a_sentence(office: Office) -> None:
     """Without PostgreSQL every command ends with 3 and one sentence."""
     done = office.dlq("list", "--dsn", f"postgresql://u:hunter2@127.0.0.1:{free_port()}/d")

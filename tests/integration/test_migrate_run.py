@@ -434,9 +434,9 @@ def test_command_uses_the_configuration(command: Command, database: str, conn: C
     )
 
     results = [
-        command("--config", str(config)),
-        command(before=["--config", str(config)]),
-        command("--config", str(config), "--schema", "other"),
+        command("--config", str(config), "--all"),
+        command("--all", before=["--config", str(config)]),
+        command("--config", str(config), "--schema", "other", "--all"),
     ]
 
     assert [(0, LINES_PARTITIONED), (0, LINES_AGAIN), (0, LINES_PARTITIONED)] == [
@@ -445,6 +445,19 @@ def test_command_uses_the_configuration(command: Command, database: str, conn: C
     assert shape(conn, "platform")
     assert shape(conn, "other")
     assert [] == shape(conn)
+
+
+def test_command_creates_the_tables_of_configured_kinds(command: Command, database: str, tmp_path: Path) -> None:
+    """Only tables that a stream entry writes are created, besides those of eventwriter itself."""
+    config = tmp_path / "eventwriter.json"
+    streams = [{"name": "ORDERS", "kind": "json", "subject": "orders.>", "table": "orders"}, "TELEMETRY"]
+    config.write_text(json.dumps({"postgres": {"dsn": database}, "streams": streams}))
+
+    result = command("--config", str(config))
+
+    tables = {line.split(": ")[0].partition(" ")[2] for line in result.stdout.splitlines()}
+    assert {"timeseries_metrics"} == {name for name in tables if not name.startswith("eventwriter_")}
+    assert {"eventwriter_ledger", "eventwriter_dead_letters"} < tables
 
 
 def test_command_prints_sql_and_changes_nothing(command: Command, database: str, conn: Connection) -> None:

@@ -6,7 +6,7 @@ and times are the same. Its rows and its new state are committed in one transact
 rejects a page of dead letters, the page is halved until the rejected ones are isolated.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
 import psycopg
@@ -174,10 +174,23 @@ class Replay:
         postgres: Session to write with.
         table: Dead-letter table, qualified and quoted.
         dry: Roll back every transaction.
+        on_replacing: Called once for each table whose conflict rule replaces rows, before its first row is written.
+
+    Attributes:
+        replacing: These tables.
     """
 
-    def __init__(self, settings: Settings, postgres: PostgresSession, table: str, dry: bool) -> None:
+    def __init__(
+        self,
+        settings: Settings,
+        postgres: PostgresSession,
+        table: str,
+        dry: bool,
+        on_replacing: Callable[[str], None] = lambda _table: None,
+    ) -> None:
         self._settings, self._postgres, self._table, self._dry = settings, postgres, table, dry
+        self._on_replacing = on_replacing
+        self.replacing: set[str] = set()
         self._writers: dict[str, Writer] = {}
         self.tally = Adjustments()
         self.left_out = 0
@@ -263,7 +276,14 @@ class Replay:
             of_kind = kind(entry.kind)
             bindings = [found.bind(self.tally) for found in await find_tables(conn, entry, of_kind)]
             self._writers[entry.name] = Writer(entry, of_kind, bindings, self._settings, self.tally)
+            self._warn_of_replacing(bindings)
         return self._writers[entry.name]
+
+    def _warn_of_replacing(self, bindings: Sequence[Binding]) -> None:
+        for binding in bindings:
+            if binding.table.conflict == "replace" and binding.table.name not in self.replacing:
+                self.replacing.add(binding.table.name)
+                self._on_replacing(binding.table.name)
 
     async def _refused(self, number: int, rejected: Rejected) -> Result:
         if not self._dry:

@@ -11,7 +11,7 @@ from typing import Any
 
 import click
 
-from eventwriter.cli.ctl.common import lines
+from eventwriter.cli.ctl.common import lines, pass_client
 from eventwriter.control.client import Client, Refused, Unreachable
 
 OK, WARNING, CRITICAL, UNKNOWN = 0, 1, 2, 3
@@ -117,7 +117,7 @@ def threshold(name: str, meaning: str, warning: float | None, critical: float | 
 @threshold("dead", "Dead letters within the last hour", 1, None)
 @click.option("--only-critical", is_flag=True, help="Exit code 0 for OK and warning, 1 for critical and unknown.")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
-@click.pass_obj
+@pass_client
 def check(client: Client, /, as_json: bool, only_critical: bool, **bounds: float | None) -> int:
     """
     Print the state of the daemon in one line for Nagios and compatible monitoring systems.

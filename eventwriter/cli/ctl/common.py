@@ -3,20 +3,25 @@
 import getpass
 import json
 import os
-import tempfile
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from functools import update_wrapper
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 from click.shell_completion import CompletionItem
-from rich.console import Console
 
 from eventwriter import clock
-from eventwriter.cli.main import config_path
+from eventwriter.cli.main import config_path, explicit_config_path
+from eventwriter.config.read_file import read_file
 from eventwriter.control.client import Client, Unreachable
 from eventwriter.errors import ConfigError, EventwriterError
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+F = TypeVar("F", bound=Callable[..., Any])
 
 POLL_S = 0.2
 PROGRESS_S = 1.0  # shortest time between two progress lines
@@ -26,25 +31,73 @@ WAIT_S = 60.0
 as_json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 
 
-def console() -> Console:
+def console() -> "Console":
     """Return a console for standard output, without colours if it is not a terminal or NO_COLOR is set."""
+    from rich.console import Console  # slow to load
+
     return Console(highlight=False)
 
 
-def socket_path(config: str | None, environ: Mapping[str, str]) -> str:
-    """Return the control socket that the configuration names, otherwise the first default one that exists."""
-    # Imported here because loading the settings takes 0.2 s, which --socket avoids.
-    from eventwriter.config.load import load
+def client_of(ctx: click.Context) -> Client:
+    """Return the client of the daemon that the options select."""
+    root = ctx.find_root().params
+    return Client(root.get("path") or socket_path(root.get("config"), os.environ))
 
+
+def pass_client(command: F) -> F:
+    """Pass the client of the daemon to a command as its first argument."""
+
+    @click.pass_context
+    def wrapper(ctx: click.Context, /, *args: Any, **options: Any) -> Any:
+        return ctx.invoke(command, client_of(ctx), *args, **options)
+
+    return update_wrapper(wrapper, command)  # type: ignore[return-value]
+
+
+def socket_path(config: str | None, environ: Mapping[str, str]) -> str:
+    """
+    Return the control socket of the daemon with this configuration.
+
+    Only the socket's key is read, so that an error elsewhere in the file does not lock the operator out.
+
+    Args:
+        config: File of the option; None to use the variables and the default files.
+
+    Raises:
+        ConfigError: A file that was given explicitly cannot be read.
+    """
+    socket = environ.get("EVENT_WRITER_CONTROL_SOCKET") or _configured_socket(config, environ)
+    if socket is not None:
+        return socket
     runtime = environ.get("XDG_RUNTIME_DIR")
     defaults = ["/run/eventwriter/control.sock", os.path.join(runtime, "eventwriter.sock") if runtime else ""]
-    defaults.append(os.path.join(tempfile.gettempdir(), f"eventwriter-{os.getuid()}.sock"))
-    existing = [path for path in defaults if path and os.path.exists(path)]
+    defaults.append(os.path.join(environ.get("TMPDIR") or "/tmp", f"eventwriter-{os.getuid()}.sock"))  # noqa: S108
+    return next((path for path in defaults if path and may_exist(path)), defaults[-1])
+
+
+def _configured_socket(config: str | None, environ: Mapping[str, str]) -> str | None:
+    path = config_path(config, environ)
+    if path is None:
+        return None
     try:
-        control = load(config_path(config, environ), environ).settings.control
-    except ConfigError:  # an error elsewhere in the file must not lock the operator out
-        return existing[0] if existing else defaults[-1]
-    return existing[0] if existing and "socket" not in control.model_fields_set else control.socket
+        control = read_file(path).get("control")
+    except ConfigError:
+        if explicit_config_path(config, environ):
+            raise
+        return None  # operators may use the socket of a daemon whose configuration they may not read
+    socket = control.get("socket") if isinstance(control, dict) else None
+    return socket if isinstance(socket, str) and socket else None
+
+
+def may_exist(path: str) -> bool:
+    """Return whether a file exists, or may exist in a folder that this user may not enter."""
+    try:
+        os.stat(path)
+    except PermissionError:
+        return True
+    except OSError:
+        return False
+    return True
 
 
 def operator(environ: Mapping[str, str]) -> str:
@@ -57,10 +110,8 @@ def operator(environ: Mapping[str, str]) -> str:
 
 def slot_names(ctx: click.Context) -> list[str]:
     """Return the names of the daemon's slots; none if it does not answer."""
-    root = ctx.find_root().params
     try:
-        path = root.get("path") or socket_path(root.get("config"), os.environ)
-        return [slot["name"] for slot in Client(path, COMPLETION_S_MAX).call("status")["slots"]]
+        return [slot["name"] for slot in Client(client_of(ctx).path, COMPLETION_S_MAX).call("status")["slots"]]
     except EventwriterError:
         return []
 

@@ -14,6 +14,7 @@ from eventwriter.cli.ctl.common import (
     console,
     lines,
     operator,
+    pass_client,
     slot_argument,
     wait_option,
 )
@@ -49,7 +50,7 @@ def is_paused(slot: Mapping[str, Any]) -> bool:
 @slot_argument()
 @wait_option
 @as_json_option
-@click.pass_obj
+@pass_client
 def pause(client: Client, slot: str, wait_s: float | None, as_json: bool) -> int:
     """
     Stop pulling messages for a SLOT (such as NETFLOW/0), a STREAM, or all, until `resume`.
@@ -72,12 +73,13 @@ def pause(client: Client, slot: str, wait_s: float | None, as_json: bool) -> int
 @slot_argument()
 @wait_option
 @as_json_option
-@click.pass_obj
+@pass_client
 def resume(client: Client, slot: str, wait_s: float | None, as_json: bool) -> int:
-    """Resume slots that were paused or drained."""
+    """Resume slots that were paused or drained; slots that run are left unchanged."""
     reply = client.call("resume", slot=slot)
     names = reply["resuming"]
-    return answer(client, reply, f"resuming {', '.join(names)}", WaitFor(names, is_running, wait_s), as_json=as_json)
+    message = f"resuming {', '.join(names)}" if names else f"nothing to resume: no slot of {slot} is paused or drained"
+    return answer(client, reply, message, WaitFor(names, is_running, wait_s), as_json=as_json)
 
 
 @click.command(
@@ -90,7 +92,7 @@ def resume(client: Client, slot: str, wait_s: float | None, as_json: bool) -> in
 @slot_argument()
 @wait_option
 @as_json_option
-@click.pass_obj
+@pass_client
 def drain(client: Client, slot: str, wait_s: float | None, as_json: bool) -> int:
     """
     Settle messages in flight and stop the workers of a SLOT, a STREAM, or all.
@@ -112,7 +114,7 @@ def drain(client: Client, slot: str, wait_s: float | None, as_json: bool) -> int
 @slot_argument()
 @wait_option
 @as_json_option
-@click.pass_obj
+@pass_client
 def restart(client: Client, slot: str, wait_s: float | None, as_json: bool) -> int:
     """Drain and restart the workers of a SLOT (such as NETFLOW/0), a STREAM, or all; also drained and failed slots."""
     pids = {entry["name"]: entry["pid"] for entry in client.call("status")["slots"]}
@@ -135,7 +137,7 @@ def restart(client: Client, slot: str, wait_s: float | None, as_json: bool) -> i
 @click.argument("workers", type=int, metavar="N")
 @wait_option
 @as_json_option
-@click.pass_obj
+@pass_client
 def scale(client: Client, stream: str, workers: int, wait_s: float | None, as_json: bool) -> int:
     """
     Run N workers for a STREAM until the configuration is reloaded.
@@ -160,7 +162,7 @@ def scale(client: Client, stream: str, workers: int, wait_s: float | None, as_js
 @click.argument("level", type=click.Choice(LEVELS))
 @slot_argument(required=False)
 @as_json_option
-@click.pass_obj
+@pass_client
 def log_level(client: Client, level: str, slot: str | None, as_json: bool) -> int:
     """
     Change the log level of all processes, or of the workers of a SLOT or STREAM, until a reload.
@@ -183,7 +185,7 @@ def log_level(client: Client, level: str, slot: str | None, as_json: bool) -> in
 @click.option("--diff", is_flag=True, help="Show what would change, and change nothing.")
 @as_json_option
 @wait_option
-@click.pass_obj
+@pass_client
 def reload(client: Client, diff: bool, as_json: bool, wait_s: float | None) -> int:
     """
     Reload the configuration in the daemon's own environment.

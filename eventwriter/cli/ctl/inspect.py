@@ -22,7 +22,7 @@ from rich.text import Text
 
 from eventwriter import __version__, clock
 from eventwriter.cli import daemon_mismatch
-from eventwriter.cli.ctl.common import console, lines, slot_argument
+from eventwriter.cli.ctl.common import as_json_option, client_of, console, lines, pass_client, slot_argument
 from eventwriter.cli.ctl.render import sample_lines
 from eventwriter.cli.main import config_path, silence_logs
 from eventwriter.control.client import Client
@@ -60,7 +60,7 @@ SHELLS = ("bash", "zsh", "fish")
 )  # fmt: skip
 @click.option("--seconds", type=click.FloatRange(min=0.1), metavar="S", help="Stop after S seconds.")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object per line.")
-@click.pass_obj
+@pass_client
 def tap(client: Client, /, slot: str, as_json: bool, limit: int, seconds: float | None, **options: Any) -> int:
     """
     Show samples of the messages that a SLOT or STREAM processes, until Ctrl-C.
@@ -114,7 +114,7 @@ def poll_taps(client: Client, fields: Mapping[str, Any], seconds: float | None) 
 )
 @slot_argument()
 @click.option("--json", "as_json", is_flag=True, help="As JSON.")
-@click.pass_obj
+@pass_client
 def stacks(client: Client, slot: str, as_json: bool) -> int:
     """
     Show the stacks of a worker's threads and of the tasks of its event loop.
@@ -149,8 +149,9 @@ def stack_lines(name: str, stack: Mapping[str, Any]) -> list[str]:
 @click.argument("file", type=click.Path(dir_okay=False), metavar="FILE")
 @click.option("--log", "log_file", type=click.Path(exists=True, dir_okay=False), metavar="FILE",
               help="Log file of the daemon. Default: the journal of the unit eventwriter.")  # fmt: skip
+@as_json_option
 @click.pass_context
-def support_dump(ctx: click.Context, file: str, log_file: str | None) -> int:
+def support_dump(ctx: click.Context, file: str, log_file: str | None, as_json: bool) -> int:
     """
     Write a support bundle: status, settings, versions, doctor findings, stacks and log lines.
 
@@ -159,13 +160,16 @@ def support_dump(ctx: click.Context, file: str, log_file: str | None) -> int:
     code is 1.
     """
     out = console()
+    problems: dict[str, str | None] = {}
 
     def report(part: str, problem: str | None) -> None:
-        out.print(Text(f"{part:<14}", "bold"), Text(problem or "ok", "yellow" if problem else "green"))
+        problems[part] = problem
+        if not as_json:
+            out.print(Text(f"{part:<14}", "bold"), Text(problem or "ok", "yellow" if problem else "green"))
 
     config = ctx.find_root().params.get("config")
-    complete = write(file, ctx.obj, config, log_file, report)
-    click.echo(f"written: {file}")
+    complete = write(file, client_of(ctx), config, log_file, report)
+    click.echo(json.dumps({"file": file, "complete": complete, "parts": problems}) if as_json else f"written: {file}")
     return 0 if complete else 1
 
 

@@ -1,34 +1,77 @@
 """The command `eventwriter-ctl`, which talks to a running daemon over its control socket."""
 
-import json
-import os
 import sys
-import time
-from collections.abc import Mapping
-from typing import Any
 
 import click
-from rich.console import Console, RenderableType
-from rich.live import Live
-from rich.text import Text
 
-from eventwriter import __version__, clock
-from eventwriter.cli.ctl.check import check
-from eventwriter.cli.ctl.common import POLL_S, answer, as_json_option, lines, socket_path
-from eventwriter.cli.ctl.control import drain, log_level, pause, reload, restart, resume, scale
-from eventwriter.cli.ctl.dlq.main import dlq
-from eventwriter.cli.ctl.inspect import completion, stacks, support_dump, tap
-from eventwriter.cli.ctl.render import render
-from eventwriter.cli.ctl.watch import lag_command, stat, streams_command, top_command
-from eventwriter.cli.main import EXIT_UNREACHABLE, config_path, run_command
-from eventwriter.control.client import Client, Unreachable
+from eventwriter import __version__
+from eventwriter.cli.ctl.common import lines
+from eventwriter.cli.lazy_group import CommandTable, LazyGroup
+from eventwriter.cli.main import run_command
 
-EXIT_OF_STATUS = {"healthy": 0, "starting": 1, "degraded": 1, "failing": 2}
-WATCH_S = 2.0  # rates are means over five seconds, so a shorter interval shows little more
-EXIT_S_MAX = 5.0  # the process exits milliseconds after it closes its socket
+_CTL = "eventwriter.cli.ctl"
+COMMANDS: CommandTable = {
+    "status": (f"{_CTL}.status", "status", "Show servers, totals and every slot."),
+    "top": (f"{_CTL}.watch", "top_command", "Show live how each slot spends its time."),
+    "stat": (f"{_CTL}.watch", "stat", "Print one line per second, as vmstat does."),
+    "lag": (f"{_CTL}.watch", "lag_command", "Show the position of each slot on both servers."),
+    "streams": (f"{_CTL}.watch", "streams_command", "Show the streams and the slots that read them."),
+    "ping": (f"{_CTL}.daemon", "ping", "Test whether the daemon answers."),
+    "check": (f"{_CTL}.check", "check", "Print one line and an exit code for Nagios."),
+    "verify": (f"{_CTL}.verify", "verify_command", "Prove that no message is lost or duplicated."),
+    "dlq": (f"{_CTL}.dlq.main", "dlq", "Inspect and replay dead letters."),
+    "pause": (f"{_CTL}.control", "pause", "Stop pulling messages until resume."),
+    "resume": (f"{_CTL}.control", "resume", "Resume paused or drained slots."),
+    "drain": (f"{_CTL}.control", "drain", "Settle messages in flight and stop workers."),
+    "restart": (f"{_CTL}.control", "restart", "Drain and start workers again."),
+    "scale": (f"{_CTL}.control", "scale", "Set the number of workers of a stream."),
+    "reload": (f"{_CTL}.control", "reload", "Reload the configuration."),
+    "log-level": (f"{_CTL}.control", "log_level", "Change the log level."),
+    "tap": (f"{_CTL}.inspect", "tap", "Show samples of the messages that are processed."),
+    "stacks": (f"{_CTL}.inspect", "stacks", "Show the stacks of a worker's threads and tasks."),
+    "stop": (f"{_CTL}.daemon", "stop", "Drain all slots and stop the daemon."),
+    "support-dump": (f"{_CTL}.inspect", "support_dump", "Write a support bundle."),
+    "completion": (f"{_CTL}.inspect", "completion", "Print completion code for bash, zsh or fish."),
+}
+_SOCKET_HELP = "Control socket of the daemon. Default: that of the configuration."
+_CONFIG_HELP = "Configuration file of the daemon, which names its control socket."
+
+
+class CtlGroup(LazyGroup):
+    """Group whose subcommands accept the options of the group, too."""
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        """Return one subcommand with the options of the group."""
+        command = super().get_command(ctx, cmd_name)
+        for leaf in command.commands.values() if isinstance(command, click.Group) else [command]:
+            if leaf is not None:
+                add_connection_options(leaf)
+        return command
+
+
+def add_connection_options(command: click.Command) -> None:
+    """Add --socket and --config to a subcommand, unless it has them; a value overrides that of the group."""
+    known = {name for parameter in command.params for name in parameter.opts}
+    for option, name, metavar, text in (
+        ("--socket", "path", "PATH", _SOCKET_HELP),
+        ("--config", "config", "FILE", _CONFIG_HELP),
+    ):
+        if option not in known:
+            command.params.append(
+                click.Option(
+                    [option, f"root_{name}"], metavar=metavar, help=text, expose_value=False, callback=_override_group
+                )
+            )
+
+
+def _override_group(ctx: click.Context, parameter: click.Parameter, value: str | None) -> None:
+    if value is not None:
+        ctx.find_root().params[str(parameter.name).removeprefix("root_")] = value
 
 
 @click.group(
+    cls=CtlGroup,
+    table=COMMANDS,
     context_settings={"help_option_names": ["-h", "--help"]},
     epilog=lines(
         "eventwriter-ctl status --watch",
@@ -37,190 +80,17 @@ EXIT_S_MAX = 5.0  # the process exits milliseconds after it closes its socket
         'eval "$(eventwriter-ctl completion bash)"',
     ),
 )
-@click.option(
-    "--socket", "path", metavar="PATH", help="Control socket of the daemon. Default: that of the configuration."
-)
-@click.option("--config", metavar="FILE", help="Configuration file of the daemon, which names its control socket.")
+@click.option("--socket", "path", metavar="PATH", help=_SOCKET_HELP)
+@click.option("--config", metavar="FILE", help=_CONFIG_HELP)
 @click.version_option(__version__, prog_name="eventwriter-ctl")
-@click.pass_context
-def cli(ctx: click.Context, path: str | None, config: str | None) -> None:
+def cli(path: str | None, config: str | None) -> None:
     """
     Inspect and control a running eventwriter daemon.
 
+    --socket and --config may stand before or after the command.
+
     Exit codes of status: 0 healthy, 1 degraded or starting, 2 failing, 3 unreachable.
     """
-    ctx.obj = Client(path or socket_path(config, os.environ))
-
-
-for command in (
-    top_command, stat, lag_command, streams_command, pause, resume, drain, restart, scale, reload, log_level,
-    tap, stacks, check, support_dump, completion, dlq,
-):  # fmt: skip
-    cli.add_command(command)
-
-
-@cli.command(
-    short_help="Show servers, totals and every slot.",
-    epilog=lines(
-        "eventwriter-ctl status --watch",
-        "eventwriter-ctl status --json",
-    ),
-)
-@click.option("--json", "as_json", is_flag=True, help="Print the whole snapshot as one JSON object.")
-@click.option(
-    "--watch", "watch_s", type=click.FloatRange(min=0.1), is_flag=False, flag_value=WATCH_S, metavar="[SECONDS]",
-    help=f"Repeat every SECONDS (default {WATCH_S:g}) until Ctrl-C.",
-)  # fmt: skip
-@click.pass_obj
-def status(client: Client, as_json: bool, watch_s: float | None) -> int:
-    """Show servers, totals and every slot."""
-    if watch_s is not None:
-        return watch(client, as_json, watch_s)
-    snapshot = client.call("status")
-    show(snapshot, as_json)
-    return EXIT_OF_STATUS[snapshot["status"]]
-
-
-def show(snapshot: Mapping[str, Any], as_json: bool) -> None:
-    """Print one snapshot."""
-    if as_json:
-        click.echo(json.dumps(snapshot))
-    else:
-        console = Console(highlight=False)
-        console.print(render(snapshot, console.width))
-
-
-def watch(client: Client, as_json: bool, watch_s: float) -> int:
-    """Show snapshots until Ctrl-C, waiting while the daemon is unreachable; return the exit code of the last one."""
-    console, code = Console(highlight=False), EXIT_UNREACHABLE
-    view: RenderableType
-    on_screen = console.is_terminal and not as_json
-    try:
-        with Live(console=console, screen=on_screen, auto_refresh=False) as live:
-            while True:
-                try:
-                    snapshot = client.call("status")
-                except Unreachable as error:
-                    code, view = EXIT_UNREACHABLE, Text(str(error))
-                    if not on_screen:
-                        click.echo(str(error), err=True)
-                else:
-                    code, view = EXIT_OF_STATUS[snapshot["status"]], render(snapshot, console.width)
-                    if not on_screen:
-                        show(snapshot, as_json)
-                if on_screen:
-                    live.update(view, refresh=True)
-                time.sleep(watch_s)
-    except KeyboardInterrupt:
-        return code
-
-
-@cli.command(
-    short_help="Test whether the daemon answers.",
-    epilog=lines(
-        "eventwriter-ctl ping",
-        "eventwriter-ctl ping --json",
-    ),
-)
-@as_json_option
-@click.pass_obj
-def ping(client: Client, as_json: bool) -> int:
-    """Test whether the daemon answers, and how quickly."""
-    started_s = clock.monotonic_s()
-    reply = client.call("ping")
-    took_ms = round((clock.monotonic_s() - started_s) * 1e3, 1)
-    message = f"eventwriter (pid {reply['pid']}) answers on {client.path} in {took_ms:.1f} ms"
-    return answer(client, {**reply, "socket": client.path, "took_ms": took_ms}, message, as_json=as_json)
-
-
-@cli.command(
-    short_help="Drain all slots and stop the daemon.",
-    epilog=lines(
-        "eventwriter-ctl stop",
-        "eventwriter-ctl stop --now",
-    ),
-)
-@click.option("--now", is_flag=True, help="Do not wait for unsettled messages; they are redelivered at the next start.")
-@as_json_option
-@click.pass_obj
-def stop(client: Client, now: bool, as_json: bool) -> int:
-    """Settle open messages, stop the daemon and wait until its process has exited."""
-    began_s = clock.monotonic_s()
-    reply = client.call("stop")
-    if now:
-        client.call("stop")  # the second one does not wait
-    printed = ""
-    while (line := progress(client)) is not None:
-        if line != printed:
-            click.echo(line, err=True)
-            printed = line
-        time.sleep(POLL_S)
-    done = has_exited(reply["pid"])
-    outcome = {"done": done, "seconds": round(clock.monotonic_s() - began_s, 1)}
-    answer(client, {**reply, **outcome}, f"stopped (pid {reply['pid']})" if done else None, as_json=as_json)
-    return 0 if done else 1
-
-
-def progress(client: Client) -> str | None:
-    """Return a line that names the slots with a running worker; None once the daemon no longer answers."""
-    try:
-        slots = client.call("status")["slots"]
-    except Unreachable:
-        return None
-    running = [slot["name"] for slot in slots if slot["pid"] is not None]
-    return f"waiting for {', '.join(running)}" if running else "waiting for the daemon"
-
-
-def has_exited(pid: int) -> bool:
-    """Wait for the process to exit, which happens milliseconds after its socket closes; return whether it did."""
-    deadline_s = clock.monotonic_s() + EXIT_S_MAX
-    while clock.monotonic_s() < deadline_s:
-        if not os.path.exists(f"/proc/{pid}") or is_zombie(pid):
-            return True
-        time.sleep(POLL_S / 4)
-    click.echo(f"pid {pid} no longer answers, but the process is still running", err=True)
-    return False
-
-
-def is_zombie(pid: int) -> bool:
-    """Return whether a process has exited and waits to be reaped by its parent."""
-    try:
-        with open(f"/proc/{pid}/stat", "rb") as file:
-            return file.read().rpartition(b")")[2].split()[0] in (b"Z", b"X")
-    except OSError:
-        return True
-
-
-@cli.command(
-    short_help="Prove that no message is lost or duplicated.",
-    epilog=lines(
-        "eventwriter-ctl verify NETFLOW",
-        "eventwriter-ctl verify events --range 1000-2000 --json",
-    ),
-)
-@click.argument("names", nargs=-1, metavar="[STREAM]...")
-@click.option("--range", "sequences", metavar="A-B", help="Only these stream sequences; A- and -B are open ranges.")
-@click.option(
-    "--look", default=1000, show_default=True, type=click.IntRange(1), metavar="N",
-    help="Messages per slot whose rows are looked up, at most.",
-)  # fmt: skip
-@click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
-@click.pass_context
-def verify(ctx: click.Context, names: tuple[str, ...], sequences: str | None, look: int, as_json: bool) -> int:
-    """
-    Prove that no message is lost or duplicated: compare stream, ledger, rows and dead letters.
-
-    STREAM is a JetStream stream, a stream entry of the configuration, or a slot; default: all.
-    The servers are queried directly, read-only, while the daemon may run.
-
-    Exit codes: 0 every message is accounted for, 1 there are gaps, 2 usage or configuration error, 3 a server is
-    unreachable.
-    """
-    # Imported here because its drivers take longer to load than any other command takes to run.
-    from eventwriter.cli.ctl.verify import verify as run_verify
-
-    assert ctx.parent is not None
-    return run_verify(config_path(ctx.parent.params["config"], os.environ), names, sequences, look, as_json)
 
 
 def main() -> None:

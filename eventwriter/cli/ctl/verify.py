@@ -15,7 +15,8 @@ from rich.text import Text
 from eventwriter.admin.verify.judge import Facts, JudgedSets, size
 from eventwriter.admin.verify.report import Gap, Report, RowLookups, is_current, when, why_old
 from eventwriter.cli import daemon_mismatch
-from eventwriter.cli.main import silence_logs
+from eventwriter.cli.ctl.common import lines as examples
+from eventwriter.cli.main import config_path, silence_logs
 from eventwriter.config.load import load
 from eventwriter.config.settings import Settings
 from eventwriter.errors import Fatal
@@ -29,6 +30,35 @@ if TYPE_CHECKING:
 
 EXIT_GAPS, EXIT_UNREACHABLE = 1, 3
 LOOK_MESSAGES = 1000
+
+
+@click.command(
+    "verify",
+    short_help="Prove that no message is lost or duplicated.",
+    epilog=examples(
+        "eventwriter-ctl verify NETFLOW",
+        "eventwriter-ctl verify events --range 1000-2000 --json",
+    ),
+)
+@click.argument("names", nargs=-1, metavar="[STREAM]...")
+@click.option("--range", "sequences", metavar="A-B", help="Only these stream sequences; A- and -B are open ranges.")
+@click.option(
+    "--look", default=1000, show_default=True, type=click.IntRange(1), metavar="N",
+    help="Messages per slot whose rows are looked up, at most.",
+)  # fmt: skip
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
+@click.pass_context
+def verify_command(ctx: click.Context, names: tuple[str, ...], sequences: str | None, look: int, as_json: bool) -> int:
+    """
+    Prove that no message is lost or duplicated: compare stream, ledger, rows and dead letters.
+
+    STREAM is a JetStream stream, a stream entry of the configuration, or a slot; default: all.
+    The servers are queried directly, read-only, while the daemon may run.
+
+    Exit codes: 0 every message is accounted for, 1 there are gaps, 2 usage or configuration error, 3 a server is
+    unreachable.
+    """
+    return verify(config_path(ctx.find_root().params["config"], os.environ), names, sequences, look, as_json)
 
 
 def verify(config: str | None, names: tuple[str, ...], sequences: str | None, look: int, as_json: bool) -> int:

@@ -20,7 +20,7 @@ from rich.live import Live
 from rich.text import Text
 
 from eventwriter import clock
-from eventwriter.cli.ctl.common import as_json_option, console, lines, slot_argument
+from eventwriter.cli.ctl.common import as_json_option, console, lines, pass_client, slot_argument
 from eventwriter.cli.ctl.rates import RateMeter, Rates, total_rates
 from eventwriter.cli.ctl.render_top import SORTS, lag, positions, stat_head, stat_line, streams, top
 from eventwriter.cli.main import EXIT_UNREACHABLE
@@ -56,7 +56,7 @@ count_option = click.option("--count", type=click.IntRange(min=1), metavar="N", 
     help="Column to sort by, largest first.",
 )
 @as_json_option
-@click.pass_obj
+@pass_client
 def top_command(client: Client, interval_s: float | None, count: int | None, sort: str, as_json: bool) -> int:
     """
     Show live what each slot does and how it spends its time, until q or Ctrl-C.
@@ -174,7 +174,7 @@ def poll(read: Callable[[], Seen], wait_s: float, count: int | None = None) -> I
 @interval_option
 @count_option
 @as_json_option
-@click.pass_obj
+@pass_client
 def stat(client: Client, slot: str, interval_s: float | None, count: int | None, as_json: bool) -> int:
     """
     Print one line per second, as vmstat does, for a SLOT, a STREAM, or all.
@@ -227,7 +227,7 @@ def stat(client: Client, slot: str, interval_s: float | None, count: int | None,
 @as_json_option
 @click.option("--watch", "watch_s", type=click.FloatRange(min=0.5), is_flag=False, flag_value=2.0, metavar="[SECONDS]",
               help="Repeat every SECONDS (default 2) until Ctrl-C.")  # fmt: skip
-@click.pass_obj
+@pass_client
 def lag_command(client: Client, slot: str, as_json: bool, watch_s: float | None) -> int:
     """
     Show the position of each slot on both servers, in stream sequences.
@@ -276,7 +276,7 @@ def show(out: Console, as_json: bool, found: Mapping[str, Any], snapshots: Mappi
     ),
 )
 @as_json_option
-@click.pass_obj
+@pass_client
 def streams_command(client: Client, as_json: bool) -> int:
     """Show the JetStream streams in use: size, limits, subjects, and the slots that read them."""
     snapshots = {entry["name"]: entry for entry in client.call("status")["slots"]}

@@ -49,9 +49,10 @@ __all__ = [
 class Settings(Record):
     """The whole configuration."""
 
-    enabled: bool = False
-    """Whether `eventwriter run` starts the daemon. Default false, as in the earlier writers: a disabled writer prints a
-    message and exits."""
+    enabled: bool = True
+    """Whether `eventwriter run` starts the daemon; a disabled writer prints a message and exits, and the systemd unit
+    is skipped. Default true for a file in this format, and false for the Go writer's format and without a file, as in
+    the earlier writers."""
     consumer_name: NatsName = "eventwriter"
     """Beginning of the names of all durables."""
     stream_name: NatsName = "events"

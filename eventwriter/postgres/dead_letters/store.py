@@ -9,7 +9,7 @@ memory and is not affected by concurrent inserts and deletes.
 import datetime as dt
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
 from psycopg.rows import class_row
 
@@ -100,6 +100,43 @@ async def count(conn: Connection, table: str, filters: DeadLetterFilter) -> int:
     where, values = filters.where()
     row = await (await conn.execute(f"SELECT count(*) FROM {table} WHERE {where}", values)).fetchone()  # noqa: S608
     return int(row[0]) if row else 0
+
+
+@dataclass(frozen=True, slots=True)
+class ReasonCount:
+    """Dead letters with one reason: how many, since when, and the newest of them as an example."""
+
+    reason: str | None
+    count: int
+    first_at: dt.datetime
+    last_at: dt.datetime
+    newest_id: int
+    newest_detail: str | None
+
+
+async def count_by_reason(conn: Connection, table: str, filters: DeadLetterFilter) -> list[ReasonCount]:
+    """Return the number of dead letters for each reason, the most frequent reason first."""
+    where, values = filters.where()
+    query = (
+        "SELECT g.*, d.detail AS newest_detail FROM (SELECT reason, count(*) AS count, min(created_at) AS first_at,"  # noqa: S608
+        f" max(created_at) AS last_at, max(id) AS newest_id FROM {table} WHERE {where} GROUP BY reason) g"
+        f" JOIN {table} d ON d.id = g.newest_id ORDER BY g.count DESC, g.reason"
+    )
+    async with conn.cursor(row_factory=class_row(ReasonCount)) as cursor:
+        await cursor.execute(query, values)
+        return await cursor.fetchall()
+
+
+async def existing_ids(conn: Connection, table: str, ids: Sequence[int]) -> set[int]:
+    """Return which of these ids exist."""
+    cursor = await conn.execute(f"SELECT id FROM {table} WHERE id = ANY(%s)", (list(ids),))  # noqa: S608
+    return {int(row[0]) for row in await cursor.fetchall()}
+
+
+async def distinct(conn: Connection, table: str, column: Literal["reason", "stream"]) -> list[str]:
+    """Return the different values of a column in alphabetical order, without null."""
+    query = f"SELECT DISTINCT {column} FROM {table} WHERE {column} IS NOT NULL ORDER BY 1"  # noqa: S608
+    return [str(row[0]) for row in await (await conn.execute(query)).fetchall()]
 
 
 async def page_ids(conn: Connection, table: str, filters: DeadLetterFilter, after: int, limit: int) -> list[int]:

@@ -21,6 +21,9 @@ from eventwriter.postgres.quoting import quote_ident, quote_literal
 LOCK_TIMEOUT = "60s"
 """Creating one table takes milliseconds; a longer wait means that another session hangs."""
 
+OWN_TABLES = "eventwriter_"
+"""Prefix of the tables that every daemon needs: ledger, dead letters, suspects."""
+
 RECORDS = """\
 CREATE TABLE IF NOT EXISTS eventwriter_migrations (
   version int PRIMARY KEY,
@@ -50,12 +53,22 @@ class MigrateOptions:
         plain: Create ordinary tables, without hypertables or partitions.
         chunk_interval: Time span of a hypertable's chunk as a PostgreSQL interval; None for TimescaleDB's default.
         storage: How new tables are partitioned.
+        tables: Tables to create beside those of eventwriter itself; None for all that the release has.
     """
 
     schema: str | None = None
     plain: bool = False
     chunk_interval: str | None = None
     storage: StorageSettings = field(default_factory=StorageSettings)
+    tables: frozenset[str] | None = None
+
+    def selects(self, migration: Migration) -> bool:
+        """Return whether a migration concerns one of the selected tables or eventwriter's own."""
+        return self.tables is None or migration.table in self.tables or migration.table.startswith(OWN_TABLES)
+
+    def selected(self) -> tuple[Migration, ...]:
+        """Return the migrations of this release that concern the selected tables."""
+        return tuple(migration for migration in shipped_migrations() if self.selects(migration))
 
 
 @dataclass(frozen=True, slots=True)
@@ -194,7 +207,7 @@ def empty_database_script(options: MigrateOptions, now: dt.datetime) -> Iterator
     """Yield a script for psql that migrates an empty database without TimescaleDB."""
     partitioning = None if options.plain else Partitioning(options.storage, now)
     target = Target(options.schema or "public", None, None, partitioning=partitioning)
-    results = [(migration, Result.APPLIED) for migration in shipped_migrations()]
+    results = [(migration, Result.APPLIED) for migration in options.selected()]
     yield from render_script(target, results, {}, schema_exists=False)
 
 

@@ -16,7 +16,7 @@ from eventwriter.config.settings import PostgresSettings
 from eventwriter.errors import EventwriterError, Fatal, Retryable
 from eventwriter.postgres.connect import map_connect_errors
 from eventwriter.postgres.errors import Verdict, code_and_hint, primary_message, verdict_for
-from eventwriter.postgres.migrate.files import Migration, shipped_migrations
+from eventwriter.postgres.migrate.files import Migration
 from eventwriter.postgres.migrate.plan import (
     LOCK,
     LOCK_TIMEOUT,
@@ -81,7 +81,7 @@ def migrate(
         Fatal: The server is too old, is read-only or rejects a statement; or a released file was changed.
         Retryable: The connection was lost.
     """
-    migrations = shipped_migrations() if migrations is None else migrations
+    migrations = options.selected() if migrations is None else migrations
     try:
         target = _inspect_server(conn, server, options, create=True)
         yield from target.notes
@@ -117,7 +117,7 @@ def dry_run(conn: Connection, server: str, options: MigrateOptions) -> Iterator[
             records = _read_records(conn, target.schema) if has_records else {}
             results = [
                 (migration, decide(migration, records, _relation_exists(conn, target.schema, migration.table)))
-                for migration in shipped_migrations()
+                for migration in options.selected()
             ]
     except psycopg.Error as error:
         raise _map_error(error, server) from error

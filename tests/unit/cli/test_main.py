@@ -7,6 +7,7 @@ from pathlib import Path
 import click
 import pytest
 
+from eventwriter.cli import lazy_group
 from eventwriter.cli import main as module
 from eventwriter.cli.main import cli, config_path, run_command
 from eventwriter.control.client import Unreachable
@@ -63,7 +64,7 @@ def test_unknown_subcommand_is_a_mistake(capsys: pytest.CaptureFixture[str]) -> 
 def test_help_imports_no_subcommand(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
     """Help lists every subcommand without loading one."""
     imported: list[str] = []
-    monkeypatch.setattr(module.importlib, "import_module", imported.append)
+    monkeypatch.setattr(lazy_group.importlib, "import_module", imported.append)
 
     assert 0 == run_command(cli, ["--help"], "eventwriter")
     said = capsys.readouterr().out

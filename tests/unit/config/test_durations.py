@@ -18,6 +18,10 @@ from eventwriter.config.durations import format_duration, parse_duration
         (1000, 1e-3, 1.0),
         ("1000", 1e-3, 1.0),
         (0.1, 1.0, 0.1),
+        ("1 day", 1.0, 86400.0),
+        ("90 minutes", 1.0, 5400.0),
+        ("1 hour 30 minutes", 1.0, 5400.0),
+        ("2 weeks", 1.0, 1_209_600.0),
     ],
 )
 def test_duration_is_parsed(value: object, unit_s: float, expected: float) -> None:
@@ -25,7 +29,7 @@ def test_duration_is_parsed(value: object, unit_s: float, expected: float) -> No
     assert expected == parse_duration(value, unit_s)
 
 
-@pytest.mark.parametrize("value", ["soon", "", "5 minutes", "s", True, None, [5], "-"])
+@pytest.mark.parametrize("value", ["soon", "", "5 fortnights", "5mm", "minutes", "s", True, None, [5], "-"])
 def test_other_value_is_refused(value: object) -> None:
     """A value that is neither text with units nor a number raises ValueError."""
     with pytest.raises(ValueError, match="not a duration"):

@@ -2,6 +2,7 @@
 
 import json
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -12,9 +13,9 @@ from eventwriter.errors import ConfigError
 KEY = "-----BEGIN PRIVATE KEY-----\nx\n-----END PRIVATE KEY-----\n"
 
 
-def errors(tmp_path: Path, data: object, environ: dict[str, str] | None = None) -> list[SettingError]:
+def errors(tmp_path: Path, data: dict[str, Any], environ: dict[str, str] | None = None) -> list[SettingError]:
     path = tmp_path / "c.json"
-    path.write_text(json.dumps(data))
+    path.write_text(json.dumps({"postgres": {"host": "db"}, **data}))
     with pytest.raises(ConfigError) as caught:
         load(str(path), environ or {}, run_checks=lambda _settings: [])
     return caught.value.errors

@@ -19,7 +19,7 @@ from eventwriter.admin.dlq.sandbox import run_in_child
 from eventwriter.admin.explain import Explainer, as_json, as_text, explain
 from eventwriter.cli.ctl.dlq import render
 from eventwriter.cli.ctl.dlq.session import DlqSession
-from eventwriter.errors import Fatal, Poison
+from eventwriter.errors import DEAD_LETTER_REASONS, Fatal, Poison
 from eventwriter.kinds.registry import kind
 from eventwriter.postgres.dead_letters import store
 from eventwriter.postgres.dead_letters.store import DeadLetter, DeadLetterFilter
@@ -27,6 +27,56 @@ from eventwriter.worker.table_binding import find_tables
 
 EXIT_DEAD = 1
 PAGE = 500  # dead letters per transaction; fewer if they are large
+
+
+async def check_selection(session: DlqSession) -> None:
+    """
+    Check that the selected ids, reason and stream exist, so that a typing error does not look like an empty result.
+
+    Raises:
+        Fatal: One does not exist.
+    """
+    filters, selected = session.filters, session.stream
+    async with session.postgres.transaction() as conn:
+        missing = sorted(set(filters.ids) - await store.existing_ids(conn, session.table, filters.ids))
+        if missing:
+            raise unknown_ids(session.table, missing)
+        if filters.reason is not None and filters.reason not in DEAD_LETTER_REASONS:
+            known = [*DEAD_LETTER_REASONS, *await store.distinct(conn, session.table, "reason")]
+            if filters.reason not in known:
+                names = ", ".join(dict.fromkeys(known))
+                raise Fatal(
+                    f"there is no reason {filters.reason!r}", code="unknown_reason", hint=f"reasons are {names}"
+                )
+        if selected is not None and selected not in session.streams:
+            stored = await store.distinct(conn, session.table, "stream")
+            if selected not in stored:
+                names = ", ".join(dict.fromkeys([*session.streams, *stored])) or "none"
+                raise Fatal(f"there is no stream {selected!r}", code="unknown_stream", hint=f"streams are {names}")
+
+
+def unknown_ids(table: str, ids: list[int]) -> Fatal:
+    """Return the error for dead letters that do not exist."""
+    return Fatal(
+        f"table {table} has no dead letter {', '.join(map(str, ids))}",
+        code="unknown_dead_letter",
+        hint="list them with `eventwriter-ctl dlq list`",
+    )
+
+
+async def list_by_reason(session: DlqSession, json_output: bool) -> int:
+    """Print the number of dead letters for each reason, with an example."""
+    async with session.postgres.transaction() as conn:
+        found = await store.count_by_reason(conn, session.table, session.filters)
+    if json_output:
+        reasons = [render.plain_fields(dataclasses.asdict(one)) for one in found]
+        click.echo(orjson.dumps({"total": sum(one.count for one in found), "reasons": reasons}).decode())
+        return 0
+    if found:
+        Console(highlight=False).print(render.reasons_table(found))
+    count = sum(one.count for one in found)
+    click.echo(render.counted(count, count))
+    return 0
 
 
 async def list_letters(session: DlqSession, limit: int, json_output: bool) -> int:
@@ -50,7 +100,7 @@ async def show(session: DlqSession, number: int, json_output: bool) -> int:
     async with session.postgres.transaction() as conn:
         found = await store.read(conn, session.table, [number])
     if not found:
-        raise Fatal(f"table {session.table} has no dead letter {number}; list them with `eventwriter-ctl dlq list`")
+        raise unknown_ids(session.table, [number])
     letter = found[0]
     redact = frozenset(key.lower() for key in session.settings.redact)
     today = await _today(session, letter)
@@ -92,22 +142,42 @@ async def _today(session: DlqSession, letter: DeadLetter) -> tuple[list[str], An
     return [f"entry {entry.name}, kind {entry.kind}", *lines], {"entry": entry.name, **plain}
 
 
-async def replay(session: DlqSession, dry: bool, quiet: bool) -> int:
+async def replay(session: DlqSession, dry: bool, quiet: bool, json_output: bool) -> int:
     """Replay dead letters in state new."""
     filters = dataclasses.replace(session.filters, state=store.NEW)
-    work = Replay(session.settings, session.postgres, session.table, dry)
+    work = Replay(session.settings, session.postgres, session.table, dry, _warn_of_replacement)
     counts: Counter[str] = Counter()
-    rows = 0
+    rows, plain = 0, list[dict[str, Any]]()
     with progress() as bar:
         async for ids in _pages(session, filters, bar, "trying" if dry else "replaying"):
             results = await work.page(ids)
             counts.update(result.outcome for result in results)
             counts["elsewhere"] += len(ids) - len(results)
             rows += sum(result.rows for result in results)
-            if not quiet:
+            if json_output:
+                plain += [_plain_result(result, dry) for result in results]
+            elif not quiet:
                 _print_results(results, dry)
-    click.echo(render.replayed(counts, rows, work.left_out, dry))
+    if json_output:
+        totals = {outcome: count for outcome, count in counts.items() if count}
+        summary = {"dry_run": dry, "outcomes": totals, "rows": rows, "rows_left_out": work.left_out}
+        click.echo(orjson.dumps({**summary, "replacing_tables": sorted(work.replacing), "letters": plain}).decode())
+    else:
+        click.echo(render.replayed(counts, rows, work.left_out, dry))
     return EXIT_DEAD if any(counts[outcome] for outcome in (DEAD, REFUSED, KILLER)) else 0
+
+
+def _warn_of_replacement(table: str) -> None:
+    click.echo(
+        f"warning: table {table} replaces rows with the same key (on_conflict = replace); a replayed message may"
+        " overwrite a newer row. Use --dry-run first.",
+        err=True,
+    )
+
+
+def _plain_result(result: Result, dry: bool) -> dict[str, Any]:
+    outcome = "would be written" if dry and result.outcome == WRITTEN else result.outcome
+    return {"id": result.id, "outcome": outcome, "rows": result.rows, "detail": result.sentence or None}
 
 
 def _print_results(results: list[Result], dry: bool) -> None:
@@ -117,7 +187,7 @@ def _print_results(results: list[Result], dry: bool) -> None:
         click.echo(f"{result.id}  {outcome}: {detail}")
 
 
-async def export(session: DlqSession, file: str) -> int:
+async def export(session: DlqSession, file: str, json_output: bool) -> int:
     """Export dead letters to a file, which is created complete or not at all."""
     count = 0
     with progress() as bar, _atomic_file(file) as out:
@@ -128,7 +198,10 @@ async def export(session: DlqSession, file: str) -> int:
                 payload = base64.b64encode(letter.payload or b"").decode()
                 out.write(orjson.dumps(render.plain(letter) | {"payload": payload}) + b"\n")
             count += len(found)
-    click.echo(f"{count:,} dead letter{'' if count == 1 else 's'} exported to {file}", err=file == "-")
+    if json_output:
+        click.echo(orjson.dumps({"exported": count, "file": file}).decode(), err=file == "-")
+    else:
+        click.echo(f"{count:,} dead letter{'' if count == 1 else 's'} exported to {file}", err=file == "-")
     return 0
 
 
@@ -153,7 +226,7 @@ def _atomic_file(file: str) -> Iterator[IO[bytes]]:
         raise
 
 
-async def purge(session: DlqSession, yes: bool) -> int:
+async def purge(session: DlqSession, yes: bool, json_output: bool) -> int:
     """Delete dead letters in small transactions."""
     if not yes:
         async with session.postgres.transaction() as conn:
@@ -166,7 +239,10 @@ async def purge(session: DlqSession, yes: bool) -> int:
         async for ids in _pages(session, session.filters, bar, "deleting"):
             async with session.postgres.transaction() as conn:
                 count += await store.delete(conn, session.table, ids)
-    click.echo(f"{count:,} dead letter{'' if count == 1 else 's'} deleted")
+    if json_output:
+        click.echo(orjson.dumps({"deleted": count}).decode())
+    else:
+        click.echo(f"{count:,} dead letter{'' if count == 1 else 's'} deleted")
     return 0
 
 

@@ -46,6 +46,9 @@ def filtered(command: F) -> F:
 STATE = click.option("--state", type=click.Choice(["new", "replayed"]), help="Only those in this state. Default: any.")
 
 
+JSON = click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
+
+
 @click.group()
 def dlq() -> None:
     """
@@ -63,13 +66,16 @@ def dlq() -> None:
 @click.option(
     "--limit", type=click.IntRange(1), default=LIST_MAX, show_default=True, metavar="N", help="Show at most N."
 )
+@click.option("--by", type=click.Choice(["reason"]), help="Count them by reason, with the newest one as an example.")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object without headers and payloads.")
 @connected
 @click.pass_context
 def list_letters(ctx: click.Context, /, **options: Any) -> int:
-    """List dead letters, newest first."""
+    """List dead letters, newest first, or count them by reason."""
     from eventwriter.cli.ctl.dlq import commands
 
+    if options["by"] is not None:
+        return run(ctx, options, lambda session: commands.list_by_reason(session, options["as_json"]))
     return run(ctx, options, lambda session: commands.list_letters(session, options["limit"], options["as_json"]))
 
 
@@ -90,6 +96,7 @@ def show(ctx: click.Context, /, **options: Any) -> int:
 @filtered
 @click.option("--dry-run", is_flag=True, help="Show what would happen, and write nothing.")
 @click.option("--quiet", is_flag=True, help="Print only the summary.")
+@JSON
 @connected
 @click.pass_context
 def replay(ctx: click.Context, /, **options: Any) -> int:
@@ -101,13 +108,16 @@ def replay(ctx: click.Context, /, **options: Any) -> int:
     """
     from eventwriter.cli.ctl.dlq import commands
 
-    return run(ctx, options, lambda session: commands.replay(session, options["dry_run"], options["quiet"]))
+    return run(
+        ctx, options, lambda session: commands.replay(session, options["dry_run"], options["quiet"], options["as_json"])
+    )
 
 
 @dlq.command()
 @click.argument("file", metavar="FILE")
 @filtered
 @STATE
+@click.option("--json", "as_json", is_flag=True, help="Print the summary as one JSON object.")
 @connected
 @click.pass_context
 def export(ctx: click.Context, /, **options: Any) -> int:
@@ -118,20 +128,21 @@ def export(ctx: click.Context, /, **options: Any) -> int:
     """
     from eventwriter.cli.ctl.dlq import commands
 
-    return run(ctx, options, lambda session: commands.export(session, options["file"]))
+    return run(ctx, options, lambda session: commands.export(session, options["file"], options["as_json"]))
 
 
 @dlq.command()
 @filtered
 @STATE
 @click.option("--yes", is_flag=True, help="Confirm the deletion; without it, only the count is printed.")
+@JSON
 @connected
 @click.pass_context
 def purge(ctx: click.Context, /, **options: Any) -> int:
     """Delete the selected dead letters permanently; without filters, all of them."""
     from eventwriter.cli.ctl.dlq import commands
 
-    return run(ctx, options, lambda session: commands.purge(session, options["yes"]))
+    return run(ctx, options, lambda session: commands.purge(session, options["yes"], options["as_json"]))
 
 
 def run(ctx: click.Context, options: dict[str, Any], act: Callable[[Any], Any]) -> int:
@@ -141,12 +152,14 @@ def run(ctx: click.Context, options: dict[str, Any], act: Callable[[Any], Any]) 
     Returns:
         The exit code.
     """
+    from eventwriter.cli.ctl.dlq import commands
     from eventwriter.cli.ctl.dlq.session import open_session
 
     options["config"] = options["config"] or ctx.find_root().params.get("config")
 
     async def main() -> int:
         async with open_session(options) as session:
+            await commands.check_selection(session)
             code: int = await act(session)
             return code
 

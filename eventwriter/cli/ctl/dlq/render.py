@@ -12,10 +12,11 @@ from rich.text import Text
 from eventwriter.admin.dlq.replay import DEAD, KILLER, REFUSED, WRITTEN
 from eventwriter.errors import Poison
 from eventwriter.formats.json import dumps, loads_clean
-from eventwriter.postgres.dead_letters.store import DeadLetter
+from eventwriter.postgres.dead_letters.store import DeadLetter, ReasonCount
 from eventwriter.tables.redaction import without
 
 HEX_LINE_BYTES = 16
+NO_REASON = "–"
 
 
 def table(found: list[DeadLetter]) -> Table:
@@ -29,6 +30,20 @@ def table(found: list[DeadLetter]) -> Table:
             str(letter.id), letter.created_at.astimezone(dt.UTC).strftime("%m-%d %H:%M:%S"),
             Text(f"{letter.stream} {letter.stream_seq}"), Text(letter.reason or ""), letter.state,
             Text(_one_line(letter.detail or "")),
+        )  # fmt: skip
+    return rows
+
+
+def reasons_table(found: list[ReasonCount]) -> Table:
+    """Render each reason on one line within 80 columns."""
+    rows = Table(box=None, padding=(0, 1, 0, 0), pad_edge=False, expand=True)
+    for title, justify in (("reason", "left"), ("count", "right"), ("newest (UTC)", "left"), ("id", "right")):
+        rows.add_column(title, no_wrap=True, justify="right" if justify == "right" else "left")
+    rows.add_column("example", no_wrap=True, overflow="ellipsis", ratio=1)
+    for one in found:
+        rows.add_row(
+            Text(one.reason or NO_REASON), f"{one.count:,}", one.last_at.astimezone(dt.UTC).strftime("%m-%d %H:%M:%S"),
+            str(one.newest_id), Text(_one_line(one.newest_detail or "")),
         )  # fmt: skip
     return rows
 
@@ -55,7 +70,11 @@ def replayed(counts: Counter[str], rows: int, left_out: int, dry: bool) -> str:
 
 def plain(letter: DeadLetter) -> dict[str, Any]:
     """Return a dead letter as plain JSON without its payload."""
-    fields = {name: getattr(letter, name) for name in DeadLetter.__slots__ if name != "payload"}
+    return plain_fields({name: getattr(letter, name) for name in DeadLetter.__slots__ if name != "payload"})
+
+
+def plain_fields(fields: Mapping[str, Any]) -> dict[str, Any]:
+    """Return fields as plain JSON, with times in UTC."""
     return {name: instant(value) if isinstance(value, dt.datetime) else value for name, value in fields.items()}
 
 

@@ -32,6 +32,14 @@ class DlqSession:
     table: str
     """The dead-letter table, qualified and quoted."""
     filters: DeadLetterFilter
+    stream: str | None = None
+    """Stream entry or JetStream stream that the options select."""
+
+    @property
+    def streams(self) -> list[str]:
+        """Names of the configured stream entries and of their JetStream streams."""
+        names = [name for entry in self.settings.streams for name in (entry.name, entry.stream_name)]
+        return list(dict.fromkeys(names))
 
 
 @asynccontextmanager
@@ -56,7 +64,7 @@ async def open_session(options: Mapping[str, Any]) -> AsyncIterator[DlqSession]:
         missing = set(DeadLetter.__slots__) - {column.name for column in columns}
         if missing:
             raise Fatal(f"table {table} lacks {', '.join(sorted(missing))}: run `eventwriter migrate`")
-        yield DlqSession(settings, postgres, table, filters)
+        yield DlqSession(settings, postgres, table, filters, options.get("stream"))
     except Rejected as rejected:
         raise Fatal(f"PostgreSQL at {postgres.target} rejected the statement: {rejected}") from rejected
     finally:
