@@ -6,6 +6,7 @@ import os
 import click
 
 from eventwriter.cli.load_runtime import load_runtime
+from eventwriter.cli.output import echo, echo_code, echo_json
 from eventwriter.config.load import Loaded, load
 from eventwriter.errors import ConfigError
 
@@ -32,8 +33,8 @@ def show(path: str | None) -> None:
 
     loaded = load(path, os.environ)
     warn(loaded)
-    click.echo(f"from {loaded.source} and the environment", err=True)
-    click.echo(json.dumps(effective(loaded.settings), indent=2, ensure_ascii=False))
+    echo(f"from {loaded.source} and the environment", err=True)
+    echo_json(json.dumps(effective(loaded.settings), indent=2, ensure_ascii=False))
 
 
 @config.command()
@@ -49,15 +50,13 @@ def validate(path: str | None, file: str | None) -> None:
     loaded = load_runtime(file or path, os.environ)
     warn(loaded)
     settings = loaded.settings
-    click.echo(f"{loaded.source}: valid")
+    echo(f"{loaded.source}: valid")
     for stream in settings.streams:
         tables = f" → {', '.join(stream.tables)}" if stream.tables else ""
         off = "" if stream.enabled else " (not enabled)"
-        click.echo(
-            f"  {stream.name:<14} {stream.stream_name}: {', '.join(stream.subjects)} as {stream.kind}{tables}{off}"
-        )
+        echo(f"  {stream.name:<14} {stream.stream_name}: {', '.join(stream.subjects)} as {stream.kind}{tables}{off}")
     if not settings.enabled:
-        click.echo("not enabled: `run` exits immediately; set EVENT_WRITER_ENABLED=true, or enabled = true in the file")
+        echo("not enabled: `run` exits immediately; set EVENT_WRITER_ENABLED=true, or enabled = true in the file")
 
 
 @config.command()
@@ -77,7 +76,7 @@ def enabled(path: str | None) -> int:
         print_errors(error, "eventwriter")
         return EXIT_BROKEN
     if not loaded.settings.enabled:
-        click.echo(
+        echo(
             f"eventwriter is not enabled ({loaded.source} and the environment):"
             " set EVENT_WRITER_ENABLED=true, or enabled = true in the file"
         )
@@ -89,7 +88,7 @@ def schema() -> None:
     """Print the JSON schema of the configuration, for editors."""
     from eventwriter.config.describe import schema as json_schema
 
-    click.echo(json.dumps(json_schema(), indent=2, ensure_ascii=False))
+    echo_json(json.dumps(json_schema(), indent=2, ensure_ascii=False))
 
 
 @config.command()
@@ -97,7 +96,7 @@ def example() -> None:
     """Print an annotated example configuration."""
     from importlib.resources import files
 
-    click.echo(files("eventwriter.config").joinpath("example.toml").read_text(encoding="utf-8"), nl=False)
+    echo_code(files("eventwriter.config").joinpath("example.toml").read_text(encoding="utf-8"), nl=False)
 
 
 @config.command()
@@ -105,10 +104,10 @@ def reference() -> None:
     """Print the reference of all keys and environment variables in Markdown."""
     from eventwriter.config.describe import reference as reference_text
 
-    click.echo(reference_text(), nl=False)
+    echo_code(reference_text(), nl=False)
 
 
 def warn(loaded: Loaded) -> None:
     """Print the warnings of the configuration on stderr."""
     for warning in loaded.warnings:
-        click.echo(f"warning: {warning}", err=True)
+        echo(f"warning: {warning}", err=True)

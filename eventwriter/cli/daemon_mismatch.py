@@ -12,6 +12,7 @@ from typing import Any
 import click
 
 from eventwriter.cli.ctl.common import socket_path
+from eventwriter.cli.output import echo
 from eventwriter.config import libpq
 from eventwriter.config.describe import HIDDEN, effective
 from eventwriter.config.settings import Settings
@@ -86,4 +87,4 @@ def warn(settings: Settings, config: str | None) -> None:
     # `eventwriter-ctl` has a client, possibly from --socket; `eventwriter` has none.
     path = client.path if isinstance(client, Client) else socket_path(config, os.environ)
     if mismatch := query(Client(path, ANSWER_S_MAX), settings):
-        click.echo(f"warning: {mismatch}", err=True)
+        echo(f"warning: {mismatch}", err=True)

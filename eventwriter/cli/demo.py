@@ -21,8 +21,10 @@ import click
 from rich.console import Console
 from rich.live import Live
 
+from eventwriter.cli.console import console as new_console
 from eventwriter.cli.ctl.render import number, render
 from eventwriter.cli.main import EXIT_INTERRUPTED
+from eventwriter.cli.output import echo
 from eventwriter.demo import audit, daemon
 from eventwriter.demo.binaries import postgres_bin
 from eventwriter.demo.process import Server, free_port
@@ -39,7 +41,7 @@ class Screen:
     """Screen that shows snapshots, as a context manager that restores the terminal at its end."""
 
     def __init__(self, console: Console | None = None) -> None:
-        self._console = console or Console(highlight=False)
+        self._console = console or new_console()
         self._live = Live(console=self._console, auto_refresh=False) if self._console.is_terminal else None
 
     def __enter__(self) -> "Screen":
@@ -150,11 +152,11 @@ def demo(
             with EmbeddedServers(data_dir, durable=True) as servers:
                 balanced = run(servers, options)
         except KeyboardInterrupt:
-            click.echo("demo: interrupted before the audit", err=True)
+            echo("demo: interrupted before the audit", err=True)
             return EXIT_INTERRUPTED
         finally:
             if data_dir is not None and data_dir.exists():
-                click.echo(
+                echo(
                     f"the data is in {data_dir}; continue with it by --data-dir {shlex.quote(str(data_dir))}", err=True
                 )
     return 0 if balanced else 1
@@ -216,9 +218,9 @@ def run(servers: EmbeddedServers, options: Options) -> bool:
     config = daemon.prepare(servers, options.kinds, socket, options.listen)
     before = asyncio.run(make_stream(servers.nats_url, options.kinds))
     for line in connection_lines(servers, socket):
-        click.echo(line)
+        echo(line)
     if options.listen:
-        click.echo(f"dashboard   http://{options.listen}/")
+        echo(f"dashboard   http://{options.listen}/")
     screen, log = Screen(), servers.folder / "eventwriter.log"
     plan = PublishPlan(servers.nats_url, options.kinds, options.rate, options.seed, tuple(before.values()))
     with daemon.running(config, log) as process:
@@ -320,7 +322,7 @@ def settle(
         if process.poll() is not None:
             raise daemon.exited("daemon", process.returncode, servers.folder / "eventwriter.log")
         if before < 0:
-            click.echo(f"publishing has ended; {missing:,} messages are not written yet")
+            echo(f"publishing has ended; {missing:,} messages are not written yet")
         now_s = time.monotonic()
         if missing != before:
             before, since_s = missing, now_s
@@ -332,9 +334,9 @@ def settle(
 def print_audit(audits: Mapping[str, audit.Audit], earlier: int) -> bool:
     """Print the audit of each kind and of all; return whether each balances."""
     if earlier:
-        click.echo(f"audit of everything in this folder, with {earlier:,} messages of earlier runs")
+        echo(f"audit of everything in this folder, with {earlier:,} messages of earlier runs")
     width = max(map(len, audits))
     for kind, counts in audits.items():
-        click.echo(f"{kind.upper():<{width}}  {counts.line()}")
-    click.echo(f"audit: {audit.total(audits.values()).line()}")
+        echo(f"{kind.upper():<{width}}  {counts.line()}")
+    echo(f"audit: {audit.total(audits.values()).line()}")
     return audit.all_balanced(audits.values())

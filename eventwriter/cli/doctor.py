@@ -12,14 +12,16 @@ from itertools import groupby
 
 import click
 import orjson
-from rich.console import Console, Group, RenderableType
+from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
 from eventwriter.admin.doctor import runner
 from eventwriter.admin.doctor.findings import Finding, Status, counts, exit_code
 from eventwriter.cli import daemon_mismatch
+from eventwriter.cli.console import console as new_console
 from eventwriter.cli.main import silence_logs
+from eventwriter.cli.output import echo_json
 from eventwriter.config.load import load
 from eventwriter.errors import ConfigError
 
@@ -44,9 +46,9 @@ def doctor(config_path: str | None, as_json: bool) -> int:
     findings = runner.run(config_path, os.environ)
     if as_json:
         whole = {"exit_code": exit_code(findings), "findings": [finding.as_json() for finding in findings]}
-        click.echo(orjson.dumps(whole, option=orjson.OPT_INDENT_2).decode())
+        echo_json(orjson.dumps(whole, option=orjson.OPT_INDENT_2))
     else:
-        console = Console(highlight=False, file=sys.stdout)
+        console = new_console(file=sys.stdout)
         for part in parts(findings):
             console.print(part)
     return exit_code(findings)

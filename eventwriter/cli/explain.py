@@ -17,6 +17,7 @@ from eventwriter import clock
 from eventwriter.admin.explain import Explainer, as_json, as_text, explain, instant
 from eventwriter.cli.ctl.common import lines
 from eventwriter.cli.main import silence_logs
+from eventwriter.cli.output import echo, echo_json
 from eventwriter.config.load import load
 from eventwriter.config.settings import PostgresSettings, Settings, StreamSettings
 from eventwriter.errors import Fatal
@@ -69,12 +70,12 @@ def explain_command(
     stored_at = instant(message.timestamp_ns) if stream else None
     if json_output:
         whole = {**as_json(explanation, message), "stored_at": stored_at}
-        click.echo(orjson.dumps(whole, option=orjson.OPT_INDENT_2).decode())
+        echo_json(orjson.dumps(whole, option=orjson.OPT_INDENT_2))
     else:
         if stored_at:
-            click.echo(f"message: {stream} {seq}, {message.subject}, stored {stored_at}")
+            echo(f"message: {stream} {seq}, {message.subject}, stored {stored_at}")
         for line in as_text(explanation):
-            click.echo(line)
+            echo(line)
     return EXIT_DEAD if explanation.poison else 0
 
 

@@ -16,6 +16,7 @@ import click
 
 from eventwriter import __version__
 from eventwriter.cli.lazy_group import CommandTable, LazyGroup
+from eventwriter.cli.output import echo, print_traceback, show_click_error
 from eventwriter.control.client import Unreachable
 from eventwriter.control.socket_lock import SocketTaken
 from eventwriter.errors import ConfigError, EventwriterError, Retryable
@@ -72,10 +73,10 @@ def run_command(command: click.Command, arguments: Sequence[str], name: str) -> 
     try:
         result = command.main(list(arguments), prog_name=name, standalone_mode=False)
     except click.exceptions.NoArgsIsHelpError as error:
-        error.show()
+        show_click_error(error)
         return EXIT_MISTAKE
     except click.ClickException as error:
-        error.show()
+        show_click_error(error)
         return error.exit_code
     except (click.Abort, KeyboardInterrupt):
         return EXIT_INTERRUPTED
@@ -83,7 +84,7 @@ def run_command(command: click.Command, arguments: Sequence[str], name: str) -> 
         print_errors(error, name)
         return EXIT_MISTAKE
     except EventwriterError as error:
-        click.echo(f"{name}: {error}", err=True)
+        echo(f"{name}: {error}", err=True)
         return EXIT_UNREACHABLE if isinstance(error, SocketTaken | Unreachable | Retryable) else EXIT_MISTAKE
     return result if isinstance(result, int) else 0
 
@@ -97,17 +98,16 @@ def print_errors(error: ConfigError, name: str) -> None:
     """Print every mistake and warning on stderr, one per line, below a line that names the file."""
     count = len(error.errors)
     if error.source:
-        click.echo(f"{name}: {error.source} is invalid, {count} mistake{'s' if count > 1 else ''}:", err=True)
+        echo(f"{name}: {error.source} is invalid, {count} mistake{'s' if count > 1 else ''}:", err=True)
     for mistake in [*error.errors, *(f"warning: {warning}" for warning in error.warnings)]:
         line = f"  {mistake}" if error.source else f"{name}: {mistake}"
         # One line each for programs; wrapped at words for a terminal.
         width = shutil.get_terminal_size().columns if sys.stderr.isatty() else 0
-        click.echo(
-            textwrap.fill(line, width, subsequent_indent="    ", break_on_hyphens=False) if width else line, err=True
-        )
+        echo(textwrap.fill(line, width, subsequent_indent="    ", break_on_hyphens=False) if width else line, err=True)
 
 
 def main() -> None:
     """Entry point of `eventwriter`."""
     keep_standard_files()
+    sys.excepthook = print_traceback
     sys.exit(run_command(cli, sys.argv[1:], "eventwriter"))

@@ -14,6 +14,7 @@ import click
 from click.core import ParameterSource
 
 from eventwriter import clock
+from eventwriter.cli.output import echo, echo_code
 from eventwriter.config.load import Loaded, load
 from eventwriter.config.settings import PostgresSettings, Settings, StorageSettings
 from eventwriter.errors import Fatal, Retryable
@@ -77,13 +78,13 @@ def migrate(
     except Retryable as error:
         if maintains or not dry_run:
             raise
-        click.echo(f"eventwriter: {error}; printing the SQL for an empty database", err=True)
+        echo(f"eventwriter: {error}; printing the SQL for an empty database", err=True)
         return show(empty_database_script(options, clock.utc_now()))
     except Fatal as error:
         if error.code == INVALID_DSN:
             raise
         # A refused login is not the caller's mistake, so it has the exit code of an unreachable server.
-        click.echo(f"eventwriter: {error}", err=True)
+        echo(f"eventwriter: {error}", err=True)
         return EXIT_UNREACHABLE
     with closing(conn):
         run = runner.dry_run if dry_run else runner.migrate
@@ -96,13 +97,13 @@ async def maintain_tables(settings: PostgresSettings, options: MigrateOptions, d
 
     def on_report(report: Report) -> None:
         reports.append(report)
-        click.echo(report.text)
+        echo(report.text)
 
     session = PostgresSession(settings)
     try:
         await session.connection()
         executor: Executor = (
-            DryRunExecutor(session, click.echo) if dry_run else SessionExecutor(session, on_report, MAINTAIN_ATTEMPTS)
+            DryRunExecutor(session, echo_code) if dry_run else SessionExecutor(session, on_report, MAINTAIN_ATTEMPTS)
         )
         await maintain(Task(options.schema, time_columns(), options.storage, clock.utc_now()), executor)
     finally:
@@ -144,5 +145,5 @@ def configured_tables(settings: Settings) -> frozenset[str]:
 def show(lines: Iterator[str]) -> int:
     """Print lines as they arrive and return the exit code."""
     for line in lines:
-        click.echo(line)
+        echo_code(line)
     return 0

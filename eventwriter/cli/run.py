@@ -20,6 +20,7 @@ from functools import partial
 import click
 
 from eventwriter.cli.load_runtime import load_runtime
+from eventwriter.cli.output import echo
 from eventwriter.config.settings import Settings
 from eventwriter.control.socket_lock import acquire
 from eventwriter.errors import Fatal
@@ -66,7 +67,7 @@ def prepare(config_path: str | None) -> Supervisor | None:
     for warning in loaded.warnings:
         log.warning(warning)
     if not settings.enabled:
-        click.echo(
+        echo(
             f"eventwriter is not enabled ({source}): set EVENT_WRITER_ENABLED=true, or enabled = true in the file",
             err=True,
         )

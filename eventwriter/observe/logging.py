@@ -21,6 +21,7 @@ from datetime import UTC, datetime
 from typing import Any, Protocol, TextIO, cast
 
 from eventwriter import clock
+from eventwriter.observe.escape import printable, printable_json, printable_line
 from eventwriter.observe.stderr import StderrWriter, log_stream
 
 STANDARD_FIELDS = frozenset(vars(logging.makeLogRecord({}))) | {"message", "asctime", "taskName"}
@@ -203,7 +204,7 @@ class JsonFormatter(logging.Formatter):
         line.update(extra_fields(record))
         if record.exc_info:
             line["traceback"] = "".join(traceback.format_exception(*record.exc_info))
-        return json.dumps(line, default=str, ensure_ascii=False)
+        return printable_json(json.dumps(line, default=str, ensure_ascii=False))
 
 
 class TextFormatter(logging.Formatter):
@@ -220,9 +221,9 @@ class TextFormatter(logging.Formatter):
         time = datetime.fromtimestamp(record.created).astimezone().isoformat(timespec="milliseconds")[11:23]
         parts = [f"{time} {record.levelname:<7} {slot}: {record.getMessage()}"]
         parts += [f"{name}={value}" for name, value in extra.items()]
-        line = " ".join(parts).replace("\n", " ")
+        line = printable_line(" ".join(parts))
         if record.exc_info:
-            line += "\n" + "".join(traceback.format_exception(*record.exc_info)).rstrip()
+            line += "\n" + printable("".join(traceback.format_exception(*record.exc_info))).rstrip()
         return line
 
 

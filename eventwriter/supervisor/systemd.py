@@ -11,6 +11,7 @@ import socket
 from collections.abc import Mapping
 
 from eventwriter import clock
+from eventwriter.observe.escape import printable_line
 
 STATUS_CHARS_MAX = 200  # `systemctl status` truncates at the width of the terminal anyway
 
@@ -48,7 +49,7 @@ class Notifier:
 
     def status(self, text: str) -> None:
         """Set the line in `systemctl status`; it is sent only if it changed."""
-        line = text.replace("\n", " ")[:STATUS_CHARS_MAX]
+        line = printable_line(text)[:STATUS_CHARS_MAX]
         if line != self._status:
             self._status = line
             self._send(f"STATUS={line}")

@@ -12,7 +12,9 @@ from typing import Any
 import click
 
 from eventwriter.cli.ctl.common import lines, pass_client
+from eventwriter.cli.output import echo, echo_json
 from eventwriter.control.client import Client, Refused, Unreachable
+from eventwriter.observe.escape import printable_line
 
 OK, WARNING, CRITICAL, UNKNOWN = 0, 1, 2, 3
 WORDS = ("OK", "WARNING", "CRITICAL", "UNKNOWN")
@@ -151,7 +153,7 @@ def print_result(as_json: bool, code: int, problems: list[str], snapshot: Mappin
     if as_json:
         values = {name: value for name, (value, _) in metrics(snapshot).items()} if snapshot else {}
         verdict = {"code": code, "verdict": WORDS[code], "reasons": problems, "running": up, "slots": len(slots)}
-        click.echo(json.dumps({**verdict, **values}))
+        echo_json(json.dumps({**verdict, **values}))
         return
     text = "; ".join(problems) or f"{up} of {len(slots)} workers running"
-    click.echo(f"EVENTWRITER {WORDS[code]} - {text.replace('|', '/')}" + (f" | {data}" if data else ""))
+    echo(printable_line(f"EVENTWRITER {WORDS[code]} - {text.replace('|', '/')}" + (f" | {data}" if data else "")))

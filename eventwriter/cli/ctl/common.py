@@ -14,12 +14,14 @@ from click.shell_completion import CompletionItem
 
 from eventwriter import clock
 from eventwriter.cli.main import config_path, explicit_config_path
+from eventwriter.cli.output import echo, echo_json
 from eventwriter.config.read_file import read_file
 from eventwriter.control.client import Client, Unreachable
 from eventwriter.errors import ConfigError, EventwriterError
+from eventwriter.observe.escape import printable
 
 if TYPE_CHECKING:
-    from rich.console import Console
+    from eventwriter.cli.console import SafeConsole
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -31,11 +33,11 @@ WAIT_S = 60.0
 as_json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 
 
-def console() -> "Console":
+def console() -> "SafeConsole":
     """Return a console for standard output, without colours if it is not a terminal or NO_COLOR is set."""
-    from rich.console import Console  # slow to load
+    from eventwriter.cli import console  # slow to load
 
-    return Console(highlight=False)
+    return console.console()
 
 
 def client_of(ctx: click.Context) -> Client:
@@ -125,12 +127,12 @@ def complete_slot(ctx: click.Context, _param: click.Parameter, incomplete: str) 
     """Complete the names of slots and streams."""
     slots = slot_names(ctx)
     candidates = [*streams_of(slots), *slots, "all"] if slots else []
-    return [CompletionItem(name) for name in candidates if name.startswith(incomplete)]
+    return [CompletionItem(printable(name)) for name in candidates if name.startswith(incomplete)]
 
 
 def complete_stream(ctx: click.Context, _param: click.Parameter, incomplete: str) -> list[CompletionItem]:
     """Complete the names of streams."""
-    return [CompletionItem(name) for name in streams_of(slot_names(ctx)) if name.startswith(incomplete)]
+    return [CompletionItem(printable(name)) for name in streams_of(slot_names(ctx)) if name.startswith(incomplete)]
 
 
 def lines(*texts: str) -> str:
@@ -177,14 +179,14 @@ def answer(
         The exit code: 0, or 1 after a timeout.
     """
     if message and not as_json:
-        click.echo(message)
+        echo(message)
     outcome: dict[str, Any] = {}
     if wait is not None and wait.wait_s is not None:
         began_s = clock.monotonic_s()
         outcome["done"] = wait_for(client, wait.names, wait.is_done, wait.wait_s)
         outcome["seconds"] = round(clock.monotonic_s() - began_s, 1)
     if as_json:
-        click.echo(json.dumps({**reply, **outcome}))
+        echo_json(json.dumps({**reply, **outcome}))
     return 0 if outcome.get("done", True) else 1
 
 
@@ -199,15 +201,15 @@ def wait_for(client: Client, names: Sequence[str], is_done: Callable[[Mapping[st
     while True:
         pending = [slot for slot in select_slots(client, names) if not is_done(slot)]
         if not pending:
-            click.echo(f"done after {clock.monotonic_s() - began_s:.1f} s", err=True)
+            echo(f"done after {clock.monotonic_s() - began_s:.1f} s", err=True)
             return True
         if clock.monotonic_s() - began_s >= wait_s:
             for slot in pending:
-                click.echo(f"{slot['name']} is still {describe(slot)} after {wait_s:g} s", err=True)
+                echo(f"{slot['name']} is still {describe(slot)} after {wait_s:g} s", err=True)
             return False
         line = "waiting for " + ", ".join(f"{slot['name']} ({describe(slot)})" for slot in pending)
         if line != printed and clock.monotonic_s() - printed_s >= PROGRESS_S:
-            click.echo(line, err=True)
+            echo(line, err=True)
             printed, printed_s = line, clock.monotonic_s()
         time.sleep(POLL_S)
 

@@ -19,6 +19,7 @@ from eventwriter.cli.ctl.common import (
     wait_option,
 )
 from eventwriter.cli.ctl.render import changes_table, effects
+from eventwriter.cli.output import echo
 from eventwriter.control.client import Client
 
 RELOAD_S_MAX = 30.0  # the daemon reads files and imports kinds from other packages
@@ -212,6 +213,6 @@ def show(reply: Mapping[str, Any], diff: bool) -> None:
     if reply["changes"]:
         out.print(changes_table(reply["changes"], out.width))
     for warning in reply["warnings"]:
-        click.echo(f"warning: {warning}", err=True)
+        echo(f"warning: {warning}", err=True)
     for line in effects(reply, diff):
         out.print(line)

@@ -7,6 +7,7 @@ import click
 
 from eventwriter import clock
 from eventwriter.cli.ctl.common import POLL_S, answer, as_json_option, lines, pass_client
+from eventwriter.cli.output import echo
 from eventwriter.control.client import Client, Unreachable
 
 EXIT_S_MAX = 5.0  # the process exits milliseconds after it closes its socket
@@ -49,7 +50,7 @@ def stop(client: Client, now: bool, as_json: bool) -> int:
     printed = ""
     while (line := progress(client)) is not None:
         if line != printed:
-            click.echo(line, err=True)
+            echo(line, err=True)
             printed = line
         time.sleep(POLL_S)
     done = has_exited(reply["pid"])
@@ -75,7 +76,7 @@ def has_exited(pid: int) -> bool:
         if not os.path.exists(f"/proc/{pid}") or is_zombie(pid):
             return True
         time.sleep(POLL_S / 4)
-    click.echo(f"pid {pid} no longer answers, but the process is still running", err=True)
+    echo(f"pid {pid} no longer answers, but the process is still running", err=True)
     return False
 
 

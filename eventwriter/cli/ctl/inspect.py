@@ -25,8 +25,10 @@ from eventwriter.cli import daemon_mismatch
 from eventwriter.cli.ctl.common import as_json_option, client_of, console, lines, pass_client, slot_argument
 from eventwriter.cli.ctl.render import sample_lines
 from eventwriter.cli.main import config_path, silence_logs
+from eventwriter.cli.output import echo, echo_code, echo_json
 from eventwriter.control.client import Client
 from eventwriter.errors import ConfigError, EventwriterError
+from eventwriter.observe.escape import printable_json
 
 TAP_POLL_S = 0.5
 SHELLS = ("bash", "zsh", "fish")
@@ -77,7 +79,7 @@ def tap(client: Client, /, slot: str, as_json: bool, limit: int, seconds: float 
             for sample in answer["samples"][: limit - printed]:
                 printed += 1
                 if as_json:
-                    click.echo(json.dumps(sample))
+                    echo_json(json.dumps(sample))
                 else:
                     out.print(*sample_lines(sample), sep="\n", end="\n\n", soft_wrap=True)
             if printed >= limit:
@@ -87,7 +89,7 @@ def tap(client: Client, /, slot: str, as_json: bool, limit: int, seconds: float 
     finally:
         with contextlib.suppress(EventwriterError):
             client.call("tap", **fields, end=True)
-    click.echo(f"{printed} of {seen} messages shown; {dropped} samples dropped", err=True)
+    echo(f"{printed} of {seen} messages shown; {dropped} samples dropped", err=True)
     return 0
 
 
@@ -100,7 +102,7 @@ def poll_taps(client: Client, fields: Mapping[str, Any], seconds: float | None) 
         if answer["why"] != printed:
             printed = answer["why"]
             for name, why in printed.items():
-                click.echo(f"{name}: {why}", err=True)
+                echo(f"{name}: {why}", err=True)
         yield answer
         time.sleep(TAP_POLL_S)
 
@@ -124,10 +126,10 @@ def stacks(client: Client, slot: str, as_json: bool) -> int:
     """
     reply = client.call("stacks", slot=slot)["stacks"]
     if as_json:
-        click.echo(json.dumps(reply))
+        echo_json(json.dumps(reply))
     else:
         for name, stack in reply.items():
-            click.echo("\n".join(stack_lines(name, stack)))
+            echo("\n".join(stack_lines(name, stack)))
     return int(any(stack["why"] for stack in reply.values()))
 
 
@@ -169,7 +171,10 @@ def support_dump(ctx: click.Context, file: str, log_file: str | None, as_json: b
 
     config = ctx.find_root().params.get("config")
     complete = write(file, client_of(ctx), config, log_file, report)
-    click.echo(json.dumps({"file": file, "complete": complete, "parts": problems}) if as_json else f"written: {file}")
+    if as_json:
+        echo_json(json.dumps({"file": file, "complete": complete, "parts": problems}))
+    else:
+        echo(f"written: {file}")
     return 0 if complete else 1
 
 
@@ -189,7 +194,7 @@ def completion(ctx: click.Context, shell: str) -> None:
     completion_class = get_completion_class(shell)
     assert completion_class is not None
     completer = completion_class(ctx.find_root().command, {}, "eventwriter-ctl", "_EVENTWRITER_CTL_COMPLETE")
-    click.echo(completer.source())
+    echo_code(completer.source())
 
 
 LOG_BYTES_MAX = 512 * 1024
@@ -281,7 +286,7 @@ def parts(client: Client, config: str | None, log_file: str | None) -> Iterator[
 
 def pretty(value: Any) -> str:
     """Return indented JSON."""
-    return json.dumps(value, indent=1, ensure_ascii=False) + "\n"
+    return printable_json(json.dumps(value, indent=1, ensure_ascii=False)) + "\n"
 
 
 def versions() -> str:

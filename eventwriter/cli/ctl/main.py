@@ -8,6 +8,7 @@ from eventwriter import __version__
 from eventwriter.cli.ctl.common import lines
 from eventwriter.cli.lazy_group import CommandTable, LazyGroup
 from eventwriter.cli.main import run_command
+from eventwriter.cli.output import print_traceback
 
 _CTL = "eventwriter.cli.ctl"
 COMMANDS: CommandTable = {
@@ -95,4 +96,5 @@ def cli(path: str | None, config: str | None) -> None:
 
 def main() -> None:
     """Entry point of `eventwriter-ctl`."""
+    sys.excepthook = print_traceback
     sys.exit(run_command(cli, sys.argv[1:], "eventwriter-ctl"))

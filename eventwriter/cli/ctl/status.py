@@ -9,6 +9,7 @@ import click
 
 from eventwriter.cli.ctl.common import console, lines, pass_client
 from eventwriter.cli.main import EXIT_UNREACHABLE
+from eventwriter.cli.output import echo, echo_json
 from eventwriter.control.client import Client, Unreachable
 
 EXIT_OF_STATUS = {"healthy": 0, "starting": 1, "degraded": 1, "failing": 2}
@@ -40,7 +41,7 @@ def status(client: Client, as_json: bool, watch_s: float | None) -> int:
 def show(snapshot: Mapping[str, Any], as_json: bool) -> None:
     """Print one snapshot."""
     if as_json:
-        click.echo(json.dumps(snapshot))
+        echo_json(json.dumps(snapshot))
     else:
         from eventwriter.cli.ctl.render import render  # loads rich, which --json avoids
 
@@ -67,7 +68,7 @@ def watch(client: Client, as_json: bool, watch_s: float) -> int:
                 except Unreachable as error:
                     code, view = EXIT_UNREACHABLE, Text(str(error))
                     if not on_screen:
-                        click.echo(str(error), err=True)
+                        echo(str(error), err=True)
                 else:
                     code, view = EXIT_OF_STATUS[snapshot["status"]], render(snapshot, terminal.width)
                     if not on_screen:

@@ -8,15 +8,17 @@ from typing import TYPE_CHECKING
 
 import click
 import orjson
-from rich.console import Console, Group, RenderableType
+from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
 from eventwriter.admin.verify.judge import Facts, JudgedSets, size
 from eventwriter.admin.verify.report import Gap, Report, RowLookups, is_current, when, why_old
 from eventwriter.cli import daemon_mismatch
+from eventwriter.cli.console import console as new_console
 from eventwriter.cli.ctl.common import lines as examples
 from eventwriter.cli.main import config_path, silence_logs
+from eventwriter.cli.output import echo, echo_json
 from eventwriter.config.load import load
 from eventwriter.config.settings import Settings
 from eventwriter.errors import Fatal
@@ -74,7 +76,7 @@ def verify(config: str | None, names: tuple[str, ...], sequences: str | None, lo
         reports = asyncio.run(run_verification(settings, slots, options))
     except Fatal as error:
         # A refused login is not the caller's mistake, so it has the exit code of an unreachable server.
-        click.echo(f"eventwriter-ctl: {error}", err=True)
+        echo(f"eventwriter-ctl: {error}", err=True)
         return EXIT_UNREACHABLE
     show(reports, as_json)
     return 0 if all(report.balanced for report in reports) else EXIT_GAPS
@@ -163,9 +165,9 @@ def show(reports: list["Report"], as_json: bool) -> None:
             "balanced": all(report.balanced for report in reports),
             "slots": [report.as_json() for report in reports],
         }
-        click.echo(orjson.dumps(whole, option=orjson.OPT_INDENT_2).decode())
+        echo_json(orjson.dumps(whole, option=orjson.OPT_INDENT_2))
         return
-    console = Console(highlight=False, soft_wrap=False)
+    console = new_console()
     for report in reports:
         console.print(render(report))
 

@@ -24,6 +24,7 @@ from eventwriter.cli.ctl.common import as_json_option, console, lines, pass_clie
 from eventwriter.cli.ctl.rates import RateMeter, Rates, total_rates
 from eventwriter.cli.ctl.render_top import SORTS, lag, positions, stat_head, stat_line, streams, top
 from eventwriter.cli.main import EXIT_UNREACHABLE
+from eventwriter.cli.output import echo, echo_json
 from eventwriter.control.client import Client, Unreachable
 
 TOP_S = 2.0
@@ -95,9 +96,9 @@ class Top:
         while True:
             seen = self._read()
             if seen is None:
-                click.echo("the daemon does not answer", err=True)
+                echo("the daemon does not answer", err=True)
             elif self._as_json:
-                click.echo(json.dumps(plain(*seen)))
+                echo_json(json.dumps(plain(*seen)))
             else:
                 self._console.print(self._draw(*seen))
             updates += 1
@@ -159,7 +160,7 @@ def poll(read: Callable[[], Seen], wait_s: float, count: int | None = None) -> I
             seen, unreachable = read(), False
         except Unreachable as error:
             if not unreachable:
-                click.echo(f"{error}; waiting", err=True)
+                echo(f"{error}; waiting", err=True)
             unreachable = True
         yield seen
 
@@ -196,10 +197,10 @@ def stat(client: Client, slot: str, interval_s: float | None, count: int | None,
                 raise click.BadParameter(f"there is no slot or stream {slot!r}")
             rates = total_rates({entry["name"]: rates_by_slot[entry["name"]] for entry in slots})
             if as_json:
-                click.echo(json.dumps({"at_ns": clock.now_ns(), **rates.per_second, "cpu": rates.cpu}))
+                echo_json(json.dumps({"at_ns": clock.now_ns(), **rates.per_second, "cpu": rates.cpu}))
             else:
                 line = stat_line(f"{datetime.now().astimezone():%H:%M:%S}", slots, rates)
-                click.echo(line if printed % HEAD_EVERY else f"{stat_head()}\n{line}")
+                echo(line if printed % HEAD_EVERY else f"{stat_head()}\n{line}")
             printed += 1
     except KeyboardInterrupt:
         return 0
@@ -262,7 +263,7 @@ def show(out: Console, as_json: bool, found: Mapping[str, Any], snapshots: Mappi
             name: {**positions(seen), **{key: snapshots[name][key] for key in extra}, **seen}
             for name, seen in found["slots"].items()
         }
-        click.echo(json.dumps({"slots": slots, "why": found["why"]}))
+        echo_json(json.dumps({"slots": slots, "why": found["why"]}))
     else:
         out.print(lag(found, snapshots, out.width))
 
@@ -282,7 +283,7 @@ def streams_command(client: Client, as_json: bool) -> int:
     snapshots = {entry["name"]: entry for entry in client.call("status")["slots"]}
     found = client.call("positions")
     if as_json:
-        click.echo(json.dumps(found))
+        echo_json(json.dumps(found))
     else:
         console().print(streams(found, snapshots))
     return 1 if found["why"] else 0

@@ -9,18 +9,19 @@ from collections import Counter
 from collections.abc import AsyncIterator, Iterator
 from typing import IO, Any
 
-import click
 import orjson
-from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from eventwriter.admin.dlq.replay import DEAD, KILLER, REFUSED, WRITTEN, Replay, Result, message_of, owner
 from eventwriter.admin.dlq.sandbox import run_in_child
 from eventwriter.admin.explain import Explainer, as_json, as_text, explain
+from eventwriter.cli.console import console as new_console
 from eventwriter.cli.ctl.dlq import render
 from eventwriter.cli.ctl.dlq.session import DlqSession
+from eventwriter.cli.output import echo, echo_json
 from eventwriter.errors import DEAD_LETTER_REASONS, Fatal, Poison
 from eventwriter.kinds.registry import kind
+from eventwriter.observe.escape import printable_json
 from eventwriter.postgres.dead_letters import store
 from eventwriter.postgres.dead_letters.store import DeadLetter, DeadLetterFilter
 from eventwriter.worker.table_binding import find_tables
@@ -70,12 +71,12 @@ async def list_by_reason(session: DlqSession, json_output: bool) -> int:
         found = await store.count_by_reason(conn, session.table, session.filters)
     if json_output:
         reasons = [render.plain_fields(dataclasses.asdict(one)) for one in found]
-        click.echo(orjson.dumps({"total": sum(one.count for one in found), "reasons": reasons}).decode())
+        echo_json(orjson.dumps({"total": sum(one.count for one in found), "reasons": reasons}))
         return 0
     if found:
-        Console(highlight=False).print(render.reasons_table(found))
+        new_console().print(render.reasons_table(found))
     count = sum(one.count for one in found)
-    click.echo(render.counted(count, count))
+    echo(render.counted(count, count))
     return 0
 
 
@@ -86,12 +87,12 @@ async def list_letters(session: DlqSession, limit: int, json_output: bool) -> in
         count = await store.count(conn, session.table, session.filters)
     if json_output:
         heads = [{k: v for k, v in render.plain(letter).items() if k != "headers"} for letter in found]
-        click.echo(orjson.dumps({"total": count, "letters": heads}).decode())
+        echo_json(orjson.dumps({"total": count, "letters": heads}))
         return 0
-    console = Console(highlight=False)
+    console = new_console()
     if found:
         console.print(render.table(found))
-    click.echo(render.counted(len(found), count))
+    echo(render.counted(len(found), count))
     return 0
 
 
@@ -107,10 +108,10 @@ async def show(session: DlqSession, number: int, json_output: bool) -> int:
     if json_output:
         readable = {"headers": render.headers(letter, redact), "payload": render.payload(letter, redact)}
         shown = render.plain(letter) | readable | {"today": today[1]}
-        click.echo(orjson.dumps(shown, option=orjson.OPT_INDENT_2).decode())
+        echo_json(orjson.dumps(shown, option=orjson.OPT_INDENT_2))
     else:
         for line in [*render.whole(letter, redact), "", "today:", *(f"  {line}".rstrip() for line in today[0])]:
-            click.echo(line)
+            echo(line)
     return 0
 
 
@@ -161,14 +162,14 @@ async def replay(session: DlqSession, dry: bool, quiet: bool, json_output: bool)
     if json_output:
         totals = {outcome: count for outcome, count in counts.items() if count}
         summary = {"dry_run": dry, "outcomes": totals, "rows": rows, "rows_left_out": work.left_out}
-        click.echo(orjson.dumps({**summary, "replacing_tables": sorted(work.replacing), "letters": plain}).decode())
+        echo_json(orjson.dumps({**summary, "replacing_tables": sorted(work.replacing), "letters": plain}))
     else:
-        click.echo(render.replayed(counts, rows, work.left_out, dry))
+        echo(render.replayed(counts, rows, work.left_out, dry))
     return EXIT_DEAD if any(counts[outcome] for outcome in (DEAD, REFUSED, KILLER)) else 0
 
 
 def _warn_of_replacement(table: str) -> None:
-    click.echo(
+    echo(
         f"warning: table {table} replaces rows with the same key (on_conflict = replace); a replayed message may"
         " overwrite a newer row. Use --dry-run first.",
         err=True,
@@ -184,7 +185,7 @@ def _print_results(results: list[Result], dry: bool) -> None:
     for result in results:
         outcome = "would be written" if dry and result.outcome == WRITTEN else result.outcome
         detail = result.sentence or f"{result.rows} row{'' if result.rows == 1 else 's'}"
-        click.echo(f"{result.id}  {outcome}: {detail}")
+        echo(f"{result.id}  {outcome}: {detail}")
 
 
 async def export(session: DlqSession, file: str, json_output: bool) -> int:
@@ -196,12 +197,13 @@ async def export(session: DlqSession, file: str, json_output: bool) -> int:
                 found = await store.read(conn, session.table, ids)
             for letter in found:
                 payload = base64.b64encode(letter.payload or b"").decode()
-                out.write(orjson.dumps(render.plain(letter) | {"payload": payload}) + b"\n")
+                line = orjson.dumps(render.plain(letter) | {"payload": payload}).decode()
+                out.write(f"{printable_json(line)}\n".encode())
             count += len(found)
     if json_output:
-        click.echo(orjson.dumps({"exported": count, "file": file}).decode(), err=file == "-")
+        echo_json(orjson.dumps({"exported": count, "file": file}), err=file == "-")
     else:
-        click.echo(f"{count:,} dead letter{'' if count == 1 else 's'} exported to {file}", err=file == "-")
+        echo(f"{count:,} dead letter{'' if count == 1 else 's'} exported to {file}", err=file == "-")
     return 0
 
 
@@ -240,9 +242,9 @@ async def purge(session: DlqSession, yes: bool, json_output: bool) -> int:
             async with session.postgres.transaction() as conn:
                 count += await store.delete(conn, session.table, ids)
     if json_output:
-        click.echo(orjson.dumps({"deleted": count}).decode())
+        echo_json(orjson.dumps({"deleted": count}))
     else:
-        click.echo(f"{count:,} dead letter{'' if count == 1 else 's'} deleted")
+        echo(f"{count:,} dead letter{'' if count == 1 else 's'} deleted")
     return 0
 
 
@@ -265,6 +267,6 @@ async def _pages(session: DlqSession, filters: DeadLetterFilter, bar: Progress, 
 
 def progress() -> Progress:
     """Return a progress bar on stderr, disabled if that is not a terminal."""
-    console = Console(stderr=True)
+    console = new_console(stderr=True)
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
     return Progress(*columns, console=console, transient=True, disable=not console.is_terminal)
