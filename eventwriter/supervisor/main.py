@@ -25,7 +25,7 @@ from eventwriter.observe import logging as logs
 from eventwriter.observe.process import own_usage
 from eventwriter.supervisor import processes
 from eventwriter.supervisor.desired_state import DesiredState, keep_control
-from eventwriter.supervisor.plan import BUSY_TICK_S, Wanted, plan, wait_s
+from eventwriter.supervisor.plan import BUSY_TICK_S, Action, Start, Wanted, plan, wait_s
 from eventwriter.supervisor.reload import diff, scale, summary
 from eventwriter.supervisor.requests import PendingRequests, WorkerRequest
 from eventwriter.supervisor.signals import SignalReader
@@ -39,6 +39,8 @@ from eventwriter.supervisor.workers import WorkerPool
 
 SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGCHLD)
 EXIT_CLEAN, EXIT_UNCLEAN, EXIT_BROKEN = 0, 1, 70
+STARTS_S_MAX = 0.05
+"""Time for starting workers in one turn of the loop; a fork takes milliseconds, and requests wait meanwhile."""
 REPORT_S = 0.5  # a snapshot for systemd at every heartbeat of 64 workers would take 6 % of a core
 
 log = logging.getLogger(__name__)
@@ -74,6 +76,8 @@ class Supervisor:
         self._now_s = self._report_at_s = clock.monotonic_s()
         self._daemon = Daemon(__version__, os.getpid(), clock.now_ns(), self._now_s, stopping=False)
         self._is_busy = True  # an action may make another one necessary, so the loop sleeps only after a turn without
+        self._plan_at_s = 0.0  # planning looks at all slots, so a heartbeat alone is no reason for it
+        self._readable: list[Callable[[float], None]] = []
         self._pool = WorkerPool(self._selector, self._close_in_child, random)
         self._pool.reconcile(self._now_s, desired)
         self._requests = PendingRequests()
@@ -108,22 +112,24 @@ class Supervisor:
     def wait(self) -> None:
         """Sleep until a signal, a packet, an exit, a client, or a deadline."""
         is_busy = self._is_busy or self._server.has_work()
-        longest_s = wait_s(clock.monotonic_s(), chain(self._pool.slots.values(), self._web.pool.slots.values()))
+        longest_s = max(0.0, self._plan_at_s - clock.monotonic_s())
         # A worker's reply wakes the loop; only a missing reply needs the deadline.
         longest_s = longest_s if self._requests.is_empty() else min(longest_s, BUSY_TICK_S)
-        self._selector.select(0.0 if is_busy else longest_s)
+        events = self._selector.select(0.0 if is_busy else longest_s)
+        self._readable = [key.data for key, _ in events if key.data is not None]
         self._now_s = clock.monotonic_s()
 
     def reap(self) -> None:
         """Process the exits of children; exits of unrelated processes, as in a container, are ignored."""
         for pid, status in processes.reap():
+            self._plan_at_s = 0.0
             if not self._pool.reap(self._now_s, pid, status, self._desired):
                 self._web.reap(self._now_s, pid, status)
 
     def receive(self) -> None:
         """Process packets of workers, and signals."""
-        self._pool.receive(self._now_s)
-        self._web.pool.receive(self._now_s)
+        for receive in self._readable:
+            receive(self._now_s)
         for number in self._signals.read():
             if number in (signal.SIGTERM, signal.SIGINT):
                 self.stop(signal.Signals(number).name)
@@ -138,12 +144,25 @@ class Supervisor:
 
     def act(self) -> None:
         """Plan and act for all workers, and then for the web child, which stops last."""
-        actions = plan(self._now_s, self._wanted, self._pool.slots, self._desired.limits)
-        for action in actions:
-            self._pool.act(self._now_s, action, self._desired)
+        actions: list[Action] = []
+        if self._is_busy or self._now_s >= self._plan_at_s:
+            actions = plan(self._now_s, self._wanted, self._pool.slots, self._desired.limits)
+            self._carry_out(actions)
+            slots = chain(self._pool.slots.values(), self._web.pool.slots.values())
+            self._plan_at_s = self._now_s + wait_s(self._now_s, slots)
         workers_gone = self._wanted.stopping and self._pool.is_empty()
         web_acted = self._web.step(self._now_s, workers_gone, workers_gone and self._wanted.quick)
         self._is_busy = web_acted or bool(actions)
+
+    def _carry_out(self, actions: list[Action]) -> None:
+        """Carry out actions; a worker that is to be started after `STARTS_S_MAX` is left to the next turn."""
+        begun_s, started = clock.monotonic_s(), False
+        for action in actions:
+            if isinstance(action, Start):
+                if started and clock.monotonic_s() - begun_s > STARTS_S_MAX:
+                    continue
+                started = True
+            self._pool.act(self._now_s, action, self._desired)
 
     def report(self) -> None:
         """Report the state to systemd, and that the loop is running."""
@@ -181,6 +200,7 @@ class Supervisor:
         quick = self.stopping
         log.info("stopping quickly" if quick else "stopping", extra={"reason": reason})
         self._wanted = Wanted(self._desired.fingerprints, stopping=True, quick=quick)
+        self._plan_at_s = 0.0
         self._daemon = dataclasses.replace(self._daemon, stopping=True)
         # The exit code describes only the stop; earlier unclean exits have been logged.
         self._pool.unclean = quick and not self._pool.is_empty()
@@ -244,6 +264,7 @@ class Supervisor:
     def _apply(self, desired: DesiredState) -> None:
         """Set the desired state; `plan` then replaces the workers whose settings changed."""
         self._desired, self._wanted = desired, Wanted(desired.fingerprints)
+        self._plan_at_s = 0.0
         self._pool.reconcile(self._now_s, desired)
         self._web.apply(self._now_s, desired.web)
         for slot in self.slots.values():
@@ -264,6 +285,7 @@ class Supervisor:
             self._notifier.ready()
 
     def _answer_request(self, request: Request) -> bytes | DeferredAnswer:
+        self._plan_at_s = 0.0  # the request may change a slot
         verb = VERBS.get(request.verb)
         fields = {"verb": request.verb, "who": request.peer, "of": request.fields.get("slot", "all")}
         try:

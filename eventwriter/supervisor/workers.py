@@ -9,6 +9,7 @@ import os
 import selectors
 import signal
 from collections.abc import Callable, Mapping
+from functools import partial
 from typing import Any
 
 from eventwriter import clock
@@ -26,7 +27,8 @@ class WorkerPool:
     All slots and their workers; the only writer of slots, except for operators' requests.
 
     Args:
-        selector: The loop's selector; links and pidfds of workers are registered with it.
+        selector: The loop's selector. Links and pidfds of workers are registered with it; the data of a readable link
+            is a function to be called with the time.
         close_parent_fds: Closes, in a child, the supervisor's descriptors other than the workers'.
         random: Returns a number from 0 to below 1, for the jitter of restarts.
         kind: What its members are called in the log.
@@ -62,16 +64,11 @@ class WorkerPool:
             if slot.worker:
                 processes.send(slot.worker, command)
 
-    def receive(self, now_s: float) -> None:
-        """Process the packets that workers have sent."""
-        for slot in self.slots.values():
-            self._receive_from(now_s, slot)
-
     def reap(self, now_s: float, pid: int, status: int, desired: DesiredState) -> bool:
         """Process the exit of a worker; return whether the process was a worker of this pool."""
         slot = next((slot for slot in self.slots.values() if slot.worker and slot.worker.pid == pid), None)
         if slot is not None:
-            self._receive_from(now_s, slot)
+            self._receive_from(slot, now_s)
             self._on_exit(now_s, slot, status, desired)
         return slot is not None
 
@@ -128,7 +125,7 @@ class WorkerPool:
         slot.state = State.STARTING
         slot.starts += 1
         slot.restarts_requested += requested
-        self._selector.register(link, selectors.EVENT_READ)
+        self._selector.register(link, selectors.EVENT_READ, partial(self._receive_from, slot))
         self._selector.register(pidfd, selectors.EVENT_READ)
         log.info(f"{self._kind} started", extra={"slot": str(slot.name), "pid": pid})
         for command in slot.sticky_commands.values():
@@ -139,7 +136,8 @@ class WorkerPool:
         if not processes.send(worker_of(slot), {"type": command}):
             log.warning(f"{self._kind} does not read commands", extra={"slot": str(slot.name), "command": command})
 
-    def _receive_from(self, now_s: float, slot: Slot) -> None:
+    def _receive_from(self, slot: Slot, now_s: float) -> None:
+        """Process the packets that a worker has sent."""
         if slot.worker is None or slot.worker.link_closed:
             return
         previous = slot.state
