@@ -20,6 +20,10 @@ _STATEMENTS_MAX = 4
 """Statements of one transaction that may each use the whole statement timeout."""
 
 
+TIMED_OUT = "statement_timeout"
+"""Code of the error for a query that took longer than its time limit."""
+
+
 class ReadOnlySession:
     """A connection for read-only transactions; the caller of `open_read_only` closes it."""
 

@@ -6,8 +6,9 @@ compared again on every new connection.
 """
 
 import dataclasses
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from eventwriter.config.settings import StreamSettings
 from eventwriter.errors import EventwriterError, Fatal
@@ -36,6 +37,7 @@ class RealTable:
         schema: The configured schema; None for the search path.
         target: Qualified, quoted name.
         definition_warnings: Warnings from deriving the definition from the real table.
+        defaults: Values of constant column defaults, if the definition was derived from the real table; else None.
         has_warnings: False if another definition of the same table writes more columns and has all the warnings.
     """
 
@@ -47,6 +49,7 @@ class RealTable:
     rights: Rights
     definition_warnings: tuple[str, ...] = ()
     has_warnings: bool = True
+    defaults: Mapping[str, Any] | None = None
 
     def bind(self, adjustments: Adjustments | None = None) -> Binding:
         """
@@ -140,10 +143,13 @@ async def _derive(conn: Connection, stream: StreamSettings, of_kind: Kind, name:
     prefix, _, bare = name.rpartition(".")
     schema = prefix or stream.schema_name
     target, columns = await read_columns(conn, schema, bare)
-    derived = of_kind.any_table(bare, columns, await read_defaults(conn, target), stream.options)
+    defaults = await read_defaults(conn, target)
+    derived = of_kind.any_table(bare, columns, defaults, stream.options)
     keys, rights = tuple(await read_keys(conn, target)), await read_rights(conn, target)
     return [
-        RealTable(table, schema, target, tuple(columns), keys, rights, derived.warnings, table is derived.tables[-1])
+        RealTable(
+            table, schema, target, tuple(columns), keys, rights, derived.warnings, table is derived.tables[-1], defaults
+        )
         for table in derived.tables
     ]
 
@@ -154,7 +160,8 @@ def recheck(tables: Sequence[RealTable]) -> Callable[[Connection], Awaitable[Non
     async def check(conn: Connection) -> None:
         for table in tables:
             target, columns = await read_columns(conn, table.schema, table.table.name)
-            if (target, tuple(columns)) != (table.target, table.columns):
+            unchanged = (target, tuple(columns)) == (table.target, table.columns)
+            if not unchanged or (table.defaults is not None and await read_defaults(conn, target) != table.defaults):
                 raise Rebind(f"table {table.target} has changed", code="table_changed")
 
     return check

@@ -1,7 +1,9 @@
 """`eventwriter-ctl verify` on real servers: books that balance, and every way in which they do not."""
 
+import json
 from typing import Any
 
+import nats.js.client
 import pytest
 from fix_books import Shared
 from fix_run import command
@@ -405,3 +407,81 @@ def test_lost_messages_are_written_again_as_the_manual_says(shared: Shared) -> N
     code, slots = shared.proven("TELEMETRY")
     looked = slots["TELEMETRY/0"]["lookups"]
     assert (0, 20, 20) == (code, looked["messages"], looked["rows"])
+
+
+def keyed(shared: Shared, payloads: list[dict[str, Any]], ddl: str, **entry: Any) -> dict[str, Any]:
+    """Let a daemon write payloads into a table of kind `json`, and return the books of its slot."""
+    config = json.loads(shared.run.config.read_text())
+    config["streams"] = [
+        {"name": "THINGS", "subject": f"{shared.stream}.t.>", "stream_name": shared.stream, "kind": "json",
+         "table": "things", "batch_timeout": 50, **entry}
+    ]  # fmt: skip
+    shared.run.config.write_text(json.dumps(config))
+    shared.execute(ddl)
+
+    async def publish(js: nats.js.client.JetStreamContext) -> None:
+        for payload in payloads:
+            await js.publish(f"{shared.stream}.t.a", json.dumps(payload).encode())
+
+    shared.act(publish)
+    shared.written(len(payloads))
+    return shared.proven()[1]["THINGS/0"]
+
+
+PAYLOADS = [{"id": 1, "v": "a"}, {"id": 1, "v": "b"}, {"id": 2, "v": "c"}]
+TRIGGER = """
+CREATE TABLE things (id int, v text);
+CREATE FUNCTION changes() RETURNS trigger LANGUAGE plpgsql AS
+  $$ BEGIN IF NEW.v = 'b' THEN RETURN NULL; END IF; NEW.v := upper(NEW.v); RETURN NEW; END $$;
+CREATE TRIGGER changes BEFORE INSERT ON things FOR EACH ROW EXECUTE FUNCTION changes()
+"""
+
+
+@pytest.mark.parametrize(
+    ("ddl", "entry", "reason"),
+    [
+        pytest.param(TRIGGER, {}, "trigger changes", id="BEFORE trigger"),
+        pytest.param(
+            "CREATE TABLE things (id int UNIQUE, v text)", {"on_conflict": "nothing"}, "unique key", id="nullable key"
+        ),
+        pytest.param(
+            "CREATE TABLE things (id int, v text); CREATE UNIQUE INDEX part ON things (id) WHERE id > 0",
+            {"on_conflict": "nothing"}, "unique key part", id="partial key",
+        ),
+        pytest.param(
+            "CREATE TABLE things (id int, v text); CREATE UNIQUE INDEX twice ON things ((id * 2))",
+            {"on_conflict": "replace"}, "unique key twice", id="key on an expression",
+        ),
+    ],
+)  # fmt: skip
+def test_rules_of_the_table_make_rows_unprovable(shared: Shared, ddl: str, entry: dict[str, Any], reason: str) -> None:
+    """Rows that the table's own triggers or keys changed, skipped or replaced are not provable, and no gap."""
+    slot = keyed(shared, PAYLOADS, ddl, **entry)
+
+    assert ([], []) == (slot["gaps"], slot["lookups"]["missing"])
+    assert any(reason in sentence for sentence in slot["unprovable"]), slot["unprovable"]
+
+
+def test_recreated_table_is_unprovable(shared: Shared) -> None:
+    """Messages whose table was created again, and is empty, are not provable, and no gap."""
+    keyed(shared, PAYLOADS, "CREATE TABLE things (id int, v text)")
+    shared.run.stop()
+    shared.execute("DROP TABLE things; CREATE TABLE things (id int, v text)")
+
+    code, slots = shared.proven()
+
+    assert (0, []) == (code, slots["THINGS/0"]["gaps"])
+    assert any("recreated" in sentence for sentence in slots["THINGS/0"]["unprovable"])
+
+
+def test_many_rows_with_one_timestamp_are_compared_in_time(shared: Shared) -> None:
+    """Rows are found among hundreds of thousands with the same value in the leading column of their index."""
+    ddl = (
+        "CREATE TABLE things (at timestamptz, id int, v text); CREATE INDEX ON things (at);"
+        " INSERT INTO things SELECT '2026-01-01+00', n, 'x' FROM generate_series(1000, 301000) n"
+    )
+    payloads = [{"at": "2026-01-01T00:00:00Z", "id": n, "v": "a"} for n in range(300)]
+
+    slot = keyed(shared, payloads, ddl)
+
+    assert ([], 300) == (slot["gaps"], slot["lookups"]["written"])

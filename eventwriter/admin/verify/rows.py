@@ -14,13 +14,14 @@ from uuid import UUID
 
 from eventwriter.admin.verify.report import RowLookups
 from eventwriter.config.settings import Settings, StreamSettings
-from eventwriter.errors import Poison
+from eventwriter.errors import Fatal, Poison
 from eventwriter.kinds.registry import Kind, kind
 from eventwriter.model import Adjustments, Message, Origin
 from eventwriter.pipeline.decode import subject_matches
 from eventwriter.postgres.connect import Connection
 from eventwriter.postgres.ledger import verify_queries
 from eventwriter.postgres.ledger.verify_queries import RowLookup
+from eventwriter.postgres.read_only import TIMED_OUT, ReadOnlySession
 from eventwriter.postgres.schema.catalog import Binding, match_columns
 from eventwriter.postgres.schema.unique_keys import Key
 from eventwriter.tables.table import Build, Row, RowBuilder
@@ -95,28 +96,50 @@ class Target:
     """For each value of the search: its position in the row, and its conversion."""
     lead: int | None
     """Position of the leading index column within the search."""
+    doubts: tuple[str, ...] = ()
+    """Why a row that is not found may have been written all the same; empty if its absence is proof."""
 
 
-def target(found: RealTable, leading: frozenset[str] | None) -> Target:
+def target(found: RealTable, leading: frozenset[str] | None, triggers: Sequence[str] = ()) -> Target:
     """
     Return a table with the search that finds its rows.
 
     Args:
         found: The bound table.
         leading: Leading columns of its indexes; None if the table is small enough to be scanned.
+        triggers: Row triggers of the table that run before an INSERT.
     """
     binding = found.bind()
     usable = comparable(binding, found)
     key = _key(found.keys, usable)
+    doubts = doubts_of(found, key, triggers)
     names = [name for name in usable if key is None or name in key.columns]
     time = found.table.time_column
     leads = [at for at, name in enumerate(names) if leading is not None and name in leading]
     leads.sort(key=lambda at: names[at] != time)  # the time column restricts the search to few chunks
     lead = leads[0] if leads else None
     if not names or (leading is not None and lead is None):
-        return Target(found, binding, None, (), None)
+        return Target(found, binding, None, (), None, doubts)
     search = RowLookup(binding.target, tuple(names), tuple(usable[n][0] for n in names), lead, key is None)
-    return Target(found, binding, search, tuple(usable[name][1:] for name in names), lead)
+    return Target(found, binding, search, tuple(usable[name][1:] for name in names), lead, doubts)
+
+
+def doubts_of(found: RealTable, key: Key | None, triggers: Sequence[str]) -> tuple[str, ...]:
+    """
+    Return why rows of a table that are not found may have been written, or skipped by its rules, all the same.
+
+    Args:
+        found: The bound table.
+        key: The unique key that its rows are looked up by; None for all columns.
+        triggers: Row triggers of the table that run before an INSERT.
+    """
+    doubts = [f"trigger {name} of {found.target} may change or drop rows" for name in triggers]
+    if found.table.conflict != "append":
+        # A row that equals another one in such a key is skipped or replaced, and its own values are not stored.
+        written = set(found.bind().names)
+        others = [other for other in found.keys if other is not key and other.needs & written]
+        doubts += [f"unique key {other} of {found.target} may have kept another row" for other in others]
+    return tuple(doubts)
 
 
 def comparable(binding: Binding, found: RealTable) -> dict[str, tuple[str, int, Value]]:
@@ -220,7 +243,11 @@ class RowExpectation:
 
 
 _AT_ONCE = 500
-"""Rows looked up by one statement."""
+"""Messages, or rows, looked up by one statement."""
+_QUERY_MS_MAX = 10_000
+"""Time limit of one query for rows; rows of a table without a suitable index are not worth more."""
+_TIMEOUTS_MAX = 5
+"""Queries that may take too long before the rest is given up."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -264,11 +291,18 @@ async def find_targets(conn: Connection, stream: StreamSettings) -> list[Target]
         psycopg.Error: The server rejected a query.
     """
     found = await find_tables(conn, stream, kind(stream.kind))
-    return [target(table, await verify_queries.leading_columns(conn, table.target)) for table in found]
+    return [
+        target(
+            table,
+            await verify_queries.leading_columns(conn, table.target),
+            await verify_queries.before_triggers(conn, table.target),
+        )
+        for table in found
+    ]
 
 
 async def look_up(
-    conn: Connection,
+    reader: ReadOnlySession,
     context: LookupContext,
     messages: Sequence[Message],
     epochs: Mapping[int, int],
@@ -278,21 +312,27 @@ async def look_up(
     Look up the rows and dead letters of messages, and add the outcome to `lookups`.
 
     Args:
-        conn: Connection inside a read-only transaction.
+        reader: Session for read-only transactions; there is one for each piece of the messages.
         context: Parameters of the slot.
         messages: Messages to look up.
         epochs: Epoch of each message by sequence.
         lookups: Outcome to add to.
 
     Raises:
-        psycopg.Error: The server rejected a query.
+        Retryable: The server is unavailable.
+        Fatal: The server rejected a query.
     """
     expectations = {epoch: context.expectation(epoch) for epoch in set(epochs.values())}
-    expected = [expectations[epochs[message.stream_seq]](message) for message in messages]
-    dead = await verify_queries.dead_letters_of(
-        conn, context.dead_letters, context.origin, context.durable, [message.stream_seq for message in messages]
-    )
-    counts = await _counts(conn, context.targets, expected)
+    expected: list[Expected] = []
+    counts: list[list[int | None]] = []
+    dead: set[tuple[int, int]] = set()
+    search = Search(reader, context)
+    for begin in range(0, len(messages), _AT_ONCE):
+        part = messages[begin : begin + _AT_ONCE]
+        entries = [expectations[epochs[message.stream_seq]](message) for message in part]
+        dead |= await search.dead_letters([message.stream_seq for message in part])
+        counts += await search.counts(entries)
+        expected += entries
     lookups.messages += len(expected)
     alive = [
         (entry, counts[at])
@@ -301,7 +341,6 @@ async def look_up(
     ]
     lookups.dead += len(expected) - len(alive)
     made = Counter(_likeness(row) for entry, _ in alive for row in entry.rows)
-    oldest: dict[int, Any] = {}
     for entry, found in alive:
         lookups.rows += sum(count or 0 for count in found)
         more = [at for at, row in enumerate(entry.rows) if (found[at] or 0) > made[_likeness(row)]]
@@ -314,7 +353,14 @@ async def look_up(
                 " messages: either equal messages or duplicates"
             )
         else:
-            await _classify(conn, context, entry, found, oldest, lookups)
+            await _classify(search, entry, found, lookups)
+
+
+def _doubts(context: LookupContext, entry: Expected, counts: Sequence[int | None]) -> str:
+    """Return why the absence of a message's rows proves nothing; empty if the absence of one of them is proof."""
+    missing = {row.search for row, count in zip(entry.rows, counts, strict=True) if not count}
+    doubts = [context.targets[at].doubts for at in sorted(missing)]
+    return "; ".join(dict.fromkeys(doubt for some in doubts for doubt in some)) if all(doubts) else ""
 
 
 def _likeness(row: ExpectedRow) -> tuple[int, str]:
@@ -322,14 +368,7 @@ def _likeness(row: ExpectedRow) -> tuple[int, str]:
     return row.search, repr(row.values)
 
 
-async def _classify(
-    conn: Connection,
-    context: LookupContext,
-    entry: Expected,
-    counts: list[int | None],
-    oldest: dict[int, Any],
-    lookups: RowLookups,
-) -> None:
+async def _classify(search: "Search", entry: Expected, counts: list[int | None], lookups: RowLookups) -> None:
     """Classify a message without a dead letter and without surplus rows."""
     if entry.poison is not None:
         lookups.add_inconclusive(
@@ -340,56 +379,99 @@ async def _classify(
     elif all(counts):
         lookups.written += 1
     elif any(count is None for count in counts):
-        lookups.add_inconclusive("its rows cannot be looked up: no suitable index, or no comparable column")
-    elif await _before_oldest(conn, context, entry, counts, oldest):
         lookups.add_inconclusive(
-            "its rows would be older than the oldest row of the table: dropped by retention, or lost"
+            "its rows cannot be looked up: no suitable index, no comparable column, or the query took too long"
         )
+    elif await search.is_before_oldest(entry, counts):
+        lookups.add_inconclusive(
+            "its rows would be older than the oldest row of the table, or the table is empty: dropped by retention,"
+            " truncated, recreated, or lost"
+        )
+    elif doubts := _doubts(search.context, entry, counts):
+        lookups.add_inconclusive(f"rows are not found, which proves nothing: {doubts}")
     else:
         lookups.missing.append(entry.message.stream_seq)
 
 
-async def _counts(
-    conn: Connection, targets: Sequence[Target], expected: Sequence[Expected]
-) -> list[list[int | None]]:  # fmt: skip
-    """Return the number of matching rows for each expected row; None if it cannot be looked up."""
-    counts: list[list[int | None]] = [[None] * len(entry.rows) for entry in expected]
-    for at, table in enumerate(targets):
-        if table.search is None:
-            continue
-        places = [
-            (m, r, row.values)
-            for m, entry in enumerate(expected)
-            for r, row in enumerate(entry.rows)
-            if row.search == at and row.values is not None
-        ]
-        for begin in range(0, len(places), _AT_ONCE):
-            part = places[begin : begin + _AT_ONCE]
-            found = await verify_queries.count_rows(conn, table.search, [values for _, _, values in part])
-            for (m, r, _), count in zip(part, found, strict=True):
-                counts[m][r] = count
-    return counts
+class Search:
+    """
+    Searches the rows of one slot's messages, with a transaction for each step, so that none takes long.
 
+    Args:
+        reader: Session for read-only transactions.
+        context: Parameters of the slot.
+    """
 
-async def _before_oldest(
-    conn: Connection, context: LookupContext, entry: Expected, counts: list[int | None], oldest: dict[int, Any]
-) -> bool:  # fmt: skip
-    """Return whether every missing row would be older than the oldest row of its table."""
-    for row, count in zip(entry.rows, counts, strict=True):
-        if count:
-            continue
-        target = context.targets[row.search]
-        at = _time_of(target, row.values)
-        if at is None:
-            return False
-        if row.search not in oldest:
-            assert target.search is not None
-            column = _time_column(target)
-            oldest[row.search] = await verify_queries.oldest(conn, target.search.target, column) if column else None
-        first = oldest[row.search]
-        if first is None or at >= first:
-            return False
-    return True
+    def __init__(self, reader: ReadOnlySession, context: LookupContext) -> None:
+        self._reader, self.context = reader, context
+        self._timeouts = 0
+        self._oldest: dict[int, tuple[bool, dt.datetime | None]] = {}
+        """For each table, whether it is empty, and its oldest time."""
+
+    async def dead_letters(self, seqs: Sequence[int]) -> set[tuple[int, int]]:
+        """Return those of the messages that have a dead letter, as (sequence, epoch)."""
+        context = self.context
+        async with self._reader.transaction() as conn:
+            return await verify_queries.dead_letters_of(
+                conn, context.dead_letters, context.origin, context.durable, seqs
+            )
+
+    async def counts(self, expected: Sequence[Expected]) -> list[list[int | None]]:
+        """Return the number of matching rows for each expected row; None if it cannot be looked up in time."""
+        counts: list[list[int | None]] = [[None] * len(entry.rows) for entry in expected]
+        for at, table in enumerate(self.context.targets):
+            if table.search is None:
+                continue
+            places = [
+                (m, r, row.values)
+                for m, entry in enumerate(expected)
+                for r, row in enumerate(entry.rows)
+                if row.search == at and row.values is not None
+            ]
+            for begin in range(0, len(places), _AT_ONCE):
+                part = places[begin : begin + _AT_ONCE]
+                found = await self._count(table.search, [values for _, _, values in part])
+                for (m, r, _), count in zip(part, found, strict=True):
+                    counts[m][r] = count
+        return counts
+
+    async def _count(self, search: RowLookup, rows: list[tuple[Any, ...]]) -> list[int | None]:
+        """Count the matches of rows; halve them if the query takes too long, and give up after several such queries."""
+        if self._timeouts >= _TIMEOUTS_MAX:
+            return [None] * len(rows)
+        try:
+            async with self._reader.transaction() as conn:
+                await conn.execute(f"SET LOCAL statement_timeout = {_QUERY_MS_MAX}")
+                return [*await verify_queries.count_rows(conn, search, rows)]
+        except Fatal as error:
+            if error.code != TIMED_OUT:
+                raise
+        self._timeouts += 1
+        if len(rows) == 1:
+            return [None]
+        middle = len(rows) // 2
+        return [*await self._count(search, rows[:middle]), *await self._count(search, rows[middle:])]
+
+    async def is_before_oldest(self, entry: Expected, counts: list[int | None]) -> bool:
+        """Return whether every missing row would be older than the oldest row of its table, or its table is empty."""
+        for row, count in zip(entry.rows, counts, strict=True):
+            if count:
+                continue
+            target = self.context.targets[row.search]
+            is_empty, first = await self._oldest_of(row.search, target)
+            at = _time_of(target, row.values)
+            if not is_empty and (at is None or first is None or at >= first):
+                return False
+        return True
+
+    async def _oldest_of(self, search: int, target: Target) -> tuple[bool, dt.datetime | None]:
+        if search not in self._oldest:
+            column, table = _time_column(target), target.found.target
+            async with self._reader.transaction() as conn:
+                is_empty = await verify_queries.is_empty(conn, table)
+                first = None if is_empty or column is None else await verify_queries.oldest(conn, table, column)
+            self._oldest[search] = is_empty, first
+        return self._oldest[search]
 
 
 def _time_column(target: Target) -> str | None:

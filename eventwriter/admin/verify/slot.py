@@ -172,11 +172,9 @@ class Verifier:
             except Fatal as error:
                 self.report.unprovable.append(f"rows cannot be looked up: {error}")
                 return lookups
-            context = rows.LookupContext(
-                self._settings, self._stream, self._durable, origin, targets, self._dead_letters
-            )
-            known = {message.stream_seq: epochs.get(message.stream_seq, facts.epoch) for message in messages}
-            await rows.look_up(conn, context, messages, known, lookups)
+        context = rows.LookupContext(self._settings, self._stream, self._durable, origin, targets, self._dead_letters)
+        known = {message.stream_seq: epochs.get(message.stream_seq, facts.epoch) for message in messages}
+        await rows.look_up(self._reader, context, messages, known, lookups)
         return lookups
 
     async def _prove_rows(self, judged: JudgedSets, facts: Facts, cutoffs: dict[int, int]) -> None:

@@ -187,27 +187,89 @@ async def count_rows(conn: Connection, lookup: RowLookup, rows: Sequence[tuple[A
     """
     Count, for each of `rows`, the table's rows that have these values.
 
-    Each row is looked up separately, through the index that `lookup.lead` leads.
+    Keys are looked up through their index, whole rows through the index that `lookup.lead` leads.
 
     Raises:
         psycopg.Error: Raised by the server.
     """
     if not rows:
         return []
-    names = [f"c{at}" for at in range(len(lookup.columns))]
-    arrays = ", ".join(f"%s::{cast}[]" for cast in lookup.casts)
-    # An index supports only plain equality; NULL is found only by IS NOT DISTINCT FROM.
-    same = " AND ".join(
-        f"t.{quote_ident(column)} {'=' if at == lookup.lead or not lookup.whole else 'IS NOT DISTINCT FROM'} w.{name}"
-        for at, (column, name) in enumerate(zip(lookup.columns, names, strict=True))
-    )
-    query = (
-        f"SELECT w.at, found.n FROM unnest({arrays}) WITH ORDINALITY AS w({', '.join(names)}, at),"  # noqa: S608
-        f" LATERAL (SELECT count(*) AS n FROM {lookup.target} t WHERE {same}) AS found ORDER BY w.at"
-    )
     values = [[row[at] for row in rows] for at in range(len(lookup.columns))]
-    cursor = await conn.execute(query.encode(), values)
-    return [count for _, count in await cursor.fetchall()]
+    cursor = await conn.execute((_grouped_sql(lookup) if lookup.whole else _indexed_sql(lookup)).encode(), values)
+    counts = [0] * len(rows)
+    for places, count in await cursor.fetchall():
+        for at in places:
+            counts[at - 1] = count
+    return counts
+
+
+def _indexed_sql(lookup: RowLookup) -> str:
+    """Return the query that looks up each row by its key, through an index."""
+    arrays = ", ".join(f"%s::{cast}[]" for cast in lookup.casts)
+    names = [f"c{at}" for at in range(len(lookup.columns))]
+    same = " AND ".join(
+        f"t.{quote_ident(column)} = w.{name}" for column, name in zip(lookup.columns, names, strict=True)
+    )
+    return (
+        f"SELECT ARRAY[w.at], found.n FROM unnest({arrays}) WITH ORDINALITY AS w({', '.join(names)}, at),"  # noqa: S608
+        f" LATERAL (SELECT count(*) AS n FROM {lookup.target} t WHERE {same}) AS found"
+    )
+
+
+def _grouped_sql(lookup: RowLookup) -> str:
+    """
+    Return the query that compares whole rows in one pass, with NULL equal to NULL.
+
+    A lookup for each row would read all rows with the same leading value once for each of them, such as hundreds of
+    thousands with one timestamp.
+    """
+    arrays = ", ".join(f"%s::{cast}[]" for cast in lookup.casts)
+    names = ", ".join(f"c{at}" for at in range(len(lookup.columns)))
+    columns = ", ".join(
+        f"t.{quote_ident(column)}::{cast}" for column, cast in zip(lookup.columns, lookup.casts, strict=True)
+    )
+    leading = ""
+    if lookup.lead is not None:
+        leading = f" WHERE t.{quote_ident(lookup.columns[lookup.lead])} IN (SELECT c{lookup.lead} FROM wanted)"  # noqa: S608
+    return (
+        f"WITH wanted AS MATERIALIZED (SELECT * FROM unnest({arrays}) WITH ORDINALITY AS w({names}, at))"  # noqa: S608
+        " SELECT array_agg(at) FILTER (WHERE at IS NOT NULL), count(*) FILTER (WHERE at IS NULL)"
+        f" FROM (SELECT {names}, at FROM wanted UNION ALL SELECT {columns}, NULL FROM {lookup.target} t{leading}) rows"
+        f" GROUP BY {names} HAVING count(at) > 0"
+    )
+
+
+async def is_empty(conn: Connection, target: str) -> bool:
+    """
+    Return whether a table has no row.
+
+    Raises:
+        psycopg.Error: Raised by the server.
+    """
+    cursor = await conn.execute(f"SELECT NOT EXISTS (SELECT FROM {target})".encode())  # noqa: S608
+    row = await cursor.fetchone()
+    return bool(row and row[0])
+
+
+_BEFORE_TRIGGERS_SQL = """
+SELECT t.tgname FROM pg_catalog.pg_trigger t
+WHERE t.tgrelid IN (SELECT %(table)s::regclass
+                    UNION SELECT p.relid FROM pg_catalog.pg_partition_tree(%(table)s::regclass) p)
+  AND NOT t.tgisinternal AND t.tgenabled <> 'D' AND (t.tgtype & 7) = 7
+GROUP BY t.tgname ORDER BY t.tgname
+"""
+"""Bits of `tgtype`: 1 FOR EACH ROW, 2 BEFORE, 4 INSERT. Source: PostgreSQL, src/include/catalog/pg_trigger.h."""
+
+
+async def before_triggers(conn: Connection, target: str) -> list[str]:
+    """
+    Return the names of the row triggers that run before an INSERT, on the table or on a partition.
+
+    Raises:
+        psycopg.Error: Raised by the server.
+    """
+    cursor = await conn.execute(_BEFORE_TRIGGERS_SQL, {"table": target})
+    return [str(name) for (name,) in await cursor.fetchall()]
 
 
 async def oldest(conn: Connection, target: str, column: str) -> dt.datetime | None:

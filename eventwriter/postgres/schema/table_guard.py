@@ -4,8 +4,8 @@ Detects tables that were altered under a running worker, in the transaction that
 A worker's encoders match the columns at the time of binding. After an ALTER TABLE, PostgreSQL
 may reject valid rows; after a change from bigint to double precision it would even accept their
 bytes as other values. Each batch's transaction therefore starts, in a single round trip, by
-locking its tables as COPY would and reading a fingerprint of their columns. The columns cannot
-change from then until the end of the transaction.
+locking its tables as COPY would and reading a fingerprint of their columns, of the defaults and
+of the labels of enums. The columns cannot change from then until the end of the transaction.
 """
 
 from collections.abc import Awaitable, Callable, Sequence
@@ -19,9 +19,17 @@ CheckTables = Callable[[Connection], Awaitable[None]]
 # ONLY: a parent may have thousands of partitions, and COPY locks those that it writes.
 _LOCK = "LOCK TABLE {tables} IN ROW EXCLUSIVE MODE"
 # Every change of a catalog row changes its xmin; VACUUM does not.
+# A new default may replace only its own row, and a new label of an enum changes neither table nor column.
 _FINGERPRINT = (
-    "SELECT string_agg(attrelid::text || ' ' || attnum::text || ' ' || xmin::text, ',' ORDER BY attrelid, attnum)"
-    " FROM pg_catalog.pg_attribute WHERE attnum > 0 AND attrelid IN ({tables})"
+    "SELECT pg_catalog.concat_ws('/', (SELECT pg_catalog.string_agg(pg_catalog.concat_ws(' ', attrelid, attnum, xmin),"
+    " ',' ORDER BY attrelid, attnum) FROM pg_catalog.pg_attribute WHERE attnum > 0 AND attrelid IN ({tables})),"
+    " (SELECT pg_catalog.string_agg(pg_catalog.concat_ws(' ', oid, xmin), ',' ORDER BY oid)"
+    " FROM pg_catalog.pg_attrdef WHERE adrelid IN ({tables})),"
+    " (SELECT pg_catalog.string_agg(pg_catalog.concat_ws(' ', e.oid, e.xmin), ',' ORDER BY e.oid)"
+    " FROM pg_catalog.pg_enum e WHERE e.enumtypid IN ("
+    "SELECT CASE WHEN t.typtype = 'd' THEN t.typbasetype ELSE t.oid END"
+    " FROM pg_catalog.pg_attribute a JOIN pg_catalog.pg_type t ON t.oid = a.atttypid"
+    " WHERE a.attnum > 0 AND a.attrelid IN ({tables}) AND t.typtype IN ('d', 'e'))))"
 )
 
 
