@@ -8,9 +8,8 @@ import click
 from eventwriter.cli.load_runtime import load_runtime
 from eventwriter.cli.output import echo, echo_code, echo_json
 from eventwriter.config.load import Loaded, load
-from eventwriter.errors import ConfigError
 
-EXIT_NOT_ENABLED, EXIT_BROKEN = 1, 255  # systemd.service(5), ExecCondition=: 1 to 254 skip, 255 fails
+EXIT_NOT_ENABLED = 100  # unlike the exit code of any failure, because only a deliberate "off" may skip the unit
 
 
 @click.group()
@@ -65,16 +64,10 @@ def enabled(path: str | None) -> int:
     """
     Report by the exit code whether the daemon is enabled, for systemd's ExecCondition.
 
-    0: enabled. 1: not enabled, so the unit is skipped. 255: the configuration is invalid, so the unit fails; every
-    mistake is printed on stderr.
+    0: enabled. 100: deliberately not enabled, so the unit is skipped. 2: the configuration is invalid; every mistake
+    is printed on stderr. Any other code means that the installation is broken.
     """
-    from eventwriter.cli.main import print_errors
-
-    try:
-        loaded = load(path, os.environ)
-    except ConfigError as error:
-        print_errors(error, "eventwriter")
-        return EXIT_BROKEN
+    loaded = load(path, os.environ)
     if not loaded.settings.enabled:
         echo(
             f"eventwriter is not enabled ({loaded.source} and the environment):"

@@ -81,6 +81,7 @@ def prepare(config_path: str | None) -> Supervisor | None:
     importlib.import_module(WORKER)
     share_memory()
     faulthandler.register(signal.SIGUSR1, file=STDERR)
+    faulthandler.enable(file=STDERR)  # systemd's watchdog sends SIGABRT; the stacks say where the supervisor hung
     # Not for secrets; the jitter only keeps workers from restarting simultaneously.
     jitter = random.Random().random  # noqa: S311
     load_desired = partial(load_desired_state, config_path, control.socket)

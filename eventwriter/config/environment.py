@@ -27,6 +27,7 @@ VARIABLES: Mapping[str, tuple[str, ...]] = {
     "EVENT_WRITER_NATS_CREDS_FILE": ("nats", "creds_file"),
     "EVENT_WRITER_NATS_NKEY_SEED_FILE": ("nats", "nkey_seed_file"),
     "EVENT_WRITER_CONTROL_SOCKET": ("control", "socket"),
+    "EVENT_WRITER_CONTROL_GROUP": ("control", "group"),
     "EVENT_WRITER_HTTP_LISTEN": ("http", "listen"),
     "EVENT_WRITER_HTTP_TOKEN_FILE": ("http", "token_file"),
     "EVENT_WRITER_LOG_LEVEL": ("log", "level"),

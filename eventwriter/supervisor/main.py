@@ -171,7 +171,8 @@ class Supervisor:
         if self._now_s < self._report_at_s:
             return
         self._report_at_s = self._now_s + REPORT_S
-        if not self.stopping and all(slot.ever_ready for slot in self.slots.values()):
+        if not self.stopping:
+            # Not only when the workers have their servers: a server that is missing must not block the boot.
             self._notifier.ready()
         self._notifier.status(status_summary(self.snapshot()))
 

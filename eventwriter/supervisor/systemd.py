@@ -42,7 +42,7 @@ class Notifier:
         return cls(environ.get("NOTIFY_SOCKET") or None, watchdog_s or None)
 
     def ready(self) -> None:
-        """Report, once, that every worker is running, or that a reload has ended."""
+        """Report, once, that the supervisor's loop runs, or that a reload has ended."""
         if not self.is_ready:
             self.is_ready = True
             self._send("READY=1")

@@ -123,3 +123,16 @@ async def test_drained_daemon_says_nothing_about_its_servers(idle: Daemon) -> No
     slot = slot_when(idle, lambda slot: slot["health"] == "healthy")
     assert (None, None) == (drained["nats"]["connected"], drained["postgres"]["connected"])
     assert (0, 1) == (slot["restarts"], slot["restarts_requested"])
+
+
+def test_abort_of_the_supervisor_writes_its_stacks(daemon: Daemon) -> None:
+    """SIGABRT, which systemd's watchdog sends, writes the stacks of the supervisor to the log."""
+    daemon.start()
+    until(lambda: (daemon.status() or {}).get("slots"), daemon.log)
+    assert daemon.process is not None
+
+    daemon.process.send_signal(signal.SIGABRT)
+    daemon.process.wait(30)
+
+    assert "Fatal Python error: Aborted" in daemon.log()
+    assert "in wait" in daemon.log()

@@ -1,6 +1,7 @@
 """The systemd unit and its environment file."""
 
 import os
+import shlex
 import shutil
 import stat
 import subprocess
@@ -31,7 +32,7 @@ def settings() -> dict[str, str]:
 def verified(folder: Path, text: str) -> str:
     """Return the output of `systemd-analyze verify`, with the program replaced by one that exists on this machine."""
     unit = folder / "eventwriter.service"
-    unit.write_text(text.replace(PROGRAM, sys.executable))
+    unit.write_text(text.replace(f"{PROGRAM}-ctl", sys.executable).replace(PROGRAM, sys.executable))
     return subprocess.run(["systemd-analyze", "verify", str(unit)], capture_output=True, text=True).stderr
 
 
@@ -85,35 +86,55 @@ def test_environment_file_contains_known_variables() -> None:
 @pytest.mark.parametrize(
     ("changed", "code", "output"),
     [
-        ({}, 1, "eventwriter is not enabled ({file} and the environment): set EVENT_WRITER_ENABLED=true"),
+        ({}, 100, "eventwriter is not enabled ({file} and the environment): set EVENT_WRITER_ENABLED=true"),
         ({"EVENT_WRITER_ENABLED": "true"}, 0, ""),
-        ({"EVENT_WRITER_ENABLED": "maybe"}, 255, 'EVENT_WRITER_ENABLED: "maybe" is not allowed'),
-        ({"EVENT_WRITER_ENABLED": "true", "EVENT_WRITER_CONFIG": "/none.toml"}, 255, "/none.toml"),
+        ({"EVENT_WRITER_ENABLED": "maybe"}, 2, 'EVENT_WRITER_ENABLED: "maybe" is not allowed'),
+        ({"EVENT_WRITER_ENABLED": "true", "EVENT_WRITER_CONFIG": "/none.toml"}, 2, "/none.toml"),
     ],
 )
 def test_condition_skips_a_disabled_writer(tmp_path: Path, changed: dict[str, str], code: int, output: str) -> None:
-    """The unit's condition skips a disabled writer, and fails with the reason for an invalid configuration."""
+    """A disabled writer has an exit code of its own; an invalid configuration fails with the reason."""
     file = tmp_path / "eventwriter.toml"
     file.write_text(files("eventwriter.config").joinpath("example.toml").read_text())
-    line = settings()["ExecCondition"].split()
-    assert PROGRAM == line[0]
-
-    done = command("eventwriter", *line[1:], environ={**environment(), "EVENT_WRITER_CONFIG": str(file), **changed})
+    done = command(
+        "eventwriter", "config", "enabled", environ={**environment(), "EVENT_WRITER_CONFIG": str(file), **changed}
+    )
 
     assert code == done.returncode
     assert output.format(file=file) in done.stdout + done.stderr
     assert bool(output) == bool(done.stdout + done.stderr)
 
 
-@needs_systemd
-def test_drop_in_for_newer_systemd_changes_only_the_reload() -> None:
-    """The drop-in makes systemd wait for a reload; the unit itself has a type that Debian 12 supports."""
-    text = (DEPLOY / "notify-reload.conf").read_text()
+@pytest.mark.parametrize(("code", "skipped"), [(0, 0), (100, 1), (1, 0), (2, 0), (126, 0), (127, 0), (203, 0)])
+def test_only_a_deliberate_off_skips_the_unit(tmp_path: Path, code: int, skipped: int) -> None:
+    """The condition skips the unit (1) for exit code 100 only; a traceback or a missing program reaches ExecStart."""
+    program = tmp_path / "eventwriter"
+    program.write_text(f"#!/bin/sh\nexit {code}\n")
+    program.chmod(0o755)
+    shell, flag, script = shlex.split(settings()["ExecCondition"])
+    assert PROGRAM in script
 
-    assert ["[Service]", "Type=notify-reload", "ExecReload="] == [
-        line for line in text.splitlines() if line and line[0] != "#"
-    ]
-    assert "notify" == settings()["Type"]
+    done = subprocess.run([shell, flag, script.replace("$$", "$").replace(PROGRAM, str(program))], check=False)
+    missing = subprocess.run([shell, flag, script.replace("$$", "$").replace(PROGRAM, "/missing")], check=False)
+
+    assert (skipped, 0) == (done.returncode, missing.returncode)
+
+
+def test_invalid_configuration_is_not_restarted() -> None:
+    """`run` ends with 2 for an invalid configuration, which the unit does not restart; a traceback has another code."""
+    done = command("eventwriter", "run", environ={"EVENT_WRITER_CONFIG": "/none.toml"})
+
+    assert 2 == done.returncode == int(settings()["RestartPreventExitStatus"])
+    assert "always" == settings()["Restart"]
+
+
+def test_operators_need_not_read_the_configuration() -> None:
+    """The group of the control socket differs from the group that may read the configuration."""
+    unit = settings()
+
+    assert "EVENT_WRITER_CONTROL_GROUP=eventwriter-operators" == unit["Environment"]
+    assert "eventwriter-operators" == unit["SupplementaryGroups"] != unit["Group"]
+    assert "0755" == unit["RuntimeDirectoryMode"]
 
 
 @pytest.mark.skipif(shutil.which("systemd-sysusers") is None, reason="systemd-sysusers is not installed")
@@ -122,9 +143,10 @@ def test_user_of_the_unit_is_created(tmp_path: Path) -> None:
     (tmp_path / "etc").mkdir()
     subprocess.run(["systemd-sysusers", f"--root={tmp_path}", DEPLOY / "sysusers.conf"], check=True)
     name, _, uid, _, _, home, shell = (tmp_path / "etc" / "passwd").read_text().strip().split(":")
-    group = (tmp_path / "etc" / "group").read_text().split(":")[0]
+    groups = {line.split(":")[0] for line in (tmp_path / "etc" / "group").read_text().splitlines()}
 
-    assert (settings()["User"], settings()["Group"]) == (name, group)
+    assert settings()["User"] == name
+    assert {settings()["Group"], settings()["SupplementaryGroups"]} <= groups
     assert int(uid) < 1000
     assert (f"/var/lib/{settings()['StateDirectory']}", "/usr/sbin/nologin") == (home, shell)
 

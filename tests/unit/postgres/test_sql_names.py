@@ -14,16 +14,16 @@ QUOTING = ("quote_ident(", "quote_idents(", "quote_literal(", "interval_literal(
 """Calls of `postgres.quoting`."""
 CONSTANTS = (
     "LOCK", "LOCK_S_MAX * 1000", "LOCK_TIMEOUT", "RECORDS", "STATEMENT_S_MAX * 1000", "_FIELDS",
-    "_FIELDS_WITHOUT_PAYLOAD", "_KEY", "_LIKE", "_OLDER", "ORDER", "STAGING", "staging.ORDER",
+    "_FIELDS_WITHOUT_PAYLOAD", "_KEY", "_LIKE", "_OLDER", "_QUERY_MS_MAX", "ORDER", "STAGING", "staging.ORDER",
     "staging.STAGING", "cases", "', '.join(lacking)", "arrays", "cast",
     "mode", "needed", "number", "policy", "same", "version", "where",
 )  # fmt: skip
 """Constants, and text that is composed of constants only."""
 QUOTED = (
     "', '.join((f'{name} = EXCLUDED.{name}' for name in changed))", "', '.join(names)", "_values(new.period)",
-    "binding.target", "column", "columns", "default", "ledger", "ledger.table", "lookup.target", "name", "names",
-    "origin", "parent.default_partition", "parent.name", "partition", "quoted_value", "records", "relation", "schema",
-    "self.table", "table", "table.default_partition", "table.name", "target", "time_column", "values",
+    "binding.target", "column", "columns", "default", "ledger", "ledger.table", "leading", "lookup.target", "name",
+    "names", "origin", "parent.default_partition", "parent.name", "partition", "quoted_value", "records", "relation",
+    "schema", "self.table", "table", "table.default_partition", "table.name", "target", "time_column", "values",
 )  # fmt: skip
 """Names and lists of values that are quoted where they are built."""
 GENERATED = ("calls", "chunk", "first", "high", "last", "low", "width")
