@@ -15,6 +15,7 @@ import orjson
 from eventwriter.errors import Poison
 from eventwriter.kinds.registry import Kind
 from eventwriter.model import Adjustments, Message, Origin, Record
+from eventwriter.pipeline.decode import decode_message
 from eventwriter.postgres.schema.conversions import json_value as json_value
 from eventwriter.tables.table import Build, Row, RowBuilder, Table
 
@@ -73,7 +74,8 @@ def explain(explainer: Explainer, message: Message) -> Explanation:
     """Decode a message and build its rows, as a worker of `explainer.kind` would."""
     found, tally = Explanation(), Adjustments()
     try:
-        records = explainer.kind.decode(message)
+        message, records = decode_message(explainer.kind.decode, message)
+        tally.fields_ignored += getattr(records, "fields_ignored", 0)
         count = f"{len(records)} record{'' if len(records) == 1 else 's'}"
         found.form = f"{encoding(message.payload, True)}, {shape(message.payload, records)}, {count}"
         found.keys = list(records[0]) if records else []

@@ -5,14 +5,18 @@ Each message is returned with its records, with the `Poison` that makes it a dea
 None if its subject is ignored.
 """
 
-import zlib
 from collections.abc import Callable, Mapping
 
 from eventwriter.errors import Poison
-from eventwriter.model import Message, Record
+from eventwriter.formats.compression import expand
+from eventwriter.model import Adjustments, Message, Record, Records
 
+Decode = Callable[[Message], list[Record]]
+"""Decoder of a kind; raises only `Poison`."""
 Decoded = tuple[Message, list[Record] | Poison | None]
 
+PAYLOAD_BYTES_MAX = 64 * 1024 * 1024
+"""Largest payload, unless a stream sets another limit: the largest that a NATS server can be configured to accept."""
 _SUBJECTS_CACHED_MAX = 10_000
 """Subjects whose match is cached; subjects may contain device names, so their number is unbounded."""
 
@@ -33,9 +37,6 @@ def subject_matches(pattern: str, subject: str) -> bool:
 
 
 _MARKER_HEADER, _OPERATION_HEADER, _EMPTY_OPERATIONS = "nats-marker-reason", "kv-operation", ("DEL", "PURGE")
-_ENCODING_HEADER = "content-encoding"
-_GZIP, _ZSTD, _ZLIB = b"\x1f\x8b", b"\x28\xb5\x2f\xfd", (b"\x78\x01", b"\x78\x5e", b"\x78\x9c", b"\x78\xda")
-_AUTO_WBITS, _RAW_WBITS = 32 + zlib.MAX_WBITS, -zlib.MAX_WBITS
 
 
 def is_marker(headers: Mapping[str, str] | None) -> bool:
@@ -50,36 +51,25 @@ def is_marker(headers: Mapping[str, str] | None) -> bool:
     )
 
 
-def expand(payload: bytes, headers: Mapping[str, str] | None, bytes_max: int) -> bytes | None:
+def decode_message(
+    decode: Decode, message: Message, bytes_max: int = PAYLOAD_BYTES_MAX
+) -> tuple[Message, list[Record]]:
     """
-    Return a compressed payload expanded, or None if it is not compressed.
+    Return the message from which rows are built, and its records.
 
-    The compression is recognized by the first bytes; deflate without a zlib header by `Content-Encoding`.
+    A compressed message is returned with its expanded payload, in which secrets can be found.
 
     Raises:
-        Poison: `too_large` if it expands to more than `bytes_max`; `malformed` if it is damaged, or compressed by zstd.
+        Poison: The message is not a payload of the kind, compressed or not.
     """
-    encoding = next((v.lower() for k, v in (headers or {}).items() if k.lower() == _ENCODING_HEADER), "")
-    if payload[:4] == _ZSTD:
-        raise Poison("malformed", "the payload is compressed by zstd, which is not supported; use gzip")
-    if payload[:2] == _GZIP or payload[:2] in _ZLIB:
-        wbits, name = _AUTO_WBITS, "gzip" if payload[:2] == _GZIP else "zlib"
-    elif encoding == "deflate":
-        wbits, name = _RAW_WBITS, "deflate"
-    else:
-        return None
-    expander = zlib.decompressobj(wbits)
     try:
-        expanded = expander.decompress(payload, bytes_max + 1)
-    except zlib.error as error:
-        raise Poison("malformed", f"the payload looks compressed by {name} and cannot be expanded: {error}") from None
-    if len(expanded) > bytes_max:
-        raise Poison(
-            "too_large", f"the payload expands to more than {bytes_max:,} bytes, max_payload_bytes of the stream"
-        )
-    if not expander.eof:
-        raise Poison("malformed", f"the payload is compressed by {name} and truncated")
-    return expanded
+        return message, decode(message)
+    except Poison:
+        expanded = expand(message.payload, message.headers, bytes_max)
+        if expanded is None:
+            raise
+    message = message._replace(payload=expanded)
+    return message, decode(message)
 
 
 class DecodeStage:
@@ -91,14 +81,17 @@ class DecodeStage:
         ignore_subjects: Patterns of subjects to ignore.
         payload_bytes_max: Messages with larger payloads become dead letters without being decoded, also if
             a payload becomes larger when it is decompressed.
+        adjustments: Counts the fields that the decoder does not store.
     """
 
     def __init__(
         self,
-        decode: Callable[[Message], list[Record]],
+        decode: Decode,
         ignore_subjects: tuple[str, ...],
-        payload_bytes_max: int = 64 * 1024 * 1024,
+        payload_bytes_max: int = PAYLOAD_BYTES_MAX,
+        adjustments: Adjustments | None = None,
     ) -> None:
+        self._adjustments = adjustments or Adjustments()
         self._decode = decode
         self._bytes_max = payload_bytes_max
         self._ignore = ignore_subjects
@@ -117,7 +110,10 @@ class DecodeStage:
                 decoded.append((message, self._too_large(message)))
                 continue
             try:
-                decoded.append((message, decode(message)))
+                records = decode(message)
+                if records.__class__ is not list:
+                    self._count(records)
+                decoded.append((message, records))
             except Poison as poison:
                 decoded.append(self._not_decoded(message, poison))
         return decoded
@@ -128,13 +124,23 @@ class DecodeStage:
             return message, None
         try:
             expanded = expand(message.payload, message.headers, self._bytes_max)
-            if expanded is None:
-                return message, poison
-            # Rows are built from the expanded payload, in which secrets can be found.
-            message_expanded = message._replace(payload=expanded)
-            return message_expanded, self._decode(message_expanded)
+        except Poison as not_expanded:
+            return message, not_expanded
+        if expanded is None:
+            return message, poison
+        # Rows and dead letters are built from the expanded payload, in which secrets can be found.
+        message = message._replace(payload=expanded)
+        try:
+            records = self._decode(message)
         except Poison as of_expanded:
             return message, of_expanded
+        self._count(records)
+        return message, records
+
+    def _count(self, records: list[Record]) -> None:
+        """Count what the decoder did not store, if it reports that."""
+        if isinstance(records, Records):
+            self._adjustments.fields_ignored += records.fields_ignored
 
     def _too_large(self, message: Message) -> Poison:
         size = len(message.payload)

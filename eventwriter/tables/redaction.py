@@ -20,15 +20,13 @@ import orjson
 
 from eventwriter.errors import Poison
 from eventwriter.formats.cloudevents import decode_base64
+from eventwriter.formats.compression import MAGIC
 from eventwriter.formats.json import TooDeep, dumps, loads_clean, within_depth
 from eventwriter.model import Adjustments, Message, Record
 
 _BACKSLASH = ord("\\")
 _ESCAPABLE = re.compile(r'["\\/\x00-\x1f]')
 """Characters that JSON may write with a backslash, other than as a number."""
-_COMPRESSED = (b"\x1f\x8b", b"\x28\xb5\x2f\xfd", b"\x78\x01", b"\x78\x5e", b"\x78\x9c", b"\x78\xda")
-"""First bytes of gzip, zstd and zlib. Keys in such a payload cannot be found without expanding it."""
-
 _SNMP = re.compile(r"snmp|varbind|\btraps?\b|\boid\b|\b(?:1|iso)\.3\.6\.1\.", re.IGNORECASE)
 """What a record from SNMP contains."""
 _COMMUNITY_MARKS = ("community", "1.6.3.18.1.4")
@@ -84,7 +82,7 @@ class Redactor:
         for mark in self._marks:
             if mark in lower:
                 return True
-        return (_BACKSLASH in payload and "\\u" in lower) or self._always or payload.startswith(_COMPRESSED)
+        return (_BACKSLASH in payload and "\\u" in lower) or self._always or payload.startswith(MAGIC)
 
     def clean(self, record: Record, message: Message) -> Record:
         """

@@ -197,7 +197,8 @@ class SessionBuilder:
         flow.check.held = lambda: held.messages() + pull.received()
         letters = DeadLetterTarget(dead_letters, self._target(dead_letters, make_builder))
         copy = CopyStage(context.postgres, ledger, bindings, letters, context.counters, context.status.set_outage)
-        decode = DecodeStage(context.kind.decode, context.stream.ignore_subjects, context.stream.max_payload_bytes)
+        stream = context.stream
+        decode = DecodeStage(context.kind.decode, stream.ignore_subjects, stream.max_payload_bytes, context.adjustments)
         pipeline = Pipeline(pull, decode, held, copy, flow.ack, context.counters)
         pipeline.quarantine = context.quarantine.open(
             ledger, consumer.delivered_stream_seq if consumer.ack_pending else 0

@@ -18,7 +18,7 @@ from eventwriter.errors import Poison
 from eventwriter.formats.json import dumps, loads_clean
 from eventwriter.model import Message, Record
 from eventwriter.pipeline.batch import Settled
-from eventwriter.pipeline.decode import subject_matches
+from eventwriter.pipeline.decode import decode_message, subject_matches
 from eventwriter.postgres.schema.conversions import json_value
 from eventwriter.tables.redaction import has_escaped_secret, redactor, secret_finder, without
 from eventwriter.tables.table import RowBuilder, Table
@@ -79,7 +79,8 @@ def row_sample(
     """Return a sample with the message's rows, without their NULL columns."""
     rows: list[dict[str, Any]] = []
     try:
-        for index, record in enumerate(decode(message)):
+        message, records = decode_message(decode, message)
+        for index, record in enumerate(records):
             for table, build in builders:
                 if len(rows) < ROWS_MAX and (values := build(record, message, index)):
                     rows.append({"table": table.name, "columns": columns(table, values)})

@@ -18,7 +18,7 @@ from eventwriter.errors import EventwriterError, Fatal, Poison
 from eventwriter.kinds.registry import Kind, kind
 from eventwriter.model import Adjustments, Message, Origin, Record
 from eventwriter.pipeline.batcher import RowWriter
-from eventwriter.pipeline.decode import subject_matches
+from eventwriter.pipeline.decode import decode_message, subject_matches
 from eventwriter.postgres.connect import Connection
 from eventwriter.postgres.copy import copy_rows, copy_staged
 from eventwriter.postgres.dead_letters import store
@@ -130,7 +130,7 @@ class Writer:
         try:
             if any(subject_matches(pattern, message.subject) for pattern in self.entry.ignore_subjects):
                 return 0
-            records = self.kind.decode(message)
+            message, records = decode_message(self.kind.decode, message, self.entry.max_payload_bytes)
             return self._add(message, records, self._targets_of(origin_of(letter)), buffers)
         except (Poison, *ENCODE_ERRORS) as error:
             for buffer, length in zip(buffers, lengths, strict=True):

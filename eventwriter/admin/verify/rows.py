@@ -17,7 +17,7 @@ from eventwriter.config.settings import Settings, StreamSettings
 from eventwriter.errors import Fatal, Poison
 from eventwriter.kinds.registry import Kind, kind
 from eventwriter.model import Adjustments, Message, Origin
-from eventwriter.pipeline.decode import subject_matches
+from eventwriter.pipeline.decode import decode_message, subject_matches
 from eventwriter.postgres.connect import Connection
 from eventwriter.postgres.ledger import verify_queries
 from eventwriter.postgres.ledger.verify_queries import RowLookup
@@ -220,7 +220,8 @@ class RowExpectation:
     def _rows(self, message: Message, shift: int = 0) -> list[ExpectedRow]:
         """Build the rows of a message, with record indexes shifted by `shift`."""
         expected: list[ExpectedRow] = []
-        for index, record in enumerate(self._kind.decode(message)):
+        message, records = decode_message(self._kind.decode, message)
+        for index, record in enumerate(records):
             before = len(expected)
             for at, build in enumerate(self._builders):
                 row = build(record, message, index + shift)

@@ -1,14 +1,18 @@
 """Tests of the decode stage: messages of NATS itself and compressed payloads."""
 
 import gzip
+import sys
 import zlib
+from importlib import import_module
 
 import pytest
 
 from eventwriter.errors import Poison
 from eventwriter.formats import json
-from eventwriter.model import Message, Record
-from eventwriter.pipeline.decode import Decoded, DecodeStage
+from eventwriter.model import Adjustments, Message, Record, Records
+from eventwriter.pipeline.decode import Decoded, DecodeStage, decode_message
+
+zstd = import_module("compression.zstd" if sys.version_info >= (3, 14) else "backports.zstd")
 
 PLAIN = b'{"a":"' + b"x" * 500 + b'"}'
 
@@ -50,10 +54,11 @@ def test_other_empty_message_is_malformed(headers: dict[str, str] | None) -> Non
     ("payload", "headers"),
     [
         (gzip.compress(PLAIN), None), (gzip.compress(PLAIN), {"Content-Encoding": "gzip"}),
-        (zlib.compress(PLAIN), None),
+        (zlib.compress(PLAIN), None), (zstd.compress(PLAIN), None),
+        (zstd.compress(PLAIN), {"Content-Encoding": "zstd"}),
         (raw_deflate(PLAIN), {"content-encoding": "deflate"}), (PLAIN, {"Content-Encoding": "gzip"}),
     ],
-    ids=["gzip", "gzip with header", "zlib", "raw deflate", "already expanded"],
+    ids=["gzip", "gzip with header", "zlib", "zstd", "zstd with header", "raw deflate", "already expanded"],
 )  # fmt: skip
 def test_compressed_payload_is_expanded(payload: bytes, headers: dict[str, str] | None) -> None:
     """A compressed payload has the records of the plain one, and its message the plain payload."""
@@ -67,9 +72,10 @@ def test_compressed_payload_is_expanded(payload: bytes, headers: dict[str, str] 
     ("payload", "reason"),
     [
         (gzip.compress(b" " * 2000), "too_large"), (gzip.compress(PLAIN)[:-9], "malformed"),
-        (b"\x1f\x8b garbage", "malformed"), (gzip.compress(b"text"), "malformed"), (b"\x28\xb5\x2f\xfd", "malformed"),
+        (b"\x1f\x8b garbage", "malformed"), (b"\x28\xb5\x2f\xfd garbage", "malformed"),
+        (zstd.compress(b" " * 2000), "too_large"), (zstd.compress(PLAIN)[:-2], "malformed"),
     ],
-    ids=["bomb", "truncated", "damaged", "not JSON", "zstd"],
+    ids=["gzip bomb", "gzip truncated", "gzip damaged", "zstd damaged", "zstd bomb", "zstd truncated"],
 )  # fmt: skip
 def test_unusable_compressed_payload_is_poison(payload: bytes, reason: str) -> None:
     """A payload that expands beyond the limit or cannot be expanded is poison; its message is as received."""
@@ -78,3 +84,35 @@ def test_unusable_compressed_payload_is_poison(payload: bytes, reason: str) -> N
     assert isinstance(poison, Poison)
     assert reason == poison.reason
     assert payload == message.payload
+
+
+def test_malformed_content_is_kept_expanded() -> None:
+    """The message of a dead letter whose content is no payload of the kind has the content, without compression."""
+    message, poison = decoded(gzip.compress(b"text"))
+
+    assert isinstance(poison, Poison)
+    assert ("malformed", b"text") == (poison.reason, message.payload)
+
+
+@pytest.mark.parametrize("payload", [PLAIN, gzip.compress(PLAIN)], ids=["plain", "gzip"])
+def test_fields_that_the_decoder_ignores_are_counted(payload: bytes) -> None:
+    """The fields that a decoder reports as not stored are added to the counters of the worker."""
+
+    def decode(message: Message) -> list[Record]:
+        records = Records(json.decode(message.payload))
+        records.fields_ignored = 3
+        return records
+
+    adjustments = Adjustments()
+    DecodeStage(decode, (), adjustments=adjustments)([Message("r", "s", payload, None, n, n, 1, 1) for n in (1, 2)])
+
+    assert 6 == adjustments.fields_ignored
+
+
+def test_message_is_decoded_as_the_stage_does() -> None:
+    """Tools outside of the pipeline expand a compressed message too, and have the message to build rows from."""
+    compressed = Message("r", "s", zstd.compress(PLAIN), None, 1, 1, 1, 1)
+
+    message, records = decode_message(lambda message: json.decode(message.payload), compressed)
+
+    assert (PLAIN, json.decode(PLAIN)) == (message.payload, records)
