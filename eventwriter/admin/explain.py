@@ -15,7 +15,7 @@ import orjson
 from eventwriter.errors import Poison
 from eventwriter.kinds.registry import Kind
 from eventwriter.model import Adjustments, Message, Origin, Record
-from eventwriter.pipeline.decode import decode_message
+from eventwriter.pipeline.decode import decode_message, of_record
 from eventwriter.postgres.schema.conversions import json_value as json_value
 from eventwriter.tables.table import Build, Row, RowBuilder, Table
 
@@ -132,7 +132,10 @@ def _rows(explainer: Explainer, message: Message, records: Sequence[Record], tal
     for index, record in enumerate(records):
         before = len(rows)
         for table, build, build_again in builders:
-            row = build(record, message, index)
+            try:
+                row = build(record, message, index)
+            except Poison as poison:
+                raise of_record(poison, index, records) from None
             if row is not None:
                 moved = _moved(row, build_again(record, later, index))
                 rows.append(ExplainedRow(table.name, index, _columns(table, row, moved)))

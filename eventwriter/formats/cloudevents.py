@@ -1,21 +1,29 @@
 """
-CloudEvents in structured JSON: the `data` of the envelope, and the summary of an event by its type.
+CloudEvents in structured JSON and in binary mode: the `data` of the envelope, and the summary of an event by its type.
 
 Health and lifecycle events are ServiceRadar's. `data` with a `short_message` is GELF, whatever the
 type of the envelope. Any other `data` is searched for the usual field names.
 
-Source: CloudEvents 1.0.2, "JSON Event Format", section 3.1 "Handling of data".
+Source: CloudEvents 1.0.2, "JSON Event Format", section 3.1 "Handling of data"; "NATS Protocol
+Binding", section 3.1 "Binary Content Mode".
 """
 
 import base64
 import binascii
+from collections.abc import Mapping
 from typing import Any
+from urllib.parse import unquote
 
+from eventwriter.errors import Poison
+from eventwriter.formats.compression import ENCODING_HEADER, MAGIC
 from eventwriter.formats.fields import find, instant_us, json_value, names, number, text, whole
 from eventwriter.formats.gelf import REMOTE_ADDR, SHORT_MESSAGE, EventSummary, gelf
-from eventwriter.formats.json import clean_text
+from eventwriter.formats.json import clean_text, load
 from eventwriter.model import Record
 
+_HEADER_PREFIX, _VERSION, _CONTENT_TYPE = "ce-", "specversion", "content-type"
+_STRUCTURED, _JSON = "application/cloudevents", "application/json"
+"""Media type of structured mode and, with `-batch`, of batches; media type of data in JSON."""
 _GATEWAY = names("gateway_id", "poller_id", "pollerId")
 _PREVIOUS, _CURRENT = names("previous_state"), names("current_state")
 _SOURCE_ADDR = names("remote_addr", "source_ip", "sourceIp")
@@ -29,6 +37,52 @@ _HEALTH = {
     "offline": (2, "critical"), "unhealthy": (3, "error"), "degraded": (4, "warning"), "unknown": (5, "notice"),
 }  # fmt: skip
 """State → (syslog level, its name); every other state is (6, info)."""
+
+
+def is_binary(headers: Mapping[str, str]) -> bool:
+    """Return whether the headers of a message have the attributes of an event."""
+    return any(name.lower() == _HEADER_PREFIX + _VERSION for name in headers)
+
+
+def from_headers(headers: Mapping[str, str], payload: bytes) -> Record | None:
+    """
+    Return the structured form of an event in binary mode, whose attributes are headers; None for other messages.
+
+    The data is JSON unless `Content-Type` says otherwise. Data that is neither JSON nor text becomes `data_base64`.
+
+    Raises:
+        Poison: `malformed`: the data is not JSON although its type is, or must be expanded first.
+    """
+    attributes: Record = {}
+    content_type = encoding = ""
+    for name, value in headers.items():
+        lower = name.lower()
+        if lower.startswith(_HEADER_PREFIX):
+            attributes[lower.removeprefix(_HEADER_PREFIX)] = clean_text(unquote(value))
+        elif lower == _CONTENT_TYPE:
+            content_type = value
+        elif lower == ENCODING_HEADER:
+            encoding = value
+    if _VERSION not in attributes or content_type.lower().startswith(_STRUCTURED):
+        return None
+    if encoding and payload.startswith(MAGIC):
+        raise Poison("malformed", f"the data of the event is compressed by {encoding}")
+    if content_type:
+        attributes["datacontenttype"] = clean_text(content_type)
+    return {**attributes, **_binary_data(payload, content_type.partition(";")[0].strip().lower())}
+
+
+def _binary_data(payload: bytes, media_type: str) -> Record:
+    if not payload:
+        return {}
+    if not media_type or media_type == _JSON or media_type.endswith(("+json", "/json")):
+        return {"data": load(payload)}
+    if media_type.startswith("text/") or media_type.endswith("xml"):
+        try:
+            return {"data": clean_text(payload.decode())}
+        except UnicodeDecodeError:
+            pass
+    return {"data_base64": base64.b64encode(payload).decode()}
 
 
 def data_of(envelope: Record) -> Any:

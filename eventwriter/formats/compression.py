@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 
 from eventwriter.errors import Poison
 
-_ENCODING_HEADER = "content-encoding"
+ENCODING_HEADER = "content-encoding"
 _GZIP, _ZSTD, _ZLIB = b"\x1f\x8b", b"\x28\xb5\x2f\xfd", (b"\x78\x01", b"\x78\x5e", b"\x78\x9c", b"\x78\xda")
 MAGIC = (_GZIP, _ZSTD, *_ZLIB)
 """First bytes of compressed payloads."""
@@ -64,7 +64,7 @@ def _codec_of(payload: bytes) -> _Codec | None:
 
 def _declared_codec(payload: bytes, headers: Mapping[str, str] | None) -> _Codec | None:
     """Return the compression that `Content-Encoding` names, unless the payload is empty or looks like JSON."""
-    encoding = next((v.strip().lower() for k, v in (headers or {}).items() if k.lower() == _ENCODING_HEADER), "")
+    encoding = next((v.strip().lower() for k, v in (headers or {}).items() if k.lower() == ENCODING_HEADER), "")
     if not payload or payload.lstrip()[:1] in _JSON_BEGINS:
         return None  # already expanded
     if encoding not in _ENCODINGS:

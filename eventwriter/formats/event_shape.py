@@ -7,6 +7,8 @@ Sources: OCSF schema 1.3.0, "Base Event"; CloudEvents 1.0.2, "JSON Event Format"
 from enum import Enum, auto
 
 from eventwriter.errors import Poison
+from eventwriter.formats.fields import find
+from eventwriter.formats.gelf import SHORT_MESSAGE
 from eventwriter.model import Record
 
 
@@ -18,7 +20,7 @@ class Shape(Enum):
     CLOUDEVENT = auto()
     """`specversion`."""
     GELF = auto()
-    """`version`, `host` and `short_message`."""
+    """`version`, `host`, and `short_message` or `full_message`."""
     SNMP_TRAP = auto()
     """`varbinds`."""
 
@@ -36,17 +38,17 @@ def shape_of(record: Record) -> Shape:
         return Shape.OCSF
     if get("specversion") is not None:
         return Shape.CLOUDEVENT
-    if get("version") is not None and get("host") is not None and _short_message(record) is not None:
+    if get("version") is not None and get("host") is not None and _has_message(record):
         return Shape.GELF
     if get("varbinds") is not None:
         return Shape.SNMP_TRAP
     raise Poison(
         "unknown_shape",
         "the record is not a known kind of event: it has no class_uid (OCSF), no specversion (CloudEvents),"
-        " no version, host and short_message together (GELF), and no varbinds (SNMP trap)",
+        " no version, host and short_message or full_message together (GELF), and no varbinds (SNMP trap)",
     )
 
 
-def _short_message(record: Record) -> object:
-    value = record.get("short_message")
-    return record.get("shortMessage") if value is None else value
+def _has_message(record: Record) -> bool:
+    # Hot: once per GELF message and table; nearly all have the first key.
+    return record.get("short_message") is not None or find(record, SHORT_MESSAGE) is not None

@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 from eventwriter.formats.fields import find, names
 from eventwriter.model import Record
 
-SHORT_MESSAGE, REMOTE_ADDR = names("short_message"), ("_remote_addr", *names("remote_addr"))
+SHORT_MESSAGE, REMOTE_ADDR = (*names("short_message"), *names("full_message")), ("_remote_addr", *names("remote_addr"))
 
 
 class EventSummary(NamedTuple):

@@ -46,7 +46,7 @@ def decode(payload: bytes) -> list[Record]:
         value = _lenient(payload, str(error))
     else:
         # As text, because a search in bytes takes twice as long.
-        if _NINETEEN_DIGITS in payload.translate(_DIGITS_AS_ZEROS).decode("latin-1") or _BACKSLASH in payload:
+        if _LONG_NUMBER in payload.translate(_DIGITS_AS_ZEROS).decode("latin-1") or _BACKSLASH in payload:
             value = _checked(value, payload)
     if value.__class__ is dict:
         return [value]
@@ -87,14 +87,11 @@ def within_depth(act: Callable[[Any], Any], value: Any) -> Any:
         raise Poison("malformed", "the JSON is nested too deeply") from None
 
 
-_DIGITS_AS_ZEROS = bytes(ord("0") if chr(byte) in "0123456789" else byte for byte in range(256))
-_NINETEEN_DIGITS = "0" * 19
+_DIGITS_AS_ZEROS = bytes(ord("0") if chr(byte) in "0123456789-" else byte for byte in range(256))
+_LONG_NUMBER = "0" * 20
+"""In JSON that may have an integer beyond 64 bits, which orjson rounds, if digits and minus signs are replaced by
+zeros: such an integer has 20 digits, or a minus sign and 19. Nanoseconds since 1970 are shorter."""
 _BACKSLASH = ord("\\")
-
-
-def _has_long_integer(folded: str) -> bool:
-    """Return whether JSON, its digits replaced by zeros, may have an integer beyond 64 bits, which orjson rounds."""
-    return f"{_NINETEEN_DIGITS}0" in folded or f"-{_NINETEEN_DIGITS}" in folded
 
 
 _INT_DIGITS_MAX = 4300
@@ -148,7 +145,8 @@ def _lenient(payload: bytes, problem: str = "") -> Any:
     try:
         return _clean(parse_exactly(payload.decode("utf-8-sig")))
     except UnicodeDecodeError as error:
-        raise Poison("malformed", f"the payload is not UTF-8 at byte {error.start}") from None
+        at = error.start + (len(_BYTE_ORDER_MARK) if payload.startswith(_BYTE_ORDER_MARK) else 0)
+        raise Poison("malformed", f"the payload is not UTF-8 at byte {at}") from None
     except RecursionError:
         raise Poison("malformed", f"the payload is not valid JSON: {problem or 'nested too deeply'}") from None
     except ValueError as error:
@@ -172,6 +170,28 @@ def _lines(lines: list[bytes]) -> list[Any]:
     return values
 
 
+def load(payload: bytes) -> Any:
+    """
+    Parse a payload that may be any JSON value, or JSON lines.
+
+    Raises:
+        Poison: `malformed`; `too_large` for too many lines.
+    """
+    return _parse(payload)
+
+
+def is_text(payload: bytes) -> bool:
+    """Return whether a payload is text in UTF-8, without control characters except white space."""
+    try:
+        text = payload.decode()
+    except UnicodeDecodeError:
+        return False
+    return bool(text) and text.translate(_WHITE_SPACE).isprintable()
+
+
+_WHITE_SPACE = {ord(character): " " for character in "\t\r\n\x0b\x0c\x1b\ufeff\u2028\u2029\xa0\xad\u200b"}
+
+
 def _parse(payload: bytes) -> Any:
     try:
         value = orjson.loads(payload)
@@ -182,7 +202,7 @@ def _parse(payload: bytes) -> Any:
 
 def _checked(value: Any, payload: bytes) -> Any:
     """Return a value that the strict parser accepted, with the digits of long integers and without U+0000."""
-    if _has_long_integer(payload.translate(_DIGITS_AS_ZEROS).decode("latin-1")):
+    if _LONG_NUMBER in payload.translate(_DIGITS_AS_ZEROS).decode("latin-1"):
         return _lenient(payload)
     return within_depth(_clean, value) if b"\\u0000" in payload else value
 
@@ -225,12 +245,12 @@ def loads_clean(text: str) -> Any:
             raise
         value = _loads_lenient(text)
     else:
-        if len(text) > len(_NINETEEN_DIGITS) and _has_long_integer(text.translate(_TEXT_DIGITS_AS_ZEROS)):
+        if len(text) > len(_LONG_NUMBER) and _LONG_NUMBER in text.translate(_TEXT_DIGITS_AS_ZEROS):
             value = _loads_lenient(text)
     return within_depth(_clean, value)
 
 
-_TEXT_DIGITS_AS_ZEROS = str.maketrans("123456789", "0" * 9)
+_TEXT_DIGITS_AS_ZEROS = str.maketrans("123456789-", "0" * 10)
 
 
 class TooDeep(ValueError):
@@ -320,7 +340,12 @@ def decode_json_or_protobuf(payload: bytes, protobuf: Decoder, json: Decoder = d
         and payload[:3] != _BYTE_ORDER_MARK
         and not (begins.isspace() and payload.lstrip()[:1] in _JSON_BEGINS)
     ):
-        return protobuf(payload)
+        try:
+            return protobuf(payload)
+        except Poison:
+            if not is_text(payload):
+                raise
+            raise Poison("malformed", "the payload is text, neither JSON nor protobuf") from None
     try:
         return json(payload)
     except Poison as json_error:

@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from typing import Any, NamedTuple
 
 from eventwriter.errors import Poison
+from eventwriter.formats.json import check_count
 from eventwriter.model import Record
 
 _BATCH = "metrics"
@@ -46,8 +47,35 @@ def values(record: Record) -> Iterator[Value]:
     Raises:
         Poison: `missing_field` for a metric without a numeric field or without a name; `malformed`.
     """
-    for metric in record.get(_BATCH) or (record,):
+    for metric in record.get(_BATCH, (record,)):
         yield from _values(metric)
+
+
+def telemetry(records: list[Record]) -> list[Record]:
+    """
+    Return records of telemetry in which each value of Telegraf's metrics is a record; others stay as they are.
+
+    Raises:
+        Poison: As for `values`; `too_large`.
+    """
+    found: list[Record] = []
+    for index, record in enumerate(records):
+        if not is_telegraf(record):
+            found.append(record)
+            continue
+        try:
+            found += map(_measurement, values(record))
+        except Poison as poison:
+            if len(records) == 1:
+                raise
+            raise Poison(poison.reason, f"element {index}: {poison.detail}") from None
+        check_count(len(found), ())
+    return found
+
+
+def _measurement(value: Value) -> Record:
+    record: Record = {"metric_name": value.name, "value": value.value, "timestamp": value.timestamp}
+    return record | ({"tags": value.tags} if value.tags else {}) | ({"metadata": value.texts} if value.texts else {})
 
 
 def _values(metric: Record) -> Iterator[Value]:

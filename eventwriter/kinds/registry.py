@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 from importlib.metadata import entry_points
 
 from eventwriter.errors import Fatal, Poison
-from eventwriter.formats import json
+from eventwriter.formats import cloudevents, json, telegraf
 from eventwriter.formats.flow import flow_message
 from eventwriter.formats.otlp import logs as otlp_logs
 from eventwriter.formats.otlp import metrics, traces
@@ -55,6 +55,22 @@ def _json(message: Message) -> list[Record]:
     return json.decode(message.payload)
 
 
+def _events(message: Message) -> list[Record]:
+    headers = message.headers
+    if headers and (event := cloudevents.from_headers(headers, message.payload)) is not None:
+        return [event]
+    return json.decode(message.payload)
+
+
+def _telemetry(message: Message) -> list[Record]:
+    # Hot: once per message.
+    records = json.decode(message.payload)
+    for record in records:
+        if "fields" in record or "metrics" in record:
+            return telegraf.telemetry(records)
+    return records
+
+
 def _flow(message: Message) -> list[Record]:
     return json.decode_json_or_protobuf(message.payload, flow_message.decode)
 
@@ -70,8 +86,8 @@ def _kind(
 
 
 KINDS: Mapping[str, Kind] = {
-    "telemetry": _kind("telemetry", _json, TIMESERIES_METRICS),
-    "events": _kind("events", _json, OCSF_EVENTS, EVENTS),
+    "telemetry": _kind("telemetry", _telemetry, TIMESERIES_METRICS),
+    "events": _kind("events", _events, OCSF_EVENTS, EVENTS),
     "sweep": _kind("sweep", _json, OCSF_NETWORK_ACTIVITY_FROM_SWEEP, SWEEP_HOST_STATES),
     "netflow": _kind("netflow", _flow, OCSF_NETWORK_ACTIVITY, NETFLOW_METRICS),
     "otel_metrics": _kind("otel_metrics", metrics.decode, OTEL_METRICS),

@@ -14,7 +14,7 @@ from eventwriter.errors import Poison
 from eventwriter.model import Message, Record, Trigger
 from eventwriter.pipeline.batch import KNOWN, Batch
 from eventwriter.pipeline.coverage import CoverageTracker
-from eventwriter.pipeline.decode import Decoded
+from eventwriter.pipeline.decode import Decoded, of_record
 from eventwriter.tables.table import RowBuilder
 
 EncodeRow = Callable[[Sequence[object], bytearray], None]
@@ -161,10 +161,6 @@ class Batcher:
                 rows = self._encode_rows(message, records)
             except Poison as poison:
                 rows = self._discard_rows(batch, position, poison)
-            except self._encode_errors as error:
-                rows = self._discard_rows(
-                    batch, position, Poison("bad_value", f"a value does not fit its column: {error}")
-                )
         elif records is None:
             batch.ignored.add(position)
         else:
@@ -179,17 +175,23 @@ class Batcher:
 
     def _encode_rows(self, message: Message, records: list[Record]) -> int:
         """Encode the rows of a message into the buffers of the open batch, and return their number."""
-        rows = 0
-        for index, record in enumerate(records):
-            before = rows
-            for build, encode, buffer in self._writers:
-                if row := build(record, message, index):
-                    encode(row, buffer)
-                    rows += 1
-                elif row is not None:
-                    before = -1  # ignored by a documented rule of the table, and counted
-            if rows == before:
-                raise Poison("no_table", f"no table of this slot stores records like record {index}")
+        rows = index = 0
+        try:
+            for index, record in enumerate(records):
+                before = rows
+                for build, encode, buffer in self._writers:
+                    if row := build(record, message, index):
+                        encode(row, buffer)
+                        rows += 1
+                    elif row is not None:
+                        before = -1  # ignored by a documented rule of the table, and counted
+                if rows == before:
+                    raise Poison("no_table", "no table of this slot stores records of this shape")
+        except Poison as poison:
+            raise of_record(poison, index, records) from None
+        except self._encode_errors as error:
+            does_not_fit = Poison("bad_value", f"a value does not fit its column: {error}")
+            raise of_record(does_not_fit, index, records) from error
         return rows
 
     def _discard_rows(self, batch: Batch, position: int, poison: Poison) -> int:

@@ -5,7 +5,7 @@ Each message is returned with its records, with the `Poison` that makes it a dea
 None if its subject is ignored.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 
 from eventwriter.errors import Poison
 from eventwriter.formats.compression import expand
@@ -70,6 +70,11 @@ def decode_message(
             raise
     message = message._replace(payload=expanded)
     return message, decode(message)
+
+
+def of_record(poison: Poison, index: int, records: Sequence[Record]) -> Poison:
+    """Return an error that names the record, unless there is only one."""
+    return poison if len(records) == 1 else Poison(poison.reason, f"record {index}: {poison.detail}")
 
 
 class DecodeStage:

@@ -2,6 +2,7 @@
 
 import orjson
 
+from eventwriter.formats.cloudevents import is_binary
 from eventwriter.formats.json import dumps, loads_clean
 from eventwriter.model import Message, Record
 from eventwriter.tables.redaction import Redactor
@@ -14,13 +15,13 @@ def raw_data(record: Record, kept: Record, message: Message, redactor: Redactor)
     """
     Return the text of the payload if it can be cast to jsonb and has no secrets, otherwise the record as JSON.
 
-    A payload of several records always gives the JSON of this record.
+    A payload of several records always gives the JSON of this record, as does a CloudEvent in binary mode.
 
     Args:
         kept: The record without its secrets; the record itself if it has none.
     """
-    if kept is record and message.payload.lstrip()[:1] == b"{":
-        whole = message.payload.decode("utf-8-sig")
+    if kept is record and message.payload.lstrip()[:1] == b"{" and not is_binary(message.headers or {}):
+        whole = message.payload.decode("utf-8-sig").rstrip("\0")  # framing of GELF
         if _is_one_object(whole) and not redactor.has_escaped_secret(whole, message.subject):
             return whole
     return dumps(kept).decode()

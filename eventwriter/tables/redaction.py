@@ -19,7 +19,7 @@ from typing import Any
 import orjson
 
 from eventwriter.errors import Poison
-from eventwriter.formats.cloudevents import decode_base64
+from eventwriter.formats.cloudevents import decode_base64, is_binary
 from eventwriter.formats.compression import MAGIC
 from eventwriter.formats.json import TooDeep, dumps, loads_clean, within_depth
 from eventwriter.model import Adjustments, Message, Record
@@ -84,6 +84,10 @@ class Redactor:
                 return True
         return (_BACKSLASH in payload and "\\u" in lower) or self._always or payload.startswith(MAGIC)
 
+    def _may_hold(self, message: Message) -> bool:
+        headers = message.headers
+        return self.may_hold(message.payload) or (headers is not None and is_binary(headers))
+
     def clean(self, record: Record, message: Message) -> Record:
         """
         Return a record without its secrets; the record itself if it has none.
@@ -93,7 +97,7 @@ class Redactor:
         """
         # Hot: once per record.
         if message is not self._message:
-            self._message, self.suspicious = message, self.may_hold(message.payload)
+            self._message, self.suspicious = message, self._may_hold(message)
         if not self.suspicious and "data_base64" not in record:
             return record
         return self._clean_record(record, message.subject)

@@ -1,5 +1,5 @@
 """
-Log records in OTLP, flattened to one record each, and JSON objects of other forms as they are.
+Log records in OTLP, flattened to one record each, and records of other forms: JSON objects as they are, syslog lines.
 
 Flattened records have the keys that ServiceRadar's rule engine gives to the same logs, so that both become
 the same rows. Absent fields are None.
@@ -12,8 +12,9 @@ from typing import Any
 from google.protobuf.unknown_fields import UnknownFieldSet
 
 from eventwriter.errors import Poison
+from eventwriter.formats import fluent_bit, syslog
 from eventwriter.formats.fields import text
-from eventwriter.formats.json import check_count
+from eventwriter.formats.json import check_count, is_text
 from eventwriter.formats.otlp.decoder import Decoder
 from eventwriter.formats.otlp.encoding import (
     LOGS,
@@ -22,7 +23,7 @@ from eventwriter.formats.otlp.encoding import (
     cleaned,
     unknown_field,
 )
-from eventwriter.model import Record, Records
+from eventwriter.model import Message, Record, Records
 
 FIELDS = (
     "resource_attributes", "service_name", "service_version", "service_instance", "scope_name", "scope_version",
@@ -113,10 +114,30 @@ def _keep(record: Record, records: Records) -> None:
     records.append(record)
 
 
-decode = Decoder(LOGS, _flatten, _keep, "timestamp")
-"""
-Decode the log records of a message.
+_decode = Decoder(LOGS, _flatten, _keep, "timestamp")
 
-Raises:
-    Poison: `malformed`.
-"""
+
+def decode(message: Message) -> list[Record]:
+    """
+    Decode the log records of a message: OTLP, JSON, syslog lines, or Fluent Bit's arrays.
+
+    Raises:
+        Poison: `malformed`; `too_large`.
+    """
+    # Hot: once per message. No other form begins with `<`: as protobuf it would end a group.
+    payload = message.payload
+    if payload[:1] == b"<":
+        return syslog.decode(payload)
+    try:
+        return _decode(message)
+    except Poison as poison:
+        return _decode_rare(payload, poison)
+
+
+def _decode_rare(payload: bytes, poison: Poison) -> list[Record]:
+    """Decode a payload that is neither OTLP nor JSON objects, or raise `poison`."""
+    if payload.lstrip()[:1] == b"[":
+        return fluent_bit.decode(payload, poison)
+    if is_text(payload) and syslog.is_syslog(payload.decode()):
+        return syslog.decode(payload)
+    raise poison

@@ -50,12 +50,13 @@ _INPUT = names("input_snmp", *names("in_if"), "InIf", "iface_in", "ingressInterf
 _OUTPUT = names("output_snmp", *names("out_if"), "OutIf", "iface_out", "egressInterface", "OUTPUT_SNMP")
 START = names(
     "start_time", "flow_start", "flowStart", "time_flow_start_ns", "TimeFlowStartMs", "TimeFlowStart",
-    "timestamp_start", "first",
+    "timestamp_start", "first", "t_first",
 )  # fmt: skip
 END = names(
     "end_time", "flow_end", "flowEnd", "time_flow_end_ns", "TimeFlowEndMs", "TimeFlowEnd", "timestamp_end", "last",
+    "t_last",
 )  # fmt: skip
-RECEIVED = names("time_received_ns", "TimeReceived", "received", "timestamp_arrival", "stamp_inserted")
+RECEIVED = names("time_received_ns", "TimeReceived", "received", "t_received", "timestamp_arrival", "stamp_inserted")
 _ICMP_TYPE, _ICMP_CODE = names("icmp_type", "IcmpType"), names("icmp_code", "IcmpCode")
 
 _COLUMNS: tuple[tuple[str, Sequence[str]], ...] = (
@@ -212,9 +213,10 @@ def _search(record: Record, message: Message, adjustments: Adjustments) -> Flow:
         time=0,
     )
     rest = {key: value for key, value in reader.remaining().items() if not is_blank(value)}
-    if "flow_source" not in rest and (source := _flow_source(rest.get("type"))) is not None:
-        rest["flow_source"] = source
-        del rest["type"]
+    for key in ("type", "Type"):
+        if "flow_source" not in rest and (source := _flow_source(rest.get(key))) is not None:
+            rest["flow_source"] = source
+            del rest[key]
     if us is None and any(record.get(key) is not None for keys in (END, RECEIVED, START) for key in keys):
         return flow._replace(rest=rest, time=_other_time(record, message, adjustments))
     return flow._replace(rest=rest, time=instant_or_default(us, message, adjustments))

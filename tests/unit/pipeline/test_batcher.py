@@ -1,9 +1,11 @@
 """The batcher: when a batch is sealed, and which rows it has."""
 
+from collections.abc import Sequence
+
 import pytest
 
 from eventwriter.errors import Poison
-from eventwriter.model import Message, Trigger
+from eventwriter.model import Message, Record, Trigger
 from eventwriter.pipeline.batcher import Batcher, BatchLimits, RowWriter, seal_trigger
 from eventwriter.pipeline.coverage import CoverageTracker
 
@@ -14,15 +16,13 @@ def message(seq: int, num_delivered: int = 1, size: int = 1) -> Message:
     return Message(f"r{seq}.{num_delivered}", "s", b"x" * size, None, seq, seq, num_delivered, seq)
 
 
-def new_batcher() -> Batcher:
+def new_batcher(encode=lambda row, out: out.extend(row[0].encode())) -> Batcher:
     def build(record, message, index):
         if record.get("bad"):
             raise Poison("bad_value", "x")
         return (record["v"],) if "v" in record else None
 
-    return Batcher(
-        [RowWriter(build, lambda row, out: out.extend(row[0].encode()))], LIMITS, CoverageTracker(0, 0), (TypeError,)
-    )
+    return Batcher([RowWriter(build, encode)], LIMITS, CoverageTracker(0, 0), (TypeError,))
 
 
 def fill(batcher: Batcher, count: int, size: int = 1) -> None:
@@ -138,3 +138,28 @@ def test_record_without_table_is_poison() -> None:
         batcher.open.rows,
         bytes(batcher.open.buffers[0]),
     )
+
+
+@pytest.mark.parametrize(
+    ("records", "named"),
+    [
+        ([{"v": "a"}, {"bad": 1}], "record 1: "),
+        ([{"v": "a"}, {"v": "a"}, {}], "record 2: "),
+        ([{"v": "a"}, {"v": None}], "record 1: "),
+        ([{"bad": 1}], ""),
+    ],
+    ids=["row builder", "no table", "encoder", "only record"],
+)
+def test_dead_letter_names_the_record(records: list[Record], named: str) -> None:
+    """The detail of a dead letter has the index of the record that cannot be stored, if there are several."""
+
+    def encode(row: Sequence[object], out: bytearray) -> None:
+        if row[0] is None:
+            raise TypeError("not text")
+
+    batcher = new_batcher(encode)
+    assert [] == list(batcher.add([(message(1), records)], False, 10**6, 0.0))
+
+    detail = batcher.open.dead[0].detail
+    assert detail.startswith(named)
+    assert named or not detail.startswith("record")
