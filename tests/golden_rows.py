@@ -1,4 +1,4 @@
-"""Payloads of tests/data to rows that people can read: times as ISO 8601, ids and JSON as what they are."""
+"""Builds readable rows from the payloads of tests/data: ISO 8601 times, UUIDs as text, JSON parsed."""
 
 import datetime as dt
 import json
@@ -16,11 +16,11 @@ from eventwriter.tables.table import Build, Row, Table
 DATA = Path(__file__).parent / "data"
 ORIGIN = Origin("events", 1_700_000_000_000_000_000, 0)
 STORED_NS = 1_735_700_000_123_456_789
-"""When JetStream stored every message here: 2025-01-01 02:53:20.123456789 UTC."""
+"""JetStream timestamp of every message: 2025-01-01 02:53:20.123456789 UTC."""
 
 
 def parsed(text: bytes | str) -> Any:
-    """Parse JSON as PostgreSQL prints it: a number beyond the range of a float is an integer."""
+    """Parse JSON as PostgreSQL prints it; a number beyond the range of a float becomes an integer."""
     return json.loads(
         text, parse_float=lambda digits: float(digits) if abs(float(digits)) != math.inf else int(Decimal(digits))
     )
@@ -41,7 +41,7 @@ def delivery(payload: bytes, subject: str) -> Message:
 def rows_of(
     kind: str, message: Message, adjustments: Adjustments | None = None, options: Mapping[str, Any] | None = None
 ) -> list[tuple[Table, Row]]:
-    """Return the rows of a message, with the tables that they go to: the kind's default ones."""
+    """Return the rows of a message and their tables, for the default tables of the kind."""
     rows = []
     build = Build(
         ORIGIN, adjustments or Adjustments(), frozenset(), redact=frozenset({"community"}), options=options or {}

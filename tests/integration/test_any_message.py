@@ -9,7 +9,7 @@ from fuzz.targets import ANY, MIGRATED, load_targets
 from golden_rows import delivery
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from made_up_messages import MESSAGES
+from payload_strategies import MESSAGES
 
 from eventwriter.errors import Poison
 from eventwriter.kinds.registry import KINDS

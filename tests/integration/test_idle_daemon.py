@@ -11,7 +11,7 @@ import nats
 import psycopg
 import pytest
 from fix_daemon import Daemon
-from fix_frozen import StoppablePostgres, slot_when
+from fix_stopped_servers import StoppablePostgres, slot_when
 from fix_web import until
 
 from eventwriter.control.client import Client

@@ -11,7 +11,7 @@ import psycopg
 import pytest
 from golden_rows import DATA, ORIGIN, delivery
 from psycopg import sql
-from rows_in_tables import REDACT
+from table_rows import REDACT
 
 from eventwriter.kinds.registry import KINDS
 from eventwriter.model import Adjustments

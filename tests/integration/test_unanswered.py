@@ -6,7 +6,7 @@ from collections.abc import Iterator
 import psycopg
 import pytest
 from fix_daemon import Daemon
-from fix_frozen import StoppablePostgres, slot_when
+from fix_stopped_servers import StoppablePostgres, slot_when
 from fix_web import until
 
 

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import click
 import pytest
-from reached_code import of_kind, options, reasons
+from kind_call_graph import code_of, options, reasons
 
 from eventwriter.cli.ctl.main import cli as ctl
 from eventwriter.cli.main import cli
@@ -85,7 +85,7 @@ def test_every_flat_column_is_in_the_page() -> None:
 @pytest.mark.parametrize("kind", KINDS)
 def test_every_reason_is_in_the_page(kind: str) -> None:
     """Each reason for which a kind makes a dead letter is explained, and none that it never gives."""
-    of_code = reasons(of_kind(KINDS[kind]))
+    of_code = reasons(code_of(KINDS[kind]))
 
     assert "malformed" in of_code
     assert of_code <= reasons_in(page(kind))
@@ -102,7 +102,7 @@ def test_reasons_of_all_kinds_are_in_the_index() -> None:
 @pytest.mark.parametrize("kind", KINDS)
 def test_every_option_is_in_the_page(kind: str) -> None:
     """Each key of a stream's entry that a kind's code reads is named, and so is what is true of secrets."""
-    found = options(of_kind(KINDS[kind]))
+    found = options(code_of(KINDS[kind]))
 
     assert [] == [key for key in found if f"`{key}`" not in page(kind)]
     assert "redact" in page(kind)
@@ -119,7 +119,7 @@ def test_every_option_is_read_by_some_kind() -> None:
         "map": {"a": "b"},
         "rest": "c",
     }
-    read = set.union(*(options(of_kind(kind)) for kind in KINDS.values()))
+    read = set.union(*(options(code_of(kind)) for kind in KINDS.values()))
 
     assert set(StreamSettings.model_validate(entry).options) == read
 

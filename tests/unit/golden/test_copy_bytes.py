@@ -13,9 +13,9 @@ from fix_golden import CheckGolden
 from fuzz.seeds import OF_ANY_TYPE
 from generations import FOLDERS, SUBJECTS
 from golden_rows import DATA, ORIGIN, delivery
-from made_up_messages import COLUMN_TYPES
 from orjson import dumps
-from rows_in_tables import REDACT, shapes
+from payload_strategies import COLUMN_TYPES
+from table_rows import REDACT, shapes
 
 from eventwriter.errors import Poison
 from eventwriter.kinds.registry import KINDS

@@ -2,7 +2,7 @@
 
 import pytest
 from golden_rows import DATA
-from rows_in_tables import all_rows, expected
+from table_rows import all_rows, expected
 
 from eventwriter.errors import Poison
 

@@ -24,7 +24,7 @@ from pathlib import Path
 
 import pytest
 from golden_rows import DATA
-from rows_in_tables import filled, rows_in
+from table_rows import filled, rows_in
 
 from eventwriter.errors import Poison
 from eventwriter.kinds.registry import KINDS

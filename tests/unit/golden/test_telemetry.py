@@ -10,7 +10,7 @@ The rows differ from those of the predecessors:
 
 import pytest
 from golden_rows import DATA
-from rows_in_tables import all_rows, expected
+from table_rows import all_rows, expected
 
 from eventwriter.errors import Poison
 

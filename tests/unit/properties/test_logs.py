@@ -6,7 +6,7 @@ from typing import Any
 from golden_rows import ORIGIN, delivery
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
-from made_up_logs import FIELDS, anything, words
+from log_strategies import FIELDS, anything, words
 from opentelemetry.proto.collector.logs.v1.logs_service_pb2 import ExportLogsServiceRequest
 
 from eventwriter.errors import Poison

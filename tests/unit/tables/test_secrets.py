@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 from golden_rows import ORIGIN, delivery
-from rows_in_tables import shapes
+from table_rows import shapes
 
 from eventwriter.errors import Poison
 from eventwriter.kinds.registry import KINDS

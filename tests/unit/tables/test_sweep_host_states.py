@@ -3,7 +3,7 @@
 import json
 from typing import Any
 
-from rows_in_tables import filled, rows_in
+from table_rows import filled, rows_in
 
 from eventwriter.model import Adjustments
 from eventwriter.tables.sweep_host_states import SWEEP_HOST_STATES

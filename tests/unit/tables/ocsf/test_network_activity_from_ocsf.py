@@ -5,7 +5,7 @@ from typing import Any
 from uuid import UUID
 
 import pytest
-from rows_in_tables import filled, rows_in
+from table_rows import filled, rows_in
 
 from eventwriter.errors import Poison
 from eventwriter.tables.ocsf.network_activity import OCSF_NETWORK_ACTIVITY

@@ -4,7 +4,7 @@ import json
 from typing import Any
 
 import pytest
-from rows_in_tables import filled, rows_in
+from table_rows import filled, rows_in
 
 from eventwriter.tables.ocsf.network_activity_from_sweep import OCSF_NETWORK_ACTIVITY_FROM_SWEEP
 

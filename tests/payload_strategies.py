@@ -1,14 +1,14 @@
-"""Payloads of every kind with anything at any of their fields, for hypothesis."""
+"""Hypothesis strategies for payloads of every kind with arbitrary values in known fields."""
 
 import json
 from collections.abc import Mapping
 from typing import Any
 
+from event_strategies import anything, events
 from golden_rows import DATA
 from google.protobuf.descriptor import FieldDescriptor
 from hypothesis import strategies as st
-from made_up_events import anything, events
-from made_up_logs import records as log_records
+from log_strategies import records as log_records
 from opentelemetry.proto.collector.metrics.v1.metrics_service_pb2 import ExportMetricsServiceRequest
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 
@@ -21,6 +21,7 @@ from eventwriter.tables.generic.values import COLUMN_TYPES, ELEMENT_OIDS
 from eventwriter.tables.table import GeneratedTables, RealColumn, Table
 
 Payloads = st.SearchStrategy[bytes]
+Fields = st.SearchStrategy[dict[str, Any]]
 
 TELEMETRY_KEYS = (
     "timestamp", "gateway_id", "pollerId", "agent_id", "metric_name", "name", "type", "metricType", "device_id",
@@ -60,28 +61,30 @@ COLUMN_TYPES = [*COLUMN_TYPES, *(f"{element}[]" for element in ELEMENT_OIDS)]
 
 
 def as_json(values: st.SearchStrategy[Any]) -> Payloads:
-    """Return values as JSON text; lone surrogates, NaN and infinities are in it as Python writes them."""
+    """Encode values as JSON; lone surrogates, NaN and infinities appear as Python writes them."""
     return values.map(lambda value: json.dumps(value).encode())
 
 
-def fields(keys: tuple[str, ...]) -> st.SearchStrategy[dict[str, Any]]:
-    """Return objects with anything under some of the keys."""
+def fields(keys: tuple[str, ...]) -> Fields:
+    """Return objects with arbitrary values under some of the keys."""
     return st.dictionaries(st.sampled_from(keys), anything, max_size=8)
 
 
-def besides(needed: dict[str, Any], some: st.SearchStrategy[dict[str, Any]]) -> st.SearchStrategy[dict[str, Any]]:
-    """Return objects that have what is needed, unless the fields say otherwise; or not."""
-    return st.builds(lambda given: {**needed, **given}, some) | some
+def with_required(
+    required: dict[str, Any], some: st.SearchStrategy[dict[str, Any]]
+) -> st.SearchStrategy[dict[str, Any]]:
+    """Return objects with and without the required fields; other values may override them."""
+    return st.builds(lambda given: {**required, **given}, some) | some
 
 
 _endpoints = st.dictionaries(st.sampled_from(["ip", "port", "mac", "autonomous_system", "zzz"]), anything, max_size=3)
 flows = st.one_of(
-    besides({"src_addr": "10.0.0.1"}, fields(FLOW_KEYS)),
+    with_required({"src_addr": "10.0.0.1"}, fields(FLOW_KEYS)),
     st.builds(
         lambda some, end: {"src_endpoint": {"ip": "10.0.0.1"}, **some, "dst_endpoint": end},
         fields(OCSF_FLOW_KEYS), _endpoints,
     ),
-    besides({"class_uid": 4001}, fields(OCSF_FLOW_KEYS)),
+    with_required({"class_uid": 4001}, fields(OCSF_FLOW_KEYS)),
 )  # fmt: skip
 
 _VALUES: dict[int, st.SearchStrategy[Any]] = {
@@ -126,19 +129,15 @@ EXPORTS = {
     "otel_metrics": _metrics(),
     "logs": (DATA / "logs_otlp_protobuf" / "single.bin").read_bytes(),
 }
-"""A protobuf export of each kind of OTLP, with U+0000 and numbers at their ends."""
+"""A protobuf export of each OTLP kind, with U+0000 and numbers at the ends of their ranges."""
 
 
 def damaged(payload: bytes) -> Payloads:
-    """Return the payload with some bytes changed, added or gone, or its end cut off."""
+    """Return the payload unchanged, truncated, or with bytes changed, inserted or removed."""
     at = st.integers(0, len(payload))
-    return st.one_of(
-        st.just(payload),
-        st.builds(lambda a, change, gone: payload[:a] + change + payload[a + gone :], at, st.binary(max_size=4), at),
-        st.builds(
-            lambda a, change, gone: payload[:a] + change + payload[a + gone :],
-            at, st.binary(max_size=4), st.integers(0, 4),
-        ),
+    return st.just(payload) | st.builds(
+        lambda start, inserted, removed: payload[:start] + inserted + payload[start + removed :],
+        at, st.binary(max_size=4), at | st.integers(0, 4),
     )  # fmt: skip
 
 
@@ -151,7 +150,7 @@ _otlp_value = st.recursive(
 
 
 def otlp(kind: str) -> Payloads:
-    """Return exports in JSON with anything at any of their parts, and damaged ones in protobuf."""
+    """Return JSON exports with arbitrary parts, and damaged protobuf exports."""
     outer, middle, leaf = _PARTS[kind]
     leaves = st.lists(st.dictionaries(st.sampled_from(OTLP_KEYS), _otlp_value, max_size=6) | _otlp_value, max_size=3)
     whole = st.builds(
@@ -167,20 +166,20 @@ def _flat(known: tuple[str, ...]) -> Payloads:
 
 
 MESSAGES: Mapping[str, Payloads] = {
-    "telemetry": as_json(besides({"value": 1.5}, fields(TELEMETRY_KEYS))),
+    "telemetry": as_json(with_required({"value": 1.5}, fields(TELEMETRY_KEYS))),
     "events": as_json(st.lists(events, max_size=2) | events),
-    "sweep": as_json(besides({"ip": "10.0.0.1"}, fields(SWEEP_KEYS))),
+    "sweep": as_json(with_required({"ip": "10.0.0.1"}, fields(SWEEP_KEYS))),
     "netflow": as_json(flows) | flow_messages,
     "otel_metrics": _flat(otlp_metrics.FIELDS) | otlp("otel_metrics"),
     "otel_traces": _flat(traces.FIELDS) | otlp("otel_traces"),
     "logs": as_json(log_records) | otlp("logs"),
-    "json": as_json(besides({"text": "x"}, fields((*COLUMN_TYPES, "made_at", "counted", "community", "zzz")))),
+    "json": as_json(with_required({"text": "x"}, fields((*COLUMN_TYPES, "made_at", "counted", "community", "zzz")))),
 }
-"""For each kind: payloads of its own shapes."""
+"""Kind → payloads of the shapes that it decodes."""
 
 
-def made_table() -> GeneratedTables:
-    """Return the definition that kind `json` makes for a table with a column of every type."""
+def table_of_every_type() -> GeneratedTables:
+    """Return the definitions that kind `json` generates for a table with a column of every type."""
     columns = [
         RealColumn(name, name, n % 7 == 0, False, False, ("ok", "bad") if name == "enum" else ())
         for n, name in enumerate(COLUMN_TYPES)
@@ -191,9 +190,9 @@ def made_table() -> GeneratedTables:
 
 
 def definitions(kind: str) -> list[tuple[str, Table]]:
-    """Return all definitions that a kind can fill, those chosen by a column of the real table too."""
+    """Return all definitions that a kind can fill, including the variants chosen by a column of the real table."""
     if KINDS[kind].any_table:
-        return [(table.name, table) for table in made_table().tables]
+        return [(table.name, table) for table in table_of_every_type().tables]
     return [
         pair
         for table in (*KINDS[kind].tables, *KINDS[kind].also)

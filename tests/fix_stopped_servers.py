@@ -1,4 +1,4 @@
-"""Servers that are stopped by SIGSTOP, and waiting for what a slot reports about them."""
+"""A PostgreSQL server that can be stopped by SIGSTOP, and a function that waits for a slot's report about it."""
 
 from collections.abc import Callable
 from typing import Any

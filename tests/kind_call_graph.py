@@ -1,8 +1,9 @@
 """
-Functions of the package that the decoder and the row builders of a kind may call, and what those raise and read.
+Static call graph of a kind: the functions that its decoder and row builders may call.
 
-The source is read, not run: each name that is mentioned counts as called. So nothing is missed, and few names are
-superfluous.
+The tests of the documentation derive the dead letter reasons and the options of a kind from these functions. The source
+is parsed, not run, and each name that a function refers to counts as a call, so the graph is complete but may contain
+functions that are never called.
 """
 
 import ast
@@ -19,7 +20,7 @@ Place = tuple[str, str]
 
 
 class Module:
-    """One module's top-level definitions, and what its names stand for."""
+    """The top-level definitions and the imports of one module."""
 
     def __init__(self, name: str) -> None:
         spec = importlib.util.find_spec(name)
@@ -40,8 +41,8 @@ class Module:
                 for alias in node.names:
                     self.imported[alias.asname or alias.name] = (node.module, alias.name)
 
-    def mentioned(self, name: str) -> Iterator[Place]:
-        """Yield what a definition mentions of ours."""
+    def references(self, name: str) -> Iterator[Place]:
+        """Yield the places that a definition refers to."""
         for node in ast.walk(self.definitions[name]):
             if isinstance(node, ast.Attribute) and isinstance(node.value, ast.Name):
                 module, inner = self.imported.get(node.value.id, ("", ""))
@@ -52,7 +53,7 @@ class Module:
 
 @functools.cache
 def module(name: str) -> Module | None:
-    """Return one of our modules; None where there is none of that name."""
+    """Return a module of the package, or None if the package has no module of this name."""
     if not name.startswith("eventwriter."):
         return None
     try:
@@ -61,24 +62,24 @@ def module(name: str) -> Module | None:
         return None
 
 
-def starts(act: Any) -> Iterator[Place]:
-    """Yield where a callable is defined, and the functions that it holds."""
-    if isinstance(act, functools.partial):
-        for part in (act.func, *act.args):
-            yield from starts(part)
-    elif callable(act) and hasattr(act, "__qualname__"):
-        yield act.__module__, act.__qualname__.partition(".")[0]
-        for cell in getattr(act, "__closure__", None) or ():
-            yield from starts(cell.cell_contents)
-    elif callable(act):
-        yield type(act).__module__, type(act).__qualname__
-        for held in vars(act).values():
-            yield from starts(held)
+def definition_places(function: Any) -> Iterator[Place]:
+    """Yield where a callable and the callables that it holds are defined."""
+    if isinstance(function, functools.partial):
+        for part in (function.func, *function.args):
+            yield from definition_places(part)
+    elif callable(function) and hasattr(function, "__qualname__"):
+        yield function.__module__, function.__qualname__.partition(".")[0]
+        for cell in getattr(function, "__closure__", None) or ():
+            yield from definition_places(cell.cell_contents)
+    elif callable(function):
+        yield type(function).__module__, type(function).__qualname__
+        for held in vars(function).values():
+            yield from definition_places(held)
 
 
-def reached(acts: list[Callable[..., Any]]) -> list[ast.AST]:
-    """Return the definitions that functions lead to."""
-    waiting = [place for act in acts for place in starts(act)]
+def reachable(functions: list[Callable[..., Any]]) -> list[ast.AST]:
+    """Return the definitions that can be reached from functions."""
+    waiting = [place for function in functions for place in definition_places(function)]
     seen: dict[Place, ast.AST] = {}
     while waiting:
         place = waiting.pop()
@@ -86,19 +87,19 @@ def reached(acts: list[Callable[..., Any]]) -> list[ast.AST]:
         if place in seen or found is None or place[1] not in found.definitions:
             continue
         seen[place] = found.definitions[place[1]]
-        waiting += found.mentioned(place[1])
+        waiting += found.references(place[1])
     return list(seen.values())
 
 
-def of_kind(kind: Kind) -> list[ast.AST]:
-    """Return all that decodes a kind's messages and builds its rows."""
+def code_of(kind: Kind) -> list[ast.AST]:
+    """Return the definitions that decode the messages of a kind and build its rows."""
     tables = [table for one in (*kind.tables, *kind.also) for table in (one, *one.variants.values())]
-    acts: list[Callable[..., Any]] = [kind.decode, *(table.builder for table in tables)]
-    return reached([*acts, *([kind.any_table] if kind.any_table else [])])
+    functions: list[Callable[..., Any]] = [kind.decode, *(table.builder for table in tables)]
+    return reachable([*functions, *([kind.any_table] if kind.any_table else [])])
 
 
 def reasons(code: list[ast.AST]) -> set[str]:
-    """Return the reasons of poison that may be raised, also by way of `otlp.json.Invalid`."""
+    """Return the dead letter reasons that the code may raise as `Poison` or as `otlp.json.Invalid`."""
     calls = [
         node
         for part in code
@@ -111,7 +112,7 @@ def reasons(code: list[ast.AST]) -> set[str]:
 
 
 def options(code: list[ast.AST]) -> set[str]:
-    """Return the options of a stream's entry that are read."""
+    """Return the options of a stream entry that the code reads."""
     return {
         node.args[0].value
         for part in code

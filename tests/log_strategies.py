@@ -1,4 +1,4 @@
-"""JSON log records of any content, for property tests."""
+"""Hypothesis strategies for JSON log records with arbitrary values in known fields."""
 
 from hypothesis import strategies as st
 

@@ -1,4 +1,4 @@
-"""Events with anything in any of their fields, for hypothesis."""
+"""Hypothesis strategies for events with arbitrary values in known fields."""
 
 from hypothesis import strategies as st
 
