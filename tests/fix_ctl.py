@@ -80,7 +80,7 @@ class Site:
         """Publish numbered samples, from a test that is no coroutine."""
         asyncio.run(self.send(subject, count, body))
 
-    def books(self) -> tuple[int, int, int]:
+    def counts(self) -> tuple[int, int, int]:
         """Return rows, different messages among them, dead letters."""
         with psycopg.connect(self.dsn, autocommit=True) as conn:
             rows = conn.execute("SELECT count(*), count(DISTINCT metadata->>'n') FROM timeseries_metrics").fetchone()
@@ -89,16 +89,16 @@ class Site:
         assert dead is not None
         return rows[0], rows[1], dead[0]
 
-    def settled(self) -> tuple[int, int, int]:
+    def settled_counts(self) -> tuple[int, int, int]:
         """Wait until every published message has its row or dead letter, and a moment longer; return the audit."""
         until = time.monotonic() + WAIT_S
         while time.monotonic() < until:
-            rows, _, dead = self.books()
+            rows, _, dead = self.counts()
             if rows + dead >= self.published:
                 break
             time.sleep(0.05)
         time.sleep(0.3)
-        return self.books()
+        return self.counts()
 
     def ctl(self, *arguments: str) -> "subprocess.CompletedProcess[str]":
         """Run `eventwriter-ctl` as an operator does; columns as of a small terminal."""

@@ -1,4 +1,4 @@
-"""The installed daemon, started as an operator starts it, against real servers."""
+"""The installed daemon with embedded servers, started as an operator starts it."""
 
 import asyncio
 import gc
@@ -26,7 +26,7 @@ WAIT_S = 60.0
 
 
 class Daemon:
-    """One `eventwriter run`, its servers, and its books."""
+    """One `eventwriter run` with its servers, and the number of published messages."""
 
     def __init__(self, folder: Path, servers: EmbeddedServers, **stream: Any) -> None:
         self.folder, self.servers = folder, servers
@@ -40,7 +40,7 @@ class Daemon:
         asyncio.run(self._make_stream())
 
     def write_config(self, nats_url: str, dsn: str, **stream: Any) -> None:
-        """Write the configuration file."""
+        """Write the configuration file with these keys of the only entry of `streams`."""
         entry = {"name": "TELEMETRY", "batch_timeout": 100, "ack_wait": "5s", **stream}
         supervisor = {"crash_loop_exits_max": 1000, "backoff_min": 0.05, "backoff_max": 0.2, "drain_max": 20}
         nats_settings = {"servers": [nats_url], "reconnect_wait": 0.1, "ping_interval": 1}
@@ -58,7 +58,7 @@ class Daemon:
         )
 
     def run(self, *arguments: str) -> "subprocess.CompletedProcess[str]":
-        """Run a subcommand and require that it succeeds."""
+        """Run a subcommand that must succeed."""
         done = subprocess.run(
             [sys.executable, "-m", "eventwriter", *arguments],
             capture_output=True,
@@ -86,24 +86,24 @@ class Daemon:
             )
 
     def stop(self) -> int:
-        """Drain and end it; return its exit code."""
+        """Drain and stop the daemon; return its exit code."""
         if self.process is None:
             return 0
         self.process.terminate()
         try:
-            return self.process.wait(30)
+            return self.process.wait(WAIT_S)
         finally:
             self.kill()
 
     def kill(self) -> None:
-        """End the supervisor with SIGKILL; its workers must die with it."""
+        """Kill the supervisor; its workers must exit with it."""
         if self.process is not None:
             self.process.kill()
             self.process.wait()
             self.process = None
 
     def status(self) -> dict[str, Any] | None:
-        """Return `status`, None where nobody answers."""
+        """Return the answer to `status`; None if the daemon does not answer."""
         client = Client(self.socket)
         try:
             answer: dict[str, Any] = client.call("status")
@@ -114,12 +114,12 @@ class Daemon:
         return answer
 
     def worker_pid(self) -> int | None:
-        """Return the worker's pid, None where there is none."""
+        """Return the process id of the first worker; None if there is none."""
         status = self.status()
         return status["slots"][0]["pid"] if status else None
 
     def kill_worker(self) -> bool:
-        """Kill the worker; False where there was none."""
+        """Kill the first worker; return False if there is none."""
         pid = self.worker_pid()
         if pid:
             os.kill(pid, signal.SIGKILL)
@@ -128,7 +128,7 @@ class Daemon:
     async def publish(
         self, count: int, garbage_every: int = 0, subject: Callable[[int], str] = lambda _: "telemetry.test"
     ) -> None:
-        """Publish numbered samples, each stored before it counts."""
+        """Publish numbered samples, and wait until all of them are stored."""
         client = await nats.connect(self.servers.nats_url)
         jetstream = client.jetstream(publish_async_max_pending=1000)
         stored = []
@@ -141,39 +141,69 @@ class Daemon:
         self.published += count
         await client.close()
 
-    def books(self) -> tuple[int, int, int]:
-        """Return rows, different messages among them, dead letters."""
-        with psycopg.connect(self.servers.postgres_dsn(), autocommit=True) as conn:
-            rows = conn.execute("SELECT count(*), count(DISTINCT metadata->>'n') FROM timeseries_metrics").fetchone()
-            dead = conn.execute("SELECT count(*) FROM eventwriter_dead_letters").fetchone()
-        assert rows is not None
-        assert dead is not None
-        return rows[0], rows[1], dead[0]
+    def counts(self) -> tuple[int, int, int]:
+        """Return the numbers of rows, of distinct messages among them, and of dead letters."""
+        [(rows, distinct)] = self.sql("SELECT count(*), count(DISTINCT metadata->>'n') FROM timeseries_metrics")
+        [(dead,)] = self.sql("SELECT count(*) FROM eventwriter_dead_letters")
+        return rows, distinct, dead
 
-    def balance(self) -> tuple[int, int, int]:
-        """Wait until as many are accounted for as were published; then look a little longer for duplicates."""
+    def sql(self, query: str, *values: Any) -> list[tuple[Any, ...]]:
+        """Run a statement and return its rows."""
+        with psycopg.connect(self.servers.postgres_dsn(), autocommit=True) as conn:
+            cursor = conn.execute(query.encode(), values or None)
+            return cursor.fetchall() if cursor.description else []
+
+    def api(self, verb: str, **body: Any) -> dict[str, Any]:
+        """Send a request to the JetStream API, which must succeed, and return the response."""
+
+        async def request() -> dict[str, Any]:
+            client = await nats.connect(self.servers.nats_url)
+            response = await client.request(f"$JS.API.{verb}", json.dumps(body).encode() if body else b"", timeout=10)
+            await client.close()
+            answer: dict[str, Any] = json.loads(response.data)
+            assert "error" not in answer, answer
+            return answer
+
+        return asyncio.run(request())
+
+    def until(self, what: str, condition: Callable[[], Any], limit_s: float = WAIT_S) -> Any:
+        """Wait until a condition is true, and return its value."""
+        until = time.monotonic() + limit_s
+        while time.monotonic() < until:
+            if value := condition():
+                return value
+            time.sleep(0.05)
+        raise AssertionError(f"not within {limit_s:g} s: {what}; status: {self.status()}\n{self.log()[-4000:]}")
+
+    def slot(self) -> dict[str, Any]:
+        """Return the first slot of `status`; empty if the daemon does not answer."""
+        status = self.status()
+        return status["slots"][0] if status else {}
+
+    def settled_counts(self) -> tuple[int, int, int]:
+        """Return the counts once every published message is a row or a dead letter; duplicates get 0.5 s more."""
         until = time.monotonic() + WAIT_S
         while time.monotonic() < until:
-            _, different, dead = self.books()
-            if different + dead >= self.published:
+            _, distinct, dead = self.counts()
+            if distinct + dead >= self.published:
                 break
             time.sleep(0.1)
         time.sleep(0.5)
-        rows, different, dead = self.books()
-        wrong = f"{self.published} published: {rows} rows of {different} messages, {dead} dead letters"
-        looked(self.socket, None if (rows, different + dead) == (different, self.published) else wrong)
-        return rows, different, dead
+        rows, distinct, dead = self.counts()
+        problem = f"{self.published} published: {rows} rows of {distinct} messages, {dead} dead letters"
+        looked(self.socket, None if (rows, distinct + dead) == (distinct, self.published) else problem)
+        return rows, distinct, dead
 
     def log(self) -> str:
-        """Return what the daemon said."""
+        """Return the log."""
         return (self.folder / "daemon.log").read_text()
 
 
 @pytest.fixture
 def daemon(tmp_path: Path, own_servers: EmbeddedServers) -> Iterator[Daemon]:
-    """A daemon that is configured and migrated, not started; it is gone afterwards."""
+    """A configured daemon, not yet started, on migrated tables; it is killed at the end."""
     one = Daemon(tmp_path, own_servers)
     yield one
     one.kill()
     with warnings.catch_warnings(action="ignore", category=ResourceWarning):
-        gc.collect()  # nats-py leaves sockets that were cut to the collector; elsewhere it would be another's failure
+        gc.collect()  # sockets that nats-py left open; collected later, they would fail another test with a warning

@@ -1,8 +1,7 @@
 """
-Bad input, as an operator meets it: one clear sentence, a fitting exit code, no traceback, and nothing lost.
+Invalid input of an operator: one clear error message, the right exit code, no traceback, and no lost message.
 
-Each test runs the installed commands. One daemon with four streams, three of them
-wrong, serves several claims.
+Each test runs the installed commands. Several tests share a daemon with four entries, of which three are invalid.
 """
 
 import asyncio
@@ -31,13 +30,13 @@ GO = {
 
 @pytest.fixture(scope="module")
 def servers() -> Iterator[EmbeddedServers]:
-    """A pair of servers of this module's own, for daemons that are refused and made to wait."""
+    """Servers of this module, for daemons that are refused or have to wait."""
     with EmbeddedServers() as embedded:
         yield embedded
 
 
-def written(content: str | bytes, name: str = "c.json") -> Callable[[Path], str]:
-    """Return a maker of a configuration file."""
+def config_file(content: str | bytes, name: str = "c.json") -> Callable[[Path], str]:
+    """Return a function that writes a configuration file and returns its path."""
 
     def make(folder: Path) -> str:
         path = folder / name
@@ -48,57 +47,57 @@ def written(content: str | bytes, name: str = "c.json") -> Callable[[Path], str]
 
 
 def with_socket(path: str) -> Callable[[Path], str]:
-    """Return a maker of a configuration whose control socket is elsewhere."""
-    return lambda folder: written(json.dumps({"enabled": True, "control": {"socket": path.format(folder)}}))(folder)
+    """Return a function that writes a configuration with this control socket."""
+    return lambda folder: config_file(json.dumps({"enabled": True, "control": {"socket": path.format(folder)}}))(folder)
 
 
-def loop(folder: Path) -> str:
-    """Make a path that nobody can open, whoever he is."""
+def symlink_loop(folder: Path) -> str:
+    """Create a path that no user can open, not even root."""
     path = folder / "c.json"
     path.symlink_to(path)
     return str(path)
 
 
-def closed(folder: Path) -> str:
-    """Make a file that its owner may not read; whoever may read everything gets one that nobody can open."""
+def unreadable(folder: Path) -> str:
+    """Create a file that this user cannot read."""
     if os.geteuid() == 0:
-        return loop(folder)
+        return symlink_loop(folder)
     path = folder / "c.json"
     path.touch(0o000)
     return str(path)
 
 
-AT_ONCE: dict[str, tuple[Callable[[Path], str], int, list[str]]] = {
+INVALID: dict[str, tuple[Callable[[Path], str], int, list[str]]] = {
     "unknown keys": (
-        written('{"natss": {}, "streams": [{"name": "TELEMETRY", "batch_sise": 5}]}'), 2,
+        config_file('{"natss": {}, "streams": [{"name": "TELEMETRY", "batch_sise": 5}]}'), 2,
         ["is invalid, 2 mistakes:", "Unknown key 'natss'; did you mean 'nats'?", "did you mean 'batch_size'?"],
     ),
     "wrong types": (
-        written('enabled = "perhaps"\n[nats]\nping_interval = "soon"\n[[streams]]\nname = 5\n', "c.toml"), 2,
+        config_file('enabled = "perhaps"\n[nats]\nping_interval = "soon"\n[[streams]]\nname = 5\n', "c.toml"), 2,
         [
             'enabled: "perhaps" is neither true nor false', 'nats.ping_interval: "soon" is not a duration',
             "streams[0].name: 5 is not text",
         ],
     ),
-    "kind": (written('{"streams": [{"name": "A", "subject": "a", "kind": "b"}]}'), 2, ['"b" is not a known kind']),
+    "kind": (config_file('{"streams": [{"name": "A", "subject": "a", "kind": "b"}]}'), 2, ['"b" is not a known kind']),
     "table of another kind": (
-        written('{"streams": [{"name": "TELEMETRY", "table": "netflow_metrics", "kind": "telemetry"}]}'), 2,
+        config_file('{"streams": [{"name": "TELEMETRY", "table": "netflow_metrics", "kind": "telemetry"}]}'), 2,
         ['kind telemetry cannot write table netflow_metrics; set "table" to one'],
     ),
     "overlapping subjects": (
-        written('{"streams": [{"name": "TELEMETRY", "subjects": ["a.>", "a.b"]}]}'), 2, ["remove a.b"],
+        config_file('{"streams": [{"name": "TELEMETRY", "subjects": ["a.>", "a.b"]}]}'), 2, ["remove a.b"],
     ),
-    "Go writer's file": (written(json.dumps(GO)), 2, ["cnpg.username: this key is required"]),
-    "broken JSON": (written('{"a": 1,\n "b": }'), 2, ["c.json: line 2, column 7: invalid JSON"]),
-    "broken TOML": (written("a = \n", "c.toml"), 2, ["c.toml: invalid TOML:", "line 1"]),
-    "not a text": (written(b"\xff\xfe\x00"), 2, ["not UTF-8 text"]),
-    "empty file": (written(""), 2, ["the file is empty"]),
+    "Go writer's file": (config_file(json.dumps(GO)), 2, ["cnpg.username: this key is required"]),
+    "broken JSON": (config_file('{"a": 1,\n "b": }'), 2, ["c.json: line 2, column 7: invalid JSON"]),
+    "broken TOML": (config_file("a = \n", "c.toml"), 2, ["c.toml: invalid TOML:", "line 1"]),
+    "not a text": (config_file(b"\xff\xfe\x00"), 2, ["not UTF-8 text"]),
+    "empty file": (config_file(""), 2, ["the file is empty"]),
     "folder": (str, 2, ["is a directory; give the path of a JSON or TOML file"]),
     "missing file": (lambda folder: f"{folder}/none.json", 2, ["none.json: cannot be read: No such file"]),
-    "unreadable file": (closed, 2, ["c.json: cannot be read: ", "check the path and its permissions"]),
-    "not enabled": (written("{}"), 0, ["is not enabled", "set EVENT_WRITER_ENABLED=true"]),
+    "unreadable file": (unreadable, 2, ["c.json: cannot be read: ", "check the path and its permissions"]),
+    "not enabled": (config_file("{}"), 0, ["is not enabled", "set EVENT_WRITER_ENABLED=true"]),
     "nothing to run": (
-        written('{"enabled": true, "streams": [{"name": "TELEMETRY", "enabled": false}]}'), 2,
+        config_file('{"enabled": true, "streams": [{"name": "TELEMETRY", "enabled": false}]}'), 2,
         ["no stream is enabled"],
     ),
     "socket path too long": (with_socket("/tmp/" + 105 * "x"), 2, ["has 110 bytes; the path of a Unix socket"]),
@@ -106,46 +105,47 @@ AT_ONCE: dict[str, tuple[Callable[[Path], str], int, list[str]]] = {
     "socket below a file": (with_socket("/dev/null/s"), 2, ["cannot be created: Not a directory"]),
     "socket path is a file": (with_socket("{}/c.json"), 2, ["exists and is not a socket; move the file away"]),
     "group": (
-        written('{"enabled": true, "control": {"group": "no-such-group"}}'), 2, ["does not exist on this machine"],
+        config_file('{"enabled": true, "control": {"group": "no-such-group"}}'), 2, ["does not exist on this machine"],
     ),
 }  # fmt: skip
 
 
-@pytest.mark.parametrize(("make", "code", "said"), AT_ONCE.values(), ids=AT_ONCE)
-def test_mistake_ends_run_at_once(tmp_path: Path, make: Callable[[Path], str], code: int, said: list[str]) -> None:
-    """`run` says what is wrong and what to do, and ends with the code that fits."""
+@pytest.mark.parametrize(("make", "code", "messages"), INVALID.values(), ids=INVALID)
+def test_run_reports_invalid_input(tmp_path: Path, make: Callable[[Path], str], code: int, messages: list[str]) -> None:
+    """`run` reports the error and how to correct it, and exits with the documented code."""
     done = command("eventwriter", "run", "--config", make(tmp_path), environ={"CNPG_HOST": "127.0.0.1"})
 
     assert (code, "") == (done.returncode, done.stdout)
-    assert [] == [words for words in said if words not in done.stderr], done.stderr
+    assert [] == [message for message in messages if message not in done.stderr], done.stderr
     assert "Traceback" not in done.stderr
     assert 1 == len(done.stderr.splitlines()) or "is invalid" in done.stderr.splitlines()[0]
 
 
-def test_ctl_without_a_daemon_is_a_sentence(tmp_path: Path) -> None:
-    """Nobody on the socket is exit code 3 and one sentence."""
+def test_ctl_without_a_daemon_exits_with_3(tmp_path: Path) -> None:
+    """Without a daemon `status` prints one line with the socket, and exits with 3."""
     done = command("eventwriter-ctl", "--socket", f"{tmp_path}/none", "status")
 
     assert (3, 1) == (done.returncode, len(done.stderr.splitlines()))
-    assert "no daemon is running: " in done.stderr
+    assert f"{tmp_path}/none" in done.stderr
 
 
-async def publish(url: str, stream: str, subjects: list[str], *to: tuple[str, dict[str, Any]]) -> None:
-    """Make a stream, where it is not there, and publish messages, each stored before this returns."""
+async def publish(url: str, stream: str, subjects: list[str], *messages: tuple[str, dict[str, Any]]) -> None:
+    """Create a stream if it does not exist, publish messages, and wait until they are stored."""
     client = await nats.connect(url)
     try:
         await client.jetstream().add_stream(name=stream, subjects=subjects)
-        for subject, payload in to:
+        for subject, payload in messages:
             await client.jetstream().publish(subject, json.dumps(payload).encode())
     finally:
         await client.close()
 
 
 def addresses(servers: EmbeddedServers, dsn: str | None = None) -> dict[str, Any]:
-    """Return the configuration of a daemon on these servers."""
+    """Return the sections `nats` and `postgres` for these servers."""
     return {"nats": {"servers": [servers.nats_url]}, "postgres": {"dsn": dsn or servers.postgres_dsn()}}
 
 
+DATABASE = "partly_invalid"
 FLOW = {"src_addr": "10.0.0.1", "dst_addr": "10.0.0.2"}
 ENTRIES = [
     {"name": "TELEMETRY", "subjects": ["telemetry.>"]},
@@ -153,24 +153,24 @@ ENTRIES = [
     {"name": "NOTABLE", "subjects": ["netflow.a"], "kind": "netflow", "schema": "bare"},
     {"name": "UNFILLED", "subjects": ["netflow.b"], "kind": "netflow", "tables": ["netflow_metrics"]},
 ]
-SENTENCES = {
-    "NOSTREAM": "JetStream has no stream 'absent'; create it (nats stream add absent)",
+MISSING = {
+    "NOSTREAM": "nats stream add absent",
     "NOTABLE": "ocsf_network_activity",
     "UNFILLED": "site",
 }
 
 
 @pytest.fixture(scope="module")
-def wrong(servers: EmbeddedServers, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Run]:
+def partly_invalid(servers: EmbeddedServers, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Run]:
     """
-    A daemon of four streams: one is well, of the others the stream, the table, or a column's value is missing.
+    A daemon with four entries: one is valid; the others lack the stream, the table, or the value of a column.
 
-    A dead daemon's socket was on its path.
+    Its socket path has the socket of an exited daemon.
     """
-    folder = tmp_path_factory.mktemp("wrong")
+    folder = tmp_path_factory.mktemp("invalid")
     with psycopg.connect(servers.postgres_dsn(), autocommit=True) as conn:
-        conn.execute("CREATE DATABASE wrong")
-    dsn = servers.postgres_dsn("wrong")
+        conn.execute(f"CREATE DATABASE {DATABASE}")
+    dsn = servers.postgres_dsn(DATABASE)
     for schema in ("public", "bare"):
         assert 0 == command("eventwriter", "migrate", "--dsn", dsn, "--schema", schema).returncode
     with psycopg.connect(dsn, autocommit=True) as conn:
@@ -185,23 +185,23 @@ def wrong(servers: EmbeddedServers, tmp_path_factory: pytest.TempPathFactory) ->
             "streams": [{**entry, "batch_timeout": 50} for entry in ENTRIES],
         },
     )
-    with socket.socket(socket.AF_UNIX) as dead:
-        dead.bind(run.socket)
+    with socket.socket(socket.AF_UNIX) as stale:
+        stale.bind(run.socket)
     run.start()
     try:
-        run.until(lambda s: all(run.slot(s, name)["last_error"] for name in SENTENCES), "said what is wrong")
-        run.until(lambda s: run.slot(s, "TELEMETRY")["rows_total"] == 1, "written by the slot that is well")
+        run.until(lambda s: all(run.slot(s, name)["last_error"] for name in MISSING), "reported")
+        run.until(lambda s: run.slot(s, "TELEMETRY")["rows_total"] == 1, "written by the valid entry")
         yield run
     finally:
         run.stop()
 
 
-@pytest.mark.parametrize("name", SENTENCES)
-def test_what_is_missing_parks_only_its_own_slot(wrong: Run, name: str) -> None:
-    """The slot is failing and names what is missing; its worker lives, and does not crash."""
-    status = wrong.status()
+@pytest.mark.parametrize("name", MISSING)
+def test_invalid_entry_parks_only_its_own_slot(partly_invalid: Run, name: str) -> None:
+    """The slot is failing and reports what is missing; its worker is parked and does not crash."""
+    status = partly_invalid.status()
     assert status is not None
-    slot = wrong.slot(status, name)
+    slot = partly_invalid.slot(status, name)
 
     assert ("parked", "failing", 0, 0) == (
         slot["worker_state"],
@@ -209,88 +209,92 @@ def test_what_is_missing_parks_only_its_own_slot(wrong: Run, name: str) -> None:
         slot["restarts"],
         slot["dead_letters_total"],
     )
-    assert SENTENCES[name] in slot["last_error"]
+    assert MISSING[name] in slot["last_error"]
     assert slot["last_error"] == slot["reason"]
 
 
-def test_status_names_the_worst_and_exits_with_2(wrong: Run) -> None:
-    """`status` exits with 2, and says for each slot what ails it."""
-    done = wrong.ctl("status")
+def test_status_of_failing_slots_exits_with_2(partly_invalid: Run) -> None:
+    """`status` exits with 2 and prints the error of each failing slot."""
+    done = partly_invalid.ctl("status")
 
     assert (2, "") == (done.returncode, done.stderr)
-    assert [] == [name for name in SENTENCES if name not in done.stdout]
-    assert "create it (nats stream add absent)" in " ".join(done.stdout.split())
+    assert [] == [name for name in MISSING if name not in done.stdout]
+    assert MISSING["NOSTREAM"] in " ".join(done.stdout.split())
 
 
-def test_socket_of_a_dead_daemon_is_taken_over(wrong: Run) -> None:
-    """A socket file that nobody listens on is replaced without a word."""
-    assert 0 == wrong.ctl("--help").returncode
-    assert wrong.status() is not None
+def test_socket_of_an_exited_daemon_is_replaced(partly_invalid: Run) -> None:
+    """A socket file without a listener is replaced."""
+    assert partly_invalid.status() is not None
 
 
-def test_second_daemon_on_the_socket_is_refused(wrong: Run) -> None:
-    """A second `run` ends with 3 and names the first one, which goes on."""
-    done = command("eventwriter", "run", "--config", str(wrong.config))
+def test_second_daemon_on_the_socket_is_refused(partly_invalid: Run) -> None:
+    """A second `run` exits with 3 and names the first daemon, which continues."""
+    done = command("eventwriter", "run", "--config", str(partly_invalid.config))
 
     assert 3 == done.returncode
-    assert wrong.process is not None
+    assert partly_invalid.process is not None
     last = done.stderr.splitlines()[-1]
-    assert f"eventwriter: another eventwriter (pid {wrong.process.pid}) is using {wrong.socket}" == last
-    assert wrong.status() is not None
+    assert f"pid {partly_invalid.process.pid}" in last
+    assert partly_invalid.socket in last
+    assert partly_invalid.status() is not None
 
 
 @pytest.mark.parametrize(
-    ("arguments", "code", "said"),
+    ("arguments", "names"),
     [
-        (("restart", "NONE"), 2, "there is no slot or stream 'NONE'; slots are TELEMETRY/0, NOSTREAM/0"),
-        (("restart",), 2, "Missing argument 'SLOT|STREAM|all'"),
-        (("stauts",), 2, "No such command 'stauts'"),
+        (("restart", "NONE"), ["'NONE'", "TELEMETRY/0, NOSTREAM/0"]),
+        (("restart",), ["SLOT|STREAM|all"]),
+        (("stauts",), ["'stauts'"]),
     ],
+    ids=["unknown slot", "missing argument", "unknown verb"],
 )
-def test_wrong_question_is_a_sentence(wrong: Run, arguments: tuple[str, ...], code: int, said: str) -> None:
-    """A slot or verb that does not exist is named, with those that do."""
-    done = wrong.ctl(*arguments)
+def test_invalid_request_is_named(partly_invalid: Run, arguments: tuple[str, ...], names: list[str]) -> None:
+    """An unknown slot or verb is named, together with the existing slots; the exit code is 2."""
+    done = partly_invalid.ctl(*arguments)
 
-    assert code == done.returncode
-    assert said in done.stderr
+    assert 2 == done.returncode
+    assert [] == [name for name in names if name not in done.stderr], done.stderr
     assert "Traceback" not in done.stderr
 
 
-def test_broken_file_changes_nothing_on_reload(wrong: Run) -> None:
-    """A reload of a file with mistakes names them, and every slot keeps its worker."""
-    before = wrong.status()
-    content = wrong.config.read_text()
-    wrong.config.write_text('{"enabled": true,}')
+def test_invalid_file_changes_nothing_on_reload(partly_invalid: Run) -> None:
+    """A reload of an invalid file reports the errors, and every slot keeps its worker."""
+    before = partly_invalid.status()
+    content = partly_invalid.config.read_text()
+    partly_invalid.config.write_text('{"enabled": true,}')
     try:
-        done = wrong.ctl("reload")
+        done = partly_invalid.ctl("reload")
     finally:
-        wrong.config.write_text(content)
-    after = wrong.status()
+        partly_invalid.config.write_text(content)
+    after = partly_invalid.status()
 
     assert before is not None
     assert after is not None
     assert 2 == done.returncode
-    assert "a comma before the closing }; remove it" in done.stderr
+    assert "comma" in done.stderr
     assert [slot["pid"] for slot in before["slots"]] == [slot["pid"] for slot in after["slots"]]
 
 
-def test_fixed_configuration_is_written(wrong: Run, servers: EmbeddedServers) -> None:
+def test_fixed_configuration_is_config_file(partly_invalid: Run, servers: EmbeddedServers) -> None:
     """Once stream, table and default are there, everything that was published meanwhile becomes its row."""
     asyncio.run(publish(servers.nats_url, "absent", ["absent.>"], ("absent.a", {"value": 2})))
-    dsn = servers.postgres_dsn("wrong")
+    dsn = servers.postgres_dsn(DATABASE)
     assert 0 == command("eventwriter", "migrate", "--dsn", dsn, "--schema", "bare").returncode
     with psycopg.connect(dsn, autocommit=True) as conn:
         conn.execute("ALTER TABLE public.netflow_metrics ALTER COLUMN site SET DEFAULT 'here'")
-    assert 0 == wrong.ctl("restart", "all").returncode
+    assert 0 == partly_invalid.ctl("restart", "all").returncode
 
-    status = wrong.until(lambda s: s["totals"]["rows_total"] == 4 and s["status"] == "healthy", "all written")
-    assert ([1, 1, 1, 1], 0) == ([slot["rows_total"] for slot in status["slots"]], wrong.ctl("status").returncode)
-    assert "Traceback" not in wrong.log()
-    assert 0 == wrong.stop()
+    status = partly_invalid.until(lambda s: s["totals"]["rows_total"] == 4 and s["status"] == "healthy", "written")
+    assert ([1, 1, 1, 1], 0) == (
+        [slot["rows_total"] for slot in status["slots"]],
+        partly_invalid.ctl("status").returncode,
+    )
+    assert "Traceback" not in partly_invalid.log()
+    assert 0 == partly_invalid.stop()
 
 
-def test_servers_that_come_later_are_waited_for(tmp_path: Path) -> None:
-    """A daemon starts before its servers, says which one it waits for, and works when they come."""
+def test_daemon_waits_for_servers_that_start_later(tmp_path: Path) -> None:
+    """A daemon that starts before its servers reports which one is unreachable, and writes when they run."""
     with EmbeddedServers() as servers:
         assert 0 == command("eventwriter", "migrate", "--dsn", servers.postgres_dsn()).returncode
         asyncio.run(publish(servers.nats_url, "events", ["telemetry.>"], ("telemetry.a", {"value": 1})))
@@ -303,8 +307,8 @@ def test_servers_that_come_later_are_waited_for(tmp_path: Path) -> None:
         }
         run = Run(tmp_path, config).start()
         try:
-            for words, server in (("NATS at", servers.nats), ("cannot reach PostgreSQL at", servers.postgres)):
-                status = run.until(lambda s, w=words: w in (s["slots"][0]["last_error"] or ""), words)  # type: ignore[misc]
+            for name, server in (("NATS", servers.nats), ("PostgreSQL", servers.postgres)):
+                status = run.until(lambda s, n=name: n in (s["slots"][0]["last_error"] or ""), name)  # type: ignore[misc]
                 assert ("starting", "waiting", "degraded") == (
                     status["slots"][0]["state"],
                     status["slots"][0]["worker_state"],
@@ -319,15 +323,15 @@ def test_servers_that_come_later_are_waited_for(tmp_path: Path) -> None:
             run.stop()
 
 
-def test_login_that_nats_refuses_parks_the_slot(tmp_path: Path, start_nats: StartNats) -> None:
-    """A wrong password at NATS is failing, with the keys to look at, and never shown."""
+def test_login_refused_by_nats_parks_the_slot(tmp_path: Path, start_nats: StartNats) -> None:
+    """A wrong password for NATS makes the slot failing; the error names the keys and never shows the password."""
     server = start_nats({"authorization": {"user": "writer", "password": "right"}})
     url = server.url.replace("//", "//writer:hunter2@")
     postgres = {"host": "127.0.0.1", "port": 1}
     run = Run(tmp_path, {"nats": {"servers": [url]}, "postgres": postgres, "streams": ["TELEMETRY"]}).start()
     try:
         status = run.until(lambda s: s["status"] == "failing", "failing")
-        assert "refused the login; check nats.user and nats.password" in status["slots"][0]["last_error"]
+        assert "nats.user and nats.password" in status["slots"][0]["last_error"]
         assert (0, 2) == (status["slots"][0]["restarts"], run.ctl("status").returncode)
         assert [] == [secret for secret in ("Traceback", "hunter2") if secret in run.log()]
         assert 0 == run.stop()
@@ -335,8 +339,8 @@ def test_login_that_nats_refuses_parks_the_slot(tmp_path: Path, start_nats: Star
         run.stop()
 
 
-def test_login_that_postgres_refuses_parks_the_slot(tmp_path: Path, servers: EmbeddedServers) -> None:
-    """A wrong password at PostgreSQL is failing, with the keys to look at, and never shown."""
+def test_login_refused_by_postgres_parks_the_slot(tmp_path: Path, servers: EmbeddedServers) -> None:
+    """A wrong password for PostgreSQL makes the slot failing; the error names the user and never shows the password."""
     with psycopg.connect(servers.postgres_dsn(), autocommit=True) as conn:
         conn.execute("CREATE ROLE secretive LOGIN PASSWORD 'right'")
         hba = servers.folder / "postgres" / "pg_hba.conf"
@@ -349,17 +353,16 @@ def test_login_that_postgres_refuses_parks_the_slot(tmp_path: Path, servers: Emb
     try:
         status = run.until(lambda s: s["status"] == "failing", "failing")
         error = status["slots"][0]["last_error"]
-        assert "refused the login" in error
-        assert 'password authentication failed for user "secretive"' in error
+        assert '"secretive"' in error
         assert (0, 2) == (status["slots"][0]["restarts"], run.ctl("status").returncode)
         assert [] == [secret for secret in ("Traceback", "hunter2") if secret in run.log()]
     finally:
         run.stop()
 
 
-def test_unreachable_server_of_migrate_is_a_sentence() -> None:
-    """`migrate` without a server ends with 3 and one sentence."""
+def test_migrate_without_a_server_exits_with_3() -> None:
+    """`migrate` without a server prints one line with its address, and exits with 3."""
     done = command("eventwriter", "migrate", "--dsn", f"postgresql://u:hunter2@127.0.0.1:{free_port()}/d")
 
     assert (3, 1) == (done.returncode, len(done.stderr.splitlines()))
-    assert ("cannot reach PostgreSQL at 127.0.0.1" in done.stderr, "hunter2" in done.stderr) == (True, False)
+    assert ("127.0.0.1" in done.stderr, "hunter2" in done.stderr) == (True, False)

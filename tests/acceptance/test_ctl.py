@@ -1,4 +1,4 @@
-"""Every verb of `eventwriter-ctl` against a real daemon on real servers."""
+"""Every verb of `eventwriter-ctl` with a daemon on real servers."""
 
 import asyncio
 import json
@@ -29,7 +29,7 @@ ENTRIES: list[dict[str, Any]] = [
 
 @pytest.fixture(scope="module")
 def site(ctl_servers: EmbeddedServers, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
-    """A daemon of two streams that all tests here share; each leaves it healthy."""
+    """A daemon with two entries, shared by all tests of this module; each test leaves it healthy."""
     made = Site(tmp_path_factory.mktemp("ctl"), ctl_servers, ENTRIES)
     made.run.start()
     made.healthy()
@@ -38,39 +38,38 @@ def site(ctl_servers: EmbeddedServers, tmp_path_factory: pytest.TempPathFactory)
 
 
 @pytest.fixture(autouse=True)
-def well(site: Site) -> Iterator[None]:
-    """Nothing is left paused, or with more workers, for the next test."""
+def restored(site: Site) -> Iterator[None]:
+    """Resumes paused slots and resets the number of workers after each test."""
     yield
     site.ctl("resume", "all")
     site.ctl("scale", "SHARED", "2")
     site.healthy()
 
 
-def test_paused_worker_settles_and_pulls_nothing_more(site: Site) -> None:
-    """A pause is over when what was open is settled; worker, connections and consumer stay, and a resume goes on."""
+def test_paused_worker_settles_and_stops_pulling(site: Site) -> None:
+    """A pause settles open batches and keeps worker, connections and consumer; a resume continues."""
     site.publish("telemetry.a", 2000)
     before = site.slots()["TELEMETRY/0"]
     paused = site.ctl("pause", "TELEMETRY", "--wait")
-    written = site.books()
+    written = site.counts()
     site.publish("telemetry.a", 300)
-    status = site.run.until(lambda s: site.run.slot(s, "TELEMETRY")["num_pending"] == 300, "all waits")
+    status = site.run.until(lambda s: site.run.slot(s, "TELEMETRY")["num_pending"] == 300, "pending")
     slot = site.run.slot(status, "TELEMETRY")
 
-    assert (0, "pausing TELEMETRY/0") == (paused.returncode, paused.stdout.splitlines()[0])
-    assert written == site.books()
+    assert 0 == paused.returncode
+    assert written == site.counts()
     assert (before["pid"], "paused", "degraded") == (slot["pid"], slot["worker_state"], slot["health"])
-    assert slot["reason"].startswith("paused by ")
     assert "`eventwriter-ctl resume TELEMETRY/0`" in slot["reason"]
     assert (True, True, 0) == (slot["nats_connected"], slot["postgres_connected"], slot["held_messages"])
     assert 1 == site.ctl("status").returncode
 
     assert 0 == site.ctl("resume", "TELEMETRY", "--wait").returncode
-    assert (site.published, site.published, 0) == site.settled()
+    assert (site.published, site.published, 0) == site.settled_counts()
     assert before["pid"] == site.slots()["TELEMETRY/0"]["pid"]
 
 
-def test_pause_outlives_the_worker_and_ends_with_a_restart(site: Site) -> None:
-    """A paused worker that is killed is paused again; an operator's restart lets it run."""
+def test_pause_survives_a_crash_but_not_a_restart(site: Site) -> None:
+    """The replacement of a killed paused worker is paused, too; a requested restart ends the pause."""
     site.ctl("pause", "SHARED/1", "--wait")
     os.kill(site.pids()["SHARED/1"], signal.SIGKILL)
     again = site.run.until(
@@ -85,36 +84,35 @@ def test_pause_outlives_the_worker_and_ends_with_a_restart(site: Site) -> None:
 
 
 def test_resume_of_a_running_slot_changes_nothing(site: Site) -> None:
-    """A resume can be repeated: without a paused or drained slot it succeeds and says so."""
+    """A resume can be repeated: without a paused or drained slot it succeeds and resumes nothing."""
     done, plain = site.ctl("resume", "TELEMETRY"), site.ctl("resume", "TELEMETRY", "--json")
 
     assert (0, "") == (done.returncode, done.stderr)
-    assert "nothing to resume" in done.stdout
     assert {"resuming": []} == json.loads(plain.stdout)
 
 
 def test_drained_slot_is_resumed(site: Site) -> None:
-    """A drain ends the worker; a resume starts another, and what was published meanwhile is written."""
+    """A drain stops the worker; a resume starts another one, which writes the messages published in between."""
     drained = site.ctl("drain", "TELEMETRY", "--wait")
     site.publish("telemetry.a", 50)
     stopped = site.slots()["TELEMETRY/0"]
     resumed = site.ctl("resume", "TELEMETRY", "--wait")
 
     assert (0, "stopped", None, 0) == (drained.returncode, stopped["state"], stopped["pid"], resumed.returncode)
-    assert site.published == sum(site.settled()[::2])
+    assert site.published == sum(site.settled_counts()[::2])
 
 
-async def out(site: Site) -> tuple[int, int]:
-    """Return how many messages wait at JetStream, and for how many of the delivered ones it waits."""
+async def ack_pending(site: Site) -> int:
+    """Return the number of delivered messages of the shared durable that are not acknowledged."""
     client = await nats.connect(site.servers.nats_url)
     info = await client.jetstream().consumer_info(site.stream, f"{site.stream}-shared")
     await client.close()
-    return info.num_pending or 0, info.num_ack_pending or 0
+    return info.num_ack_pending or 0
 
 
 @pytest.mark.parametrize("verb", ["pause", "drain"])
-def test_what_rests_leaves_no_message_with_a_worker(site: Site, verb: str) -> None:
-    """In the middle of a backlog a pause and a drain take in what is on its way: nothing has to time out."""
+def test_stopped_pulling_leaves_no_message_in_flight(site: Site, verb: str) -> None:
+    """A pause or drain during a backlog settles or returns all messages in flight; none has to time out."""
     site.ctl("pause", "SHARED", "--wait")
     site.publish("shared.a", 25_000)
     client = Client(site.run.socket)
@@ -123,51 +121,49 @@ def test_what_rests_leaves_no_message_with_a_worker(site: Site, verb: str) -> No
     client.call(verb, slot="SHARED")
     client.close()
     done = site.ctl(verb, "SHARED", "--wait")
-    # A fast machine may have settled the whole backlog by then; what counts is that nothing is left with a worker.
-    _, unanswered = asyncio.run(out(site))
+    in_flight = asyncio.run(ack_pending(site))
 
-    assert (0, 0) == (done.returncode, unanswered)
+    assert (0, 0) == (done.returncode, in_flight)
     site.ctl("resume", "SHARED", "--wait")
-    rows, different, dead = site.settled()
-    assert (site.published, rows) == (rows + dead, different)
+    rows, distinct, dead = site.settled_counts()
+    assert (site.published, rows) == (rows + dead, distinct)
 
 
 def test_scale_changes_only_shared_durables(site: Site) -> None:
-    """More workers on a shared durable, then fewer: the others keep their processes, and nothing is lost or doubled."""
+    """Scaling a shared durable up and down keeps the other workers, and loses and duplicates nothing."""
     before = site.pids()
     more = site.ctl("scale", "SHARED", "4", "--wait")
     grown = site.pids()
     site.publish("shared.a", 3000)
     fewer = site.ctl("scale", "SHARED", "2", "--wait")
-    rows, different, dead = site.settled()
+    rows, distinct, dead = site.settled_counts()
 
     assert (0, 0) == (more.returncode, fewer.returncode)
-    assert "SHARED has 4 workers; started: SHARED/2, SHARED/3" == more.stdout.splitlines()[0]
     assert set(grown) - set(before) == {"SHARED/2", "SHARED/3"}
     assert before == {name: grown[name] for name in before}
-    assert (site.published, rows) == (rows + dead, different)
-    site.run.until(lambda s: len(s["slots"]) == 3, "without the two")
+    assert (site.published, rows) == (rows + dead, distinct)
+    site.run.until(lambda s: len(s["slots"]) == 3, "scaled down")
     assert before == site.pids()
     assert "rebinding" not in site.run.log()
     assert "changed by another client" not in site.run.log()
 
 
-def test_scale_of_exclusive_partitions_says_what_to_edit(site: Site) -> None:
-    """A stream with one worker for its subjects keeps it, and the sentence names the keys."""
+def test_scale_of_an_exclusive_entry_is_refused(site: Site) -> None:
+    """An entry with exclusive partitions cannot be scaled; the hint names the key."""
     done = site.ctl("scale", "TELEMETRY", "2")
 
     assert 2 == done.returncode
-    assert "edit its entry (partition_mode = shared" in done.stderr
+    assert "partition_mode" in done.stderr
     assert 3 == len(site.slots())
 
 
 def test_log_level_of_one_slot_shows_its_batches(site: Site) -> None:
-    """At debug a slot has a line for each batch; the other slots have none, and info ends it."""
+    """At level debug a slot logs each batch, other slots do not; level info ends it."""
     site.ctl("log-level", "debug", "TELEMETRY")
     start = len(site.run.log())
     site.publish("telemetry.a", 20)
     site.publish("shared.a", 20)
-    site.settled()
+    site.settled_counts()
     site.ctl("log-level", "info")
     lines = [json.loads(line) for line in site.run.log()[start:].splitlines()]
     batches = [line for line in lines if line["event"] == "batch written"]
@@ -177,16 +173,17 @@ def test_log_level_of_one_slot_shows_its_batches(site: Site) -> None:
     assert {"time", "level", "slot", "event", "messages", "rows", "last_seq", "trigger"} == set(batches[0])
     start = len(site.run.log())
     site.publish("telemetry.a", 20)
-    site.settled()
+    site.settled_counts()
     assert "batch written" not in site.run.log()[start:]
 
 
 def sample(n: int) -> bytes:
+    """Return the payload of sample `n`, with a secret."""
     return json.dumps({"value": n, "metadata": {"n": n, "community": f"{SECRET}-snmp"}}).encode()
 
 
-def tapped(site: Site, *arguments: str, subject: str = "telemetry.tap", body: Any = sample) -> list[dict[str, Any]]:
-    """Tap while messages are published; return the samples."""
+def tap(site: Site, *arguments: str, subject: str = "telemetry.tap", body: Any = sample) -> list[dict[str, Any]]:
+    """Run `tap` while messages are published, and return the samples."""
     ctl = [str(COMMANDS / "eventwriter-ctl"), "--socket", site.run.socket]
     with subprocess.Popen(
         [*ctl, "tap", *arguments, "--json", "--seconds", "10"], stdout=subprocess.PIPE, text=True, env=clean()
@@ -198,9 +195,9 @@ def tapped(site: Site, *arguments: str, subject: str = "telemetry.tap", body: An
         return [json.loads(line) for line in watcher.stdout.read().splitlines()]
 
 
-def test_tap_of_raw_messages_leaves_secrets_out(site: Site) -> None:
-    """Samples are the messages as they came, without what `redact` names."""
-    found = tapped(site, "TELEMETRY", "--limit", "3")
+def test_tap_of_messages_is_redacted(site: Site) -> None:
+    """Samples are the received messages without the keys in `redact`."""
+    found = tap(site, "TELEMETRY", "--limit", "3")
 
     assert 3 == len(found)
     assert {("TELEMETRY/0", "telemetry.tap", 1)} == {(s["slot"], s["subject"], s["num_delivered"]) for s in found}
@@ -208,40 +205,38 @@ def test_tap_of_raw_messages_leaves_secrets_out(site: Site) -> None:
     assert SECRET not in json.dumps(found)
 
 
-def test_tap_of_rows_shows_what_was_committed(site: Site) -> None:
-    """At stage row a sample has its table and columns, as they are in the database."""
-    (found,) = tapped(site, "SHARED", "--stage", "row", "--limit", "1", subject="shared.tap")
+def test_tap_of_rows_shows_table_and_columns(site: Site) -> None:
+    """At stage row a sample contains table and columns as written to the database."""
+    (found,) = tap(site, "SHARED", "--stage", "row", "--limit", "1", subject="shared.tap")
     ((row,), n) = found["rows"], found["rows"][0]["columns"]["value"]
 
     assert ("timeseries_metrics", {"n": n}) == (row["table"], row["columns"]["metadata"])
-    assert site.settled()[0] > 0
+    assert site.settled_counts()[0] > 0
 
 
 def test_tap_of_dead_letters_has_reasons(site: Site) -> None:
-    """At stage dead only what could not become rows is shown, with the reason."""
-    found = tapped(
-        site, "TELEMETRY", "--stage", "dead", "--limit", "2", body=lambda n: b"garbage" if n % 5 else sample(n)
-    )
+    """At stage dead only dead letters are shown, with their reasons."""
+    found = tap(site, "TELEMETRY", "--stage", "dead", "--limit", "2", body=lambda n: b"garbage" if n % 5 else sample(n))
 
     assert [("malformed", "garbage")] * 2 == [(s["reason"], s["payload"]) for s in found]
 
 
-@pytest.mark.parametrize(("wanted", "subject"), [("*.hit", "telemetry.hit"), (f"{SECRET}-snmp", "telemetry.hit")])
-def test_tap_filters_by_subject_or_text(site: Site, wanted: str, subject: str) -> None:
-    """A filter is a pattern of subjects, or a text of payloads."""
+@pytest.mark.parametrize(("pattern", "subject"), [("*.hit", "telemetry.hit"), (f"{SECRET}-snmp", "telemetry.hit")])
+def test_tap_filters_by_subject_or_text(site: Site, pattern: str, subject: str) -> None:
+    """A filter is a subject pattern or a text in the payload."""
     site.publish("telemetry.miss", 50)
-    found = tapped(site, "TELEMETRY", "--limit", "2", "--filter", wanted, subject=subject)
+    found = tap(site, "TELEMETRY", "--limit", "2", "--filter", pattern, subject=subject)
 
     assert [subject] * 2 == [s["subject"] for s in found]
 
 
-def test_tap_that_nobody_reads_holds_nothing_up(site: Site) -> None:
-    """An open tap that is not fetched from keeps a bounded number of samples, and its lease ends; all is written."""
+def test_unread_tap_does_not_block_writing(site: Site) -> None:
+    """A tap that is not read keeps a bounded number of samples until its lease ends; all messages are written."""
     client = Client(site.run.socket)
     client.call("tap", slot="TELEMETRY", tap="forgotten", per_s=100)
     for _ in range(30):
         site.publish("telemetry.a", 200)
-    rows, _, dead = site.settled()
+    rows, _, dead = site.settled_counts()
     fetched = client.call("tap", slot="TELEMETRY", tap="forgotten", per_s=100)
     time.sleep(LEASE_S + 1)
     late = client.call("tap", slot="TELEMETRY", tap="forgotten", per_s=100)
@@ -254,7 +249,7 @@ def test_tap_that_nobody_reads_holds_nothing_up(site: Site) -> None:
 
 
 def test_stacks_show_threads_and_tasks(site: Site) -> None:
-    """A worker's own code is in both: the running call, and the tasks that wait."""
+    """The stacks contain the threads and the waiting asyncio tasks of the worker."""
     done = site.ctl("stacks", "TELEMETRY/0")
     slot = site.reply("stacks", "TELEMETRY/0")["TELEMETRY/0"]
 
@@ -264,8 +259,8 @@ def test_stacks_show_threads_and_tasks(site: Site) -> None:
     assert any("Pipeline._fill" in task for task in slot["tasks"])
 
 
-def test_stacks_of_a_stopped_worker_are_a_sentence(site: Site) -> None:
-    """A worker that the kernel does not let run has no stacks to tell, and is waited for no longer than is said."""
+def test_stacks_of_a_stopped_worker_report_the_timeout(site: Site) -> None:
+    """A stopped worker cannot return its stacks; the command names it and exits with 1."""
     pid = site.pids()["TELEMETRY/0"]
     os.kill(pid, signal.SIGSTOP)
     try:
@@ -273,16 +268,14 @@ def test_stacks_of_a_stopped_worker_are_a_sentence(site: Site) -> None:
     finally:
         os.kill(pid, signal.SIGCONT)
 
-    assert (1, f"TELEMETRY/0 (pid {pid}): its worker did not answer within 2 s") == (
-        done.returncode,
-        done.stdout.splitlines()[0],
-    )
+    assert 1 == done.returncode
+    assert f"pid {pid}" in done.stdout.splitlines()[0]
 
 
-def test_lag_of_what_is_settled_agrees_everywhere(site: Site) -> None:
-    """Once all is written, consumer and ledger are at the last message of the slot, and nothing is left."""
+def test_lag_is_zero_once_all_is_settled(site: Site) -> None:
+    """Once all messages are settled, consumer and ledger are at the last message of the slot."""
     site.publish("telemetry.a", 500)
-    site.settled()
+    site.settled_counts()
     site.healthy()
     done, slot = site.ctl("lag"), site.reply("lag", "TELEMETRY")["slots"]["TELEMETRY/0"]
 
@@ -303,7 +296,7 @@ def test_lag_of_what_is_settled_agrees_everywhere(site: Site) -> None:
 
 
 def test_lag_grows_while_a_slot_is_paused(site: Site) -> None:
-    """What a paused slot does not pull is its lag; the ledger stays where it is."""
+    """The messages that a paused slot does not pull are its lag; its ledger does not advance."""
     site.ctl("pause", "TELEMETRY", "--wait")
     before = site.reply("lag", "TELEMETRY")["slots"]["TELEMETRY/0"]
     site.publish("telemetry.a", 70)
@@ -313,8 +306,8 @@ def test_lag_grows_while_a_slot_is_paused(site: Site) -> None:
     assert (before["ledger_seq"], before["last_seq"] + 70) == (after["ledger_seq"], after["last_seq"])
 
 
-def test_streams_are_shown_once_with_their_readers(site: Site) -> None:
-    """A stream of JetStream's that several slots read has one block, with a line for each of them."""
+def test_streams_lists_the_slots_of_each_stream(site: Site) -> None:
+    """A stream that several slots read is one block with a line for each slot."""
     text = site.ctl("streams").stdout
 
     assert 1 == text.count(f"{site.stream}  ")
@@ -323,8 +316,8 @@ def test_streams_are_shown_once_with_their_readers(site: Site) -> None:
     ]
 
 
-def test_top_says_where_the_time_goes(site: Site) -> None:
-    """Each slot has its rates and the shares of its stages, between nothing and all of the time."""
+def test_top_shows_the_load_of_each_stage(site: Site) -> None:
+    """Each slot has the share of time spent in each stage, between 0 and 1."""
     slots = {slot["name"]: slot for slot in site.reply("top", "--count", "1", "--interval", "1")}
 
     assert set(site.slots()) == set(slots)
@@ -334,8 +327,8 @@ def test_top_says_where_the_time_goes(site: Site) -> None:
     assert stages["pull"] > 0.5
 
 
-def test_stat_prints_a_line_each_time(site: Site) -> None:
-    """A head, then a line for each look."""
+def test_stat_prints_one_line_per_interval(site: Site) -> None:
+    """`stat` prints a header and one line per interval."""
     done = site.ctl("stat", "--count", "2", "--interval", "1")
 
     assert (0, 3) == (done.returncode, len(done.stdout.splitlines()))
@@ -343,43 +336,44 @@ def test_stat_prints_a_line_each_time(site: Site) -> None:
 
 
 @pytest.mark.parametrize(
-    ("arguments", "code", "words"),
+    ("arguments", "code", "line"),
     [
         ((), 0, "EVENTWRITER OK - 3 of 3 workers running | lag=0;;"),
         (("--warn-lag", "0"), 1, "EVENTWRITER WARNING - 0 messages are waiting (warning from 0)"),
         (("--crit-lag", "0"), 2, "EVENTWRITER CRITICAL - 0 messages are waiting (critical from 0)"),
     ],
 )
-def test_check_speaks_as_plugins_do(site: Site, arguments: tuple[str, ...], code: int, words: str) -> None:
-    """One line: verdict, reasons, figures with thresholds; the exit code says the same."""
+def test_check_prints_a_plugin_line(site: Site, arguments: tuple[str, ...], code: int, line: str) -> None:
+    """`check` prints one line in the format of monitoring plugins: status, reasons, performance data."""
     done = site.ctl("check", "--warn-dead", "1000000", *arguments)
 
     assert (code, 1) == (done.returncode, len(done.stdout.splitlines()))
-    assert done.stdout.startswith(words)
+    assert done.stdout.startswith(line)
 
 
-def test_check_tells_of_a_paused_slot(site: Site) -> None:
-    """What rests is a warning, with who asked for it."""
+def test_check_of_a_paused_slot_is_a_warning(site: Site) -> None:
+    """A paused slot is a warning that names the slot."""
     site.ctl("pause", "TELEMETRY", "--wait")
     done = site.ctl("check", "--warn-dead", "1000000")
 
     assert 1 == done.returncode
-    assert "EVENTWRITER WARNING - degraded: TELEMETRY/0: paused by" in done.stdout
+    assert done.stdout.startswith("EVENTWRITER WARNING - ")
+    assert "TELEMETRY/0" in done.stdout
 
 
 def test_check_without_a_daemon_is_unknown(tmp_path: Path) -> None:
-    """Nobody there is 3, in the same form."""
+    """Without a daemon the status is UNKNOWN and the exit code 3."""
     done = command("eventwriter-ctl", "--socket", f"{tmp_path}/none", "check")
 
     assert 3 == done.returncode
-    assert done.stdout.startswith("EVENTWRITER UNKNOWN - no daemon is running: ")
+    assert done.stdout.startswith("EVENTWRITER UNKNOWN - ")
 
 
 @pytest.mark.parametrize("verb", ["status", "top", "lag", "streams", "stat", "check"])
 def test_output_fits_80_columns_without_colours(site: Site, verb: str) -> None:
-    """What is no terminal gets no escape sequences, and tables break no line at 80 columns."""
-    more = ("--count", "1") if verb in ("top", "stat") else ()
-    text = site.ctl(verb, *more).stdout
+    """Output that is not a terminal has no escape sequences, and tables fit into 80 columns."""
+    options = ("--count", "1") if verb in ("top", "stat") else ()
+    text = site.ctl(verb, *options).stdout
 
     assert "\x1b" not in text
     if verb != "check":
@@ -388,60 +382,58 @@ def test_output_fits_80_columns_without_colours(site: Site, verb: str) -> None:
 
 
 def test_completion_offers_slots_and_streams(site: Site) -> None:
-    """Every shell gets its script; the words come from the daemon."""
+    """There is a completion script for each shell, and the daemon supplies the names."""
     scripts = [site.ctl("completion", shell) for shell in ("bash", "zsh", "fish")]
     words = f"eventwriter-ctl --socket {site.run.socket} pause S"
-    asked = command(
+    completed = command(
         "eventwriter-ctl",
         environ={"_EVENTWRITER_CTL_COMPLETE": "bash_complete", "COMP_WORDS": words, "COMP_CWORD": "4"},
     )
 
     assert [0, 0, 0] == [done.returncode for done in scripts]
     assert all("_EVENTWRITER_CTL_COMPLETE" in done.stdout for done in scripts)
-    assert ["SHARED", "SHARED/0", "SHARED/1"] == [line.partition(",")[2] for line in asked.stdout.splitlines()]
+    assert ["SHARED", "SHARED/0", "SHARED/1"] == [line.partition(",")[2] for line in completed.stdout.splitlines()]
 
 
-def test_reload_shows_differences_and_replaces_only_whom_they_concern(site: Site) -> None:
-    """A look changes nothing; the reload itself replaces one slot, and says which key waits for a restart."""
+def test_reload_replaces_only_affected_workers(site: Site) -> None:
+    """`reload --diff` changes nothing; a reload replaces the affected worker and names keys that need a restart."""
     before = site.pids()
     entries = [{**ENTRIES[0], "batch_size": 77}, ENTRIES[1]]
     site.configure(streams=entries, control={"socket": site.run.socket, "mode": "0600"}, log={"format": "json"})
-    looked = site.ctl("reload", "--diff")
-    untouched = site.pids()
+    diff = site.ctl("reload", "--diff")
+    after_diff = site.pids()
     done = site.ctl("reload", "--wait")
     after = site.pids()
-    again = site.reply("reload", "--diff")
+    second_diff = site.reply("reload", "--diff")
     site.configure(streams=ENTRIES, control={"socket": site.run.socket})
     assert 0 == site.ctl("reload", "--wait").returncode
 
-    assert (0, before) == (looked.returncode, untouched)
-    for words in ("streams[TELEMETRY].batch_size", "would be replaced: TELEMETRY/0", "control.mode"):
-        assert words in looked.stdout
-    assert ["replaced: TELEMETRY/0", "takes effect only after a restart of the daemon: control.mode"] == [
-        line for line in done.stdout.splitlines() if line.startswith(("replaced", "takes effect only"))
-    ]
+    assert (0, before) == (diff.returncode, after_diff)
+    for name in ("streams[TELEMETRY].batch_size", "TELEMETRY/0", "control.mode"):
+        assert name in diff.stdout
+    assert 0 == done.returncode
     assert {"TELEMETRY/0"} == {name for name in before if before[name] != after[name]}
-    assert ["control.mode"] == again["restart_needed"]
+    assert ["control.mode"] == second_diff["restart_needed"]
 
 
 def test_changed_secret_is_reported_but_not_shown(site: Site) -> None:
-    """A look at a reload says that a password changed, without either of the two."""
+    """`reload --diff` reports that a password changed without showing the old or the new one."""
     nats = site.config["nats"]
     site.configure(nats={"servers": [nats["servers"][0].replace("nats@", "other@")]})
-    looked = site.ctl("reload", "--diff")
+    diff = site.ctl("reload", "--diff")
     site.configure(nats=nats)
 
-    assert "nats.servers" in looked.stdout
-    assert "(hidden)" in looked.stdout
-    assert SECRET not in looked.stdout + looked.stderr
+    assert "nats.servers" in diff.stdout
+    assert "(hidden)" in diff.stdout
+    assert SECRET not in diff.stdout + diff.stderr
 
 
-def test_broken_file_is_refused_with_every_mistake(site: Site) -> None:
-    """An invalid file changes nothing, and its mistakes are printed."""
+def test_invalid_file_is_refused_with_all_errors(site: Site) -> None:
+    """An invalid file changes nothing, and all its errors are printed."""
     before, content = site.pids(), site.run.config.read_text()
-    broken = json.loads(content)
-    broken["streams"][0]["batch_size"] = 0
-    site.run.config.write_text(json.dumps({**broken, "nats": {"srvers": []}}))
+    invalid = json.loads(content)
+    invalid["streams"][0]["batch_size"] = 0
+    site.run.config.write_text(json.dumps({**invalid, "nats": {"srvers": []}}))
     done = site.ctl("reload")
     site.run.config.write_text(content)
 
@@ -451,20 +443,20 @@ def test_broken_file_is_refused_with_every_mistake(site: Site) -> None:
 
 
 def processes(site: Site) -> list[str]:
-    """Return what `ps` shows of the daemon and its workers."""
+    """Return the command lines and names of the daemon and its workers, as `ps` shows them."""
     assert site.run.process is not None
     pids = [site.run.process.pid, *site.pids().values()]
     files = [Path(f"/proc/{pid}/{name}") for pid in pids for name in ("cmdline", "comm")]
     return [file.read_text().replace("\0", " ") for file in files]
 
 
-def test_no_secret_is_in_anything_that_is_shown(site: Site, tmp_path: Path) -> None:
-    """Neither a login's nor a payload's secret is in log, status, process titles, or the support bundle."""
+def test_no_output_contains_a_secret(site: Site, tmp_path: Path) -> None:
+    """Log, status, process titles and support bundle contain no secret of a login or a payload."""
     site.ctl("log-level", "debug")
     site.publish("telemetry.a", 100, sample)
     site.publish("telemetry.a", 10, lambda n: f'{{"community": "{SECRET}-snmp", broken {n}'.encode())
     os.kill(site.pids()["TELEMETRY/0"], signal.SIGKILL)
-    site.settled()
+    site.settled_counts()
     site.ctl("log-level", "info")
     bundle = tmp_path / "dump.tar.gz"
     log = str(site.folder / "daemon.log")

@@ -1,4 +1,4 @@
-"""The commands of the quick start and of "Your own JSON", as they are on the pages, on real servers."""
+"""The commands in the pages "Quick start" and "Your own JSON", run on real servers."""
 
 import os
 import shutil
@@ -20,24 +20,24 @@ POSTGRES_ON_PAGES = "postgresql://postgres@127.0.0.1:5432/postgres"
 
 
 def environ(folder: Path) -> dict[str, str]:
-    """Return the environment of a reader's terminal, without this process's own settings."""
+    """Return the environment of a user's terminal, without the settings of this process."""
     if shutil.which("psql") is None and not (postgres_bin() / "psql").exists():
-        pytest.skip("the pages need psql")
+        pytest.skip("psql is not installed")
     path = [str(Path(sys.executable).parent), os.environ["PATH"], str(postgres_bin())]
     return {"PATH": ":".join(path), "EVENT_WRITER_CONTROL_SOCKET": str(folder / "control.sock"), "COLUMNS": "80"}
 
 
 @pytest.fixture
 def shell(tmp_path: Path) -> Iterator[Shell]:
-    """A terminal in an empty folder; a daemon that it started is stopped at the end."""
-    one = Shell(tmp_path, environ(tmp_path))
-    yield one
-    one.run("EVENT_WRITER_CONFIG=$PWD/eventwriter.toml eventwriter-ctl stop --now; wait")
-    one.close()
+    """A shell in an empty folder; the daemon that it starts is stopped at the end."""
+    session = Shell(tmp_path, environ(tmp_path))
+    yield session
+    session.run("EVENT_WRITER_CONFIG=$PWD/eventwriter.toml eventwriter-ctl stop --now; wait")
+    session.close()
 
 
 @pytest.mark.parametrize("pages", [("quickstart.md", "your-own-json.md")], ids=lambda pages: pages[-1])
-def test_commands_of_the_page_work(pages: tuple[str, ...], shell: Shell, own_servers: EmbeddedServers) -> None:
+def test_commands_on_the_pages_work(pages: tuple[str, ...], shell: Shell, own_servers: EmbeddedServers) -> None:
     """Every block runs with the exit code and the output that the page shows."""
     replace = {NATS_ON_PAGES: own_servers.nats_url, POSTGRES_ON_PAGES: own_servers.postgres_dsn()}
 
@@ -46,8 +46,8 @@ def test_commands_of_the_page_work(pages: tuple[str, ...], shell: Shell, own_ser
         assert len(ran) > 5
 
 
-def test_installation_of_the_page_works(tmp_path: Path) -> None:
-    """The installation block makes an environment whose `eventwriter` runs."""
+def test_installation_on_the_page_works(tmp_path: Path) -> None:
+    """The installation block creates a virtual environment in which `eventwriter` runs."""
     checkout = tmp_path / "checkout"
     ignored = shutil.ignore_patterns(".*", "tests", "build", "dist", "*.egg-info", "__pycache__")
     shutil.copytree(ROOT, checkout, ignore=ignored)

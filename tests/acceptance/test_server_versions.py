@@ -1,11 +1,9 @@
-"""The daemon on NATS servers of several versions: what it promises does not depend on the server's age."""
+"""The daemon's guarantees on several NATS server versions."""
 
 import asyncio
-import json
 import shutil
 from pathlib import Path
 
-import nats
 import pytest
 from faults.nats_version_faults import find, missing
 from fix_daemon import Daemon
@@ -15,8 +13,8 @@ from eventwriter.demo.binaries import nats_binary
 VERSIONS = ("2.9", "2.10", "2.11", "2.12", "newest")
 
 
-def program(version: str) -> Path:
-    """Return the server's program; skips where it is not here."""
+def server_binary(version: str) -> Path:
+    """Return the binary of a server version; skip the test if it is not installed."""
     if version == "newest":
         return nats_binary()
     if (reason := missing(version)) is not None:
@@ -26,37 +24,27 @@ def program(version: str) -> Path:
     return found
 
 
-def with_server(daemon: Daemon, server: Path) -> None:
-    """Go on with another NATS server, which begins empty."""
+def replace_server(daemon: Daemon, binary: Path) -> None:
+    """Replace the NATS server by another one, which starts empty."""
     nats_server = daemon.servers.nats
     config = Path(nats_server.command[-1])
     nats_server.stop()
     shutil.rmtree(config.parent / "jetstream")
-    nats_server.command = [str(server), *nats_server.command[1:]]
+    nats_server.command = [str(binary), *nats_server.command[1:]]
     nats_server.start()
     asyncio.run(daemon._make_stream())
 
 
-async def delete_consumer(daemon: Daemon) -> None:
-    """Delete the daemon's consumer, as an operator may."""
-    client = await nats.connect(daemon.servers.nats_url)
-    await client.jetstream().delete_consumer("events", "eventwriter-telemetry")
-    await client.close()
-
-
-async def settled(daemon: Daemon) -> tuple[int, int]:
-    """Return how many messages are not delivered, and how many not answered."""
-    client = await nats.connect(daemon.servers.nats_url)
-    answer = await client.request("$JS.API.CONSUMER.INFO.events.eventwriter-telemetry")
-    await client.close()
-    info = json.loads(answer.data)
-    return info["num_pending"], info["num_ack_pending"]
+def is_acknowledged(daemon: Daemon) -> bool:
+    """Return whether the consumer has no pending or unacknowledged message."""
+    info = daemon.api("CONSUMER.INFO.events.eventwriter-telemetry")
+    return (info["num_pending"], info["num_ack_pending"]) == (0, 0)
 
 
 @pytest.mark.parametrize("version", VERSIONS)
-def test_books_balance_on_every_version(daemon: Daemon, version: str) -> None:
-    """Garbage, a killed worker, a killed server and a deleted consumer: each message is one row or one dead letter."""
-    with_server(daemon, program(version))
+def test_each_message_is_written_once_on_every_version(daemon: Daemon, version: str) -> None:
+    """Garbage, a killed worker, a killed server and a deleted consumer lose and duplicate nothing."""
+    replace_server(daemon, server_binary(version))
     daemon.start()
     asyncio.run(daemon.publish(1000, garbage_every=100))
     while not daemon.kill_worker():
@@ -65,10 +53,10 @@ def test_books_balance_on_every_version(daemon: Daemon, version: str) -> None:
     daemon.servers.nats.kill()
     daemon.servers.nats.start()
     asyncio.run(daemon.publish(1000, garbage_every=100))
-    assert (2970, 2970, 30) == daemon.balance()
-    asyncio.run(delete_consumer(daemon))
+    assert (2970, 2970, 30) == daemon.settled_counts()
+    daemon.api("CONSUMER.DELETE.events.eventwriter-telemetry")
     asyncio.run(daemon.publish(1000, garbage_every=100))
 
-    assert (3960, 3960, 40) == daemon.balance()
-    assert (0, 0) == asyncio.run(settled(daemon))
+    assert (3960, 3960, 40) == daemon.settled_counts()
+    daemon.until("acknowledged", lambda: is_acknowledged(daemon))
     assert 0 == daemon.stop()

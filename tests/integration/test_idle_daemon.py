@@ -90,7 +90,7 @@ async def test_frozen_nats_is_reported_while_idle(idle: Daemon) -> None:
     assert "NATS has not answered a JetStream request" in noticed["reason"]
     slot_when(idle, lambda slot: slot["health"] == "healthy" and slot["nats_unanswered_s"] == 0.0)
     await idle.publish(10)
-    assert (10, 10, 0) == idle.balance()
+    assert (10, 10, 0) == idle.settled_counts()
 
 
 async def test_consumer_paused_in_jetstream_is_reported(idle: Daemon) -> None:

@@ -32,7 +32,7 @@ def postgres(running: Daemon) -> Iterator[StoppablePostgres]:
 async def test_stopped_server_is_reported_by_the_slot(running: Daemon, postgres: StoppablePostgres) -> None:
     """A statement that a stopped server does not answer gives a reason, then degrades the slot, and counts as copy."""
     await running.publish(10)
-    until(lambda: running.books()[1] == 10, running.log)
+    until(lambda: running.counts()[1] == 10, running.log)
     postgres.stop()
     await running.publish(10)
 
@@ -56,7 +56,7 @@ async def test_continued_server_makes_the_slot_healthy(running: Daemon, postgres
 
     slot = slot_when(running, lambda slot: slot["health"] == "healthy" and slot["lag_messages"] == 0)
     assert (None, None, 0.0) == (slot["reason"], slot["postgres_statement"], slot["postgres_unanswered_s"])
-    assert (10, 10, 0) == running.balance()
+    assert (10, 10, 0) == running.settled_counts()
 
 
 async def test_locked_table_names_the_blocking_session(running: Daemon) -> None:
@@ -78,7 +78,7 @@ async def test_locked_table_names_the_blocking_session(running: Daemon) -> None:
 
     slot = slot_when(running, lambda slot: slot["health"] == "healthy" and slot["lag_messages"] == 0)
     assert (None, None) == (slot["reason"], slot["postgres_blocked_by"])
-    assert (10, 10, 0) == running.balance()
+    assert (10, 10, 0) == running.settled_counts()
 
 
 async def test_commit_without_standby_is_reported(running: Daemon) -> None:
@@ -95,4 +95,4 @@ async def test_commit_without_standby_is_reported(running: Daemon) -> None:
     assert ("COMMIT", True) == (slot["postgres_statement"], "a COMMIT" in slot["reason"])
     assert slot["histograms"]["stage_s"]["commit"]["sum"] >= 2.0
     slot_when(running, lambda slot: slot["health"] == "healthy" and slot["lag_messages"] == 0)
-    assert (10, 10, 0) == running.balance()
+    assert (10, 10, 0) == running.settled_counts()

@@ -1,4 +1,4 @@
-"""The Go writer's own file and its container's environment, with the daemon in its place."""
+"""The daemon with the configuration file and the environment of the Go writer."""
 
 import asyncio
 import json
@@ -40,7 +40,7 @@ ROWS = {"ocsf_events": 1, "logs": 2, "otel_traces": 1, "otel_metrics": 2}
 
 
 async def publish(url: str) -> None:
-    """Make the stream as ServiceRadar has it, and publish one message of each kind."""
+    """Create the stream as ServiceRadar does, and publish one message of each kind."""
     client = await nats.connect(url)
     jetstream = client.jetstream()
     await jetstream.add_stream(name="events", subjects=["events.>", "logs.>", "falco.>", "otel.>"])
@@ -50,7 +50,7 @@ async def publish(url: str) -> None:
 
 
 def test_go_writers_file_and_environment_run_unchanged(tmp_path: Path, own_servers: EmbeddedServers) -> None:
-    """With the packaged file, the chart's streams and the start script's variables, each message is written once."""
+    """With the packaged file, the chart's streams and the container's variables, each message is written once."""
     dsn = own_servers.postgres_dsn()
     assert 0 == command("eventwriter", "migrate", "--dsn", dsn).returncode
     asyncio.run(publish(own_servers.nats_url))
@@ -67,13 +67,13 @@ def test_go_writers_file_and_environment_run_unchanged(tmp_path: Path, own_serve
     }
     run = Run(tmp_path, environ=environ).start()
     try:
-        status = run.until(lambda s: s["totals"]["messages_total"] >= len(MESSAGES), "all written")
+        status = run.until(lambda s: s["totals"]["messages_total"] >= len(MESSAGES), "written")
         assert (sum(ROWS.values()), 0) == (status["totals"]["rows_total"], status["totals"]["dead_letters_total"])
         with psycopg.connect(dsn, autocommit=True) as conn:
             counted = {table: conn.execute(f"SELECT count(*) FROM {table}").fetchone() for table in ROWS}
         assert {table: (count,) for table, count in ROWS.items()} == counted
         assert [f"db-event-writer-{table}" for table in ROWS] == [s["durable"] for s in status["slots"]]
-        assert "listen_addr" in run.log()  # a key without a meaning here is named
+        assert "listen_addr" in run.log()  # the warning of an unused key names it
         assert 0 == run.stop()
     finally:
         run.stop()

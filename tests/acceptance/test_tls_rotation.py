@@ -1,4 +1,4 @@
-"""The daemon with certificates and passwords on both sides, while they are rotated under it."""
+"""Rotation of certificates and passwords on both sides while the daemon runs."""
 
 import asyncio
 import json
@@ -14,7 +14,7 @@ from fix_run import Run, command
 
 
 def go_file(server: NatsServer, secured: Secured, certs: Path) -> dict[str, object]:
-    """Return the predecessor's configuration file with mutual TLS to both servers."""
+    """Return the Go writer's configuration with mutual TLS to NATS and TLS to PostgreSQL."""
     return {
         "listen_addr": "127.0.0.1:0",
         "nats_url": server.url,
@@ -39,7 +39,7 @@ def go_file(server: NatsServer, secured: Secured, certs: Path) -> dict[str, obje
 
 
 def install(authority: Certificates, certs: Path) -> dict[str, object]:
-    """Put our certificate of this authority in its place; return the server's side."""
+    """Install a client certificate of this authority; return the server's configuration."""
     certs.mkdir(exist_ok=True)
     for source, name in zip(authority.issue("writer.example"), ("ours.pem", "ours-key.pem"), strict=True):
         shutil.copyfile(source, certs / name)
@@ -49,7 +49,7 @@ def install(authority: Certificates, certs: Path) -> dict[str, object]:
 
 
 async def publish(server: NatsServer, certs: Path, count: int) -> None:
-    """Publish numbered samples, each stored before it counts."""
+    """Publish numbered samples, and wait until all of them are stored."""
     context = ssl.create_default_context(cafile=str(certs / "root.pem"))
     context.load_cert_chain(certs / "ours.pem", certs / "ours-key.pem")
     client = await nats.connect(server.url, tls=context, tls_hostname="nats.example")
@@ -63,7 +63,7 @@ async def publish(server: NatsServer, certs: Path, count: int) -> None:
 def test_rotated_certificates_and_passwords_need_no_restart(
     start_nats: StartNats, secured: Secured, tmp_path: Path
 ) -> None:
-    """A daemon on the predecessor's mTLS file goes on when authority, certificate and password change."""
+    """A daemon with the Go writer's mTLS file continues when authority, certificate and password change."""
     certs, password_file = tmp_path / "certs", tmp_path / "password"
     server = start_nats(install(Certificates(tmp_path / "old"), certs))
     password_file.write_text("first\n")
@@ -77,7 +77,7 @@ def test_rotated_certificates_and_passwords_need_no_restart(
     asyncio.run(publish(server, certs, 10))
     run.start()
     try:
-        run.until(lambda status: status["slots"][0]["rows_total"] == 10, "wrote over TLS")
+        run.until(lambda status: status["slots"][0]["rows_total"] == 10, "written over TLS")
 
         server.stop()
         server.configure(install(Certificates(tmp_path / "new"), certs))
@@ -88,7 +88,7 @@ def test_rotated_certificates_and_passwords_need_no_restart(
             conn.execute("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE usename = 'rotated'")
         asyncio.run(publish(server, certs, 10))
 
-        status = run.until(lambda status: status["slots"][0]["rows_total"] == 20, "wrote after the rotation")
+        status = run.until(lambda status: status["slots"][0]["rows_total"] == 20, "written after the rotation")
         assert 0 == status["slots"][0]["restarts"]
     finally:
         code = run.stop()
