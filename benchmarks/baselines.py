@@ -1,9 +1,9 @@
 """
-What the figures are held against: the most that this PostgreSQL takes, and what an afternoon's script reaches.
+Baselines: the maximum rate of this PostgreSQL server, and the rate of a simple script.
 
-limit: the same rows, encoded beforehand, through one connection that does nothing else:
-COPY in transactions of the daemon's largest batch. naive: nats-py's `fetch`, an INSERT
-by `executemany`, an ack for each message.
+limit: the same rows, encoded in advance, are copied over one connection, in transactions of
+the daemon's largest batch. naive: a script with nats-py's `fetch`, INSERT by `executemany`,
+and an ack per message.
 """
 
 import asyncio
@@ -16,7 +16,7 @@ from typing import Any
 import psycopg
 from psycopg.types.json import Jsonb
 
-from benchmarks.bed import Bed
+from benchmarks.environment import Environment
 from eventwriter.kinds.registry import Kind
 from eventwriter.model import Adjustments, Message, Origin
 from eventwriter.postgres.encode import SIGNATURE, TRAILER, encoder
@@ -32,35 +32,35 @@ FETCH_MESSAGES = 500
 _JAN_2000 = dt.datetime(2000, 1, 1, tzinfo=dt.UTC)
 
 
-def bindings(bed: Bed, kind: Kind) -> list[Binding]:
-    """Bind to the benchmark's tables, as a worker does."""
+def bindings(env: Environment, kind: Kind) -> list[Binding]:
+    """Bind a kind to the benchmark's tables, as a worker does."""
 
-    async def look() -> list[Binding]:
-        async with await psycopg.AsyncConnection.connect(bed.dsn) as conn:
-            return [found.bind() for found in await find_tables(conn, bed.entry(kind.name, 0), kind)]
+    async def find() -> list[Binding]:
+        async with await psycopg.AsyncConnection.connect(env.dsn) as conn:
+            return [found.bind() for found in await find_tables(conn, env.entry(kind.name, 0), kind)]
 
-    return asyncio.run(look())
-
-
-def _builder(bed: Bed, kind: Kind, binding: Binding) -> RowBuilder:
-    options = {**bed.entry(kind.name, 0).options, "kind": kind.name}
-    return binding.table.builder(Build(Origin(bed.name, 1, 0), Adjustments(), binding.present, options=options))
+    return asyncio.run(find())
 
 
-def _messages(bed: Bed, payloads: Sequence[bytes]) -> Iterator[Message]:
+def _builder(env: Environment, kind: Kind, binding: Binding) -> RowBuilder:
+    options = {**env.entry(kind.name, 0).options, "kind": kind.name}
+    return binding.table.builder(Build(Origin(env.name, 1, 0), Adjustments(), binding.present, options=options))
+
+
+def _messages(env: Environment, payloads: Sequence[bytes]) -> Iterator[Message]:
     now_ns = time.time_ns()
     for n, payload in enumerate(payloads, 1):
-        yield Message("", bed.subject(0), payload, None, n, n, 1, now_ns)
+        yield Message("", env.subject(0), payload, None, n, n, 1, now_ns)
 
 
-def limit(bed: Bed, kind: Kind, payloads: Sequence[bytes]) -> float:
-    """Return the rows a second that one connection copies, all tables together."""
-    bed.empty(kind.name)
-    bound = bindings(bed, kind)
-    makers = [(_builder(bed, kind, b), encoder(b)) for b in bound]
+def limit(env: Environment, kind: Kind, payloads: Sequence[bytes]) -> float:
+    """Return the rows per second that one connection copies, all tables together."""
+    env.empty(kind.name)
+    bound = bindings(env, kind)
+    makers = [(_builder(env, kind, b), encoder(b)) for b in bound]
     batches: list[list[bytearray]] = []
     rows = begun = 0
-    for message in _messages(bed, payloads):
+    for message in _messages(env, payloads):
         if not batches or rows - begun >= BATCH_ROWS:
             batches.append([bytearray() for _ in bound])
             begun = rows
@@ -69,7 +69,7 @@ def limit(bed: Bed, kind: Kind, payloads: Sequence[bytes]) -> float:
                 if row := build(record, message, index):
                     encode(row, buffer)
                     rows += 1
-    with psycopg.connect(bed.dsn) as conn:
+    with psycopg.connect(env.dsn) as conn:
         began_s = time.monotonic()
         for batch in batches:
             for binding, buffer in zip(bound, batch, strict=True):
@@ -80,17 +80,17 @@ def limit(bed: Bed, kind: Kind, payloads: Sequence[bytes]) -> float:
         return rows / (time.monotonic() - began_s)
 
 
-def naive(bed: Bed, kind: Kind, payloads: Sequence[bytes]) -> float:
-    """Return the messages a second of the obvious script; it builds the same rows, by the same code."""
-    bed.empty(kind.name)
-    bed.publish(payloads, 1)
-    return asyncio.run(_naive(bed, kind, bindings(bed, kind), len(payloads)))
+def naive(env: Environment, kind: Kind, payloads: Sequence[bytes]) -> float:
+    """Return the messages per second of the simple script, which builds the same rows with the same code."""
+    env.empty(kind.name)
+    env.publish(payloads, 1)
+    return asyncio.run(_naive(env, kind, bindings(env, kind), len(payloads)))
 
 
-async def _naive(bed: Bed, kind: Kind, bound: Sequence[Binding], count: int) -> float:
-    makers = [(_builder(bed, kind, b), _insert_sql(b), _plainer(b), list[Any]()) for b in bound]
-    async with bed.client() as client, await psycopg.AsyncConnection.connect(bed.dsn) as conn:
-        subscription = await client.jetstream().pull_subscribe(bed.subject(0), "naive", stream=bed.name)
+async def _naive(env: Environment, kind: Kind, bound: Sequence[Binding], count: int) -> float:
+    makers = [(_builder(env, kind, b), _insert_sql(b), _converter(b), list[Any]()) for b in bound]
+    async with env.client() as client, await psycopg.AsyncConnection.connect(env.dsn) as conn:
+        subscription = await client.jetstream().pull_subscribe(env.subject(0), "naive", stream=env.name)
         done, began_s = 0, time.monotonic()
         while done < count:
             deliveries = await subscription.fetch(FETCH_MESSAGES, timeout=10)
@@ -122,8 +122,8 @@ def _insert_sql(binding: Binding) -> str:
     return f"INSERT INTO {names} VALUES ({', '.join(['%s'] * len(binding.positions))}) ON CONFLICT DO NOTHING"
 
 
-def _plainer(binding: Binding) -> Callable[[Sequence[Any]], list[Any]]:
-    """Return the function that gives a row the Python values that a script would have."""
+def _converter(binding: Binding) -> Callable[[Sequence[Any]], list[Any]]:
+    """Return a function that converts a row to the Python values that a script would insert."""
 
     def jsonb(value: bytes) -> Jsonb:
         return Jsonb(json.loads(value[1:]))

@@ -1,4 +1,4 @@
-"""The results as a picture; needs matplotlib (extra `bench`)."""
+"""Chart of the results; requires matplotlib (extra `bench`)."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -6,7 +6,7 @@ from typing import Any
 
 def draw(results: Sequence[dict[str, Any]], path: str) -> None:
     """
-    Write a PNG: messages a second of naive, eventwriter and limit for each kind, and freshness beside it.
+    Write a PNG with the messages per second of naive, eventwriter and limit for each kind, and the freshness.
 
     Raises:
         SystemExit: matplotlib is not installed.
@@ -14,7 +14,7 @@ def draw(results: Sequence[dict[str, Any]], path: str) -> None:
     try:
         import matplotlib as mpl
     except ImportError:
-        raise SystemExit("--chart needs matplotlib; install it with: pip install 'eventwriter[bench]'") from None
+        raise SystemExit("--chart requires matplotlib; install it with: pip install 'eventwriter[bench]'") from None
     mpl.use("Agg")
     from matplotlib import pyplot as plt
 
@@ -30,7 +30,7 @@ def draw(results: Sequence[dict[str, Any]], path: str) -> None:
         drawn = rates.bar([n + (at - 1) * 0.27 for n in range(len(names))], heights, 0.25, label=label, color=colour)
         rates.bar_label(drawn, [f"{h / 1000:.0f}k" if h >= 10_000 else f"{h / 1000:.1f}k" for h in heights], fontsize=8)
     rates.set_xticks(range(len(names)), names, rotation=30, ha="right")
-    rates.set_ylabel("messages a second")
+    rates.set_ylabel("messages per second")
     rates.yaxis.set_major_formatter(lambda value, _: f"{value / 1000:.0f}k")
     rates.set_title("Backlog drained, end to end, one worker" if _one(results) else "Backlog drained, end to end")
     rates.legend(frameon=False)

@@ -1,9 +1,9 @@
 """
-What a duplicate key costs: one batch of 5,000 rows, copied plainly and by the detour. Wall-clock µs per row.
+Cost of duplicate keys: wall-clock µs per row of a batch of 5,000 rows, with and without the staging table.
 
-Run with ``python -m benchmarks.conflicts``. A row of ten columns with a primary key of two;
-each figure is the best of several batches, the ledger and COMMIT included. "detour" is all that
-a batch with duplicates costs: the plain COPY that fails, and the way through the staging table.
+Run with ``python -m benchmarks.conflicts``. Rows have ten columns and a primary key of two;
+each figure is the best of several batches and includes ledger and COMMIT. A batch with duplicates
+pays for the COPY that fails and for the merge through the staging table.
 """
 
 import asyncio
@@ -41,14 +41,14 @@ DDL = (
 
 
 class Bench:
-    """A table, a connection, and batches for them."""
+    """A table, a session, and batches for them."""
 
     def __init__(self, postgres: PostgresSession, ledger: Any, binding: Binding) -> None:
         self.postgres, self.ledger, self.binding = postgres, ledger, binding
         self.seq = 0
 
     def rows(self, numbers: Sequence[int]) -> bytearray:
-        """Return encoded rows; the same number is the same key."""
+        """Return encoded rows; equal numbers have equal keys."""
         build = self.binding.table.builder(Build(Origin("s", 1, 0), Adjustments(), self.binding.present))
         encode, out = encoder(self.binding), bytearray()
         for n in numbers:
@@ -59,21 +59,21 @@ class Bench:
         return out
 
     async def write(self, rows: bytearray, rule: str) -> tuple[float, int]:
-        """Write one batch as the copy stage does; return its µs per row, and how many rows were left out."""
+        """Write one batch as the copy stage does; return its µs per row and the number of skipped rows."""
         self.seq += 1
         binding = replace(self.binding, table=replace(self.binding.table, conflict=rule))
         load = BatchWrite([(binding, rows)], [(self.seq, self.seq + 1)], Newest(self.seq, self.seq))
         began = time.perf_counter()
         try:
-            left_out = await write_batch(self.postgres, load, self.ledger)
+            skipped = await write_batch(self.postgres, load, self.ledger)
         except Rejected as rejected:
-            left_out = await write_batch(self.postgres, load, self.ledger, {0: rejected.constraint})
-        return (time.perf_counter() - began) / ROWS * 1e6, left_out
+            skipped = await write_batch(self.postgres, load, self.ledger, {0: rejected.constraint})
+        return (time.perf_counter() - began) / ROWS * 1e6, skipped
 
 
 async def measure(bench: Bench, share: float, rule: str) -> tuple[float, int]:
-    """Return the best µs per row of batches of which `share` is in the table already, and how many were left out."""
-    best, left_out = float("inf"), 0
+    """Return the best µs per row of batches with a `share` of existing keys, and the number of skipped rows."""
+    best, skipped = float("inf"), 0
     for round_ in range(ROUNDS):
         first = (round_ + 1) * 10 * ROWS
         old = round(ROWS * share)
@@ -82,9 +82,9 @@ async def measure(bench: Bench, share: float, rule: str) -> tuple[float, int]:
         await bench.write(bench.rows(range(ROWS)), "append")
         numbers = [*range(old), *range(first, first + ROWS - old)]
         random.Random(1).shuffle(numbers)
-        took, left_out = await bench.write(bench.rows(numbers), rule)
+        took, skipped = await bench.write(bench.rows(numbers), rule)
         best = min(best, took)
-    return best, left_out
+    return best, skipped
 
 
 async def main(dsn: str) -> None:
@@ -94,7 +94,7 @@ async def main(dsn: str) -> None:
         target, real = await read_columns(conn, None, "readings")
         ledger = await open_ledger(conn, '"public"."eventwriter_ledger"', LedgerKey(Origin("s", 1, 0), "c", "f"))
     bench = Bench(postgres, ledger, bind(generate_tables("readings", real, {}, {}).tables[0], real, target))
-    print(f"{'batch of 5,000 rows':<34}{'µs per row':>12}{'left out':>10}")
+    print(f"{'batch of 5,000 rows':<34}{'µs per row':>12}{'skipped':>10}")
     for name, share, rule in (
         ("plain, no duplicate", 0.0, "nothing"),
         ("nothing, 1 duplicate", 1 / ROWS, "nothing"),
@@ -104,8 +104,8 @@ async def main(dsn: str) -> None:
         ("replace, 10 % duplicates", 0.1, "replace"),
         ("replace, all duplicates", 1.0, "replace"),
     ):
-        took, left_out = await measure(bench, share, rule)
-        print(f"{name:<34}{took:>12.2f}{left_out:>10}")
+        took, skipped = await measure(bench, share, rule)
+        print(f"{name:<34}{took:>12.2f}{skipped:>10}")
     await postgres.close()
 
 

@@ -1,8 +1,8 @@
 """
-How fast a backlog is written, end to end.
+Throughput of the daemon while it writes a backlog, end to end.
 
-From the moment the consumers deliver their first message to the moment another
-session sees the last one in the ledger: the start of the processes is not in it.
+Measured from the first delivery of the consumers until another session sees the last
+message in the ledger; the start of the processes is not included.
 """
 
 import asyncio
@@ -10,12 +10,12 @@ import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from benchmarks.bed import WAIT_S_MAX, Bed, Cpu, cpu_used, daemon, delivering, peak_bytes, workers_of
+from benchmarks.environment import WAIT_S_MAX, Cpu, Environment, cpu_used, daemon, delivering, peak_bytes, workers_of
 
 
 @dataclass(frozen=True, slots=True)
 class Drained:
-    """What was measured; CPU in µs per message, memory in bytes."""
+    """Measured figures; CPU in µs per message, memory in bytes."""
 
     messages_per_s: float
     rows_per_s: float
@@ -25,37 +25,37 @@ class Drained:
     peak_bytes: int
 
 
-def drain(bed: Bed, kind: str, payloads: Sequence[bytes], workers: int) -> Drained:
+def drain(env: Environment, kind: str, payloads: Sequence[bytes], workers: int) -> Drained:
     """
     Store `payloads`, start the daemon, wait for the last row.
 
     Raises:
         SystemExit: Messages are missing, or nothing progresses.
     """
-    bed.empty(kind)
-    last = bed.publish(payloads, workers)
-    config = bed.config(kind, workers)
-    with daemon(bed, config) as supervisor:
+    env.empty(kind)
+    last = env.publish(payloads, workers)
+    config = env.config(kind, workers)
+    with daemon(env, config) as supervisor:
         children = workers_of(supervisor, workers)
-        asyncio.run(_first_delivery(bed, f"bench-{kind}0"))
-        began_s, before = time.monotonic(), cpu_used(bed, children)
-        ended_s = _wait(bed, last)
-        after = cpu_used(bed, children)
+        asyncio.run(_first_delivery(env, f"bench-{kind}0"))
+        began_s, before = time.monotonic(), cpu_used(env, children)
+        ended_s = _wait(env, last)
+        after = cpu_used(env, children)
         peak = max(peak_bytes(child) for child in children)
-    rows = _rows(bed, bed.tables(kind), len(payloads))
+    rows = _rows(env, env.tables(kind), len(payloads))
     took_s, count = ended_s - began_s, len(payloads)
     return Drained(count / took_s, rows / took_s, *_each(before, after, count), peak)
 
 
-async def _first_delivery(bed: Bed, durable: str) -> None:
-    async with bed.client() as client:
-        await delivering(client, bed.name, durable)
+async def _first_delivery(env: Environment, durable: str) -> None:
+    async with env.client() as client:
+        await delivering(client, env.name, durable)
 
 
-def _wait(bed: Bed, last: Sequence[int]) -> float:
-    """Wait until each worker's ledger has its last sequence; return when that was, monotonic seconds."""
+def _wait(env: Environment, last: Sequence[int]) -> float:
+    """Wait until each worker's ledger has reached its last sequence; return the monotonic time in seconds."""
     until = time.monotonic() + WAIT_S_MAX
-    with bed.connect() as conn:
+    with env.connect() as conn:
         while time.monotonic() < until:
             written = conn.execute("SELECT last_seq FROM eventwriter_ledger ORDER BY consumer").fetchall()
             if [seq for (seq,) in written] == list(last):
@@ -64,9 +64,9 @@ def _wait(bed: Bed, last: Sequence[int]) -> float:
     raise SystemExit(f"after {WAIT_S_MAX:.0f} s the ledger says {written}, expected {list(last)}")
 
 
-def _rows(bed: Bed, tables: Sequence[str], messages: int) -> int:
-    """Return how many rows were written; a benchmark that loses messages measures nothing."""
-    with bed.connect() as conn:
+def _rows(env: Environment, tables: Sequence[str], messages: int) -> int:
+    """Return the number of rows; raise SystemExit if messages are missing, as the figures would be meaningless."""
+    with env.connect() as conn:
         counts = [(conn.execute(f"SELECT count(*) FROM {table}").fetchone() or (0,))[0] for table in tables]
         dead = (conn.execute("SELECT count(*) FROM eventwriter_dead_letters").fetchone() or (0,))[0]
     if dead or sum(counts) < messages:

@@ -1,8 +1,8 @@
 """
-How long a message takes from being published until another session sees it committed.
+Latency of a message from publish until another session sees it committed.
 
-Published at a fixed rate by a process of its own; the ledger is looked at every two
-milliseconds, so figures are too high by up to that, never too low.
+A separate process publishes at a fixed rate. The ledger is polled every 2 ms, so latencies
+are up to 2 ms too high.
 """
 
 import asyncio
@@ -15,11 +15,11 @@ from statistics import quantiles
 
 import nats
 
-from benchmarks.bed import WAIT_S_MAX, Bed, daemon, workers_of
+from benchmarks.environment import WAIT_S_MAX, Environment, daemon, workers_of
 from eventwriter.control.client import Client
 from eventwriter.errors import EventwriterError
 
-_LOOK_S = 0.002
+_POLL_S = 0.002
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,19 +31,19 @@ class Fresh:
     p99_ms: float
 
 
-def freshness(bed: Bed, kind: str, payloads: Sequence[bytes], rate: float) -> Fresh:
+def freshness(env: Environment, kind: str, payloads: Sequence[bytes], rate: float) -> Fresh:
     """Publish `payloads` at `rate` messages a second into a stream that the daemon keeps up with."""
-    bed.empty(kind)
-    config = bed.config(kind, 1)
+    env.empty(kind)
+    config = env.config(kind, 1)
     sent: SynchronizedArray[float] = multiprocessing.Array("d", len(payloads))
-    with daemon(bed, config) as supervisor:
+    with daemon(env, config) as supervisor:
         workers_of(supervisor, 1)
-        _wait_running(str(bed.folder / "control.sock"))
+        _wait_running(str(env.folder / "control.sock"))
         publisher = multiprocessing.Process(
-            target=_publish, args=(bed.nats_url, bed.subject(0), payloads, rate, sent), daemon=True
+            target=_publish, args=(env.nats_url, env.subject(0), payloads, rate, sent), daemon=True
         )
         publisher.start()
-        seen = _look(bed, len(payloads))
+        seen = _poll(env, len(payloads))
         publisher.join()
     return _latencies(list(sent), seen)
 
@@ -60,7 +60,7 @@ def _wait_running(socket: str) -> None:
         finally:
             client.close()
         time.sleep(0.05)
-    raise SystemExit("the daemon does not get to work")
+    raise SystemExit("the daemon does not reach the state running")
 
 
 def _publish(url: str, subject: str, payloads: Sequence[bytes], rate: float, sent: "SynchronizedArray[float]") -> None:
@@ -80,17 +80,17 @@ def _publish(url: str, subject: str, payloads: Sequence[bytes], rate: float, sen
     asyncio.run(publish())
 
 
-def _look(bed: Bed, count: int) -> list[tuple[float, int]]:
-    """Return (monotonic seconds, last committed sequence), each time that it grew."""
+def _poll(env: Environment, count: int) -> list[tuple[float, int]]:
+    """Return the last committed sequence after each increase, with the monotonic time in seconds."""
     seen = [(time.monotonic(), 0)]
     until = time.monotonic() + WAIT_S_MAX
-    with bed.connect() as conn:
+    with env.connect() as conn:
         while seen[-1][1] < count and time.monotonic() < until:
             row = conn.execute("SELECT max(last_seq) FROM eventwriter_ledger").fetchone()
             last = (row[0] if row else 0) or 0
             if last > seen[-1][1]:
                 seen.append((time.monotonic(), last))
-            time.sleep(_LOOK_S)
+            time.sleep(_POLL_S)
     if seen[-1][1] < count:
         raise SystemExit(f"of {count} messages only {seen[-1][1]} were written")
     return seen
@@ -98,11 +98,11 @@ def _look(bed: Bed, count: int) -> list[tuple[float, int]]:
 
 def _latencies(sent: Sequence[float], seen: Sequence[tuple[float, int]]) -> Fresh:
     waited_ms: list[float] = []
-    looks = iter(seen)
-    at_s, last = next(looks)
+    polls = iter(seen)
+    at_s, last = next(polls)
     for number, sent_s in enumerate(sent, 1):
         while last < number:
-            at_s, last = next(looks)
+            at_s, last = next(polls)
         waited_ms.append((at_s - sent_s) * 1000)
     cuts = quantiles(waited_ms, n=100, method="inclusive")
     return Fresh(cuts[49], cuts[94], cuts[98])

@@ -1,11 +1,11 @@
 """
-The whole daemon under load, on real servers; run it with ``bin/bench`` or ``python benchmarks/run.py``.
+Benchmark of the daemon on real servers: ``bin/bench`` or ``python benchmarks/run.py``.
 
-For each kind, in one run, so that the machine's mood is the same for all:
+For each kind, in one run, so that all figures come from the same conditions:
 
-* drain: a backlog is written, end to end;
-* limit: the same rows through COPY alone; naive: the same messages by a plain script;
-* freshness: published to committed, at a fixed rate.
+* drain: the daemon writes a backlog, end to end;
+* limit: the same rows with COPY only; naive: the same messages with a simple script;
+* freshness: the time from publish to commit, at a fixed rate.
 """
 
 import importlib.metadata
@@ -27,15 +27,15 @@ if __package__ in (None, ""):
     sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from benchmarks import baselines
-from benchmarks.bed import Bed, make_bed
 from benchmarks.chart import draw
 from benchmarks.drain import Drained, drain
+from benchmarks.environment import Environment, make_environment
 from benchmarks.freshness import Fresh, freshness
 from eventwriter.demo.traffic import TRAFFIC, well_formed
 from eventwriter.kinds.registry import KINDS
 
 NAIVE_MESSAGES_MAX = 20_000
-"""The plain script is slow; so many show its rate well enough."""
+"""Messages for the simple script, which is slow; enough for a stable rate."""
 
 
 def _kinds(_context: click.Context, _option: click.Parameter, text: str) -> list[str]:
@@ -48,83 +48,89 @@ def _kinds(_context: click.Context, _option: click.Parameter, text: str) -> list
 
 @click.command(help=__doc__)
 @click.option(
-    "--kinds", default=",".join(TRAFFIC), show_default=True, callback=_kinds, help="Kinds, with commas between."
+    "--kinds", default=",".join(TRAFFIC), show_default=True, callback=_kinds, help="Comma-separated list of kinds."
 )
 @click.option(
     "--messages",
     default=200_000,
     show_default=True,
     type=click.IntRange(1000),
-    help="Backlog of each kind; of kinds whose messages hold many records, so many records.",
+    help="Backlog of each kind, in records.",
 )
 @click.option(
-    "--records", default=50, show_default=True, type=click.IntRange(1), help="Records in a message of those kinds."
+    "--records",
+    default=50,
+    show_default=True,
+    type=click.IntRange(1),
+    help="Records per message of kinds with several.",
 )
+@click.option("--workers", default=1, show_default=True, type=click.IntRange(1, 64), help="Number of workers.")
+@click.option("--rate", default=1000.0, show_default=True, help="Messages per second for freshness.")
+@click.option("--seconds", default=10.0, show_default=True, help="Duration of freshness; 0 skips it.")
 @click.option(
-    "--workers", default=1, show_default=True, type=click.IntRange(1, 64), help="Workers that share the backlog."
+    "--repeat",
+    default=1,
+    show_default=True,
+    type=click.IntRange(1),
+    help="Number of rounds; the fastest one is reported.",
 )
-@click.option("--rate", default=1000.0, show_default=True, help="Messages a second, for freshness.")
-@click.option("--seconds", default=10.0, show_default=True, help="How long, for freshness; 0 leaves it out.")
-@click.option(
-    "--repeat", default=1, show_default=True, type=click.IntRange(1), help="Rounds; the fastest of each counts."
-)
-@click.option("--only-drain", is_flag=True, help="No limit, naive and freshness.")
-@click.option("--nats-url", help="A NATS server with JetStream, instead of an embedded one.")
-@click.option("--pg-dsn", help="A PostgreSQL database, instead of an embedded one; both or neither.")
-@click.option("--cpus", metavar="LIST", help="Run everything on these CPUs only, like 0,1.")
-@click.option("--data-dir", type=click.Path(path_type=Path), help="Keep data and logs here.")
-@click.option("--json", "json_path", type=click.Path(path_type=Path), help="Write the results here.")
-@click.option("--chart", "chart_path", help="Draw the results here (PNG; needs matplotlib).")
-def main(**given: Any) -> None:
-    if bool(given["nats_url"]) != bool(given["pg_dsn"]):
+@click.option("--only-drain", is_flag=True, help="Skip limit, naive and freshness.")
+@click.option("--nats-url", help="NATS server with JetStream; default: an embedded one.")
+@click.option("--pg-dsn", help="PostgreSQL database; default: an embedded one. Requires --nats-url.")
+@click.option("--cpus", metavar="LIST", help="Run everything on these CPUs, such as 0,1.")
+@click.option("--data-dir", type=click.Path(path_type=Path), help="Folder in which data and logs are kept.")
+@click.option("--json", "json_path", type=click.Path(path_type=Path), help="Write the results to this file.")
+@click.option("--chart", "chart_path", help="Draw a chart of the results to this PNG file (requires matplotlib).")
+def main(**options: Any) -> None:
+    if bool(options["nats_url"]) != bool(options["pg_dsn"]):
         raise click.UsageError("--nats-url and --pg-dsn go together: give both, or neither for embedded servers")
-    if given["cpus"]:
-        os.sched_setaffinity(0, {int(cpu) for cpu in given["cpus"].split(",")})
+    if options["cpus"]:
+        os.sched_setaffinity(0, {int(cpu) for cpu in options["cpus"].split(",")})
     console = Console()
     results = []
-    with make_bed(given["nats_url"], given["pg_dsn"], given["data_dir"]) as bed:
-        machine = _machine(bed)
-        for kind in given["kinds"]:
+    with make_environment(options["nats_url"], options["pg_dsn"], options["data_dir"]) as env:
+        machine = _machine(env)
+        for kind in options["kinds"]:
             with console.status(f"{kind} …"):
-                results.append(_measure(bed, kind, given))
-    title = f"{given['messages']:,} messages of each kind, {given['workers']} worker(s), {machine['cpus']} CPUs"
+                results.append(_measure(env, kind, options))
+    title = f"{options['messages']:,} messages of each kind, {options['workers']} worker(s), {machine['cpus']} CPUs"
     for at in range(0, len(results), 4):
         console.print(_screen(results[at : at + 4], title))
-    _say_goals(console, results)
-    if given["json_path"]:
-        given["json_path"].write_text(json.dumps({"machine": machine, "results": results}, indent=2) + "\n")
-    if given["chart_path"]:
-        draw(results, given["chart_path"])
+    _print_goals(console, results)
+    if options["json_path"]:
+        options["json_path"].write_text(json.dumps({"machine": machine, "results": results}, indent=2) + "\n")
+    if options["chart_path"]:
+        draw(results, options["chart_path"])
 
 
-def _measure(bed: Bed, name: str, given: dict[str, Any]) -> dict[str, Any]:
+def _measure(env: Environment, name: str, options: dict[str, Any]) -> dict[str, Any]:
     kind = KINDS[name]
-    bed.prepare_kind(name)
-    records = given["records"] if TRAFFIC[name].records > 1 else 1
+    env.prepare_kind(name)
+    records = options["records"] if TRAFFIC[name].records > 1 else 1
     rng = random.Random(1)
-    payloads = [well_formed(name, rng, n, records=records) for n in range(given["messages"] // records)]
+    payloads = [well_formed(name, rng, n, records=records) for n in range(options["messages"] // records)]
     few = payloads[:NAIVE_MESSAGES_MAX]
     limits: list[float] = []
     drains: list[Drained] = []
     naives: list[float] = []
-    for _ in range(given["repeat"]):
-        if not given["only_drain"]:
-            limits.append(baselines.limit(bed, kind, payloads))
-        drains.append(drain(bed, name, payloads, given["workers"]))
-        if not given["only_drain"]:
-            naives.append(baselines.naive(bed, kind, few))
+    for _ in range(options["repeat"]):
+        if not options["only_drain"]:
+            limits.append(baselines.limit(env, kind, payloads))
+        drains.append(drain(env, name, payloads, options["workers"]))
+        if not options["only_drain"]:
+            naives.append(baselines.naive(env, kind, few))
     fresh = None
-    if given["seconds"] and not given["only_drain"]:
-        rate = given["rate"] / records
-        fresh = freshness(bed, name, payloads[: int(rate * given["seconds"])], rate)
+    if options["seconds"] and not options["only_drain"]:
+        rate = options["rate"] / records
+        fresh = freshness(env, name, payloads[: int(rate * options["seconds"])], rate)
     best = max(drains, key=lambda one: one.messages_per_s)
-    return _result(name, given["workers"], best, (max(limits, default=None), max(naives, default=None)), fresh)
+    return _result(name, options["workers"], best, (max(limits, default=None), max(naives, default=None)), fresh)
 
 
 def _result(
-    kind: str, workers: int, best: Drained, held_against: tuple[float | None, float | None], fresh: Fresh | None
+    kind: str, workers: int, best: Drained, baseline: tuple[float | None, float | None], fresh: Fresh | None
 ) -> dict[str, Any]:
-    limit, naive = held_against
+    limit, naive = baseline
     rows_each = best.rows_per_s / best.messages_per_s
     return {
         "kind": kind,
@@ -154,7 +160,7 @@ def _rounded(value: float | None) -> float | None:
 
 
 def _screen(results: list[dict[str, Any]], title: str) -> Screen:
-    """Return a table with a column for each result."""
+    """Return a table with one column per result."""
     screen = Screen("", *(result["kind"] for result in results), title=title, title_justify="left")
     for column in screen.columns[1:]:
         column.justify = "right"
@@ -165,15 +171,15 @@ def _screen(results: list[dict[str, Any]], title: str) -> Screen:
 
 
 def _at(*path: str) -> Callable[[dict[str, Any]], Any]:
-    """Return the function that looks a figure up; None where a part of the measurement was left out."""
+    """Return a function that returns a figure of a result; None if it was not measured."""
 
-    def look(result: dict[str, Any]) -> Any:
+    def look_up(result: dict[str, Any]) -> Any:
         value: Any = result
         for key in path:
             value = value and value[key]
         return value
 
-    return look
+    return look_up
 
 
 LINES: tuple[tuple[str, str, Callable[[dict[str, Any]], Any]], ...] = (
@@ -201,13 +207,13 @@ FRESH_MS_MAX = 1050
 """`batch_timeout` (1 s) and 50 ms."""
 
 
-def _say_goals(console: Console, results: list[dict[str, Any]]) -> None:
-    """Say which of the project's own goals (set for two cores) were missed."""
+def _print_goals(console: Console, results: list[dict[str, Any]]) -> None:
+    """Print which of the project's goals, defined for two cores, were missed."""
     for result in results:
         rate, fresh = result["drain"]["rows_per_s"], result["freshness"]
-        wanted = GOALS_ROWS_PER_S.get(result["kind"], 0)
+        goal = GOALS_ROWS_PER_S.get(result["kind"], 0)
         goals = {
-            f"{wanted:,} rows/s": rate >= wanted,
+            f"{goal:,} rows/s": rate >= goal,
             "60 % of the limit": result["of_limit"] is None or result["of_limit"] >= 0.6,
             "5 times naive": result["times_naive"] is None or result["times_naive"] >= 5,
             f"p99 within {FRESH_MS_MAX} ms": fresh is None or fresh["p99_ms"] <= FRESH_MS_MAX,
@@ -216,8 +222,8 @@ def _say_goals(console: Console, results: list[dict[str, Any]]) -> None:
         console.print(f"{result['kind']}: {'missed: ' + ', '.join(missed) if missed else 'all goals met'}")
 
 
-def _machine(bed: Bed) -> dict[str, Any]:
-    with psycopg.connect(bed.dsn) as conn:
+def _machine(env: Environment) -> dict[str, Any]:
+    with psycopg.connect(env.dsn) as conn:
         fsync = conn.execute("SHOW fsync").fetchone()
         postgres = conn.info.server_version
     return {

@@ -1,5 +1,5 @@
 """
-What kind `json` costs in the worker, without servers: CPU µs per message, for a table of ten columns.
+Cost of kind `json` in the worker, without servers: CPU µs per message for a table with ten columns.
 
 Run with ``python benchmarks/stage_any_table.py``. Each figure is the best of several rounds.
 """
@@ -34,12 +34,12 @@ COLUMNS = (
     RealColumn("charging", "boolean", False, False, False),
     RealColumn("tags", "jsonb", False, False, False),
 )
-"""A reading of a sensor."""
+"""Columns of a table of sensor readings."""
 CREATED = RealColumn("created_at", "timestamp with time zone", True, True, False)
 
 
 def reading(rng: random.Random, n: int) -> dict[str, Any]:
-    """Return one reading, as a publisher would spell it."""
+    """Return one reading in a publisher's spelling."""
     return {
         "time": f"2026-01-01T{n // 3600 % 24:02}:{n // 60 % 60:02}:{n % 60:02}.{n % 1000:03}Z",
         "deviceId": f"device-{rng.randrange(500)}",
@@ -65,7 +65,7 @@ def best_us(act: Callable[[], object]) -> float:
 
 
 def measure(columns: tuple[RealColumn, ...], options: Mapping[str, Any], extra: Mapping[str, Any]) -> list[float]:
-    """Return what decode, build and encode cost, and their sum."""
+    """Return the cost of decode, build and encode, and their sum."""
     rng = random.Random(1)  # repeatable
     decode = KINDS["json"].decode
     deliveries = [

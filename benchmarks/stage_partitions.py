@@ -1,8 +1,8 @@
 """
-What time partitions cost: COPY into a partitioned table against an ordinary one, and the steps of maintenance.
+Cost of time partitions: COPY into a partitioned and an ordinary table, and the steps of maintenance.
 
-`python -m benchmarks.stage_partitions`: rows of real tables, encoded beforehand, through
-one connection, alternating; medians.
+Run with ``python -m benchmarks.stage_partitions``. Rows of real tables are encoded in advance and copied
+over one connection, alternating between both tables; figures are medians.
 """
 
 import asyncio
@@ -27,7 +27,7 @@ Connection = psycopg.Connection[Any]
 BATCH_ROWS = 5000
 BATCHES = 40
 LATE_ROWS = 100_000
-"""What `storage.move_max` allows by default."""
+"""Default of `storage.move_max`."""
 
 ROWS = {
     "timeseries_metrics": (
@@ -47,7 +47,7 @@ ROWS = {
 
 
 def encoded(conn: Connection, table: str, age: str) -> bytes:
-    """Return one batch in COPY's binary form, of rows that are so old."""
+    """Return one batch of rows of this age in the binary format of COPY."""
     at = f"now() - interval '{age}' + n * interval '1 microsecond'"
     select = f"SELECT {ROWS[table][1].format(at=at)} FROM generate_series(1, {BATCH_ROWS}) n"
     with conn.cursor().copy(f"COPY ({select}) TO STDOUT (FORMAT BINARY)") as copy:
@@ -55,7 +55,7 @@ def encoded(conn: Connection, table: str, age: str) -> bytes:
 
 
 def copied_s(conn: Connection, schema: str, table: str, rows: bytes) -> float:
-    """Copy a batch; return how long it took."""
+    """Copy a batch and return the duration."""
     began_s = time.perf_counter()
     with conn.cursor().copy(f"COPY {schema}.{table} ({ROWS[table][0]}) FROM STDIN (FORMAT BINARY)") as copy:
         copy.write(rows)
@@ -63,28 +63,32 @@ def copied_s(conn: Connection, schema: str, table: str, rows: bytes) -> float:
 
 
 def compare(conn: Connection, table: str, age: str) -> str:
-    """Return a line about one table."""
-    took: dict[str, list[float]] = {"ordinary": [], "cut": []}
+    """Compare both forms of a table and return a line with the result."""
+    took: dict[str, list[float]] = {"ordinary": [], "partitioned": []}
     for turn in range(BATCHES):
         rows = encoded(conn, table, age)
-        for schema in ("ordinary", "cut") if turn % 2 else ("cut", "ordinary"):
+        for schema in ("ordinary", "partitioned") if turn % 2 else ("partitioned", "ordinary"):
             took[schema].append(copied_s(conn, schema, table, rows))
-    plain_s, cut_s = (statistics.median(took[schema]) for schema in ("ordinary", "cut"))
-    rates = f"ordinary {BATCH_ROWS / plain_s:>9,.0f} rows/s   partitioned {BATCH_ROWS / cut_s:>9,.0f} rows/s"
-    return f"{table:<24}{age:<10}{rates}   {100 * (cut_s / plain_s - 1):+.0f} % time"
+    plain_s, partitioned_s = (statistics.median(took[schema]) for schema in ("ordinary", "partitioned"))
+    rates = f"ordinary {BATCH_ROWS / plain_s:>9,.0f} rows/s   partitioned {BATCH_ROWS / partitioned_s:>9,.0f} rows/s"
+    return f"{table:<24}{age:<10}{rates}   {100 * (partitioned_s / plain_s - 1):+.0f} % time"
 
 
 def steps(conn: Connection, dsn: str) -> None:
-    """Print how long single steps take, which is how long writers may have to wait."""
-    conn.execute("TRUNCATE cut.logs")
+    """Print the duration of single maintenance steps, during which writers may have to wait."""
+    conn.execute("TRUNCATE partitioned.logs")
     at = "date_trunc('day', now()) - interval '1 day' + n * interval '0.1 second'"
     conn.execute(
-        f"INSERT INTO cut.logs (timestamp, body) SELECT {at}, repeat('x', 120) FROM generate_series(1, {LATE_ROWS}) n"
+        f"INSERT INTO partitioned.logs (timestamp, body) SELECT {at}, repeat('x', 120)"
+        f" FROM generate_series(1, {LATE_ROWS}) n"
     )
     now = dt.datetime.now(dt.UTC)
     for later, section in ((0, {}), (1, {}), (9, {"keep": "3d"})):
         task = Task(
-            "cut", {"logs": time_columns()["logs"]}, StorageSettings.model_validate(section), now + dt.timedelta(later)
+            "partitioned",
+            {"logs": time_columns()["logs"]},
+            StorageSettings.model_validate(section),
+            now + dt.timedelta(later),
         )
         asyncio.run(print_steps(dsn, task))
 
@@ -104,9 +108,9 @@ async def print_steps(dsn: str, task: Task) -> None:
 
 
 def main() -> None:
-    """Measure on a server of its own."""
+    """Measure on an embedded server."""
     with EmbeddedServers() as servers, psycopg.connect(servers.postgres_dsn(), autocommit=True) as conn:
-        for schema, is_plain in (("ordinary", True), ("cut", False)):
+        for schema, is_plain in (("ordinary", True), ("partitioned", False)):
             began_s = time.perf_counter()
             list(migrate(conn, "here", MigrateOptions(schema=schema, plain=is_plain)))
             print(f"migrate, {schema}: {time.perf_counter() - began_s:.2f} s")

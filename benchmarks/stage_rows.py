@@ -1,8 +1,8 @@
 """
-What decode, row building and encoding cost, without servers: CPU µs per message.
+Cost of decoding, row building and encoding, without servers: CPU µs per message.
 
 Run with ``python benchmarks/stage_rows.py [KIND ...]``. Each figure is the best of
-several rounds, because noise only ever adds.
+several rounds, because noise only adds time.
 """
 
 import json
@@ -34,7 +34,7 @@ _REAL_TYPES = {
 
 
 def messages(kind: str) -> list[Message]:
-    """Return made-up deliveries of a kind."""
+    """Return sample deliveries of a kind."""
     rng = random.Random(1)  # repeatable
     reply = "$JS.ACK.events.eventwriter-x.1.1.1.1704067200000000000.5"
     return [
@@ -44,7 +44,7 @@ def messages(kind: str) -> list[Message]:
 
 
 def flow_messages() -> list[Message]:
-    """Return deliveries of the flows that `messages` makes, each as a FlowMessage with what an exporter adds."""
+    """Return the flows of `messages` as FlowMessage, with the fields that an exporter adds."""
     deliveries = []
     for message in messages("netflow"):
         flow = json.loads(message.payload)
@@ -63,7 +63,7 @@ def flow_messages() -> list[Message]:
 
 
 def real_columns(table: Table) -> list[RealColumn]:
-    """Return the columns as `eventwriter migrate` makes them."""
+    """Return the columns as `eventwriter migrate` creates them."""
     return [
         RealColumn(column.name, _REAL_TYPES.get(column.type, column.type), column.not_null, False, False)
         for column in table.columns
@@ -82,7 +82,7 @@ def best_us(act: Callable[[], object]) -> float:
 
 
 def measure(kind: Kind, table: Table, deliveries: Sequence[Message]) -> tuple[float, float, float]:
-    """Return what decode, build and encode cost."""
+    """Return the cost of decode, build and encode."""
     binding = bind(table, real_columns(table), table.name)
     build = table.builder(Build(Origin("events", 1, 0), Adjustments(), binding.present, redact=REDACT))
     encode, decode = encoder(binding), kind.decode
@@ -106,11 +106,11 @@ def measure(kind: Kind, table: Table, deliveries: Sequence[Message]) -> tuple[fl
     return best_us(decode_all), best_us(build_all), best_us(encode_all)
 
 
-def main(wanted: Sequence[str]) -> None:
+def main(selected: Sequence[str]) -> None:
     """Measure and print."""
     print(f"{'messages':<18}{'table':<42}{'decode':>8}{'build':>8}{'encode':>8}   CPU µs per message")
     for kind in KINDS.values():
-        if kind.name not in TRAFFIC or (wanted and kind.name not in wanted):
+        if kind.name not in TRAFFIC or (selected and kind.name not in selected):
             continue
         made = {kind.name: messages(kind.name)}
         if kind.name == "netflow":

@@ -1,4 +1,4 @@
-"""Hook of mkdocs: a link to a file outside `docs/`, which the site does not have, becomes its text."""
+"""Hook of mkdocs that replaces links to files outside `docs/`, which the site does not contain, by their text."""
 
 import re
 from typing import Any
@@ -7,5 +7,5 @@ _OUTSIDE = re.compile(r"\[([^\]]+)\]\((?:\.\./)+(?:README\.md|deploy|eventwriter
 
 
 def on_page_markdown(markdown: str, **_: Any) -> str:
-    """Return a page's Markdown without links that leave the site."""
+    """Return the Markdown of a page without links to files outside the site."""
     return _OUTSIDE.sub(r"\1", markdown)

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from benchmarks.page import DOCS, PAGES, written
+from benchmarks.docs_tables import DOCS, PAGES, render
 from eventwriter.postgres.errors import VERDICTS, Verdict
 from eventwriter.supervisor.slot import State
 from eventwriter.supervisor.status import Health
@@ -83,8 +83,8 @@ def test_every_sqlstate_is_in_the_architecture() -> None:
 
 @pytest.mark.parametrize("name", PAGES)
 def test_measurements_are_those_of_the_file(name: str) -> None:
-    """The tables of measurements are what `python -m benchmarks.page` writes."""
+    """The measured tables are up to date with `python -m benchmarks.docs_tables`."""
     text = (DOCS / name).read_text()
 
     assert "<!-- benchmark: " in text
-    assert written(text, json.loads((DOCS / "benchmark.json").read_text())) == text
+    assert render(text, json.loads((DOCS / "benchmark.json").read_text())) == text

@@ -1,7 +1,8 @@
 """
-The tables of docs/benchmarks.md and docs/sizing.md, from docs/benchmark.json: ``python -m benchmarks.page``.
+Update the tables of docs/benchmarks.md and docs/sizing.md from docs/benchmark.json.
 
-Between a line ``<!-- benchmark: NAME -->`` and ``<!-- /benchmark -->`` everything is written anew.
+Run with ``python -m benchmarks.docs_tables``. The text between ``<!-- benchmark: NAME -->`` and
+``<!-- /benchmark -->`` is replaced.
 """
 
 import json
@@ -15,8 +16,8 @@ PAGES = ("benchmarks.md", "sizing.md")
 _PLACE = re.compile(r"(<!-- benchmark: (\w+) -->\n).*?(<!-- /benchmark -->)", re.DOTALL)
 
 
-def written(text: str, measured: Mapping[str, Any]) -> str:
-    """Return a page with its tables written anew from what was measured; pure."""
+def render(text: str, measured: Mapping[str, Any]) -> str:
+    """Return a page with its tables replaced by the measured figures; pure."""
 
     def table(place: re.Match[str]) -> str:
         return f"{place[1]}{_TABLES[place[2]](measured['results'])}{place[3]}"
@@ -66,11 +67,11 @@ _TABLES = {"all": _all, "cpu": _cpu}
 
 
 def main() -> None:
-    """Write the pages."""
+    """Update the pages."""
     measured = json.loads((DOCS / "benchmark.json").read_text())
     for name in PAGES:
         page = DOCS / name
-        page.write_text(written(page.read_text(), measured))
+        page.write_text(render(page.read_text(), measured))
 
 
 if __name__ == "__main__":

@@ -1,8 +1,8 @@
 """
-What a measurement stands on: both servers, a stream, tables of their own, the daemon.
+Environment of a measurement: both servers, a stream, tables and the daemon.
 
-Everything gets names of its own (`eventwriter_bench_<pid>`), so that given servers
-may be in use by others, and is removed afterwards.
+All names are unique (`eventwriter_bench_<pid>`), so that servers in use can be given,
+and everything is removed afterwards.
 """
 
 import asyncio
@@ -35,7 +35,7 @@ WAIT_S_MAX = 300.0
 
 @dataclass(slots=True)
 class Cpu:
-    """CPU seconds that the three parties have used up to a moment; None where their processes are elsewhere."""
+    """CPU seconds used so far by workers and servers; None for servers that were given."""
 
     worker: float
     nats: float | None
@@ -43,12 +43,12 @@ class Cpu:
 
 
 @dataclass(slots=True)
-class Bed:
+class Environment:
     """
-    Servers and names.
+    Servers, and the names of stream and schema.
 
     Attributes:
-        nats_pid, postgres_pid: Of the embedded servers; None for given ones.
+        nats_pid, postgres_pid: Process ids of embedded servers; None for given ones.
     """
 
     nats_url: str
@@ -59,23 +59,23 @@ class Bed:
     name: str = field(default_factory=lambda: f"eventwriter_bench_{os.getpid()}")
 
     def connect(self) -> "psycopg.Connection[Any]":
-        """Return a connection that commits each statement and sees the benchmark's tables."""
+        """Return an autocommit connection with the benchmark's schema as search path."""
         conn = psycopg.connect(self.dsn, autocommit=True)
         conn.execute(f"SET search_path = {self.name}")
         return conn
 
     def subject(self, worker: int) -> str:
-        """Return the subject of one worker's share."""
+        """Return the subject of a worker."""
         return f"{self.name}.{worker}.x"
 
     def prepare(self) -> None:
-        """Make the schema and its tables."""
+        """Create the schema and its tables."""
         with psycopg.connect(self.dsn, autocommit=True) as conn:
             conn.execute(f"CREATE SCHEMA {self.name}")
         self.command("migrate", "--dsn", self.dsn, "--schema", self.name)
 
     def prepare_kind(self, kind: str) -> None:
-        """Make the table that a kind's messages go to, where `eventwriter migrate` does not."""
+        """Create the table of a kind, if `eventwriter migrate` does not create it."""
         if ddl := TRAFFIC[kind].ddl:
             with self.connect() as conn:
                 conn.execute(ddl.encode())
@@ -94,7 +94,7 @@ class Bed:
 
     @contextlib.asynccontextmanager
     async def client(self) -> Any:
-        """Lend a connection to NATS."""
+        """Open a connection to NATS for the duration of the block."""
         client = await nats.connect(self.nats_url)
         try:
             yield client
@@ -107,7 +107,7 @@ class Bed:
         return [named] if named else [table.name for table in KINDS[kind].tables]
 
     def entry(self, kind: str, worker: int) -> StreamSettings:
-        """Return the stream's entry of one worker."""
+        """Return the configuration entry of a worker."""
         return load(None, {}, {"streams": [self._entry(kind, worker)]}).settings.streams[0]
 
     def _entry(self, kind: str, worker: int) -> dict[str, Any]:
@@ -118,7 +118,7 @@ class Bed:
         }  # fmt: skip
 
     def empty(self, kind: str) -> None:
-        """Begin anew: an empty stream, empty tables, nothing left to be written back."""
+        """Recreate the stream, truncate the tables, and checkpoint."""
         tables = self.tables(kind)
         asyncio.run(self._new_stream())
         with self.connect() as conn:
@@ -134,7 +134,7 @@ class Bed:
             await jetstream.add_stream(name=self.name, subjects=[f"{self.name}.>"])
 
     def publish(self, payloads: Sequence[bytes], workers: int) -> list[int]:
-        """Store messages, dealt out to the workers in turn; return each worker's last stream sequence."""
+        """Store messages, distributed over the workers round-robin; return each worker's last stream sequence."""
         return asyncio.run(self._publish(payloads, workers))
 
     async def _publish(self, payloads: Sequence[bytes], workers: int) -> list[int]:
@@ -152,7 +152,7 @@ class Bed:
             return [(await jetstream.get_last_msg(self.name, subject)).seq or 0 for subject in subjects]
 
     def config(self, kind: str, workers: int) -> Path:
-        """Write the daemon's configuration: an entry of its own for each worker."""
+        """Write the daemon's configuration with one entry per worker."""
         settings = {
             "enabled": True,
             "consumer_name": "bench",
@@ -167,7 +167,7 @@ class Bed:
         return path
 
     def command(self, *arguments: str) -> None:
-        """Run a subcommand of eventwriter; its words are the exception's where it fails."""
+        """Run a subcommand of eventwriter; raise SystemExit with its error output if it fails."""
         done = subprocess.run(
             [sys.executable, "-m", "eventwriter", *arguments],
             check=False, capture_output=True, text=True, stdin=subprocess.DEVNULL,
@@ -177,9 +177,9 @@ class Bed:
 
 
 @contextlib.contextmanager
-def daemon(bed: Bed, config: Path) -> Iterator[psutil.Process]:
-    """Run the daemon as an operator does; it is drained at the end."""
-    with (bed.folder / "daemon.log").open("ab") as log:
+def daemon(env: Environment, config: Path) -> Iterator[psutil.Process]:
+    """Run the daemon during the block, and drain it at the end."""
+    with (env.folder / "daemon.log").open("ab") as log:
         process = subprocess.Popen(
             [sys.executable, "-m", "eventwriter", "--config", str(config), "run"],
             stdin=subprocess.DEVNULL, stdout=log, stderr=log,
@@ -195,11 +195,11 @@ def daemon(bed: Bed, config: Path) -> Iterator[psutil.Process]:
 
 
 def workers_of(supervisor: psutil.Process, count: int) -> list[psutil.Process]:
-    """Return the worker processes, once there are `count`."""
+    """Wait for `count` worker processes, and return them."""
     until = time.monotonic() + WAIT_S_MAX
     while time.monotonic() < until:
         if not supervisor.is_running() or supervisor.status() == psutil.STATUS_ZOMBIE:
-            raise SystemExit("the daemon ended; its words are in daemon.log of the folder given with --data-dir")
+            raise SystemExit("the daemon exited; see daemon.log in the folder given with --data-dir")
         children = supervisor.children()
         if len(children) == count:
             return children
@@ -207,8 +207,8 @@ def workers_of(supervisor: psutil.Process, count: int) -> list[psutil.Process]:
     raise SystemExit("the daemon's workers did not start")
 
 
-def cpu_used(bed: Bed, workers: Sequence[psutil.Process]) -> Cpu:
-    """Return the CPU seconds used so far."""
+def cpu_used(env: Environment, workers: Sequence[psutil.Process]) -> Cpu:
+    """Return the CPU seconds used so far by workers and servers."""
 
     def tree(pid: int | None) -> float | None:
         if pid is None:
@@ -220,11 +220,11 @@ def cpu_used(bed: Bed, workers: Sequence[psutil.Process]) -> Cpu:
                 total += times.user + times.system
         return total
 
-    return Cpu(sum(sum(w.cpu_times()[:2]) for w in workers), tree(bed.nats_pid), tree(bed.postgres_pid))
+    return Cpu(sum(sum(w.cpu_times()[:2]) for w in workers), tree(env.nats_pid), tree(env.postgres_pid))
 
 
 def peak_bytes(process: psutil.Process) -> int:
-    """Return the largest resident memory that a process ever had. Source: proc(5), VmHWM."""
+    """Return the peak resident memory of a process. Source: proc(5), VmHWM."""
     for line in Path(f"/proc/{process.pid}/status").read_text().splitlines():
         if line.startswith("VmHWM:"):
             return int(line.split()[1]) * 1024
@@ -232,21 +232,21 @@ def peak_bytes(process: psutil.Process) -> int:
 
 
 @contextlib.contextmanager
-def make_bed(nats_url: str | None, dsn: str | None, folder: Path | None) -> Iterator[Bed]:
-    """Return a bed on given servers, or on embedded ones where none are given."""
+def make_environment(nats_url: str | None, dsn: str | None, folder: Path | None) -> Iterator[Environment]:
+    """Create an environment on the given servers, or on embedded ones."""
     with contextlib.ExitStack() as stack:
         if folder is None:
             folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="eventwriter-bench-")))
             folder.chmod(0o755)
         folder.mkdir(parents=True, exist_ok=True)
         if nats_url and dsn:
-            bed = Bed(nats_url, dsn, folder)
+            env = Environment(nats_url, dsn, folder)
         else:
             servers = stack.enter_context(EmbeddedServers(folder / "servers", durable=True))
-            bed = Bed(servers.nats_url, servers.postgres_dsn(), folder, servers.nats.pid, servers.postgres.pid)
-        bed.prepare()
-        stack.callback(bed.remove)
-        yield bed
+            env = Environment(servers.nats_url, servers.postgres_dsn(), folder, servers.nats.pid, servers.postgres.pid)
+        env.prepare()
+        stack.callback(env.remove)
+        yield env
 
 
 async def delivering(client: Client, stream: str, durable: str) -> None:
@@ -258,4 +258,4 @@ async def delivering(client: Client, stream: str, durable: str) -> None:
             if (await jetstream.consumer_info(stream, durable)).delivered.consumer_seq:
                 return
         await asyncio.sleep(0.002)
-    raise SystemExit(f"consumer {durable} delivers nothing")
+    raise SystemExit(f"consumer {durable} has not delivered any message")
