@@ -134,6 +134,8 @@ class Exported(NamedTuple):
     """Factor from the unit of the field to the unit of the metric."""
     bounds: Sequence[float] | None = None
     """Upper bounds of a histogram's buckets."""
+    words: Sequence[str] = ()
+    """All values of the label if they are known; each is exported, also at 0."""
 
 
 COLUMNS_COUNTED_MAX = 100

@@ -14,6 +14,7 @@ from dataclasses import dataclass, field, fields
 from inspect import get_annotations
 from typing import Annotated, Any, TypedDict, get_origin, get_type_hints
 
+from eventwriter.errors import DEAD_LETTER_REASONS
 from eventwriter.model import Adjustments, Exported, Trigger
 from eventwriter.observe.histogram import LATENCY_S, MESSAGES, STAGE_S, Histogram, Plain, added
 
@@ -42,7 +43,13 @@ class MessageCounters:
     dead_letters_total: int = 0
     """Sum of `dead_letters_by_reason`."""
     dead_letters_by_reason: Annotated[
-        Counter[str], Exported("eventwriter_dead_letters_total", "Messages that became dead letters.", "reason")
+        Counter[str],
+        Exported(
+            "eventwriter_dead_letters_total",
+            "Messages that became dead letters.",
+            "reason",
+            words=DEAD_LETTER_REASONS,
+        ),
     ] = field(default_factory=Counter)
     dead_letters_expired_total: Annotated[
         int, Exported("eventwriter_dead_letters_expired_total", "Dead letters that retention deleted.")
@@ -99,6 +106,7 @@ class StageTimes:
             "Seconds of one batch in a stage; commit is the last part of copy; the sum includes the running stage.",
             "stage",
             bounds=STAGE_S,
+            words=STAGES,
         ),
     ] = field(default_factory=lambda: {stage: Histogram(STAGE_S) for stage in STAGES})
     latency_s: Annotated[
@@ -116,6 +124,7 @@ class StageTimes:
             "Messages of a batch, by the trigger that sealed it.",
             "trigger",
             bounds=MESSAGES,
+            words=tuple(map(str, Trigger)),
         ),
     ] = field(default_factory=lambda: {trigger: Histogram(MESSAGES) for trigger in Trigger})
     pull_wait_us_total: Annotated[
@@ -260,6 +269,9 @@ class Details(TypedDict, total=False):
     stream: str
     """Name of the JetStream stream."""
     durable: str
+    kind: str
+    tables: str
+    """Names of the tables that the slot writes, separated by commas; empty before they are known."""
     warnings: list[str]
     storage: Mapping[str, Any]
     """State of partition maintenance; see `worker.partitions`."""

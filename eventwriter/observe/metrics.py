@@ -22,6 +22,8 @@ class Kind(StrEnum):
     HISTOGRAM = "histogram"
     STATES = "states"
     """One gauge per value of a label: 1 for the current value, 0 for the others."""
+    INFO = "info"
+    """A gauge that is always 1; its labels are fields, to join with metrics of other programs."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,7 +35,8 @@ class Metric:
         help: One sentence; ends with a full stop.
         source: Field of the snapshot, for histograms a key of its `histograms`.
         label: Additional label, whose values are the keys of the field, or `words`.
-        words: For `Kind.STATES`, all values of the label.
+        words: All values of the label, if they are known; each is exported, also at 0. For `Kind.INFO`, the additional
+            labels, which are fields of the subject.
         scale: Factor from the unit of the field to the unit of the metric.
     """
 
@@ -48,7 +51,7 @@ class Metric:
 
 HEALTHS = ("healthy", "starting", "degraded", "failing")
 STATES = ("starting", "running", "draining", "stopped", "backoff", "failed")
-WORKER_STATES = ("starting", "running", "waiting", "parked", "draining")
+WORKER_STATES = ("starting", "running", "paused", "waiting", "parked", "draining")
 
 _C, _G, _S = Kind.COUNTER, Kind.GAUGE, Kind.STATES
 
@@ -56,7 +59,7 @@ _C, _G, _S = Kind.COUNTER, Kind.GAUGE, Kind.STATES
 def exported(record: type) -> list[Metric]:
     """Return the metrics of a record of `observe.heartbeat`, in the order of its fields."""
     return [
-        Metric(one.metric, _kind(one), one.help, source, one.label, scale=one.scale)
+        Metric(one.metric, _kind(one), one.help, source, one.label, tuple(one.words), one.scale)
         for source, one in heartbeat.exports(record).items()
     ]
 
@@ -84,6 +87,9 @@ SLOT_METRICS = (
     Metric("eventwriter_slot_state", _S, "State of the slot; 1 for the current state.", "state", "state", STATES),
     Metric("eventwriter_worker_state", _S, "State of the slot's worker; all 0 without a worker.", "worker_state",
            "state", WORKER_STATES),
+    Metric("eventwriter_slot_info", Kind.INFO,
+           "1; the labels name the slot's JetStream stream, durable, kind and tables.", "durable", None,
+           ("jetstream_stream", "durable", "kind", "tables")),
     *exported(heartbeat.Connections),
     Metric("eventwriter_postgres_circuit_open", _G,
            "1 while the circuit breaker is open, because PostgreSQL is unavailable.", "postgres_circuit_open"),
@@ -113,6 +119,14 @@ DAEMON_METRICS = (
            "snapshot_age_s"),
 )  # fmt: skip
 """Metrics of the daemon."""
+
+
+def labels_of(metric: Metric) -> tuple[str, ...]:
+    """Return the labels of a metric besides those of its subject."""
+    if metric.kind is Kind.INFO:
+        return metric.words
+    return (metric.label,) if metric.label else ()
+
 
 TABLE = (
     *((metric, SLOT_LABELS) for metric in SLOT_METRICS),

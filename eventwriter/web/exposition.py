@@ -82,11 +82,12 @@ def slot_labels(name: str) -> tuple[str, ...]:
 
 def slot_fields(slot: Fields) -> Fields:
     """Return the fields of a slot, with those of its circuit breaker if it has a worker; zeros while it is closed."""
+    named = {**slot, "jetstream_stream": slot["stream"]}
     circuit = slot["postgres_circuit"]
     if not circuit:
-        return slot
+        return named
     return {
-        **slot,
+        **named,
         "postgres_circuit_open": circuit["state"] == "open",
         "postgres_circuit_open_s": circuit.get("open_s", 0),
         "postgres_circuit_attempts": circuit.get("attempts", 0),
@@ -102,13 +103,17 @@ def processes(snapshot: Fields) -> Labelled:
 
 def family(metric: metrics.Metric, labels: tuple[str, ...], subjects: Labelled) -> Family:
     """Return a counter or gauge with the samples of all subjects."""
-    names = [*labels, metric.label] if metric.label else [*labels]
+    names = [*labels, *metrics.labels_of(metric)]
     result: Family
     if metric.kind is Kind.COUNTER:
         result = CounterMetricFamily(metric.name, metric.help, labels=names)
     else:
         result = GaugeMetricFamily(metric.name, metric.help, labels=names)
     for values, subject in subjects:
+        if metric.kind is Kind.INFO:
+            if subject.get(metric.source) is not None:
+                result.add_metric([*values, *(str(subject.get(word) or "") for word in metric.words)], 1.0)
+            continue
         for label, value in samples(metric, subject.get(metric.source)):
             result.add_metric([*values, *label], value * metric.scale)
     return result
@@ -125,7 +130,7 @@ def samples(metric: metrics.Metric, value: Any) -> Iterator[tuple[tuple[str, ...
         for word in metric.words:
             yield (word,), float(word == value)
     elif metric.label:
-        for word, count in (value or {}).items():
+        for word, count in {**dict.fromkeys(metric.words, 0), **(value or {})}.items():
             yield (word,), count
     elif value is not None:
         yield (), float(value)
@@ -137,7 +142,8 @@ def histogram(metric: metrics.Metric, slots: Labelled, bounds: list[float]) -> H
     result = HistogramMetricFamily(metric.name, metric.help, labels=names)
     edges = [*(f"{bound:g}" if bound < 1e6 else repr(bound) for bound in bounds), "+Inf"]
     for values, slot in slots:
-        for word, plain in slot["histograms"].get(metric.source, {}).items():
+        empty = {word: {"sum": 0.0, "counts": [0] * len(edges)} for word in metric.words}
+        for word, plain in {**empty, **slot["histograms"].get(metric.source, {})}.items():
             buckets = list(zip(edges, accumulate(counts(plain)), strict=False))
             if len(buckets) == len(edges):
                 result.add_metric([*values, word] if metric.label else [*values], buckets, total(plain))

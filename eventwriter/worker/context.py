@@ -29,6 +29,7 @@ class WorkerContext:
         stream: The slot's stream entry. In shared mode `partitions` follows the number of workers on the durable.
         consumer: The consumer as JetStream last described it; None before the first answer.
         redact: Lower-case keys that are neither stored nor shown.
+        tables: Names of the tables that the slot writes.
         warnings: Differences between the tables and their definitions.
     """
 
@@ -58,6 +59,7 @@ class WorkerContext:
             send_heartbeat,
         )
         self.warnings: tuple[str, ...] = ()
+        self.tables: tuple[str, ...] = self.stream.tables
 
     @property
     def api(self) -> JetStreamApi:

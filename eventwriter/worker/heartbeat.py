@@ -103,6 +103,8 @@ def _details(context: WorkerContext) -> Details:
         "commit_p99_ms": counters.commit_ms(0.99),
         "stream": context.stream.stream_name,
         "durable": context.durable,
+        "kind": context.stream.kind,
+        "tables": ",".join(context.tables),
         "warnings": list(context.warnings[:_WARNINGS_MAX]),
         "storage": context.partition_maintenance.state.to_dict(),
     }

@@ -158,6 +158,7 @@ class SessionBuilder:
             if warning not in context.warnings:
                 log.warning("table differs", extra={"warning": warning})
         context.warnings = warnings
+        context.tables = tuple(dict.fromkeys(table.table.name for table in tables))
 
     async def _repair_ledger(self, ledger: Ledger) -> None:
         """Remove from the ledger the messages that the consumer skipped while it had another filter."""

@@ -75,7 +75,7 @@ def test_every_alert_says_what_to_do_and_is_tested() -> None:
 
     assert len(alerts) >= 13
     for name, body in alerts:
-        assert all(word in body for word in ("severity: ", "summary: ", "action: ")), name
+        assert all(word in body for word in ("severity: ", "summary: ", "description: ")), name
         assert f"- name: {name}\n" in tests
 
 

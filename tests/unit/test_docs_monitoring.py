@@ -19,8 +19,9 @@ def table() -> str:
     """Return the table of metrics as the page has it."""
     lines = ["| metric | kind | labels | meaning |", "|---|---|---|---|"]
     for metric, labels in metrics.TABLE:
-        kind = "gauge, one of its words is 1" if metric.kind is metrics.Kind.STATES else str(metric.kind)
-        named = ", ".join(f"`{label}`" for label in (*labels, *([metric.label] if metric.label else [])))
+        kinds = {metrics.Kind.STATES: "gauge, one of its words is 1", metrics.Kind.INFO: "gauge"}
+        kind = kinds.get(metric.kind, str(metric.kind))
+        named = ", ".join(f"`{label}`" for label in (*labels, *metrics.labels_of(metric)))
         lines.append(f"| `{metric.name}` | {kind} | {named} | {metric.help} |")
     return "\n".join(lines)
 

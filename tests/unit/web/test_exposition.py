@@ -44,7 +44,7 @@ def value(name: str, **labels: str) -> float:
 def test_text_has_exactly_the_metrics_of_the_table() -> None:
     """Each metric of the table is exposed with its kind and help, and no other metric is."""
     exposed_kinds = {match[1]: match[2] for match in re.finditer(r"^# TYPE (\S+) (\S+)$", exposed(), re.M)}
-    kinds = {Kind.STATES: "gauge"}
+    kinds = {Kind.STATES: "gauge", Kind.INFO: "gauge"}
 
     assert {metric.name: str(kinds.get(metric.kind, metric.kind)) for metric, _ in metrics.TABLE} == exposed_kinds
     for metric, _ in metrics.TABLE:
@@ -54,7 +54,7 @@ def test_text_has_exactly_the_metrics_of_the_table() -> None:
 @pytest.mark.parametrize(("metric", "labels"), metrics.TABLE, ids=lambda part: getattr(part, "name", ""))
 def test_samples_have_the_labels_of_the_table(metric: metrics.Metric, labels: tuple[str, ...]) -> None:
     """Every sample has the labels of its subject and the additional label of its metric."""
-    expected = {*labels, *([metric.label] if metric.label else [])}
+    expected = {*labels, *metrics.labels_of(metric)}
     found = [set(dict(names)) - {"le"} for (name, names) in samples() if name.startswith(metric.name)]
 
     assert found
@@ -203,3 +203,19 @@ def test_promtool_accepts_the_text() -> None:
     done = subprocess.run([promtool, "check", "metrics"], input=exposed(), capture_output=True, text=True, check=False)
 
     assert (0, "") == (done.returncode, done.stdout + done.stderr)
+
+
+def test_closed_label_sets_are_exported_at_zero() -> None:
+    """Each reason, stage and trigger has a sample before it first occurs, so that the first increase is visible."""
+    labels = NETFLOW
+
+    assert 0 == value("eventwriter_dead_letters_total", **labels, reason="crash_loop")
+    assert 0 == value("eventwriter_batch_messages_count", **labels, trigger="quarantine")
+    assert 0 == value("eventwriter_worker_state", **labels, state="paused")
+
+
+def test_slot_info_names_stream_durable_kind_and_tables() -> None:
+    """The info metric has the names by which other exporters know a slot."""
+    names = {"jetstream_stream": "events", "durable": "eventwriter-telemetry", "kind": "telemetry"}
+
+    assert 1 == value("eventwriter_slot_info", **NETFLOW, tables="timeseries_metrics", **names)
