@@ -22,7 +22,10 @@ PRIVILEGES = ("SELECT", "INSERT", "UPDATE", "DELETE")
 _KEY = "stream = %s AND incarnation = %s AND epoch = %s AND consumer = %s"
 # A note may be lost with a crash of the server, because such a crash is no death of a worker.
 _ASYNCHRONOUS_SQL = "SET LOCAL synchronous_commit TO off"
-_PRIVILEGES_SQL = "SELECT bool_and(has_table_privilege(%s, privilege)) FROM unnest(%s::text[]) privilege"
+_PRIVILEGES_SQL = (
+    "SELECT pg_catalog.bool_and(pg_catalog.has_table_privilege(%s, privilege))"
+    " FROM pg_catalog.unnest(%s::text[]) privilege"
+)
 
 
 @dataclass(frozen=True, slots=True)

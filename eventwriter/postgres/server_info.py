@@ -11,22 +11,36 @@ from eventwriter.postgres.migrate.files import Migration, shipped_migrations
 from eventwriter.postgres.migrate.plan import Record, Result, decide
 
 _FACTS_SQL = """
-SELECT current_setting('server_version'), current_setting('server_version_num')::int, pg_is_in_recovery(),
-       (SELECT reset_val FROM pg_settings WHERE name = 'default_transaction_read_only') = 'on',
-       current_setting('fsync') = 'on', current_setting('full_page_writes') = 'on',
-       current_setting('synchronous_commit'), clock_timestamp(), pg_backend_pid(), current_user::text,
-       current_setting('max_connections')::int - current_setting('superuser_reserved_connections')::int,
-       (SELECT count(*) FROM pg_stat_activity WHERE backend_type = 'client backend')::int,
-       (SELECT rolconnlimit FROM pg_roles WHERE rolname = current_user),
-       (SELECT count(*) FROM pg_stat_activity WHERE usename = current_user)::int,
-       (SELECT extversion FROM pg_extension WHERE extname = 'timescaledb')
+SELECT pg_catalog.current_setting('server_version'), pg_catalog.current_setting('server_version_num')::int,
+       pg_catalog.pg_is_in_recovery(),
+       (SELECT reset_val FROM pg_catalog.pg_settings WHERE name = 'default_transaction_read_only') = 'on',
+       pg_catalog.current_setting('fsync') = 'on', pg_catalog.current_setting('full_page_writes') = 'on',
+       pg_catalog.current_setting('synchronous_commit'), pg_catalog.clock_timestamp(), pg_catalog.pg_backend_pid(),
+       current_user::text,
+       pg_catalog.current_setting('max_connections')::int
+         - pg_catalog.current_setting('superuser_reserved_connections')::int,
+       (SELECT pg_catalog.count(*) FROM pg_catalog.pg_stat_activity WHERE backend_type = 'client backend')::int,
+       (SELECT rolconnlimit FROM pg_catalog.pg_roles WHERE rolname = current_user),
+       (SELECT pg_catalog.count(*) FROM pg_catalog.pg_stat_activity WHERE usename = current_user)::int,
+       (SELECT extversion FROM pg_catalog.pg_extension WHERE extname = 'timescaledb')
 """
 
 _MISSING_PRIVILEGES_SQL = """
-SELECT p FROM unnest(ARRAY['SELECT', 'INSERT', 'UPDATE']) p WHERE NOT has_table_privilege(%s::regclass, p)
+SELECT p FROM pg_catalog.unnest(ARRAY['SELECT', 'INSERT', 'UPDATE']) p
+WHERE NOT pg_catalog.has_table_privilege(%s::regclass, p)
 """
 
-_HAS_RECORDS_SQL = "SELECT to_regclass('eventwriter_migrations') IS NOT NULL"
+_OPEN_SCHEMAS_SQL = """
+SELECT n.nspname::text FROM pg_catalog.pg_namespace n
+WHERE n.nspname = ANY (pg_catalog.current_schemas(false)) AND EXISTS (
+  SELECT FROM pg_catalog.aclexplode(coalesce(n.nspacl, pg_catalog.acldefault('n', n.nspowner))) a
+  LEFT JOIN pg_catalog.pg_roles r ON r.oid = a.grantee
+  WHERE a.privilege_type = 'CREATE' AND a.grantee <> n.nspowner AND r.rolsuper IS NOT TRUE
+    AND r.rolname IS DISTINCT FROM current_user)
+ORDER BY 1
+"""
+
+_HAS_RECORDS_SQL = "SELECT pg_catalog.to_regclass('eventwriter_migrations') IS NOT NULL"
 _RECORDS_SQL = "SELECT version, table_name, checksum, outcome FROM eventwriter_migrations"
 _POOLER_ATTEMPTS = 5
 
@@ -83,6 +97,17 @@ async def missing_privileges(conn: Connection, ledger: str) -> list[str]:
     return [name for (name,) in await cursor.fetchall()]
 
 
+async def open_schemas(conn: Connection) -> list[str]:
+    """
+    Return the schemas of the search path in which other roles may create objects.
+
+    Raises:
+        psycopg.Error: Raised by the server.
+    """
+    cursor = await conn.execute(_OPEN_SCHEMAS_SQL)
+    return [name for (name,) in await cursor.fetchall()]
+
+
 async def pooler_mode(settings: PostgresSettings, conn: Connection) -> str | None:
     """
     Return how a pooler in front of the server pools: `transaction` or `session`; None if there is no pooler.
@@ -107,7 +132,7 @@ async def pooler_mode(settings: PostgresSettings, conn: Connection) -> str | Non
 
 
 async def _backend_pid(conn: Connection) -> int:
-    cursor = await conn.execute("SELECT pg_backend_pid()")
+    cursor = await conn.execute("SELECT pg_catalog.pg_backend_pid()")
     row = await cursor.fetchone()
     assert row is not None
     return int(row[0])
@@ -146,7 +171,7 @@ async def read_migration_state(conn: Connection) -> MigrationState:
     migrations = shipped_migrations()
     existing = set()
     for table in {migration.table for migration in migrations}:
-        cursor = await conn.execute("SELECT to_regclass(%s) IS NOT NULL", (table,))
+        cursor = await conn.execute("SELECT pg_catalog.to_regclass(%s) IS NOT NULL", (table,))
         if (await cursor.fetchone() or (False,))[0]:
             existing.add(table)
     return compare_migrations(migrations, records, existing)

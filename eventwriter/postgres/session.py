@@ -305,7 +305,8 @@ class PostgresSession:
         names = {**self._settings.keepalives(), "user_timeout": round(self._settings.tcp_timeout_s * 1000)}
         calls = ", ".join(f"pg_catalog.set_config('tcp_{name}', '{value}', false)" for name, value in names.items())
         with deadline(conn, self._limit_s):
-            cursor = await conn.execute(f"SELECT {calls} WHERE pg_backend_pid() = %s", (conn.info.backend_pid,))
+            query = f"SELECT {calls} WHERE pg_catalog.pg_backend_pid() = %s"
+            cursor = await conn.execute(query, (conn.info.backend_pid,))
             self._server_pid = conn.info.backend_pid if await cursor.fetchone() else None
 
     def _on_notice(self, notice: psycopg.errors.Diagnostic) -> None:

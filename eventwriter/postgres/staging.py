@@ -78,7 +78,7 @@ def _always_distinct(key: Key) -> list[str]:
     """Return an expression that is unique for rows outside the key: with NULL in it, or outside its predicate."""
     conditions = []
     if not key.nulls_equal and not key.never_null:
-        conditions.append(f"num_nulls({', '.join(key.expressions)}) > 0")
+        conditions.append(f"pg_catalog.num_nulls({', '.join(key.expressions)}) > 0")
     if key.predicate:
         conditions.append(f"({key.predicate}) IS NOT TRUE")
     return [f"CASE WHEN {' OR '.join(conditions)} THEN {ORDER} END"] if conditions else []

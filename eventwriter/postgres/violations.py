@@ -27,7 +27,7 @@ _TRIGGERS_SQL = """
 SELECT EXISTS (
   SELECT FROM pg_catalog.pg_trigger t
   WHERE NOT t.tgisinternal AND t.tgenabled <> 'D' AND t.tgtype::int & 7 = 7 AND (
-    t.tgrelid = %(table)s::pg_catalog.regclass
+    t.tgrelid = %(table)s::pg_catalog.regclass::pg_catalog.oid
     OR t.tgrelid IN (SELECT relid FROM pg_catalog.pg_partition_tree(%(table)s::pg_catalog.regclass))))
 """
 """Row-level BEFORE INSERT triggers: bits 0 (row), 1 (before) and 2 (insert) of tgtype."""
@@ -41,10 +41,10 @@ SELECT c.contype::text, c.conname::text, pg_catalog.pg_get_expr(c.conbin, c.conr
        (SELECT pg_catalog.quote_ident(n.nspname) || '.' || pg_catalog.quote_ident(r.relname)
         FROM pg_catalog.pg_class r JOIN pg_catalog.pg_namespace n ON n.oid = r.relnamespace WHERE r.oid = c.confrelid)
 FROM pg_catalog.pg_constraint c
-WHERE c.conrelid = %(table)s::pg_catalog.regclass
-  AND coalesce((pg_catalog.to_jsonb(c) ->> 'conenforced')::boolean, true)
+WHERE c.conrelid = %(table)s::pg_catalog.regclass::pg_catalog.oid
+  AND coalesce((pg_catalog.to_jsonb(c) OPERATOR(pg_catalog.->>) 'conenforced')::boolean, true)
   AND (c.contype = 'c' OR c.contype = 'f' AND c.confmatchtype = 's'
-       AND NOT coalesce((pg_catalog.to_jsonb(c) ->> 'conperiod')::boolean, false)
+       AND NOT coalesce((pg_catalog.to_jsonb(c) OPERATOR(pg_catalog.->>) 'conperiod')::boolean, false)
        AND pg_catalog.has_table_privilege(c.confrelid, 'SELECT')
        AND NOT c.confrelid = ANY (%(written)s::pg_catalog.regclass[]))
 ORDER BY c.contype, c.conname
@@ -54,10 +54,12 @@ bring the referenced row; and so is one to a table that the role may not read.""
 
 _NOT_NULL_SQL = """
 SELECT a.attname::text FROM pg_catalog.pg_attribute a
-WHERE a.attrelid = %(table)s::pg_catalog.regclass AND a.attnum > 0 AND a.attnotnull ORDER BY a.attnum
+WHERE a.attrelid = %(table)s::pg_catalog.regclass::pg_catalog.oid AND a.attnum > 0 AND a.attnotnull ORDER BY a.attnum
 """
 
-_NAME_SQL = "SELECT c.relname::text FROM pg_catalog.pg_class c WHERE c.oid = %(table)s::pg_catalog.regclass"
+_NAME_SQL = (
+    "SELECT c.relname::text FROM pg_catalog.pg_class c WHERE c.oid = %(table)s::pg_catalog.regclass::pg_catalog.oid"
+)
 
 
 @dataclass(frozen=True, slots=True)

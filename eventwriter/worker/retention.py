@@ -25,7 +25,9 @@ _DELETE_MAX = 500
 """Dead letters deleted in one transaction, which delays a batch by about 10 ms."""
 _PAUSE_S = 0.1
 """Pause between two transactions, for the batches."""
-_LOCK_SQL = "SELECT pg_try_advisory_xact_lock(hashtextextended('eventwriter retention ' || %s, 0))"
+_LOCK_SQL = (
+    "SELECT pg_catalog.pg_try_advisory_xact_lock(pg_catalog.hashtextextended('eventwriter retention ' || %s, 0))"
+)
 
 
 async def delete_expired_forever(

@@ -8,12 +8,14 @@ from eventwriter.admin.doctor.findings import Check, Finding, Reporter
 from eventwriter.errors import EventwriterError
 from eventwriter.postgres.dead_letters.record import DEAD_LETTERS
 from eventwriter.postgres.ledger.store import LEDGER_TABLE
+from eventwriter.postgres.quoting import quote_ident
 from eventwriter.postgres.read_only import open_read_only
 from eventwriter.postgres.schema.catalog import bind, read_columns
 from eventwriter.postgres.server_info import (
     MigrationState,
     ServerFacts,
     missing_privileges,
+    open_schemas,
     pooler_mode,
     read_migration_state,
     server_facts,
@@ -41,6 +43,11 @@ def checks(context: Context) -> list[Check]:
     async def server(report: Reporter) -> Iterable[Finding]:
         return server_findings(report, facts[0])
 
+    async def search_path(report: Reporter) -> Iterable[Finding]:
+        assert context.reader is not None
+        async with context.reader.transaction() as conn:
+            return search_path_findings(report, await open_schemas(conn))
+
     async def connections(report: Reporter) -> Iterable[Finding]:
         connected = len(context.daemon["slots"]) if context.daemon else 0
         return [connections_finding(report, facts[0], max(0, len(context.settings.slots()) - connected))]
@@ -63,6 +70,7 @@ def checks(context: Context) -> list[Check]:
     return [
         Check(_GROUP, "connection", connection, (f"{_GROUP}: names",)),
         Check(_GROUP, "server", server, need),
+        Check(_GROUP, "search path", search_path, need),
         Check(_GROUP, "connections", connections, need),
         Check(_GROUP, "pooler", pooled, need),
         Check(_GROUP, "clock", clocks, need),
@@ -102,6 +110,18 @@ def server_findings(report: Reporter, facts: ServerFacts) -> list[Finding]:
     return [report.ok(message)]
 
 
+def search_path_findings(report: Reporter, schemas: list[str]) -> list[Finding]:
+    """Check that no other role can create tables or functions where names are looked up."""
+    return [
+        report.warn(
+            f"other roles may create objects in schema {schema}, which is on the search path",
+            f"run REVOKE CREATE ON SCHEMA {quote_ident(schema)} FROM PUBLIC and from roles that you do not trust,"
+            ' or set "schema" in the stream entries',
+        )
+        for schema in schemas
+    ] or [report.ok("no other role may create objects in its schemas")]
+
+
 def connections_finding(report: Reporter, facts: ServerFacts, needed: int) -> Finding:
     """Check the free connections against those that workers still need."""
     free = facts.connections_max - facts.connections
@@ -120,7 +140,7 @@ async def ahead_s(context: Context) -> float:
     assert context.reader is not None
     before = dt.datetime.now(dt.UTC)
     async with context.reader.transaction() as conn:
-        cursor = await conn.execute("SELECT clock_timestamp()")
+        cursor = await conn.execute("SELECT pg_catalog.clock_timestamp()")
         row = await cursor.fetchone()
     after = dt.datetime.now(dt.UTC)
     assert row is not None

@@ -98,7 +98,8 @@ async def list_newest(conn: Connection, table: str, filters: DeadLetterFilter, l
 async def count(conn: Connection, table: str, filters: DeadLetterFilter) -> int:
     """Return the number of dead letters."""
     where, values = filters.where()
-    row = await (await conn.execute(f"SELECT count(*) FROM {table} WHERE {where}", values)).fetchone()  # noqa: S608
+    cursor = await conn.execute(f"SELECT pg_catalog.count(*) FROM {table} WHERE {where}", values)  # noqa: S608
+    row = await cursor.fetchone()
     return int(row[0]) if row else 0
 
 
@@ -118,8 +119,9 @@ async def count_by_reason(conn: Connection, table: str, filters: DeadLetterFilte
     """Return the number of dead letters for each reason, the most frequent reason first."""
     where, values = filters.where()
     query = (
-        "SELECT g.*, d.detail AS newest_detail FROM (SELECT reason, count(*) AS count, min(created_at) AS first_at,"  # noqa: S608
-        f" max(created_at) AS last_at, max(id) AS newest_id FROM {table} WHERE {where} GROUP BY reason) g"
+        "SELECT g.*, d.detail AS newest_detail FROM (SELECT reason, pg_catalog.count(*) AS count,"  # noqa: S608
+        f" pg_catalog.min(created_at) AS first_at, pg_catalog.max(created_at) AS last_at,"
+        f" pg_catalog.max(id) AS newest_id FROM {table} WHERE {where} GROUP BY reason) g"
         f" JOIN {table} d ON d.id = g.newest_id ORDER BY g.count DESC, g.reason"
     )
     async with conn.cursor(row_factory=class_row(ReasonCount)) as cursor:
@@ -143,7 +145,7 @@ async def page_ids(conn: Connection, table: str, filters: DeadLetterFilter, afte
     """Return the ids that follow `after`: at most `limit`, and as many as fit into memory with their payloads."""
     where, values = filters.where()
     cursor = await conn.execute(
-        f"SELECT id, coalesce(octet_length(payload), 0) FROM {table}"  # noqa: S608
+        f"SELECT id, coalesce(pg_catalog.octet_length(payload), 0) FROM {table}"  # noqa: S608
         f" WHERE {where} AND id > %(after)s ORDER BY id LIMIT %(limit)s",
         {**values, "after": after, "limit": limit},
     )
@@ -182,13 +184,13 @@ async def record_replay(conn: Connection, table: str, written: Sequence[int], fa
     """
     if written:
         await conn.execute(
-            f"UPDATE {table} SET state = %s, replayed_at = now(), replay_tried_at = now(), replay_error = NULL"  # noqa: S608
-            " WHERE id = ANY(%s)",
+            f"UPDATE {table} SET state = %s, replayed_at = pg_catalog.now(), replay_tried_at = pg_catalog.now(),"  # noqa: S608
+            " replay_error = NULL WHERE id = ANY(%s)",
             (REPLAYED, list(written)),
         )
     if failed:
         await conn.execute(
-            f"UPDATE {table} d SET replay_tried_at = now(), replay_error = f.error"  # noqa: S608
+            f"UPDATE {table} d SET replay_tried_at = pg_catalog.now(), replay_error = f.error"  # noqa: S608
             " FROM unnest(%s::bigint[], %s::text[]) f (id, error) WHERE d.id = f.id",
             (list(failed), list(failed.values())),
         )
@@ -212,7 +214,7 @@ async def expired_ids(
     ids: list[int] = []
     if keep_s is not None:
         cursor = await conn.execute(
-            f"SELECT id FROM {table} WHERE created_at < now() - %s * interval '1 second'"  # noqa: S608
+            f"SELECT id FROM {table} WHERE created_at < pg_catalog.now() - %s::float8 * interval '1 second'"  # noqa: S608
             " ORDER BY created_at LIMIT %s",
             (keep_s, limit),
         )

@@ -47,7 +47,7 @@ async def latest_epoch(conn: Connection, table: str, key: LedgerKey) -> int:
         psycopg.Error: Raised by the server.
     """
     cursor = await conn.execute(
-        f"SELECT coalesce(max(epoch), 0) FROM {table} WHERE stream = %s AND incarnation = %s",  # noqa: S608
+        f"SELECT coalesce(pg_catalog.max(epoch), 0) FROM {table} WHERE stream = %s AND incarnation = %s",  # noqa: S608
         (key.origin.stream, datetime_of(key.origin.incarnation_ns)),
     )
     row = await cursor.fetchone()
@@ -85,7 +85,7 @@ async def close_older_epochs(conn: Connection, ledger: Ledger, server_now_us: in
         return ()
     key = ledger.key.values()
     await conn.execute(
-        f"UPDATE {ledger.table} SET closed_at = now() {_OLDER} AND closed_at IS NULL",  # noqa: S608
+        f"UPDATE {ledger.table} SET closed_at = pg_catalog.now() {_OLDER} AND closed_at IS NULL",  # noqa: S608
         key,
     )
     cursor = await conn.execute(
@@ -110,7 +110,7 @@ async def start_epoch(conn: Connection, ledger: Ledger) -> Ledger:
     """
     key, origin = ledger.key, ledger.key.origin
     await conn.execute(
-        f"UPDATE {ledger.table} SET closed_at = now()"  # noqa: S608
+        f"UPDATE {ledger.table} SET closed_at = pg_catalog.now()"  # noqa: S608
         " WHERE stream = %s AND incarnation = %s AND epoch <= %s AND closed_at IS NULL",
         (origin.stream, datetime_of(origin.incarnation_ns), origin.epoch),
     )

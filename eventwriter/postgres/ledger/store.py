@@ -145,9 +145,11 @@ class Ledger:
         """
         literal = ranges.literal(covered)
         cursor = await conn.execute(
-            f"UPDATE {self.table} SET committed = committed + %s::int8multirange,"  # noqa: S608
-            " last_seq = greatest(last_seq, %s), last_timestamp = greatest(last_timestamp, %s), updated_at = now()"
-            f" WHERE {_KEY} AND closed_at IS NULL AND NOT committed && %s::int8multirange",
+            f"UPDATE {self.table} SET committed = committed OPERATOR(pg_catalog.+) %s::pg_catalog.int8multirange,"  # noqa: S608
+            " last_seq = greatest(last_seq, %s), last_timestamp = greatest(last_timestamp, %s),"
+            " updated_at = pg_catalog.now()"
+            f" WHERE {_KEY} AND closed_at IS NULL "
+            " AND NOT committed OPERATOR(pg_catalog.&&) %s::pg_catalog.int8multirange",
             (literal, newest.stream_seq, datetime_of(newest.timestamp_ns), *self.key.values(), literal),
         )
         return cursor.rowcount == 1
@@ -194,7 +196,7 @@ class Ledger:
         Raises:
             psycopg.Error: Raised by the server.
         """
-        await conn.execute(f"UPDATE {self.table} SET updated_at = now() WHERE {_KEY}", self.key.values())  # noqa: S608
+        await conn.execute(f"UPDATE {self.table} SET updated_at = pg_catalog.now() WHERE {_KEY}", self.key.values())  # noqa: S608
 
     async def set_first_seq(self, conn: Connection, seq: int) -> None:
         """
@@ -249,8 +251,8 @@ class Ledger:
         if not holes:
             return False
         await conn.execute(
-            f"UPDATE {self.table} SET committed = committed + %s::int8multirange, updated_at = now()"  # noqa: S608
-            f" WHERE {_KEY} AND closed_at IS NULL",
+            f"UPDATE {self.table} SET committed = committed OPERATOR(pg_catalog.+) %s::pg_catalog.int8multirange,"  # noqa: S608
+            f" updated_at = pg_catalog.now() WHERE {_KEY} AND closed_at IS NULL",
             (ranges.literal(holes), *self.key.values()),
         )
         await self.refresh(conn)
@@ -264,7 +266,7 @@ class Ledger:
             psycopg.Error: Raised by the server.
         """
         await conn.execute(
-            f"UPDATE {self.table} SET committed = committed - %s::int8multirange"  # noqa: S608
+            f"UPDATE {self.table} SET committed = committed OPERATOR(pg_catalog.-) %s::pg_catalog.int8multirange"  # noqa: S608
             f" WHERE {_KEY} AND closed_at IS NULL",
             (ranges.literal(sequences), *self.key.values()),
         )

@@ -22,9 +22,11 @@ FROM {table} WHERE stream = %s AND consumer = %s ORDER BY incarnation, epoch, up
 """
 
 _DEAD_LETTER_COUNTS_SQL = """
-SELECT count(*), count(DISTINCT d.stream_seq),
-       count(DISTINCT d.stream_seq) FILTER (WHERE NOT %(known)s::int8multirange @> d.stream_seq),
-       min(d.stream_seq) FILTER (WHERE NOT %(known)s::int8multirange @> d.stream_seq)
+SELECT pg_catalog.count(*), pg_catalog.count(DISTINCT d.stream_seq),
+       pg_catalog.count(DISTINCT d.stream_seq) FILTER (
+         WHERE NOT %(known)s::pg_catalog.int8multirange OPERATOR(pg_catalog.@>) d.stream_seq),
+       pg_catalog.min(d.stream_seq) FILTER (
+         WHERE NOT %(known)s::pg_catalog.int8multirange OPERATOR(pg_catalog.@>) d.stream_seq)
 FROM {table} d
 WHERE d.stream = %(stream)s AND d.incarnation = %(incarnation)s AND d.consumer = %(consumer)s
   AND d.stream_seq >= %(low)s AND d.stream_seq < %(high)s
@@ -38,11 +40,12 @@ WHERE stream = %s AND incarnation = %s AND consumer = %s AND stream_seq = ANY (%
 _LEADING_COLUMNS_SQL = """
 SELECT a.attname FROM pg_catalog.pg_index x
 JOIN pg_catalog.pg_attribute a ON a.attrelid = x.indrelid AND a.attnum = x.indkey[0]
-WHERE x.indrelid = %(table)s::regclass AND x.indisvalid AND x.indpred IS NULL
+WHERE x.indrelid = %(table)s::pg_catalog.regclass::pg_catalog.oid AND x.indisvalid AND x.indpred IS NULL
 """
 
 _IS_SMALL_SQL = (
-    "SELECT c.relkind = 'r' AND pg_table_size(c.oid) < %s FROM pg_catalog.pg_class c WHERE c.oid = %s::regclass"
+    "SELECT c.relkind = 'r' AND pg_catalog.pg_table_size(c.oid) < %s::bigint FROM pg_catalog.pg_class c"
+    " WHERE c.oid = %s::pg_catalog.regclass::pg_catalog.oid"
 )
 
 _SMALL_BYTES_MAX = 16 * 1024 * 1024
@@ -205,14 +208,14 @@ async def count_rows(conn: Connection, lookup: RowLookup, rows: Sequence[tuple[A
 
 def _indexed_sql(lookup: RowLookup) -> str:
     """Return the query that looks up each row by its key, through an index."""
-    arrays = ", ".join(f"%s::{cast}[]" for cast in lookup.casts)
+    arrays = ", ".join(f"pg_catalog.unnest(%s::{cast}[])" for cast in lookup.casts)
     names = [f"c{at}" for at in range(len(lookup.columns))]
     same = " AND ".join(
         f"t.{quote_ident(column)} = w.{name}" for column, name in zip(lookup.columns, names, strict=True)
     )
     return (
-        f"SELECT ARRAY[w.at], found.n FROM unnest({arrays}) WITH ORDINALITY AS w({', '.join(names)}, at),"  # noqa: S608
-        f" LATERAL (SELECT count(*) AS n FROM {lookup.target} t WHERE {same}) AS found"
+        f"SELECT ARRAY[w.at], found.n FROM ROWS FROM ({arrays}) WITH ORDINALITY AS w({', '.join(names)}, at),"  # noqa: S608
+        f" LATERAL (SELECT pg_catalog.count(*) AS n FROM {lookup.target} t WHERE {same}) AS found"
     )
 
 
@@ -223,7 +226,7 @@ def _grouped_sql(lookup: RowLookup) -> str:
     A lookup for each row would read all rows with the same leading value once for each of them, such as hundreds of
     thousands with one timestamp.
     """
-    arrays = ", ".join(f"%s::{cast}[]" for cast in lookup.casts)
+    arrays = ", ".join(f"pg_catalog.unnest(%s::{cast}[])" for cast in lookup.casts)
     names = ", ".join(f"c{at}" for at in range(len(lookup.columns)))
     columns = ", ".join(
         f"t.{quote_ident(column)}::{cast}" for column, cast in zip(lookup.columns, lookup.casts, strict=True)
@@ -232,10 +235,11 @@ def _grouped_sql(lookup: RowLookup) -> str:
     if lookup.lead is not None:
         leading = f" WHERE t.{quote_ident(lookup.columns[lookup.lead])} IN (SELECT c{lookup.lead} FROM wanted)"  # noqa: S608
     return (
-        f"WITH wanted AS MATERIALIZED (SELECT * FROM unnest({arrays}) WITH ORDINALITY AS w({names}, at))"  # noqa: S608
-        " SELECT array_agg(at) FILTER (WHERE at IS NOT NULL), count(*) FILTER (WHERE at IS NULL)"
+        f"WITH wanted AS MATERIALIZED (SELECT * FROM ROWS FROM ({arrays}) WITH ORDINALITY AS w({names}, at))"  # noqa: S608
+        " SELECT pg_catalog.array_agg(at) FILTER (WHERE at IS NOT NULL),"
+        " pg_catalog.count(*) FILTER (WHERE at IS NULL)"
         f" FROM (SELECT {names}, at FROM wanted UNION ALL SELECT {columns}, NULL FROM {lookup.target} t{leading}) rows"
-        f" GROUP BY {names} HAVING count(at) > 0"
+        f" GROUP BY {names} HAVING pg_catalog.count(at) > 0"
     )
 
 
@@ -253,8 +257,8 @@ async def is_empty(conn: Connection, target: str) -> bool:
 
 _BEFORE_TRIGGERS_SQL = """
 SELECT t.tgname FROM pg_catalog.pg_trigger t
-WHERE t.tgrelid IN (SELECT %(table)s::regclass
-                    UNION SELECT p.relid FROM pg_catalog.pg_partition_tree(%(table)s::regclass) p)
+WHERE t.tgrelid IN (SELECT %(table)s::pg_catalog.regclass::pg_catalog.oid
+                    UNION SELECT p.relid FROM pg_catalog.pg_partition_tree(%(table)s::pg_catalog.regclass) p)
   AND NOT t.tgisinternal AND t.tgenabled <> 'D' AND (t.tgtype & 7) = 7
 GROUP BY t.tgname ORDER BY t.tgname
 """

@@ -40,14 +40,15 @@ VERSION_MIN = 140000
 """PostgreSQL 14 introduced multiranges, which the ledger uses."""
 
 _TIMESCALE_SQL = """
-SELECT (SELECT n.nspname::text FROM pg_extension e JOIN pg_namespace n ON n.oid = e.extnamespace
+SELECT (SELECT n.nspname::text FROM pg_catalog.pg_extension e JOIN pg_catalog.pg_namespace n ON n.oid = e.extnamespace
         WHERE e.extname = 'timescaledb'),
-       EXISTS (SELECT FROM pg_available_extensions WHERE name = 'timescaledb'),
-       coalesce((SELECT setting LIKE '%timescaledb%' FROM pg_settings WHERE name = 'shared_preload_libraries'), false)
+       EXISTS (SELECT FROM pg_catalog.pg_available_extensions WHERE name = 'timescaledb'),
+       coalesce((SELECT setting LIKE '%timescaledb%' FROM pg_catalog.pg_settings
+                 WHERE name = 'shared_preload_libraries'), false)
 """
 
 _EXISTS_SQL = """
-SELECT EXISTS (SELECT FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
+SELECT EXISTS (SELECT FROM pg_catalog.pg_class c JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
                WHERE n.nspname = %s AND c.relname = %s AND c.relkind IN ('r', 'p', 'v', 'm', 'f'))
 """
 
@@ -131,7 +132,7 @@ def _inspect_server(conn: Connection, server: str, options: MigrateOptions, crea
     if version < VERSION_MIN:
         message = f"PostgreSQL at {server} is version {version // 10000}"
         raise Fatal(message, code="server_too_old", hint="upgrade to version 14 or newer")
-    schema = options.schema or _fetch_one(conn, "SELECT current_schema()")[0]
+    schema = options.schema or _fetch_one(conn, "SELECT pg_catalog.current_schema()")[0]
     if schema is None:
         message = f"PostgreSQL at {server}: the search path contains no existing schema"
         raise Fatal(message, code="schema_missing", hint="name a schema with --schema")
@@ -177,7 +178,7 @@ def _check_interval(conn: Connection, interval: str) -> None:
 def _create_schema(conn: Connection, schema: str) -> None:
     """Create the schema and the table of records if they are missing; existing ones require no privilege."""
     conn.execute(f"SET LOCAL lock_timeout = '{LOCK_TIMEOUT}'")
-    conn.execute("SELECT pg_advisory_xact_lock(%s)", (LOCK,))
+    conn.execute("SELECT pg_catalog.pg_advisory_xact_lock(%s)", (LOCK,))
     if not _schema_exists(conn, schema):
         conn.execute(f"CREATE SCHEMA {quote_ident(schema)}")
     if not _relation_exists(conn, schema, "eventwriter_migrations"):
@@ -202,7 +203,7 @@ def _newer_versions(records: Mapping[int, Record], migrations: Sequence[Migratio
 
 
 def _schema_exists(conn: Connection, schema: str) -> bool:
-    return bool(_fetch_one(conn, "SELECT EXISTS (SELECT FROM pg_namespace WHERE nspname = %s)", schema)[0])
+    return bool(_fetch_one(conn, "SELECT EXISTS (SELECT FROM pg_catalog.pg_namespace WHERE nspname = %s)", schema)[0])
 
 
 def _relation_exists(conn: Connection, schema: str, table: str) -> bool:

@@ -168,7 +168,8 @@ def default_rows_by_period_sql(table: PartitionedTable, storage: StorageSettings
     width, origin = f"INTERVAL '{storage.partition_s:.0f} seconds'", timestamp_literal(ORIGIN)
     column = quote_ident(table.time_column)
     return (
-        f"SELECT extract(epoch FROM date_bin({width}, {column}, {origin}::timestamptz))::float8, count(*)"  # noqa: S608
+        f"SELECT extract(epoch FROM pg_catalog.date_bin({width}, {column}, {origin}::timestamptz))::float8,"  # noqa: S608
+        " pg_catalog.count(*)"
         f" FROM ONLY {table.default_partition} WHERE {column} >= %(low)s AND {column} < %(high)s GROUP BY 1"
     )
 
@@ -176,8 +177,10 @@ def default_rows_by_period_sql(table: PartitionedTable, storage: StorageSettings
 def default_rows_sql(table: PartitionedTable) -> str:
     """Return the query for the number of rows in the default partition and their first and last time."""
     column, form = quote_ident(table.time_column), "'YYYY-MM-DD HH24:MI'"
-    first, last = (f"to_char({limit}({column}) AT TIME ZONE 'UTC', {form})" for limit in ("min", "max"))
-    return f"SELECT count(*), {first}, {last} FROM ONLY {table.default_partition}"  # noqa: S608
+    first, last = (
+        f"pg_catalog.to_char(pg_catalog.{limit}({column}) AT TIME ZONE 'UTC', {form})" for limit in ("min", "max")
+    )
+    return f"SELECT pg_catalog.count(*), {first}, {last} FROM ONLY {table.default_partition}"  # noqa: S608
 
 
 def has_older_rows_sql(table: PartitionedTable) -> str:
@@ -191,7 +194,8 @@ SELECT n.nspname, c.relname,
        coalesce(p.partstrat = 'r' AND p.partnatts = 1 AND EXISTS (
          SELECT FROM pg_catalog.pg_attribute a
          WHERE a.attrelid = c.oid AND a.attnum = (p.partattrs::int2[])[0] AND a.attname = w.time_column), false),
-       c.relkind = 'p', pg_get_userbyid(c.relowner)::text, pg_get_userbyid(c.relowner) = current_user,
+       c.relkind = 'p', pg_catalog.pg_get_userbyid(c.relowner)::text,
+       pg_catalog.pg_get_userbyid(c.relowner) = current_user,
        ARRAY(SELECT a.attname::text FROM pg_catalog.pg_attribute a
              WHERE a.attrelid = c.oid AND a.attnum > 0 AND NOT a.attisdropped AND a.attgenerated = ''
              ORDER BY a.attnum)
@@ -199,7 +203,7 @@ FROM unnest(%(names)s::text[], %(columns)s::text[]) WITH ORDINALITY w (name, tim
 JOIN pg_catalog.pg_class c ON c.relname = w.name AND c.relkind IN ('r', 'p')
 JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
 LEFT JOIN pg_catalog.pg_partitioned_table p ON p.partrelid = c.oid
-WHERE CASE WHEN %(schema)s::text IS NULL THEN pg_table_is_visible(c.oid) ELSE n.nspname = %(schema)s END
+WHERE CASE WHEN %(schema)s::text IS NULL THEN pg_catalog.pg_table_is_visible(c.oid) ELSE n.nspname = %(schema)s END
 ORDER BY w.place
 """
 """The columns of `maintain.RealTable`."""
@@ -209,10 +213,10 @@ PARTITIONS = r"""
 SELECT c.relname::text, b.bound = 'DEFAULT',
        extract(epoch FROM substring(b.bound FROM $re$FROM \('([^']*)'\)$re$)::timestamptz)::float8,
        extract(epoch FROM substring(b.bound FROM $re$TO \('([^']*)'\)$re$)::timestamptz)::float8,
-       obj_description(c.oid, 'pg_class')
+       pg_catalog.obj_description(c.oid, 'pg_class')
 FROM pg_catalog.pg_inherits i JOIN pg_catalog.pg_class c ON c.oid = i.inhrelid
-     CROSS JOIN LATERAL (SELECT pg_get_expr(c.relpartbound, c.oid) AS bound) b
-WHERE i.inhparent = %(root)s::regclass
+     CROSS JOIN LATERAL (SELECT pg_catalog.pg_get_expr(c.relpartbound, c.oid) AS bound) b
+WHERE i.inhparent = %(root)s::pg_catalog.regclass::pg_catalog.oid
 ORDER BY 3 NULLS FIRST
 """
 """Name, whether it is the default partition, start and end (seconds since 1970, NULL if unbounded), comment."""
@@ -224,10 +228,12 @@ WHERE e.extname = 'timescaledb'
 
 HYPERTABLE = """
 SELECT h.compression_enabled,
-       (SELECT extract(epoch FROM (j.config ->> 'drop_after')::interval)::float8 FROM timescaledb_information.jobs j
+       (SELECT extract(epoch FROM (j.config OPERATOR(pg_catalog.->>) 'drop_after')::interval)::float8
+        FROM timescaledb_information.jobs j
         WHERE j.proc_name = 'policy_retention' AND j.hypertable_schema = h.hypertable_schema
           AND j.hypertable_name = h.hypertable_name LIMIT 1),
-       (SELECT extract(epoch FROM (j.config ->> 'compress_after')::interval)::float8 FROM timescaledb_information.jobs j
+       (SELECT extract(epoch FROM (j.config OPERATOR(pg_catalog.->>) 'compress_after')::interval)::float8
+        FROM timescaledb_information.jobs j
         WHERE j.proc_name = 'policy_compression' AND j.hypertable_schema = h.hypertable_schema
           AND j.hypertable_name = h.hypertable_name LIMIT 1)
 FROM timescaledb_information.hypertables h
@@ -237,9 +243,9 @@ WHERE h.hypertable_schema = %(schema)s AND h.hypertable_name = %(table)s
 
 PRIMARY_KEY = """
 SELECT a.attname::text FROM pg_catalog.pg_index x
-       CROSS JOIN LATERAL unnest(x.indkey::int2[]) WITH ORDINALITY k (attnum, place)
+       CROSS JOIN LATERAL pg_catalog.unnest(x.indkey::int2[]) WITH ORDINALITY k (attnum, place)
        JOIN pg_catalog.pg_attribute a ON a.attrelid = x.indrelid AND a.attnum = k.attnum
-WHERE x.indrelid = %(root)s::regclass AND x.indisprimary
+WHERE x.indrelid = %(root)s::pg_catalog.regclass::pg_catalog.oid AND x.indisprimary
 ORDER BY k.place
 """
 

@@ -278,7 +278,7 @@ async def read_defaults(conn: psycopg.AsyncConnection[Any], target: str) -> dict
     constants = [(name, f"({sql})::{type_name}") for name, type_name, sql in await cursor.fetchall() if CONSTANT(sql)]
     if not constants:
         return {}
-    cursor = await conn.execute("SELECT " + ", ".join(f"to_jsonb({sql})" for _, sql in constants))
+    cursor = await conn.execute("SELECT " + ", ".join(f"pg_catalog.to_jsonb({sql})" for _, sql in constants))
     values = await cursor.fetchone()
     assert values is not None
     return {name: value for (name, _), value in zip(constants, values, strict=True) if value is not None}
@@ -299,19 +299,19 @@ async def _missing(conn: psycopg.AsyncConnection[Any], schema: str | None, name:
 
 _TABLE_SQL = """
 SELECT c.oid, n.nspname, c.relkind::text, current_user::text,
-       has_schema_privilege(n.oid, 'USAGE') AND has_any_column_privilege(c.oid, 'INSERT'),
-       row_security_active(c.oid)
+       pg_catalog.has_schema_privilege(n.oid, 'USAGE') AND pg_catalog.has_any_column_privilege(c.oid, 'INSERT'),
+       pg_catalog.row_security_active(c.oid)
 FROM pg_catalog.pg_class c JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
 WHERE c.relname = %(name)s AND c.relkind IN ('r', 'p', 'v', 'm', 'f')
-  AND CASE WHEN %(schema)s::text IS NULL THEN pg_table_is_visible(c.oid) ELSE n.nspname = %(schema)s END
+  AND CASE WHEN %(schema)s::text IS NULL THEN pg_catalog.pg_table_is_visible(c.oid) ELSE n.nspname = %(schema)s END
 """
 
 # A domain is written as its base type, but its own NOT NULL and default apply.
 # Columns that are GENERATED ALWAYS, computed or identity, are left out, because COPY may not write them.
 _COLUMNS_SQL = """
 SELECT a.attname,
-       CASE WHEN t.typtype = 'd' THEN format_type(t.typbasetype, t.typtypmod)
-            ELSE format_type(a.atttypid, a.atttypmod) END,
+       CASE WHEN t.typtype = 'd' THEN pg_catalog.format_type(t.typbasetype, t.typtypmod)
+            ELSE pg_catalog.format_type(a.atttypid, a.atttypmod) END,
        a.attnotnull OR t.typnotnull,
        a.atthasdef OR a.attidentity <> '' OR t.typdefault IS NOT NULL,
        a.attgenerated <> '' OR a.attidentity = 'a',
@@ -319,20 +319,22 @@ SELECT a.attname,
              WHERE e.enumtypid = CASE WHEN t.typtype = 'd' THEN t.typbasetype ELSE t.oid END
              ORDER BY e.enumsortorder)::text[]
 FROM pg_catalog.pg_attribute a JOIN pg_catalog.pg_type t ON t.oid = a.atttypid
-WHERE a.attrelid = %s AND a.attnum > 0 AND NOT a.attisdropped
+WHERE a.attrelid = %s::pg_catalog.oid AND a.attnum > 0 AND NOT a.attisdropped
 ORDER BY a.attnum
 """
 
 _DEFAULTS_SQL = """
-SELECT a.attname, format_type(a.atttypid, a.atttypmod), COALESCE(pg_get_expr(d.adbin, d.adrelid), t.typdefault)
+SELECT a.attname, pg_catalog.format_type(a.atttypid, a.atttypmod),
+       COALESCE(pg_catalog.pg_get_expr(d.adbin, d.adrelid), t.typdefault)
 FROM pg_catalog.pg_attribute a JOIN pg_catalog.pg_type t ON t.oid = a.atttypid
      LEFT JOIN pg_catalog.pg_attrdef d ON d.adrelid = a.attrelid AND d.adnum = a.attnum
-WHERE a.attrelid = %(table)s::regclass AND a.attnum > 0 AND NOT a.attisdropped AND a.attgenerated = ''
+WHERE a.attrelid = %(table)s::pg_catalog.regclass::pg_catalog.oid AND a.attnum > 0 AND NOT a.attisdropped
+  AND a.attgenerated = ''
   AND (d.oid IS NOT NULL OR t.typdefault IS NOT NULL)
 """
 
 _ELSEWHERE_SQL = """
-SELECT current_schemas(false)::text[],
+SELECT pg_catalog.current_schemas(false)::text[],
        ARRAY(SELECT n.nspname FROM pg_catalog.pg_class c JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
              WHERE c.relname = %s AND c.relkind IN ('r', 'p') ORDER BY 1)::text[]
 """

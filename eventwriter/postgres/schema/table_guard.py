@@ -87,5 +87,5 @@ def guarded_begin_sql(begin: str, targets: Sequence[str]) -> str:
     """
     names = list(dict.fromkeys(targets))
     lock = _LOCK.format(tables=", ".join(f"ONLY {name}" for name in names))
-    tables = ", ".join(f"{quote_literal(name)}::pg_catalog.regclass" for name in names)
+    tables = ", ".join(f"{quote_literal(name)}::pg_catalog.regclass::pg_catalog.oid" for name in names)
     return f"{begin}; {lock}; {_FINGERPRINT.format(tables=tables)}"

@@ -18,36 +18,42 @@ from eventwriter.postgres.quoting import quote_ident
 # The violated index may belong to a partition (a child of ours) or a chunk (named after ours); these sort first too.
 _KEYS_SQL = """
 SELECT i.relname,
-       ARRAY(SELECT pg_get_indexdef(x.indexrelid, k, true) FROM generate_series(1, x.indnkeyatts) k ORDER BY k)::text[],
+       ARRAY(SELECT pg_catalog.pg_get_indexdef(x.indexrelid, k, true)
+             FROM pg_catalog.generate_series(1, x.indnkeyatts) k ORDER BY k)::text[],
        ARRAY(SELECT a.attname FROM pg_catalog.pg_attribute a
              WHERE a.attrelid = x.indrelid AND a.attnum = ANY ((x.indkey::int2[])[0:x.indnkeyatts - 1]))::text[],
        ARRAY(SELECT a.attname FROM pg_catalog.pg_attribute a
              WHERE a.attrelid = x.indrelid AND a.attnum > 0 AND (
                a.attnum = ANY ((x.indkey::int2[])[0:x.indnkeyatts - 1]) OR EXISTS (
                  SELECT FROM pg_catalog.pg_depend d
-                 WHERE d.classid = 'pg_catalog.pg_class'::regclass AND d.objid = x.indexrelid
-                   AND d.refclassid = 'pg_catalog.pg_class'::regclass AND d.refobjid = x.indrelid
+                 WHERE d.classid = 'pg_catalog.pg_class'::pg_catalog.regclass::pg_catalog.oid AND d.objid = x.indexrelid
+                   AND d.refclassid = 'pg_catalog.pg_class'::pg_catalog.regclass::pg_catalog.oid
+                   AND d.refobjid = x.indrelid
                    AND d.refobjsubid = a.attnum)))::text[],
-       pg_get_expr(x.indpred, x.indrelid, true),
+       pg_catalog.pg_get_expr(x.indpred, x.indrelid, true),
        x.indimmediate AND NOT x.indisexclusion,
-       COALESCE((to_jsonb(x) ->> 'indnullsnotdistinct')::boolean, false),
-       0 NOT IN (SELECT k FROM unnest((x.indkey::int2[])[0:x.indnkeyatts - 1]) k) AND NOT EXISTS (
+       COALESCE((pg_catalog.to_jsonb(x) OPERATOR(pg_catalog.->>) 'indnullsnotdistinct')::boolean, false),
+       0 NOT IN (SELECT k FROM pg_catalog.unnest((x.indkey::int2[])[0:x.indnkeyatts - 1]) k)
+       AND NOT EXISTS (
          SELECT FROM pg_catalog.pg_attribute a
          WHERE a.attrelid = x.indrelid AND NOT a.attnotnull
            AND a.attnum = ANY ((x.indkey::int2[])[0:x.indnkeyatts - 1]))
 FROM pg_catalog.pg_index x JOIN pg_catalog.pg_class i ON i.oid = x.indexrelid
-WHERE x.indrelid = %(table)s::regclass AND (x.indisunique OR x.indisexclusion) AND x.indisvalid
+WHERE x.indrelid = %(table)s::pg_catalog.regclass::pg_catalog.oid AND (x.indisunique OR x.indisexclusion)
+  AND x.indisvalid
 ORDER BY (i.relname = %(violated)s
-          OR right(%(violated)s, length(i.relname) + 1) = '_' || i.relname
+          OR pg_catalog.right(%(violated)s, pg_catalog.length(i.relname) + 1) = '_' || i.relname::text
           OR (i.relkind = 'I' AND EXISTS (
-                SELECT FROM pg_partition_tree(i.oid) p JOIN pg_catalog.pg_class c ON c.oid = p.relid
+                SELECT FROM pg_catalog.pg_partition_tree(i.oid) p JOIN pg_catalog.pg_class c ON c.oid = p.relid
                 WHERE c.relname = %(violated)s))) IS TRUE DESC,
          x.indisprimary DESC, i.relname
 """
 
 _RIGHTS_SQL = """
-SELECT current_user::text, current_database()::text, has_database_privilege(current_database(), 'TEMPORARY'),
-       has_table_privilege(%(table)s::regclass, 'SELECT'), has_table_privilege(%(table)s::regclass, 'UPDATE')
+SELECT current_user::text, pg_catalog.current_database()::text,
+       pg_catalog.has_database_privilege(pg_catalog.current_database(), 'TEMPORARY'),
+       pg_catalog.has_table_privilege(%(table)s::regclass, 'SELECT'),
+       pg_catalog.has_table_privilege(%(table)s::regclass, 'UPDATE')
 """
 
 
