@@ -8,7 +8,10 @@ so directly from the parser. That saves 2.0 µs of 10 µs CPU a delivery (benchm
 If TLS is configured, a server without it is refused; nats-py itself would send the password in the clear.
 A request that the server denies fails at once with the reason, instead of waiting for an answer.
 
-`_process_msg`, `_process_info`, `_setup_server_pool`, `_transport` and `Subscription._id` are not public. setup.cfg
+An INFO of the server with values of the wrong type is refused, because nats-py stores them unchecked.
+
+`_process_msg`, `_process_info`, `_process_connect_init`,
+`_setup_server_pool`, `_transport` and `Subscription._id` are not public. setup.cfg
 limits nats-py's version, and without them deliveries still arrive by the public path;
 tests/integration/test_pull_ways.py detects the difference.
 """
@@ -130,7 +133,18 @@ class DirectClient(Client):
             return "$JS.ACK.>"  # each message has another ack subject
         return next((known for known in self.subjects if known.lower() == subject), subject)
 
+    async def _process_connect_init(self) -> None:
+        try:
+            await super()._process_connect_init()
+        except (ArithmeticError, AttributeError, LookupError, TypeError, ValueError) as error:
+            # nats-py assumes a well-formed answer; its reconnect loop would end without a report.
+            raise invalid_info(type(error).__name__) from error
+
     async def _process_info(self, info: dict[str, Any], initial_connection: bool = False) -> None:
+        if problem := info_problem(info):
+            if initial_connection:
+                raise invalid_info(problem)
+            return  # an update of the list of servers, which is not needed
         if initial_connection and self._require_tls and not self.options.get("tls_handshake_first"):
             # A server may offer TLS without requiring it; nats-py then uses none.
             if not (info.get("tls_required") or info.get("tls_available")):
@@ -156,3 +170,36 @@ class DirectClient(Client):
         self._direct_receive(
             (reply.decode(), subject.decode(), data, await self._process_headers(headers) if headers else None)
         )
+
+
+_PAYLOAD_BYTES_MAX = 2**31 - 1
+"""Largest max_payload that a NATS server can have; it is a 32-bit number there."""
+_INFO_TYPES = {
+    "version": str, "client_id": int, "client_ip": str, "nonce": str, "connect_urls": list, "tls_required": bool,
+    "tls_verify": bool, "tls_available": bool, "auth_required": bool, "headers": bool, "ldm": bool,
+}  # fmt: skip
+"""Fields of INFO that nats-py or this client reads. Source: NATS client protocol, "INFO"."""
+
+
+def info_problem(info: object) -> str | None:
+    """Return what is wrong with a server's INFO, None if it is well-formed; null counts as missing."""
+    if not isinstance(info, dict):
+        return "it is not a JSON object"
+    for name, kind in _INFO_TYPES.items():
+        if info.get(name) is not None and not isinstance(info[name], kind):
+            return f"{name} has the wrong type"
+    size = info.get("max_payload", 1)
+    if not isinstance(size, int) or isinstance(size, bool) or not 0 < size <= _PAYLOAD_BYTES_MAX:
+        return "max_payload is not a positive number of bytes"
+    if not all(isinstance(url, str) for url in info.get("connect_urls") or ()):
+        return "connect_urls has the wrong type"
+    return None
+
+
+def invalid_info(problem: str) -> HandshakeRefused:
+    """Return the error for a server that does not follow the protocol."""
+    return HandshakeRefused(
+        f"the server's INFO message is invalid: {problem}",
+        "nats_info_invalid",
+        "check that nats.servers names a NATS server",
+    )

@@ -31,7 +31,7 @@ CREATE TABLE IF NOT EXISTS eventwriter_migrations (
   table_name text NOT NULL,
   checksum text NOT NULL,
   outcome text NOT NULL,     -- applied, or found: the table was there and is not ours
-  applied_at timestamptz NOT NULL DEFAULT pg_catalog.now()
+  applied_at timestamptz NOT NULL DEFAULT now()
 );"""
 
 
