@@ -15,12 +15,11 @@ import orjson
 
 from eventwriter import clock
 from eventwriter.errors import Poison
-from eventwriter.formats.json import dumps, loads_clean
 from eventwriter.model import Message, Record
 from eventwriter.pipeline.batch import Settled
 from eventwriter.pipeline.decode import decode_message, subject_matches
 from eventwriter.postgres.schema.conversions import json_value
-from eventwriter.tables.redaction import has_escaped_secret, redactor, secret_finder, without
+from eventwriter.tables.redacted_text import displayable
 from eventwriter.tables.table import RowBuilder, Table
 
 log = logging.getLogger(__name__)
@@ -32,7 +31,6 @@ CHARS_MAX = 4000
 ROWS_MAX = 20
 HEX_BYTES = 64
 """Bytes shown of a binary payload."""
-REDACTED = "not shown: it may contain a key of `redact`"
 
 TAPS_MAX = 8
 LEASE_S = 10.0
@@ -100,36 +98,8 @@ def payload_text(message: Message, redact: frozenset[str]) -> str:
     payload = message.payload
     if len(payload) > PAYLOAD_BYTES_MAX:
         return f"not shown: {len(payload):,} bytes"
-    try:
-        text = payload.decode("utf-8-sig")
-        value = loads_clean(text)
-    except (Poison, ValueError):
-        return _text_or_hex(payload, redact)
-    try:
-        return truncate(_redacted_json(value, text, message, redact))
-    except (Poison, ValueError):  # nested too deeply, or accepted only by a lenient JSON parser
-        return REDACTED
-
-
-def _redacted_json(value: Any, text: str, message: Message, redact: frozenset[str]) -> str:
-    redacted = redactor(redact)
-    if isinstance(value, dict):
-        kept: Any = redacted(value, message)
-    elif isinstance(value, list):
-        kept = [redacted(item, message) if isinstance(item, dict) else without(item, redact) for item in value]
-    else:
-        kept = without(value, redact)
-    return text if kept == value and not has_escaped_secret(text, redact) else dumps(kept).decode()
-
-
-def _text_or_hex(payload: bytes, redact: frozenset[str]) -> str:
-    if secret_finder(redact)(payload):
-        return REDACTED
-    try:
-        text = payload.decode()
-    except UnicodeDecodeError:
-        text = ""
-    if text and all(character.isprintable() or character in "\r\n\t" for character in text):
+    text = displayable(message, redact)
+    if text:
         return truncate(text)
     ellipsis = "…" if len(payload) > HEX_BYTES else ""
     return f"\\x{payload[:HEX_BYTES].hex()}{ellipsis}"

@@ -26,6 +26,7 @@ from eventwriter.cli.ctl.common import as_json_option, client_of, console, lines
 from eventwriter.cli.ctl.render import sample_lines
 from eventwriter.cli.main import config_path, silence_logs
 from eventwriter.cli.output import echo, echo_code, echo_json
+from eventwriter.cli.private_file import private_file
 from eventwriter.control.client import Client
 from eventwriter.errors import ConfigError, EventwriterError
 from eventwriter.observe.escape import printable_json
@@ -241,8 +242,7 @@ def write(
     complete = True
     folder = f"eventwriter-{time.strftime('%Y%m%dT%H%M%SZ', time.gmtime())}"
     try:
-        fd = os.open(file, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
-        with os.fdopen(fd, "wb") as raw, tarfile.open(fileobj=raw, mode="w:gz") as bundle:
+        with private_file(file) as raw, tarfile.open(fileobj=raw, mode="w:gz") as bundle:
             for name, collect in parts(client, config, log_file):
                 text, problem = collect_part(collect)
                 complete = complete and problem is None

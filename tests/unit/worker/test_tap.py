@@ -10,13 +10,13 @@ from eventwriter.errors import Poison
 from eventwriter.kinds.registry import kind
 from eventwriter.model import Adjustments, Message, Origin, Outcome
 from eventwriter.pipeline.batch import Batch, Settled
+from eventwriter.tables.redacted_text import WITHHELD
 from eventwriter.tables.table import Build
 from eventwriter.worker import tap
 from eventwriter.worker.tap import (
     CHARS_MAX,
     LEASE_S,
     PAYLOAD_BYTES_MAX,
-    REDACTED,
     SAMPLES_MAX,
     SCANNED_MAX,
     TAPS_MAX,
@@ -206,9 +206,9 @@ def test_each_stage_samples_its_messages(clock: FakeClock) -> None:
         pytest.param(b'[{"community":"public"},{"a":1}]', '[{},{"a":1}]', id="list"),
         pytest.param(b'{"text":"{\\"pin\\": 1234, \\"b\\": 2}"}', '{"text":"{\\"b\\":2}"}', id="JSON in JSON"),
         pytest.param(b"plain words", "plain words", id="text"),
-        pytest.param(b'{"community": "public", broken', REDACTED, id="broken JSON with a redacted key"),
+        pytest.param(b'{"community": "public", broken', WITHHELD, id="broken JSON with a redacted key"),
         pytest.param(b"\x00\x01\xff", "\\x0001ff", id="bytes"),
-        pytest.param(b"\x0a\x09community\x12\x06public", REDACTED, id="bytes with a redacted key"),
+        pytest.param(b"\x0a\x09community\x12\x06public", WITHHELD, id="bytes with a redacted key"),
         pytest.param(b"\xff" * 100, "\\x" + "ff" * 64 + "…", id="many bytes"),
         pytest.param(b"", "\\x", id="empty"),
         pytest.param(b" " * (PAYLOAD_BYTES_MAX + 1), "not shown: 65,537 bytes", id="too large"),

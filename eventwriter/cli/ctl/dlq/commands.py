@@ -3,7 +3,6 @@
 import base64
 import contextlib
 import dataclasses
-import os
 import sys
 from collections import Counter
 from collections.abc import AsyncIterator, Iterator
@@ -19,6 +18,7 @@ from eventwriter.cli.console import console as new_console
 from eventwriter.cli.ctl.dlq import render
 from eventwriter.cli.ctl.dlq.session import DlqSession
 from eventwriter.cli.output import echo, echo_json
+from eventwriter.cli.private_file import private_file
 from eventwriter.errors import DEAD_LETTER_REASONS, Fatal, Poison
 from eventwriter.kinds.registry import kind
 from eventwriter.observe.escape import printable_json
@@ -214,18 +214,11 @@ def _atomic_file(file: str) -> Iterator[IO[bytes]]:
         yield sys.stdout.buffer
         sys.stdout.buffer.flush()
         return
-    part = f"{file}.part"
     try:
-        # Payloads may hold secrets, so only the owner gets access.
-        with open(os.open(part, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "wb") as out:
+        with private_file(file) as out:  # payloads may hold secrets
             yield out
-        os.replace(part, file)
     except OSError as error:
-        raise Fatal(f"{part} cannot be written: {error.strerror}; choose a file in a writable folder") from error
-    except BaseException:
-        with contextlib.suppress(OSError):
-            os.unlink(part)
-        raise
+        raise Fatal(f"{file} cannot be written: {error.strerror}; choose a file in a writable folder") from error
 
 
 async def purge(session: DlqSession, yes: bool, json_output: bool) -> int:

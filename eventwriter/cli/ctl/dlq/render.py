@@ -10,10 +10,9 @@ from rich.table import Table
 from rich.text import Text
 
 from eventwriter.admin.dlq.replay import DEAD, KILLER, REFUSED, WRITTEN
-from eventwriter.errors import Poison
-from eventwriter.formats.json import dumps, loads_clean
+from eventwriter.model import Message
 from eventwriter.postgres.dead_letters.store import DeadLetter, ReasonCount
-from eventwriter.tables.redaction import without
+from eventwriter.tables.redacted_text import displayable
 
 HEX_LINE_BYTES = 16
 NO_REASON = "–"
@@ -85,34 +84,14 @@ def instant(at: dt.datetime) -> str:
 
 def payload(letter: DeadLetter, redact: frozenset[str]) -> Mapping[str, str]:
     """Return the payload under `text` without secrets, or under `base64` if it is not text."""
-    text = text_of(letter.payload or b"")
-    if text is None:
-        return {"base64": base64.b64encode(letter.payload or b"").decode()}
-    return {"text": redacted(text, redact)}
+    text = text_of(letter, redact)
+    return {"base64": base64.b64encode(letter.payload or b"").decode()} if text is None else {"text": text}
 
 
-def text_of(payload: bytes) -> str | None:
-    """Return a payload as text; None if it is not printable UTF-8."""
-    try:
-        text = payload.decode()
-    except UnicodeDecodeError:
-        return None
-    return text if all(c.isprintable() or c in "\r\n\t" for c in text) else None
-
-
-def redacted(text: str, redact: frozenset[str]) -> str:
-    """
-    Return the text of a payload without secrets.
-
-    Text that is not JSON is cut at the first redacted key, because the end of its value cannot be determined.
-    """
-    try:
-        value = loads_clean(text)
-        kept = without(value, redact)
-    except (ValueError, Poison):
-        places = [place for key in redact if (place := text.lower().find(key)) >= 0]
-        return f"{text[: min(places)]}… (the rest may hold a secret; see the setting redact)" if places else text
-    return text if kept == value else dumps(kept).decode()
+def text_of(letter: DeadLetter, redact: frozenset[str]) -> str | None:
+    """Return the payload as text without secrets; None if it is binary data."""
+    body = letter.payload or b""
+    return displayable(Message("", letter.subject or "", body, letter.headers, letter.stream_seq, 1, 1, 0), redact)
 
 
 def whole(letter: DeadLetter, redact: frozenset[str]) -> list[str]:
@@ -136,7 +115,7 @@ def whole(letter: DeadLetter, redact: frozenset[str]) -> list[str]:
     }
     lines = [f"{name:<12}{value}" for name, value in facts.items() if value is not None]
     lines += [f"{'header':<12}{name}: {value}" for name, value in headers(letter, redact).items()]
-    return [*lines, "", *payload_lines(letter.payload or b"", redact)]
+    return [*lines, "", *payload_lines(letter, redact)]
 
 
 def headers(letter: DeadLetter, redact: frozenset[str]) -> dict[str, str]:
@@ -144,14 +123,14 @@ def headers(letter: DeadLetter, redact: frozenset[str]) -> dict[str, str]:
     return {name: "…" if name.lower() in redact else value for name, value in (letter.headers or {}).items()}
 
 
-def payload_lines(payload: bytes, redact: frozenset[str]) -> list[str]:
+def payload_lines(letter: DeadLetter, redact: frozenset[str]) -> list[str]:
     """Return a payload as lines of text or hexadecimal."""
-    text = text_of(payload)
+    payload, text = letter.payload or b"", text_of(letter, redact)
     size = f"{len(payload):,} byte{'' if len(payload) == 1 else 's'}"
     if not payload:
         return ["payload: empty"]
     if text is not None:
-        return [f"payload, {size}:", *(f"  {line}" for line in redacted(text, redact).splitlines())]
+        return [f"payload, {size}:", *(f"  {line}" for line in text.splitlines())]
     return [
         f"payload, {size}, not text:",
         *(_hex_line(at, payload[at : at + HEX_LINE_BYTES]) for at in range(0, len(payload), HEX_LINE_BYTES)),
