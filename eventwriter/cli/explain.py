@@ -1,16 +1,16 @@
 """
 `eventwriter explain`: show what a payload from a file or a stream becomes, without writing anything.
 
-Exit codes: 0 the payload becomes rows, 1 it becomes a dead letter, 2 usage or configuration error,
+Exit codes: 0 the payload becomes rows or is ignored, 1 it becomes a dead letter, 2 usage or configuration error,
 3 NATS is unreachable.
 """
 
 import asyncio
+import json
 import os
 import sys
 
 import click
-import orjson
 from pydantic import SecretStr
 
 from eventwriter import clock
@@ -70,7 +70,7 @@ def explain_command(
     stored_at = instant(message.timestamp_ns) if stream else None
     if json_output:
         whole = {**as_json(explanation, message), "stored_at": stored_at}
-        echo_json(orjson.dumps(whole, option=orjson.OPT_INDENT_2))
+        echo_json(json.dumps(whole, indent=2, ensure_ascii=False, default=str).encode())
     else:
         if stored_at:
             echo(f"message: {stream} {seq}, {message.subject}, stored {stored_at}")
@@ -140,7 +140,7 @@ def explainer_of(settings: Settings, entry: StreamSettings, table_names: tuple[s
         postgres = PostgresSettings(dsn=SecretStr(dsn)) if dsn else settings.postgres
         tables = asyncio.run(_real_tables(postgres, target, kind))
     redact = frozenset(key.lower() for key in settings.redact)
-    return Explainer(kind, tables, settings.ocsf_version, redact, entry.options)
+    return Explainer(kind, tables, settings.ocsf_version, redact, entry.options, entry.ignore_subjects)
 
 
 async def _real_tables(postgres: PostgresSettings, entry: StreamSettings, kind: Kind) -> list[Table]:

@@ -35,6 +35,7 @@ _MANY_DECIMALS = re.compile(r"[eE]-0*[0-9]{5}|\.[0-9]{10000}").search
 """Finds numbers with many decimals; `jsonb` stores numbers as `numeric`, which has at most 16,383."""
 
 _EPOCH = dt.datetime(2000, 1, 1, tzinfo=dt.UTC)
+_DAY_US = 86_400_000_000
 _PACK_FLOAT4 = struct.Struct("!f").pack
 _INT_LIMITS = {"smallint": 2**15, "integer": 2**31}
 
@@ -272,14 +273,17 @@ def json_value(value: Any, sql_type: str) -> Any:
             return instant_text(value)
         case "uuid":
             return uuid_text(value)
-        case "jsonb":
-            return orjson.loads(value[1:])
+        case "json" | "jsonb":
+            return orjson.loads(value.removeprefix(JSONB_VERSION))
         case "int4[]" | "text[]":
             return elements(value)
         case "numeric":
-            return str(value)
+            return f"{value:f}" if isinstance(value, Decimal) and value.is_finite() else str(value)
         case "date":
             return (_EPOCH + dt.timedelta(days=value)).date().isoformat()
         case "time":
-            return (_EPOCH + dt.timedelta(microseconds=value)).time().isoformat()
+            end_of_day = value == _DAY_US
+            return "24:00:00" if end_of_day else (_EPOCH + dt.timedelta(microseconds=value)).time().isoformat()
+    if isinstance(value, float) and not math.isfinite(value):
+        return float_text(value)
     return f"\\x{value.hex()}" if isinstance(value, bytes) else value

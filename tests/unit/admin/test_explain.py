@@ -1,5 +1,6 @@
 """What `eventwriter explain` finds out about a payload."""
 
+import dataclasses
 from pathlib import Path
 
 import pytest
@@ -118,3 +119,43 @@ def test_otlp_json_is_recognised() -> None:
     payload = b'{"resourceLogs":[{"scopeLogs":[{"logRecords":[{"body":{"stringValue":"x"}}]}]}]}'
 
     assert "JSON object, an OTLP export, 1 record" == explain(explainer("logs"), message(payload)).form
+
+
+def test_ignored_subject_is_ignored() -> None:
+    """A subject that the entry ignores is shown as ignored, also if the payload is no record of the kind."""
+    one = dataclasses.replace(explainer("telemetry"), ignore_subjects=("telemetry.>",))
+
+    found = explain(one, message(b"garbage"))
+
+    assert (True, [], None) == (found.ignored, found.rows, found.poison)
+    assert "ignored" == as_json(found, message(b"garbage"))["outcome"]
+
+
+def test_flow_without_addresses_is_no_dead_letter_where_it_is_ignored() -> None:
+    """A record that a table ignores by its rule has no row and no dead letter."""
+    by_primary_key = KINDS["netflow"].also[0]
+    variants = [by_primary_key, *by_primary_key.variants.values()]
+    payload = b'{"etype":"ARP","src_mac":"00:00:5e:00:53:01","bytes":64}'
+
+    for table in variants:
+        found = explain(Explainer(KINDS["netflow"], [table], "1.3.0", frozenset(), {}), message(payload))
+        assert found.poison is None
+        assert found.rows or {"records_ignored": 1}.items() <= found.adjusted.items()
+
+
+def test_column_of_json_text_is_shown_as_json() -> None:
+    """A JSON column of type text is shown as JSON, and its integers keep their digits."""
+    payload = b'{"trace_id":"%s","span_id":"%s","name":"n","attributes":{"n":1111111111111111111160}}'
+
+    found = explain(explainer("otel_traces"), message(payload % (b"1" * 32, b"2" * 16)))
+
+    (row,) = as_json(found, message(payload))["rows"]
+    assert {"n": 1111111111111111111160} == row["columns"]["attributes"]
+    assert any(line.endswith('{"n":1111111111111111111160}') for line in as_text(found))
+
+
+def test_keys_are_those_of_the_payload() -> None:
+    """The keys shown are the payload's own, not those of the records decoded from it."""
+    payload = b'{"resourceLogs":[{"scopeLogs":[{"logRecords":[{"body":{"stringValue":"x"}}]}]}]}'
+
+    assert ["resourceLogs"] == explain(explainer("logs"), message(payload)).keys

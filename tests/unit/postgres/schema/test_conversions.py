@@ -2,6 +2,7 @@
 
 import json
 from decimal import Decimal
+from typing import Any
 
 import pytest
 
@@ -40,4 +41,23 @@ def test_text_in_a_column_of_json(text: str, expected: bytes) -> None:
 )
 def test_value_is_shown_as_plain_json(sql_type: str, value: object, shown: str | None) -> None:
     """`explain` shows exact numbers, dates and times as text."""
+    assert shown == json_value(value, sql_type)
+
+
+@pytest.mark.parametrize(
+    ("sql_type", "value", "shown"),
+    [
+        ("json", b'{"a":1}', {"a": 1}),
+        ("jsonb", b'\x01{"a":1}', {"a": 1}),
+        ("float8", float("nan"), "NaN"),
+        ("float8", float("-inf"), "-Infinity"),
+        ("float8", 1.5, 1.5),
+        ("numeric", Decimal("1E+3"), "1000"),
+        ("numeric", Decimal("NaN"), "NaN"),
+        ("time", 86_400_000_000, "24:00:00"),
+        ("bytea", b"\x00\xff", "\\x00ff"),
+    ],
+)
+def test_value_is_shown_as_sql_prints_it(sql_type: str, value: Any, shown: Any) -> None:
+    """A value of a row is shown as SQL prints it, JSON as JSON."""
     assert shown == json_value(value, sql_type)
