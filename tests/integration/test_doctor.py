@@ -84,6 +84,16 @@ def test_every_warning_and_failure_has_a_hint(shared: Shared, examine: Examine) 
     ]
 
 
+def test_stream_that_stores_the_subjects_is_named(shared: Shared, examine: Examine) -> None:
+    """For a missing stream, the hint names the stream that stores the entry's subjects."""
+    entry = {"name": "TELEMETRY", "subject": f"{shared.stream}.t.>", "stream_name": "nosuch"}
+
+    found = examine(streams=[entry])
+
+    (missing,) = found["stream nosuch", "exists"]
+    assert ("fail", True) == (str(missing.status), f'set stream_name = "{shared.stream}"' in (missing.hint or ""))
+
+
 def test_what_needs_a_failed_check_is_skipped_with_the_reason(examine: Examine) -> None:
     """Where NATS is away, streams and slots are not looked at, and PostgreSQL is."""
     found = examine(nats={"servers": ["nats://127.0.0.1:1"]})

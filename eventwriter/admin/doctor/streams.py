@@ -27,7 +27,7 @@ def _checks(context: Context, stream: str) -> list[Check]:
     async def exists(report: Reporter) -> Iterable[Finding]:
         infos = context.streams.get(stream)
         if not infos:
-            hint = f"nats stream add {stream}, or set stream_name to one that exists"
+            hint = await missing_hint(context, stream)
             return [report.fail(f"JetStream has no stream {stream!r}, or this user may not read it", hint)]
         state = infos[-1]["state"]
         return [report.ok(f"{state['messages']:,} messages, {state['first_seq']:,} to {state['last_seq']:,}")]
@@ -46,6 +46,22 @@ def _checks(context: Context, stream: str) -> list[Check]:
         Check(name, "retention", keeps, need),
         Check(name, "limits", limits, need),
     ]
+
+
+async def missing_hint(context: Context, stream: str) -> str:
+    """Return what to do about a missing stream; names the streams that store the subjects of its entries."""
+    found: dict[str, str] = {}
+    subjects = dict.fromkeys(
+        subject for slot in context.slots if slot.stream.stream_name == stream for subject in slot.filters
+    )
+    for subject in subjects:
+        answer = await context.api.request("STREAM.NAMES", {"subject": subject}) if context.api else {}
+        names = answer.get("streams") or [] if isinstance(answer, dict) else []
+        found |= {name: subject for name in names if name not in found}
+    stores = ", ".join(f"stream {name} stores {subject}" for name, subject in found.items())
+    if not stores:
+        return f"nats stream add {stream}, or set stream_name to one that exists"
+    return f'{stores}: set stream_name = "{next(iter(found))}"'
 
 
 def retention(report: Reporter, config: dict[str, Any]) -> list[Finding]:
