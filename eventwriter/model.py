@@ -188,9 +188,9 @@ class Adjustments:
     ] = field(default_factory=ColumnCounts)
     """By key in lower case, or `snmp_community`."""
     fields_ignored: Annotated[
-        int, Exported("eventwriter_fields_ignored_total", "Payload keys that no column stores.")
+        int, Exported("eventwriter_fields_ignored_total", "Fields of payloads that no column stores.")
     ] = 0
-    """Payload keys that no column stores (kind `json`)."""
+    """Keys without a column (kind `json`), and fields of OTLP such as schema URLs and counts of dropped attributes."""
     records_ignored: Annotated[
         int, Exported("eventwriter_records_ignored_total", "Records that none of the slot's tables can hold by design.")
     ] = 0

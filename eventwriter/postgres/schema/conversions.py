@@ -264,6 +264,14 @@ CONVERSIONS: Mapping[tuple[str, str], Conversion] = {
 """Conversion by our type and the real column's type, as `format_type` prints it without modifiers."""
 
 
+def _plain_json(encoded: bytes) -> Any:
+    """Return a JSON value, or its text if it has a number that only PostgreSQL can hold."""
+    try:
+        return orjson.loads(encoded)
+    except orjson.JSONDecodeError:
+        return encoded.decode()
+
+
 def json_value(value: Any, sql_type: str) -> Any:
     """Return a value of a row as plain JSON shows it."""
     if value is None:
@@ -274,7 +282,7 @@ def json_value(value: Any, sql_type: str) -> Any:
         case "uuid":
             return uuid_text(value)
         case "json" | "jsonb":
-            return orjson.loads(value.removeprefix(JSONB_VERSION))
+            return _plain_json(value.removeprefix(JSONB_VERSION))
         case "int4[]" | "text[]":
             return elements(value)
         case "numeric":

@@ -66,7 +66,7 @@ _COLUMNS: tuple[tuple[str, Sequence[str]], ...] = (
     ("input_snmp", _INPUT), ("output_snmp", _OUTPUT), ("timestamp", _TIMESTAMP),
 )  # fmt: skip
 _USUAL = frozenset(column for column, _ in _COLUMNS)
-_UNUSUAL = frozenset(key for _, keys in _COLUMNS for key in keys) - _USUAL | {"type"}
+_UNUSUAL = frozenset(key for _, keys in _COLUMNS for key in keys) - _USUAL | {"type", "Type"}
 """Keys that need the search. All other keys have no column and remain."""
 
 _ICMP, _ICMP_V6 = 1, 58

@@ -8,6 +8,7 @@ Source: OCSF schema 1.3.0, "Network Activity [4001]"; IANA "Assigned Internet
 Protocol Numbers".
 """
 
+import re
 from collections.abc import Callable
 from typing import Any
 
@@ -41,6 +42,7 @@ _OBSERVED = (
     b'{"name":"%d","type":"Port","type_id":8},{"name":"%d","type":"Port","type_id":8}]'
 )
 _SRC_MAC, _DST_MAC = names("src_mac", "SrcMac", "mac_src", "in_src_mac"), names("dst_mac", "DstMac", "mac_dst")
+_HEX = re.compile("(?:0[xX])?[0-9a-fA-F]{3,5}")
 _ETYPE = names("etype", "Etype", "EType", "ethertype", "ether_type")
 
 
@@ -118,8 +120,11 @@ def _remove_stored(rest: dict[str, Any], time: int, protocol: str | None) -> int
 def _layer_2_protocol(rest: dict[str, Any]) -> str | None:
     """Return the name of the EtherType of a flow without an IP protocol."""
     value = next((rest[key] for key in _ETYPE if key in rest), None)
-    number = whole(value)
-    return value if number is None and value.__class__ is str else ETHERTYPES.get(number or 0)
+    if value.__class__ is not str:
+        return ETHERTYPES.get(whole(value) or 0)
+    if not _HEX.fullmatch(value):
+        return value  # type: ignore[no-any-return]
+    return ETHERTYPES.get(int(value, 16)) or ETHERTYPES.get(whole(value) or 0)  # pmacct writes hexadecimal digits
 
 
 def reader(build: Build) -> Callable[[Record, Message], Flow | Record]:

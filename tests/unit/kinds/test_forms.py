@@ -188,3 +188,11 @@ def test_position_of_bytes_that_are_not_utf8_is_named(payload: bytes) -> None:
     """The dead letter of a payload that is not UTF-8 has the offset of the first such byte."""
     with pytest.raises(Poison, match=f"byte {payload.index(0xFF)}$"):
         rows("telemetry", "timeseries_metrics", payload)
+
+
+@pytest.mark.parametrize("etype", [2054, "2054", "806", "0806", "0x0806", "ARP"])
+def test_protocol_of_a_flow_without_an_ip_protocol(etype: object) -> None:
+    """The EtherType names the protocol: by number, by name, or by pmacct's hexadecimal digits."""
+    [row] = rows("netflow", "ocsf_network_activity", {"mac_src": "00:00:5e:00:53:01", "etype": etype, "bytes": 64})
+
+    assert "ARP" == row["protocol_name"]

@@ -37,10 +37,12 @@ def test_text_in_a_column_of_json(text: str, expected: bytes) -> None:
         ("date", 9497, "2026-01-01"),
         ("time", 45_000_000_000, "12:30:00"),
         ("numeric", None, None),
+        ("jsonb", b'\x01{"a":[1]}', {"a": [1]}),
+        ("jsonb", b'\x01{"a":1E+400}', '{"a":1E+400}'),
     ],
 )
-def test_value_is_shown_as_plain_json(sql_type: str, value: object, shown: str | None) -> None:
-    """`explain` shows exact numbers, dates and times as text."""
+def test_value_is_shown_as_plain_json(sql_type: str, value: object, shown: object) -> None:
+    """`explain` shows exact numbers, dates, times, and JSON that no float can hold, as text."""
     assert shown == json_value(value, sql_type)
 
 

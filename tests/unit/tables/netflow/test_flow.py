@@ -33,6 +33,7 @@ def read(adjustments: Adjustments | None = None, **record: Any) -> Flow:
         ({"TimeFlowEnd": T // 10**9, "TimeFlowEndMs": T // 10**6 + 5}, T + 5_000_000, 0, 0),
         ({"timestamp_end": "2024-01-16 00:00:00.5", "stamp_inserted": "2024-01-16 00:01:00"}, T + 500_000_000, 0, 0),
         ({"first": "2024-01-15T23:59:59", "last": "2024-01-16T00:00:00"}, T, 0, 0),
+        ({"t_first": "2024-01-15T23:59:59", "t_last": "2024-01-16T00:00:00"}, T, 0, 0),
         ({}, STORED_NS, 1, 0),
     ],
 )
@@ -155,11 +156,12 @@ def test_numeric_direction(given: Any, direction: str | None, rest: dict[str, An
     assert (direction, rest) == (one.direction, one.rest)
 
 
+@pytest.mark.parametrize("key", ["type", "Type"])
 @pytest.mark.parametrize("given", ["NETFLOW_V9", 3])
-def test_flow_source_has_one_name(given: Any) -> None:
+def test_flow_source_has_one_name(given: Any, key: str) -> None:
     """The type of goflow2's JSON has the name and the value that it has in a FlowMessage."""
-    assert {"flow_source": "NetFlow v9"} == read(type=given).rest
-    assert {"type": "FLOW"} == read(type="FLOW").rest
+    assert {"flow_source": "NetFlow v9"} == read(**{key: given}).rest
+    assert {key: "FLOW"} == read(**{key: "FLOW"}).rest
 
 
 @pytest.mark.parametrize(
