@@ -123,7 +123,7 @@ def _layer_2_protocol(rest: dict[str, Any]) -> str | None:
     if value.__class__ is not str:
         return ETHERTYPES.get(whole(value) or 0)
     if not _HEX.fullmatch(value):
-        return value  # type: ignore[no-any-return]
+        return value
     return ETHERTYPES.get(int(value, 16)) or ETHERTYPES.get(whole(value) or 0)  # pmacct writes hexadecimal digits
 
 
