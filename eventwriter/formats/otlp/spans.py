@@ -103,13 +103,17 @@ def _flat(span: Record) -> Record:
 def _merged(attributes: Any, rest: Record) -> Any:
     """Return attributes with further fields; fields of the same name do not replace attributes."""
     own = json_value(attributes)
-    if not rest or own is None:
+    if own is None or (not rest and own.__class__ is dict):
         return rest or attributes
     return {**rest, **own} if own.__class__ is dict else {**rest, "attributes": own}
 
 
 def _object(value: Any) -> Record:
     return value if value.__class__ is dict else {}
+
+
+_OBJECT_KEYS = frozenset(("status", "resource", "instrumentationScope", "parentSpanContext", "tags"))
+"""Keys whose value is kept as an attribute if it is not an object."""
 
 
 def _record(span: Record, mapped: Sequence[str], resource: Record, fields: Record) -> Record:
@@ -121,10 +125,15 @@ def _record(span: Record, mapped: Sequence[str], resource: Record, fields: Recor
         resource: Attributes of its resource.
         fields: Its fields; absent ones may be left out.
     """
-    rest = {key: value for key, value in span.items() if key not in mapped and value is not None}
+    rest = {
+        key: value
+        for key, value in span.items()
+        if value is not None and (key not in mapped or (key in _OBJECT_KEYS and value.__class__ is not dict))
+    }
     record = dict.fromkeys(FIELDS)
     record |= {field: resource.get(name) for field, name in _RESOURCE_FIELDS} | fields
-    record["attributes"] = _merged(fields.get("attributes") or {}, rest)
+    own = fields.get("attributes")
+    record["attributes"] = _merged({} if own is None else own, rest)
     record["service_name"] = record["service_name"] or UNKNOWN_SERVICE
     return record
 
@@ -190,7 +199,7 @@ def _console_event(event: Record) -> Record:
 def _console_link(link: Record) -> Record:
     context = _object(link.get("context"))
     return {"trace_id": id_text(find(context, _TRACE_ID)), "span_id": id_text(find(context, _SPAN_ID))} | {
-        key: value for key, value in link.items() if key != "context"
+        key: value for key, value in link.items() if key != "context" or value.__class__ is not dict
     }
 
 
@@ -263,6 +272,8 @@ def _seconds_and_ns(value: Any) -> Any:
 
 _ZIPKIN_KEYS = ("traceId", "trace_id", "id", "parentId", "parent_id", "name", "kind", "timestamp", "duration",
                 "tags", "annotations")  # fmt: skip
+_ZIPKIN_WITHOUT_START = tuple(key for key in _ZIPKIN_KEYS if key != "duration")
+"""A duration without a start gives no end, so it becomes an attribute."""
 _LOCAL = names("local_endpoint")
 
 
@@ -271,10 +282,13 @@ def _zipkin(span: Record) -> Record:
     tags, local = _object(span.get("tags")), _object(find(span, _LOCAL))
     trace_id = text(find(span, _TRACE_ID)) or ""
     status = tags.get("otel.status_code") or ("ERROR" if tags.get("error") not in (None, "false") else None)
-    address = {key: value for key, value in local.items() if key not in ("serviceName", "service_name")}
+    address: Any = {key: value for key, value in local.items() if key not in ("serviceName", "service_name")}
+    if not local:
+        address = find(span, _LOCAL)
+    mapped = _ZIPKIN_KEYS if span.get("timestamp") is not None else _ZIPKIN_WITHOUT_START
     return _record(
-        span | {"local_endpoint": None, "localEndpoint": address or None},
-        _ZIPKIN_KEYS,
+        span | {"local_endpoint": None, "localEndpoint": None if address == {} else address},
+        mapped,
         tags,
         {
             # Identifiers of 8 bytes are padded, as OpenTelemetry's collector does.

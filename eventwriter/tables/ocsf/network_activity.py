@@ -13,7 +13,7 @@ from collections.abc import Callable
 from typing import Any
 
 from eventwriter.formats.bounded_cache import BoundedCache
-from eventwriter.formats.fields import INT4, integer, names, whole
+from eventwriter.formats.fields import INT4, INT8, integer, names, whole
 from eventwriter.formats.flow.ocsf import is_ocsf
 from eventwriter.formats.ip_names import ETHERTYPES, PROTOCOLS
 from eventwriter.formats.json import dumps
@@ -56,6 +56,8 @@ def readable_bytes(count: int) -> str:
         return f"{round(count / 1_000_000, 2)} MB"
     if count < 1_000_000_000_000:
         return f"{round(count / 1_000_000_000, 2)} GB"
+    if count > INT8[1]:  # may be too large for a float
+        return f"{count // 1_000_000_000_000} TB"
     return f"{round(count / 1_000_000_000_000, 2)} TB"
 
 

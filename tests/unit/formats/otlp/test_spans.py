@@ -149,3 +149,35 @@ def test_events_that_are_not_objects_are_malformed(events: Any) -> None:
         records_of({"context": IDS, "events": events})
 
     assert "malformed" == caught.value.reason
+
+
+PARTS = ("attributes", "status", "resource", "tags", "localEndpoint", "instrumentationScope", "parentSpanContext")
+
+
+@pytest.mark.parametrize("value", ["odd text", True, 77.125, 7, ["odd"]])
+@pytest.mark.parametrize("part", PARTS)
+@pytest.mark.parametrize(
+    "span",
+    [
+        {"context": {"trace_id": "1" * 32, "span_id": "2" * 16, "trace_state": "a=b"}, "resource": {}},
+        {"traceId": "1" * 32, "id": "2" * 16, "resource": {}, "attributes": {}, "traceState": "a=b"},
+        {"traceId": "1" * 32, "id": "2" * 16, "duration": 5},
+    ],
+    ids=["python console", "javascript console", "zipkin"],
+)
+def test_part_that_is_no_object_is_kept(span: dict[str, Any], part: str, value: Any) -> None:
+    """A part of a foreign span that is not an object is among the attributes; the decoder does not fail."""
+    payload = json.dumps({**span, part: value}).encode()
+
+    (record,) = decode(Message("", "otel.traces", payload, None, 1, 1, 1, 0))
+
+    assert json.dumps(value) in json.dumps(record)
+
+
+def test_duration_of_zipkin_span_without_start_is_kept() -> None:
+    """A duration from which no end can be computed is an attribute."""
+    payload = b'{"traceId":"%s","id":"%s","duration":1234}' % (b"1" * 32, b"2" * 16)
+
+    (record,) = decode(Message("", "otel.traces", payload, None, 1, 1, 1, 0))
+
+    assert 1234 == record["attributes"]["duration"]
