@@ -6,7 +6,9 @@ import os
 import socket
 from typing import Any
 
+from eventwriter.control.peer import peer_of
 from eventwriter.control.protocol import ANSWER_BYTES_MAX, encode_request
+from eventwriter.control.socket_lock import is_shared_folder
 from eventwriter.errors import EventwriterError
 
 TIMEOUT_S = 5.0  # the daemon answers within one turn of its loop, which takes milliseconds
@@ -79,6 +81,7 @@ class Client:
             self._socket = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
             self._socket.settimeout(self._timeout_s)
             self._socket.connect(self.path)
+            self._check_owner(self._socket)
         self._socket.sendall(request)
         received = bytearray()
         while not received.endswith(b"\n"):
@@ -89,6 +92,16 @@ class Client:
             if len(received) > ANSWER_BYTES_MAX:
                 raise ConnectionAbortedError("the answer is longer than any daemon's")
         return bytes(received)
+
+    def _check_owner(self, connection: socket.socket) -> None:
+        """Refuse a socket that another user has put into a folder where every user may create files."""
+        if is_shared_folder(self.path) and peer_of(connection).uid not in (0, os.geteuid()):
+            self.close()
+            raise Unreachable(
+                f"the program on {self.path} belongs to another user, and every user may create files in its folder",
+                code="socket_untrusted",
+                hint="set control.socket to a path in a folder of the daemon's user, such as /run/eventwriter",
+            )
 
     def _unreachable(self, error: OSError) -> Unreachable:
         if isinstance(error, FileNotFoundError):

@@ -134,10 +134,17 @@ def lock(path: str) -> int:
 
     Raises:
         SocketTaken: A living daemon holds the lock.
+        SocketUnusable: The lock file belongs to another user.
         OSError: The lock file cannot be created.
     """
     for _ in range(LOCK_TRIES):
         fd = os.open(lock_path(path), os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
+        if (owner := os.fstat(fd).st_uid) not in (0, os.geteuid()) and is_shared_folder(path):
+            os.close(fd)
+            raise SocketUnusable(
+                f"the lock file {lock_path(path)!r} belongs to another user (uid {owner}), who could hold it for ever",
+                hint="set control.socket to a path in a folder of the daemon's user, such as /run/eventwriter",
+            )
         try:
             fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
@@ -150,6 +157,11 @@ def lock(path: str) -> int:
             return fd
         os.close(fd)
     raise SocketTaken(f"several daemons are starting and stopping on {path}", hint="try again")
+
+
+def is_shared_folder(path: str) -> bool:
+    """Return whether every user may create files in the folder of a path."""
+    return bool(os.stat(os.path.dirname(path) or ".").st_mode & stat.S_IWOTH)
 
 
 def is_same_file(path: str, fd: int) -> bool:

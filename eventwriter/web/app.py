@@ -8,12 +8,13 @@ from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 from importlib.resources import files
 from typing import Any
+from urllib.parse import parse_qs
 
 from aiohttp import web
 
 from eventwriter import clock
 from eventwriter.web import exposition
-from eventwriter.web.auth import SESSION_S, Access
+from eventwriter.web.auth import SESSION_S, Access, is_cross_site
 from eventwriter.web.broadcast import Broadcast
 from eventwriter.web.connections import ConnectionLimit
 from eventwriter.web.poller import SnapshotPoller
@@ -108,6 +109,9 @@ CLIENTS_MAX = 64
 SEND_S_MAX = 20.0
 """A dashboard that accepts no data for this long is disconnected."""
 FORM_BYTES_MAX = 4096
+FORM_FIELDS_MAX = FORM_BYTES_MAX
+"""A field has at least one character, so that this limit never raises."""
+FORM_TYPE = "application/x-www-form-urlencoded"
 WRONG_TOKEN_S = 0.5
 """Delay of the response to a wrong token."""
 WRONG_TOKENS_MAX = 16
@@ -117,7 +121,7 @@ SECURITY_HEADERS = {
     "Content-Security-Policy": "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self';"
     " connect-src 'self'; form-action 'self'; base-uri 'none'; frame-ancestors 'none'",
     "X-Content-Type-Options": "nosniff",
-    "Referrer-Policy": "no-referrer",
+    "Referrer-Policy": "same-origin",
     "Cross-Origin-Opener-Policy": "same-origin",
     "Cross-Origin-Resource-Policy": "same-origin",
 }
@@ -239,11 +243,14 @@ class WebApp:
 
     async def login(self, request: web.Request) -> web.StreamResponse:
         """Set a session cookie if the token is right."""
-        if self._delayed >= WRONG_TOKENS_MAX:
-            raise web.HTTPTooManyRequests(text="too many wrong tokens; wait a second\n")
-        form = await request.post()
-        session = self.access.login(str(form.get("token", "")), clock.now_ns() / 1e9)
+        if request.content_type != FORM_TYPE:  # other forms, and charsets, need parsers that raise before a login
+            raise web.HTTPUnsupportedMediaType(text=f"the login form must be {FORM_TYPE}\n")
+        form = parse_qs((await request.read()).decode("utf-8", "replace"), max_num_fields=FORM_FIELDS_MAX)
+        session = self.access.login(form.get("token", [""])[0], clock.now_ns() / 1e9)
         if session is None:
+            # Only wrong tokens are limited, so that nobody locks others out.
+            if self._delayed >= WRONG_TOKENS_MAX:
+                raise web.HTTPTooManyRequests(text="too many wrong tokens; wait a second\n")
             self._delayed += 1
             await asyncio.sleep(WRONG_TOKEN_S)
             self._delayed -= 1
@@ -266,6 +273,8 @@ class WebApp:
         async def guard(request: web.Request, handler: Handle) -> web.StreamResponse:
             self.requests += 1
             self._mark_active(request)
+            if request.method not in ("GET", "HEAD") and is_cross_site(request.headers):
+                raise web.HTTPForbidden(text="the request comes from another site\n")
             if not self._allows(request) and not (self.access.needs_token and request.path.startswith(PUBLIC)):
                 return self._reject(request)
             return await handler(request)

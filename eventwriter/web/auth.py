@@ -61,7 +61,9 @@ def read_token(path: str) -> str:
 
 def equal_secrets(one: str, other: str) -> bool:
     """Compare two secrets in a time that depends neither on their contents nor on their lengths."""
-    return hmac.compare_digest(*(hashlib.sha256(text.encode()).digest() for text in (one, other)))
+    return hmac.compare_digest(
+        *(hashlib.sha256(text.encode("utf-8", "surrogateescape")).digest() for text in (one, other))
+    )
 
 
 def session_cookie(token: str, expires_s: int) -> str:
@@ -88,6 +90,18 @@ def is_local_name(host: str) -> bool:
     """Return whether a Host header has a name of this machine that only local clients use."""
     name, colon, port = host.rpartition(":")
     return (name if colon and port.isdigit() else host).lower() in LOCAL_NAMES
+
+
+def is_cross_site(headers: Mapping[str, str]) -> bool:
+    """
+    Return whether a browser says that another site caused a request.
+
+    Source: Fetch Metadata Request Headers, `Sec-Fetch-Site`; for browsers and addresses without it, RFC 6454, `Origin`.
+    """
+    if site := headers.get("Sec-Fetch-Site"):
+        return site not in ("same-origin", "none")
+    origin = headers.get("Origin")
+    return origin is not None and origin.partition("://")[2].lower() != headers.get("Host", "").lower()
 
 
 class Access:

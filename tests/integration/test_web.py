@@ -7,6 +7,7 @@ import signal
 import socket
 import ssl
 import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from urllib.parse import urlencode
 
@@ -92,6 +93,29 @@ def test_login_issues_a_cookie_that_survives_a_restart(web_daemon: WebDaemon, to
     web_daemon.wait_until_served()
     assert 200 == web_daemon.get("/", Cookie=cookie.partition(";")[0]).status
     assert "Max-Age=0" in web_daemon.get("/logout", "POST", Cookie=cookie.partition(";")[0]).headers["Set-Cookie"]
+
+
+def test_hostile_requests_before_the_login_are_refused(web_daemon: WebDaemon, token: Path) -> None:
+    """Bytes that are not UTF-8, unknown charsets, other form types and requests of other sites get a 4xx, and wrong
+    tokens do not keep out the right one."""
+    web_daemon.start(token_file=str(token)).wait_until_served()
+    form = "application/x-www-form-urlencoded"
+
+    def post(body: str, **headers: str) -> int:
+        return int(web_daemon.get("/login", "POST", body, **headers).status)
+
+    with ThreadPoolExecutor(40) as pool:
+        wrong = [pool.submit(post, "token=wrong-wrong-wrong-wr", Content_Type=form) for _ in range(40)]
+        right = pool.submit(post, urlencode({"token": TOKEN}), Content_Type=form)
+        assert 303 == right.result()
+        assert {403, 429} >= {answer.result() for answer in wrong}
+    assert 401 == web_daemon.get("/api/status", Authorization="Bearer \xff\xfe\xff").status
+    assert 401 == web_daemon.get("/api/status", Cookie=f"eventwriter_{web_daemon.port}=1.\xff\xfe").status
+    assert 403 == post("token=%ff%fe", Content_Type=form + "; charset=unknown")
+    assert 415 == post("token=x", Content_Type="multipart/form-data")
+    assert 403 == post(urlencode({"token": TOKEN}), Content_Type=form, Origin="https://evil.example")
+    assert 303 == post(urlencode({"token": TOKEN}), Content_Type=form, Origin=f"http://127.0.0.1:{web_daemon.port}")
+    assert "Traceback" not in web_daemon.run.log()
 
 
 def test_replaced_token_takes_effect(web_daemon: WebDaemon, token: Path) -> None:

@@ -87,3 +87,36 @@ def test_missing_and_dead_sockets_have_different_messages(tmp_path: Path) -> Non
 
     with pytest.raises(Unreachable, match="remains from one that has died"):
         Client(str(tmp_path / "dead")).call("status")
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can act as another user")
+@pytest.mark.parametrize(("mode", "trusted"), [(0o1777, False), (0o755, True)], ids=["shared folder", "private folder"])
+def test_daemon_of_another_user_is_trusted_only_in_a_private_folder(tmp_path: Path, mode: int, trusted: bool) -> None:
+    """Whoever may create files in a folder could answer there, so another user's program is not asked anything."""
+    tmp_path.chmod(mode)
+    path = str(tmp_path / "s")
+    listener = socket.socket(socket.AF_UNIX)
+    listener.bind(path)
+    os.chmod(path, 0o666)
+    pid = os.fork()
+    if pid == 0:
+        os.setuid(65534)
+        listener.listen()  # the peer's user is that of listen()
+        connection, _ = listener.accept()
+        if connection.recv(65536):
+            connection.sendall(b'{"ok":true,"result":1}\n')
+        os._exit(0)
+    listener.close()
+    client = Client(path)
+
+    def call() -> object:
+        while True:
+            try:
+                return client.call("x")
+            except Unreachable as error:
+                if error.code != "daemon_unreachable":  # it may not listen yet
+                    return error.code
+
+    assert (1 if trusted else "socket_untrusted") == call()
+    client.close()
+    os.waitpid(pid, 0)

@@ -106,3 +106,15 @@ def test_unknown_owner_is_refused(tmp_path: Path) -> None:
     with pytest.raises(SocketUnusable, match=r"control\.owner 'no-such-user' does not exist"):
         acquire(str(tmp_path / "s"), 0o660, None, "no-such-user")
     assert [] == list(tmp_path.iterdir())
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can act as another user")
+def test_lock_file_of_another_user_is_refused_in_a_shared_folder(tmp_path: Path) -> None:
+    """Another user who creates the lock file in a folder for all users does not hold up the daemon in silence."""
+    tmp_path.chmod(0o777)
+    path = str(tmp_path / "s")
+    Path(lock_path(path)).touch(0o600)
+    os.chown(lock_path(path), 65534, -1)
+
+    with pytest.raises(SocketUnusable, match="belongs to another user"):
+        acquire(path, 0o600, None)

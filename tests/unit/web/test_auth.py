@@ -12,6 +12,8 @@ from eventwriter.web.auth import (
     Access,
     CannotServe,
     bearer,
+    equal_secrets,
+    is_cross_site,
     is_local_name,
     is_session,
     read_token,
@@ -158,3 +160,28 @@ def test_changed_token_takes_effect(file: Path) -> None:
 def test_bearer_scheme_ignores_case() -> None:
     """The scheme of the Authorization header is compared case-insensitively, as in RFC 6750."""
     assert ("x", "x", None) == (bearer("Bearer x"), bearer("bearer  x"), bearer("Basic x"))
+
+
+@pytest.mark.parametrize("value", ["\udcff\udcfe", "\udcc3(", "ü", "\U0001f600"])
+def test_token_that_is_not_utf8_is_wrong(tmp_path: Path, value: str) -> None:
+    """Bytes of a header that are not UTF-8 arrive as surrogates; they are a wrong token and no error."""
+    assert not equal_secrets(value, "a" * 40)
+    assert not is_session(f"12345.{value}", "a" * 40, 0.0)
+
+
+@pytest.mark.parametrize(
+    ("headers", "expected"),
+    [
+        ({}, False),
+        ({"Sec-Fetch-Site": "same-origin", "Origin": "http://proxy"}, False),
+        ({"Sec-Fetch-Site": "none"}, False),
+        ({"Sec-Fetch-Site": "cross-site"}, True),
+        ({"Sec-Fetch-Site": "same-site"}, True),
+        ({"Origin": "https://H:8080", "Host": "h:8080"}, False),
+        ({"Origin": "https://evil.example", "Host": "h:8080"}, True),
+        ({"Origin": "null", "Host": "h:8080"}, True),
+    ],
+)
+def test_requests_of_other_sites_are_recognised(headers: dict[str, str], expected: bool) -> None:
+    """Fetch metadata decides; without it the origin must be the host."""
+    assert expected is is_cross_site(headers)
