@@ -156,3 +156,33 @@ def test_checkout_that_cannot_be_written_is_named(checkout: Checkout) -> None:
 
     assert 1 == done.returncode
     assert f"cannot write to {checkout.root}" in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("script", "code", "said"),
+    [
+        (None, 0, "skipped: pip-audit is not installed"),
+        ("echo 'Found 2 known vulnerabilities in 1 package'; exit 1", 1, "Found 2 known vulnerabilities"),
+        ("echo 'ConnectionError: no network'; exit 1", 0, "skipped: pip-audit failed: ConnectionError: no network"),
+        ("for n in $(seq 20); do echo 'x could not be audited'; done", 0, "skipped: the package index has no data"),
+        ("echo 'No known vulnerabilities found'", 0, "no known vulnerabilities; no data for 0 packages"),
+    ],
+    ids=["not installed", "vulnerable", "offline", "mirror without advisories", "clean"],
+)
+def test_audit_fails_only_for_known_vulnerabilities(tmp_path: Path, script: str | None, code: int, said: str) -> None:
+    """A known vulnerability fails the audit; where advisories cannot be looked up it is skipped with the reason."""
+    (tmp_path / "bin").mkdir()
+    for name in ("bin/_venv.sh", "bin/audit"):
+        shutil.copy(ROOT / name, tmp_path / name)
+    (tmp_path / "bin" / "_venv.sh").write_text(f"set -euo pipefail\nVENV={tmp_path}/venv\n")
+    (tmp_path / "venv" / "bin").mkdir(parents=True)
+    if script is not None:
+        tool = tmp_path / "venv" / "bin" / "pip-audit"
+        tool.write_text(f"#!/bin/sh\n{script}\n")
+        tool.chmod(0o755)
+
+    environ = {"PATH": "/usr/bin:/bin"}
+    done = subprocess.run([tmp_path / "bin" / "audit"], capture_output=True, text=True, env=environ, check=False)
+
+    assert code == done.returncode, done.stderr
+    assert done.stdout.startswith(said)
