@@ -62,7 +62,11 @@ class NatsLink:
         self.client = DirectClient()
         self.reconnects = 0
         self.last_error: str | None = None
+        self.server = ""
+        """The server in use, or the last one; without a login."""
         self.on_reconnect: Callable[[], None] | None = None
+        self.on_disconnect: Callable[[str], None] | None = None
+        """Receives the reason when an established connection is lost, even if another server takes over at once."""
         self._servers = settings.servers
         self._errors: list[BaseException] = []
         self._decided = asyncio.Event()
@@ -94,6 +98,7 @@ class NatsLink:
             error = await self._attempt(server, options)
             if error is None:
                 self._servers, self._established = servers, True
+                self._note_server()
                 self.client.add_servers([other for other in servers if other != server])
                 return
             errors.append(connection_error(error, (server,)))
@@ -141,6 +146,11 @@ class NatsLink:
                 break
         await self.close()
         self.client.abort()
+
+    def _note_server(self) -> None:
+        """Remember the server in use, which the client does not know any more after it is lost."""
+        url = self.client.connected_url
+        self.server = without_credentials((str(url.netloc),)) if url else ""
 
     async def close(self) -> None:
         """Close the connection without draining it; unacknowledged messages are redelivered."""
@@ -204,7 +214,10 @@ class NatsLink:
         self.client.fail_requests()
         if not self._closing:
             self._errors.clear()
-            log.warning("nats disconnected", extra={"servers": without_credentials(self._servers)})
+            self.last_error = f"lost the connection to NATS server {self.server}; reconnecting"
+            log.warning("nats disconnected", extra={"server": self.server})
+            if self._established and self.on_disconnect is not None:
+                self.on_disconnect(self.last_error)
 
     async def _on_closed(self) -> None:
         if not self._closing and self.client.last_error is not None:
@@ -214,7 +227,7 @@ class NatsLink:
         self._decided.set()
         self._refused = False
         self.reconnects += 1
-        url = self.client.connected_url
-        log.info("nats reconnected", extra={"server": without_credentials((str(url.netloc),)) if url else ""})
+        self._note_server()
+        log.info("nats reconnected", extra={"server": self.server})
         if self.on_reconnect is not None:
             self.on_reconnect()

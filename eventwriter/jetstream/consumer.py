@@ -128,13 +128,25 @@ def subjects_of(config: dict[str, Any]) -> list[str]:
 
 
 def differences(expected: dict[str, Any], actual: dict[str, Any]) -> Differences:
-    """Return the settings that differ between two consumer configurations, as setting → (actual, expected); pure."""
+    """
+    Return the settings that differ between two consumer configurations, as setting → (actual, expected); pure.
+
+    A larger `max_ack_pending` than expected is no difference: hosts with different `partitions` share a durable, and
+    would otherwise change it back and forth.
+    """
     expected, actual = _comparable(expected), _comparable(actual)
+    if _is_larger(actual["max_ack_pending"], expected["max_ack_pending"]):
+        actual["max_ack_pending"] = expected["max_ack_pending"]
     return {
         key: (actual.get(key), expected.get(key))
         for key in (*FIXED, *_CHANGEABLE)
         if actual.get(key) != expected.get(key)
     }
+
+
+def _is_larger(actual: int | None, expected: int | None) -> bool:
+    """Return whether a limit is larger than another one; -1 is unlimited."""
+    return actual is not None and expected is not None and (actual == -1 or actual > expected >= 0)
 
 
 def _comparable(config: dict[str, Any]) -> dict[str, Any]:

@@ -225,9 +225,12 @@ class Pull:
         if status is PullStatus.RENEW:
             self._renewing = True
         elif status is PullStatus.GONE:
-            raise ConsumerLost(
-                f"the consumer was deleted or has no leader ({code} {description})", code="consumer_gone"
-            )
+            if code == "503":
+                raise ConsumerLost(
+                    "the consumer does not answer pull requests (503): it has no leader at present, or was deleted",
+                    code="consumer_unavailable",
+                )
+            raise ConsumerLost(f"the consumer was deleted ({code} {description})", code="consumer_gone")
         elif status is PullStatus.REFUSED:
             raise Fatal(
                 f"NATS rejects pull requests to {self._subject}: {code} {description}",

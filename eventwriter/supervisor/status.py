@@ -229,17 +229,21 @@ def running_health(now_s: float, slot: Slot, worker: Worker) -> Judgement:
         return Health.DEGRADED if silent_s >= UNANSWERED_S_MAX else Health.HEALTHY, reason
     waiting, late_s = heartbeat.get("lag_messages"), stalled_s(now_s, slot)
     if waiting and late_s > PROGRESS_S_MAX:
-        return Health.DEGRADED, late_reason(waiting, PROGRESS_S_MAX)
+        return Health.DEGRADED, late_reason(PROGRESS_S_MAX)
     for field in ("missing", "dying"):
         if field_reason := heartbeat.get(field):
             return Health.DEGRADED, str(field_reason)
-    return Health.HEALTHY, late_reason(waiting, PROGRESS_S_SHOWN) if waiting and late_s > PROGRESS_S_SHOWN else None
+    return Health.HEALTHY, late_reason(PROGRESS_S_SHOWN) if waiting and late_s > PROGRESS_S_SHOWN else None
 
 
-def late_reason(waiting: int, late_s: float) -> str:
-    """Return the reason of a slot that settles nothing while messages are waiting."""
-    verb = "is" if waiting == 1 else "are"
-    return f"no message settled for {late_s:g} s while {waiting} {verb} waiting"
+def late_reason(late_s: float) -> str:
+    """
+    Return the reason of a slot that settles nothing while messages are waiting.
+
+    It contains no number that changes from one snapshot to the next, so that alerts can be deduplicated; the fields
+    `lag_messages` and `stalled_s` have them.
+    """
+    return f"no message settled for {late_s:g} s while messages are waiting"
 
 
 def unanswered_s(now_s: float, worker: Worker) -> float:

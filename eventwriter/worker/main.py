@@ -142,6 +142,7 @@ class Worker:
         context.postgres.circuit_breaker.close()
         context.consumer = session.consumer
         context.nats.on_reconnect = session.pull.renew
+        context.nats.on_disconnect = context.status.note_error
         self.commands.apply_to_session()
         if self.draining:
             return

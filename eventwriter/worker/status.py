@@ -40,7 +40,7 @@ class WorkerStatus:
 
     def set(self, state: str, reason: str | None = None) -> None:
         """Set the state; each change is logged once."""
-        self._note_error(reason)
+        self.note_error(reason)
         if state != self.state or reason != self.reason:
             level = logging.ERROR if state == "parked" else logging.WARNING if state == "waiting" else logging.INFO
             log.log(level, "worker %s", state, extra={"reason": reason} if reason else {})
@@ -50,12 +50,13 @@ class WorkerStatus:
         """Set the reason of an outage, or None when it is over; a draining worker stays `draining`."""
         if self.state == "draining":
             self.reason = reason
-            self._note_error(reason)
+            self.note_error(reason)
         elif reason is not None:
             self.set("waiting", reason)
         elif self.state == "waiting":
             self.set("running")
 
-    def _note_error(self, reason: str | None) -> None:
+    def note_error(self, reason: str | None) -> None:
+        """Record an error as the newest one without a change of state; None is ignored."""
         if reason is not None:
             self.last_error, self.last_error_at_ns = reason, clock.now_ns()

@@ -349,6 +349,39 @@ def test_sequences_of_two_epochs_are_doubtful(shared: Shared) -> None:
     ] == [said for said in slots["NETFLOW/0"]["unprovable"] if "epochs" in said]
 
 
+def test_epoch_of_a_false_suspicion_is_explained(shared: Shared) -> None:
+    """An epoch that began although the stream has the last message of the one before is reported as unjustified."""
+    shared.publish(10)
+    shared.written()
+    shared.run.stop()
+    shared.execute(
+        "INSERT INTO eventwriter_ledger (stream, incarnation, epoch, consumer, filter_hash)"
+        " SELECT stream, incarnation, 1, consumer, filter_hash FROM eventwriter_ledger"
+    )
+
+    code, slots = shared.proven("TELEMETRY")
+
+    report = slots["TELEMETRY/0"]
+    found = [(one["epoch"], one["previous"], one["ambiguous"]) for one in report["unjustified_epochs"]]
+    assert (0, [(1, 0, 0)]) == (code, found)
+
+
+def test_epoch_after_a_regression_is_not_explained_away(shared: Shared) -> None:
+    """An epoch is justified if the stream has another message where the epoch before ended."""
+    shared.publish(10)
+    shared.written()
+    shared.run.stop()
+    shared.execute("UPDATE eventwriter_ledger SET last_timestamp = last_timestamp - interval '1 minute'")
+    shared.execute(
+        "INSERT INTO eventwriter_ledger (stream, incarnation, epoch, consumer, filter_hash)"
+        " SELECT stream, incarnation, 1, consumer, filter_hash FROM eventwriter_ledger"
+    )
+
+    _, slots = shared.proven("TELEMETRY")
+
+    assert [] == slots["TELEMETRY/0"]["unjustified_epochs"]
+
+
 @pytest.mark.parametrize(
     ("arguments", "sentence"),
     [(["NOPE"], "'NOPE' is neither an enabled stream entry"), (["--range", "9-3"], "the smaller first")],

@@ -5,7 +5,11 @@ from collections.abc import Iterable
 
 from eventwriter.admin.doctor.context import Context, skew
 from eventwriter.admin.doctor.findings import Check, Finding, Reporter
+from eventwriter.config import libpq
+from eventwriter.config.settings import PostgresSettings
 from eventwriter.errors import EventwriterError
+from eventwriter.postgres.blocking import Blocking, find_blocking
+from eventwriter.postgres.connect import endpoints
 from eventwriter.postgres.dead_letters.record import DEAD_LETTERS
 from eventwriter.postgres.ledger.store import LEDGER_TABLE
 from eventwriter.postgres.quoting import quote_ident
@@ -24,6 +28,19 @@ from eventwriter.postgres.server_info import (
 _GROUP = "PostgreSQL"
 _VERSION_MIN = 140000
 """PostgreSQL 14 introduced multiranges, which the ledger uses."""
+
+_DURABILITY_HINTS = {
+    "fsync = off": (
+        "set fsync = on in postgresql.conf, reload the configuration, and run `sync` on the server's host once, because"
+        " data written before is not on disk yet"
+    ),
+    "full_page_writes = off": "set full_page_writes = on in postgresql.conf, and reload the configuration",
+    "synchronous_commit = off": (
+        "set synchronous_commit to on for other programs; workers set it for their own sessions"
+    ),
+}
+_READ_WRITE = ("read-write", "primary")
+"""Values of `target_session_attrs` that find the server which accepts writes."""
 
 
 def checks(context: Context) -> list[Check]:
@@ -71,12 +88,25 @@ def checks(context: Context) -> list[Check]:
         Check(_GROUP, "connection", connection, (f"{_GROUP}: names",)),
         Check(_GROUP, "server", server, need),
         Check(_GROUP, "search path", search_path, need),
+        *_cluster_checks(context, need),
         Check(_GROUP, "connections", connections, need),
         Check(_GROUP, "pooler", pooled, need),
         Check(_GROUP, "clock", clocks, need),
         Check(_GROUP, "migrations", migrations, need),
         Check(_GROUP, "ledger", ledger, need),
     ]
+
+
+def _cluster_checks(context: Context, need: tuple[str, ...]) -> list[Check]:
+    """Return the checks of what matters with several database servers."""
+
+    async def hosts(report: Reporter) -> Iterable[Finding]:
+        return [hosts_finding(report, context.settings.postgres)]
+
+    async def locks(report: Reporter) -> Iterable[Finding]:
+        return [locks_finding(report, await find_blocking(context.settings.postgres, None))]
+
+    return [Check(_GROUP, "hosts", hosts, need), Check(_GROUP, "locks", locks, need)]
 
 
 def server_findings(report: Reporter, facts: ServerFacts) -> list[Finding]:
@@ -102,9 +132,9 @@ def server_findings(report: Reporter, facts: ServerFacts) -> list[Finding]:
     if unsafe:
         return [
             report.warn(
-                f"{message} runs with {', '.join(unsafe)}: committed and acknowledged messages may be lost when its"
-                " host crashes",
-                "set fsync and full_page_writes on in postgresql.conf; eventwriter sets synchronous_commit itself",
+                f"{message} runs with {', '.join(unsafe)}: committed and acknowledged messages may be lost, and without"
+                " fsync or full_page_writes the whole database may be damaged, when its host crashes",
+                "; ".join(_DURABILITY_HINTS[name] for name in unsafe),
             )
         ]
     return [report.ok(message)]
@@ -120,6 +150,39 @@ def search_path_findings(report: Reporter, schemas: list[str]) -> list[Finding]:
         )
         for schema in schemas
     ] or [report.ok("no other role may create objects in its schemas")]
+
+
+def hosts_finding(report: Reporter, settings: PostgresSettings) -> Finding:
+    """Check that a list of several hosts leads to the one that accepts writes."""
+    servers = endpoints(settings)
+    if len(servers) == 1:
+        return report.ok("one host")
+    attrs = libpq.parse(settings.conninfo()).get("target_session_attrs", "any")
+    if attrs in _READ_WRITE:
+        return report.ok(f"{len(servers)} hosts, target_session_attrs={attrs}")
+    return report.warn(
+        f"{len(servers)} hosts with target_session_attrs={attrs}: after a failover, workers may connect to a standby,"
+        " which rejects every write",
+        "set target_session_attrs=read-write in the DSN, or postgres.target_session_attrs",
+    )
+
+
+def locks_finding(report: Reporter, blocking: Blocking) -> Finding:
+    """Report what blocks statements of the role, such as a host that vanished inside a transaction."""
+    if blocking.standby:
+        return report.warn(
+            f"a commit waits for {blocking}",
+            "restore the standby, or remove it from synchronous_standby_names; until then nothing is acknowledged",
+        )
+    if not blocking.sessions:
+        return report.ok("no statement of this role waits for another session")
+    first = blocking.sessions[0]
+    return report.warn(
+        f"statements wait for {blocking}",
+        f"end it with SELECT pg_terminate_backend({first.pid}) if its client does not exist any more"
+        if first.pid
+        else "commit it or roll it back; see pg_prepared_xacts",
+    )
 
 
 def connections_finding(report: Reporter, facts: ServerFacts, needed: int) -> Finding:

@@ -33,6 +33,40 @@ class Gap:
     what: str
 
 
+@dataclass(frozen=True, slots=True)
+class UnjustifiedEpoch:
+    """
+    An epoch that began although the stream lost nothing.
+
+    Attributes:
+        epoch: The epoch that began.
+        previous: The epoch that it closed, whose last message the stream still has.
+        last_seq: Stream sequence of that message.
+        last_us: Its JetStream timestamp, microseconds since 1970 UTC.
+        ambiguous: Number of sequences that the ledger has under several epochs.
+    """
+
+    epoch: int
+    previous: int
+    last_seq: int
+    last_us: int
+    ambiguous: int
+
+    @property
+    def sentence(self) -> str:
+        """What happened, what it means, and what to do."""
+        found = (
+            f"epoch {self.epoch} began on a false suspicion: the stream still has the last message of epoch"
+            f" {self.previous} (sequence {self.last_seq}, stored at {when(self.last_us)}), so it lost nothing."
+        )
+        if self.ambiguous:
+            return (
+                f"{found} {self.ambiguous:,} sequences are in several epochs, and their rows may exist twice; look them"
+                " up with --range."
+            )
+        return f"{found} No message was lost or written twice because of it. Nothing needs to be done."
+
+
 @dataclass(slots=True)
 class RowLookups:
     """
@@ -74,6 +108,7 @@ class Report:
         trouble: Why the slot could not be verified at all; the rest is then empty.
         gaps: Missing or duplicated messages, one entry for each place.
         unprovable: One sentence, with the reason, for each thing that cannot be proven.
+        unjustified_epochs: Epochs that began although the stream lost nothing.
     """
 
     slot: str
@@ -86,6 +121,7 @@ class Report:
     dead_letters: tuple[int, int] = (0, 0)
     gaps: list[Gap] = field(default_factory=list)
     unprovable: list[str] = field(default_factory=list)
+    unjustified_epochs: list[UnjustifiedEpoch] = field(default_factory=list)
 
     @property
     def balanced(self) -> bool:
@@ -134,6 +170,17 @@ class Report:
                 for gap in self.gaps
             ],
             "unprovable": self.unprovable,
+            "unjustified_epochs": [
+                {
+                    "epoch": epoch.epoch,
+                    "previous": epoch.previous,
+                    "last_seq": epoch.last_seq,
+                    "timestamp": when(epoch.last_us),
+                    "ambiguous": epoch.ambiguous,
+                    "what": epoch.sentence,
+                }
+                for epoch in self.unjustified_epochs
+            ],
         }
 
 
@@ -174,7 +221,7 @@ def why_old(row: LedgerRow, facts: Facts) -> str:
     if row not in facts.current:
         return "of a deleted stream of this name"
     if row.epoch != facts.epoch:
-        return "from before the stream went backwards"
+        return "closed when the stream seemed to go backwards"
     return "of other filter subjects"
 
 

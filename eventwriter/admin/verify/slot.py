@@ -6,13 +6,14 @@ acknowledged is committed by the time the ledger is read.
 """
 
 from dataclasses import dataclass
+from itertools import pairwise
 
 from eventwriter.admin.verify import rows
 from eventwriter.admin.verify.judge import SEQ_MAX, Facts, JudgedSets, between, committed, judge, size, spread
-from eventwriter.admin.verify.report import Gap, Report, RowLookups, some, when
+from eventwriter.admin.verify.report import Gap, Report, RowLookups, UnjustifiedEpoch, some, when
 from eventwriter.config.settings import Settings
 from eventwriter.errors import EventwriterError, Fatal
-from eventwriter.jetstream.api import ApiError, JetStreamApi, StreamState, state_of
+from eventwriter.jetstream.api import ApiError, JetStreamApi, StreamState, state_of, stored_us
 from eventwriter.jetstream.consumer import DESCRIPTION, ConsumerState, consumer_info
 from eventwriter.jetstream.stream_reader import StreamReader
 from eventwriter.model import Message, Origin, SlotName
@@ -20,7 +21,7 @@ from eventwriter.postgres.dead_letters.record import DEAD_LETTERS
 from eventwriter.postgres.ledger import verify_queries
 from eventwriter.postgres.ledger.ranges import Ranges, contains
 from eventwriter.postgres.ledger.store import LEDGER_TABLE, filter_hash
-from eventwriter.postgres.ledger.verify_queries import LedgerRow
+from eventwriter.postgres.ledger.verify_queries import LastMessage, LedgerRow
 from eventwriter.postgres.read_only import ReadOnlySession
 from eventwriter.postgres.schema.catalog import read_columns
 
@@ -50,6 +51,7 @@ class Verifier:
         self._durable = self._stream.durable_name(settings.consumer_name, slot.partition)
         self._filters = self._stream.filters(slot.partition)
         self._lookup = StreamReader(api, self._stream.stream_name, self._filters)
+        self._last_messages: list[LastMessage] = []
         self.report = Report(str(slot), self._stream.stream_name, self._durable)
 
     async def run(self) -> Report:
@@ -68,6 +70,7 @@ class Verifier:
         facts = await self._facts(state_of(self._stream.stream_name, answer))
         cutoffs = await self._cutoffs(facts)
         report.facts, report.judged = facts, judge(facts, cutoffs)
+        await self._find_unjustified_epochs(report.judged, facts)
         await self._find_gaps(report.judged, facts, cutoffs)
         await self._prove_rows(report.judged, facts, cutoffs)
         await self._count_dead_letters(facts)
@@ -80,6 +83,9 @@ class Verifier:
             self._ledger, _ = await read_columns(conn, self._stream.schema_name, LEDGER_TABLE)
             self._dead_letters, _ = await read_columns(conn, self._stream.schema_name, DEAD_LETTERS.name)
             found = await verify_queries.ledger_rows(conn, self._ledger, state.name, self._durable)
+            self._last_messages = await verify_queries.last_messages(
+                conn, self._ledger, state.name, state.incarnation_ns
+            )
         # Messages published in the meantime may be in the ledger already, so the stream is read again.
         answer = await self._api.request(f"STREAM.INFO.{state.name}")
         if isinstance(answer, ApiError):
@@ -116,6 +122,19 @@ class Verifier:
             and message.stream_seq == row.last_seq
             and message.timestamp_ns // 1000 > row.last_us
         )  # fmt: skip
+
+    async def _find_unjustified_epochs(self, judged: JudgedSets, facts: Facts) -> None:
+        """Find epochs that were closed although the stream still has the last message of each of their rows."""
+        epochs = sorted({last.epoch for last in self._last_messages} | {facts.epoch})
+        for previous, epoch in pairwise(epochs):
+            closed = [last for last in self._last_messages if last.epoch == previous]
+            times = [await stored_us(self._api, facts.stream.name, last.last_seq) for last in closed]
+            if times != [last.last_us for last in closed]:
+                continue
+            newest = closed[-1]
+            self.report.unjustified_epochs.append(
+                UnjustifiedEpoch(epoch, previous, newest.last_seq, newest.last_us, size(judged.ambiguous))
+            )
 
     async def _find_gaps(self, judged: JudgedSets, facts: Facts, cutoffs: dict[int, int]) -> None:
         remaining = self._options.limit

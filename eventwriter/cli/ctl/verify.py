@@ -208,6 +208,8 @@ def lines(report: Report, facts: Facts, judged: JudgedSets) -> Iterable[tuple[st
         yield "ledger" if is_current(row, facts) else "old ledger", ledger_line(row, facts)
     if not any(is_current(row, facts) for row in facts.rows):
         yield "ledger", "no row yet"
+    for at, epoch in enumerate(report.unjustified_epochs):
+        yield "" if at else "false epoch", epoch.sentence
     if judged.unacked:
         count = size(judged.unacked)
         yield "", f"{count:,} sequences above the ack floor: redelivered messages are not written again"

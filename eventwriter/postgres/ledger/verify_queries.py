@@ -21,6 +21,12 @@ SELECT incarnation, epoch, filter_hash, committed::text, coalesce(last_seq, 0), 
 FROM {table} WHERE stream = %s AND consumer = %s ORDER BY incarnation, epoch, updated_at
 """
 
+_LAST_MESSAGES_SQL = """
+SELECT DISTINCT epoch, last_seq, last_timestamp FROM {table}
+WHERE stream = %s AND incarnation = %s AND last_seq IS NOT NULL AND last_timestamp IS NOT NULL
+ORDER BY epoch, last_seq
+"""
+
 _DEAD_LETTER_COUNTS_SQL = """
 SELECT pg_catalog.count(*), pg_catalog.count(DISTINCT d.stream_seq),
        pg_catalog.count(DISTINCT d.stream_seq) FILTER (
@@ -108,6 +114,31 @@ class RowLookup:
     casts: tuple[str, ...]
     lead: int | None
     whole: bool
+
+
+@dataclass(frozen=True, slots=True)
+class LastMessage:
+    """
+    The last message of one ledger row of a stream, whatever its consumer.
+
+    Attributes:
+        last_us: JetStream timestamp, microseconds since 1970 UTC.
+    """
+
+    epoch: int
+    last_seq: int
+    last_us: int
+
+
+async def last_messages(conn: Connection, table: str, stream: str, incarnation_ns: int) -> list[LastMessage]:
+    """
+    Return the last message of each ledger row of one incarnation of a stream, oldest epoch first.
+
+    Raises:
+        psycopg.Error: Raised by the server.
+    """
+    cursor = await conn.execute(_LAST_MESSAGES_SQL.format(table=table), (stream, datetime_of(incarnation_ns)))
+    return [LastMessage(epoch, last_seq, epoch_us(last)) for epoch, last_seq, last in await cursor.fetchall()]
 
 
 async def ledger_rows(conn: Connection, table: str, stream: str, consumer: str) -> list[LedgerRow]:

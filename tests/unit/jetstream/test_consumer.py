@@ -108,3 +108,13 @@ async def test_several_filters_on_old_server_are_fatal() -> None:
 def test_missing_consumer_starts(start_seq: int | None, start_time: str | None, expected: dict[str, Any]) -> None:
     """A missing consumer starts at the ledger's floor, else at the configured time, else at the first message."""
     assert expected == start_config(replace(SPEC, start_time=start_time), start_seq)
+
+
+@pytest.mark.parametrize(("actual", "differs"), [(999, True), (1000, False), (5000, False), (-1, False)])
+def test_larger_max_ack_pending_is_no_difference(actual: int, differs: bool) -> None:
+    """Two hosts with different numbers of workers on one durable keep the larger limit."""
+    expected = SPEC.config() | {"max_ack_pending": 1000}
+
+    found = differences(expected, expected | {"max_ack_pending": actual})
+
+    assert differs == ("max_ack_pending" in found)
