@@ -1,4 +1,4 @@
-"""A database with all tables that any kind can fill, of every generation."""
+"""A database with all tables of every generation that any kind can fill."""
 
 import uuid
 from collections.abc import Iterator
@@ -11,7 +11,7 @@ from fuzz.targets import create_tables
 
 @pytest.fixture(scope="session")
 def all_tables(servers: Addresses) -> Iterator[str]:
-    """The URL of a database with all tables of `fuzz.targets`; its users roll back what they write."""
+    """The URL of a database with all tables of `fuzz.targets`; tests roll back what they write."""
     name = f"all_tables_{uuid.uuid4().hex[:12]}"
     with psycopg.connect(servers.postgres_url, autocommit=True) as conn:
         conn.execute(f"CREATE DATABASE {name}")

@@ -1,4 +1,4 @@
-"""A browser for the dashboard: Debian's Chromium without a window. Where it is not installed, its tests are skipped."""
+"""A headless Chromium for tests of the dashboard, which are skipped if it is not installed."""
 
 import shutil
 from collections.abc import Iterator
@@ -15,45 +15,45 @@ FLAGS = (
 
 
 class Page:
-    """What a test does with a page; knows nothing of the daemon."""
+    """A page of the dashboard in a browser."""
 
     def __init__(self, driver: Any) -> None:
         self.driver = driver
 
     def open(self, url: str) -> "Page":
-        """Go somewhere."""
+        """Load a URL."""
         self.driver.get(url)
         return self
 
     def ask(self, script: str) -> Any:
-        """Return what a script returns in the page."""
+        """Evaluate an expression in the page."""
         return self.driver.execute_script(f"return {script}")
 
     def text(self, selector: str) -> str:
-        """Return the text of the first element that a selector finds and that can be seen; else an empty one."""
+        """Return the text of the first visible element that matches a selector, or an empty string."""
         return next(iter(self.texts(selector)), "")
 
     def texts(self, selector: str) -> list[str]:
-        """Return the texts of all elements that a selector finds and that can be seen."""
+        """Return the texts of all visible elements that match a selector."""
         seen = f"[...document.querySelectorAll({selector!r})].filter((one) => one.checkVisibility())"
         found: list[str] = self.ask(f"{seen}.map((one) => one.innerText)")
         return found
 
     def resize(self, width: int, height: int, dark: bool = False) -> None:
-        """Be a screen of another size, or a dark one."""
+        """Emulate a screen of this size, optionally with dark mode."""
         metrics = {"width": width, "height": height, "deviceScaleFactor": 1, "mobile": width < 600}
         self.driver.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", metrics)
         scheme = {"name": "prefers-color-scheme", "value": "dark" if dark else "light"}
         self.driver.execute_cdp_cmd("Emulation.setEmulatedMedia", {"features": [scheme]})
 
     def complaints(self) -> list[str]:
-        """Return what the browser's console has at level error since the last call: scripts, policy, files."""
+        """Return the errors of the browser's console since the last call."""
         return [entry["message"] for entry in self.driver.get_log("browser") if entry["level"] == "SEVERE"]
 
 
 @pytest.fixture
 def page(tmp_path: Path) -> Iterator[Page]:
-    """An empty page in a browser of its own."""
+    """An empty page in its own browser."""
     webdriver = pytest.importorskip("selenium.webdriver", reason="selenium is not installed (extra `test`)")
     chromium, chromedriver = shutil.which("chromium"), shutil.which("chromedriver")
     if chromium is None or chromedriver is None:

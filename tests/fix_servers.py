@@ -24,7 +24,7 @@ from eventwriter.demo.servers import EmbeddedServers
 
 
 def pytest_report_header() -> list[str]:
-    """Say what the tests run against."""
+    """Report the versions of libraries and servers."""
     import importlib.metadata as metadata
 
     versions = {name: metadata.version(name) for name in ("nats-py", "psycopg", "uvloop")}
@@ -38,7 +38,7 @@ def pytest_report_header() -> list[str]:
 
 @dataclass(frozen=True, slots=True)
 class Addresses:
-    """Where the session's servers are."""
+    """Addresses of the session's servers."""
 
     nats_url: str
     postgres_url: str
@@ -50,7 +50,7 @@ class Addresses:
 
 @pytest.fixture(scope="session")
 def servers() -> Iterator[Addresses]:
-    """The session's NATS and PostgreSQL."""
+    """The NATS and PostgreSQL servers of the session."""
     nats_url, dsn = os.environ.get("EVENTWRITER_TEST_NATS_URL"), os.environ.get("EVENTWRITER_TEST_PG_DSN")
     if nats_url and dsn:
         yield Addresses(nats_url, dsn)
@@ -61,13 +61,13 @@ def servers() -> Iterator[Addresses]:
 
 @pytest.fixture
 def nats_url(servers: Addresses) -> str:
-    """NATS's address."""
+    """The address of the NATS server."""
     return servers.nats_url
 
 
 @pytest.fixture
 def stream(nats_url: str) -> Iterator[str]:
-    """The name of a stream made for this test, with the subjects `<name>.>`; it is removed with its consumers."""
+    """The name of a new stream with the subjects `<name>.>`; it is deleted after the test."""
     name = f"test_{uuid.uuid4().hex[:12]}"
 
     async def change(make: bool) -> None:
@@ -83,7 +83,7 @@ def stream(nats_url: str) -> Iterator[str]:
 
 @pytest.fixture
 def database(servers: Addresses) -> Iterator[str]:
-    """The URL of a database made for this test and dropped afterwards."""
+    """The URL of a new database, which is dropped after the test."""
     name = f"test_{uuid.uuid4().hex[:12]}"
     with psycopg.connect(servers.postgres_url, autocommit=True) as conn:
         conn.execute(f"CREATE DATABASE {name}")
@@ -94,7 +94,7 @@ def database(servers: Addresses) -> Iterator[str]:
 
 @pytest.fixture
 def temporary(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
-    """A folder for temporary files of this test's own; unlike `tmp_path`, PostgreSQL's user can enter it."""
+    """A folder for temporary files of the test that PostgreSQL's user can enter, unlike `tmp_path`."""
     folder = Path(tempfile.mkdtemp(prefix="eventwriter-test-"))
     folder.chmod(0o755)
     monkeypatch.setenv("TMPDIR", str(folder))
@@ -105,6 +105,6 @@ def temporary(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]
 
 @pytest.fixture
 def own_servers() -> Iterator[EmbeddedServers]:
-    """A private pair of servers, for tests that kill and restart them."""
+    """A pair of servers for a test that kills and restarts them."""
     with EmbeddedServers() as embedded:
         yield embedded

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from fix_books import Shared
+from fix_shared_stream import SharedStream
 
 from eventwriter.control.client import Client, Unreachable
 from eventwriter.errors import EventwriterError
@@ -55,16 +55,16 @@ def codes(socket_name: str, verbs: tuple[str, ...]) -> dict[str, str]:
     return result
 
 
-def start(shared: Shared, **control: Any) -> Path:
+def start(shared: SharedStream, **control: Any) -> Path:
     """Start the daemon with these settings of its control socket; return the socket's path."""
     config = json.loads(shared.run.config.read_text())
     config["control"] = {**config.get("control", {}), "socket": shared.run.socket, **control}
     shared.run.config.write_text(json.dumps(config))
-    shared.written()
+    shared.run_until_written()
     return Path(shared.run.socket)
 
 
-def test_other_user_cannot_connect_by_default(shared: Shared) -> None:
+def test_other_user_cannot_connect_by_default(shared: SharedStream) -> None:
     """By default the socket has mode 0660, and another user cannot connect."""
     path = start(shared)
 
@@ -74,7 +74,7 @@ def test_other_user_cannot_connect_by_default(shared: Shared) -> None:
     assert {"status": Unreachable.default_code} == result
 
 
-def test_other_user_may_read_but_not_change(shared: Shared) -> None:
+def test_other_user_may_read_but_not_change(shared: SharedStream) -> None:
     """With mode 0666 another user may use the reading verbs; pause, stop, tap and others are refused."""
     path = start(shared, mode="0666")
 
@@ -85,10 +85,10 @@ def test_other_user_may_read_but_not_change(shared: Shared) -> None:
     assert {"pause", "stop", "tap", "stacks"} <= set(changing)
     assert {"not_permitted"} == set(changing.values())
     shared.publish(1)
-    shared.written()  # neither paused nor stopped
+    shared.run_until_written()  # neither paused nor stopped
 
 
-def test_member_of_the_sockets_group_may_change(shared: Shared) -> None:
+def test_member_of_the_sockets_group_may_change(shared: SharedStream) -> None:
     """By default a member of the socket's group may connect and pause."""
     path = start(shared)
 

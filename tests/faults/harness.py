@@ -40,7 +40,7 @@ from dataclasses import dataclass, field
 
 from faults.audit import audit_database
 from faults.environment import PLAIN, Environment, Setup, memory_bytes, open_files
-from fix_losses import looked
+from fix_losses import record_audit
 
 from eventwriter.postgres.ledger.ranges import Ranges, parse
 
@@ -240,7 +240,7 @@ def check_audit(env: Environment, result: Result) -> None:
     if found.problems:
         with contextlib.suppress(AssertionError):
             env.until_settled(LATE_S_MAX)
-        looked(f"{result.fault.name} (seed {result.seed})", "; ".join(audit_database(env).problems) or None)
+        record_audit(f"{result.fault.name} (seed {result.seed})", "; ".join(audit_database(env).problems) or None)
     assert [] == found.problems, "; ".join(found.problems)
 
 

@@ -6,18 +6,18 @@ import sys
 from pathlib import Path
 
 TESTS = """
-from fix_losses import looked
+from fix_losses import record_audit
 
 def test_fails_with_losses():
-    looked("rows", "5 lost")
+    record_audit("rows", "5 lost")
     assert False
 
 def test_passes_with_losses():
-    looked("rows", "6 lost")
+    record_audit("rows", "6 lost")
 
 def test_fails_after_losses_were_found_late():
-    looked("rows", "7 lost")
-    looked("rows", None)
+    record_audit("rows", "7 lost")
+    record_audit("rows", None)
     assert False
 """
 

@@ -1,4 +1,4 @@
-"""What meets real servers runs on the event loop that a worker has."""
+"""Integration tests run on uvloop, the event loop of the workers."""
 
 import asyncio
 from collections.abc import Callable
@@ -10,5 +10,5 @@ import uvloop
 def pytest_asyncio_loop_factories(
     config: pytest.Config, item: pytest.Item
 ) -> dict[str, Callable[[], asyncio.AbstractEventLoop]]:
-    """Say which event loop tests get."""
+    """Run all tests on uvloop."""
     return {"uvloop": uvloop.new_event_loop}

@@ -1,4 +1,4 @@
-"""Whatever rows messages of any kind make, the real tables of every generation take them."""
+"""Real tables of every generation accept the rows of arbitrary messages of every kind."""
 
 import asyncio
 from collections import Counter

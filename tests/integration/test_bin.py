@@ -1,4 +1,4 @@
-"""The commands in `bin/`: how they make `.venv`, with a stand-in for Python that writes down what it was asked."""
+"""The commands in `bin/` create and update `.venv`, tested with a stand-in for Python that records its arguments."""
 
 import os
 import shutil
@@ -25,7 +25,7 @@ esac
 
 
 class Checkout:
-    """A checkout with a space in its path, on a machine with a few tools and the stand-in."""
+    """A checkout whose path contains a space, on a machine with a few tools and the stand-in for Python."""
 
     def __init__(self, folder: Path) -> None:
         self.root = folder / "a checkout"
@@ -38,10 +38,10 @@ class Checkout:
         (self.root / "bin").mkdir(parents=True)
         for name in ("bin/_venv.sh", "bin/eventwriter", "setup.cfg", "pyproject.toml"):
             shutil.copy(ROOT / name, self.root / name)
-        self.python(self.tools / "python3")
+        self.add_python(self.tools / "python3")
 
-    def python(self, path: Path) -> None:
-        """Put the stand-in somewhere."""
+    def add_python(self, path: Path) -> None:
+        """Write the stand-in for Python to a path."""
         path.write_text(STAND_IN)
         path.chmod(0o755)
 
@@ -63,15 +63,15 @@ def checkout(tmp_path: Path) -> Checkout:
     return Checkout(tmp_path)
 
 
-def test_first_run_installs_and_obeys(checkout: Checkout) -> None:
-    """A fresh checkout is installed and then does what was asked, also with a space in its path."""
+def test_first_run_installs_and_runs_the_command(checkout: Checkout) -> None:
+    """A fresh checkout is installed, and the command runs, although the path contains a space."""
     done = checkout.run()
 
     assert (0, "eventwriter status\n", 1) == (done.returncode, done.stdout, checkout.installs())
 
 
 def test_second_run_installs_nothing(checkout: Checkout) -> None:
-    """What is installed is not installed again."""
+    """A second run installs nothing."""
     checkout.run()
 
     assert "eventwriter status\n" == checkout.run().stdout
@@ -79,29 +79,29 @@ def test_second_run_installs_nothing(checkout: Checkout) -> None:
 
 
 def test_changed_requirements_are_installed(checkout: Checkout) -> None:
-    """Packaging files that changed are installed into the `.venv` that is there."""
+    """Changed packaging files are installed into the existing `.venv`."""
     checkout.run()
     with (checkout.root / "setup.cfg").open("a") as file:
         file.write("# changed\n")
 
     done = checkout.run()
 
-    assert "making .venv" not in done.stderr
+    assert "creating .venv" not in done.stderr
     assert 2 == checkout.installs()
 
 
-def test_moved_checkout_is_made_anew(checkout: Checkout) -> None:
-    """A checkout that was moved gets a new `.venv`: the old one's scripts name the old place."""
+def test_moved_checkout_gets_a_new_venv(checkout: Checkout) -> None:
+    """A moved checkout gets a new `.venv`, because the scripts of the old one contain the old path."""
     checkout.run()
     checkout.root = checkout.root.rename(checkout.root.with_name("moved"))
 
     done = checkout.run()
 
     assert (0, 2) == (done.returncode, checkout.installs())
-    assert "making .venv" in done.stderr
+    assert "creating .venv" in done.stderr
 
 
-def test_python_that_is_gone_is_replaced(checkout: Checkout) -> None:
+def test_venv_without_its_python_is_recreated(checkout: Checkout) -> None:
     """A `.venv` whose Python was removed is recreated."""
     checkout.run()
     (checkout.root / ".venv" / "bin" / "python").unlink()
@@ -110,19 +110,19 @@ def test_python_that_is_gone_is_replaced(checkout: Checkout) -> None:
     assert 2 == checkout.installs()
 
 
-def test_failed_install_is_tried_again(checkout: Checkout) -> None:
-    """Packages that could not be installed are said to be so, and the next run tries again."""
+def test_failed_install_is_retried_by_the_next_run(checkout: Checkout) -> None:
+    """A failed installation is reported, and the next run tries again."""
     refused = checkout.run(NO_NETWORK="1")
 
     assert 1 == refused.returncode
-    assert "eventwriter: pip could not install what eventwriter needs" in refused.stderr
+    assert "pip could not install the dependencies" in refused.stderr
     assert 0 == checkout.run().returncode
 
 
-def test_named_python_is_used(checkout: Checkout, tmp_path: Path) -> None:
-    """$PYTHON is used, also with a space in its path."""
+def test_python_variable_is_used(checkout: Checkout, tmp_path: Path) -> None:
+    """$PYTHON is used, even if its path contains a space."""
     (tmp_path / "my python").mkdir()
-    checkout.python(tmp_path / "my python" / "python")
+    checkout.add_python(tmp_path / "my python" / "python")
     (checkout.tools / "python3").unlink()
 
     assert 0 == checkout.run(PYTHON=str(tmp_path / "my python" / "python")).returncode
@@ -131,14 +131,14 @@ def test_named_python_is_used(checkout: Checkout, tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("environ", "words"),
     [
-        ({"PYTHON": "/nowhere/python"}, "PYTHON=/nowhere/python is no Python 3.11 or newer; correct it, or unset it"),
+        ({"PYTHON": "/nowhere/python"}, "PYTHON=/nowhere/python is not Python 3.11 or newer; correct or unset it"),
         ({"TOO_OLD": "1"}, "no Python 3.11 or newer was found; install one, or set PYTHON to it"),
         ({"NO_VENV": "1"}, "on Debian and Ubuntu install the package python3-venv"),
     ],
     ids=["PYTHON is nothing", "only older Pythons", "no module venv"],
 )
-def test_unusable_python_is_one_sentence(checkout: Checkout, environ: dict[str, str], words: str) -> None:
-    """A Python that cannot be used is said in one sentence on standard error, with what to do."""
+def test_unusable_python_is_an_error_with_a_hint(checkout: Checkout, environ: dict[str, str], words: str) -> None:
+    """An unusable Python is reported on stderr with what to do."""
     done = checkout.run(**environ)
 
     assert (1, "") == (done.returncode, done.stdout)
@@ -146,8 +146,8 @@ def test_unusable_python_is_one_sentence(checkout: Checkout, environ: dict[str, 
 
 
 @pytest.mark.skipif(os.geteuid() == 0, reason="root can write everywhere")
-def test_checkout_that_cannot_be_written_is_named(checkout: Checkout) -> None:
-    """A checkout owned by another user is named."""
+def test_read_only_checkout_is_an_error(checkout: Checkout) -> None:
+    """The error for a checkout that cannot be written names its path."""
     checkout.root.chmod(0o555)
     try:
         done = checkout.run()

@@ -1,4 +1,4 @@
-"""What finding guilty messages costs, on a real server: COPYs are counted."""
+"""Cost of finding rejected messages on a real server, in COPY statements."""
 
 import math
 import random
@@ -19,21 +19,21 @@ REFERRING = ("CREATE TABLE known (v text PRIMARY KEY)", "INSERT INTO known VALUE
 
 
 def batch(count: int, bad: Sequence[int]) -> list[dict[str, Any]]:
-    """Return payloads, the bad ones among them."""
+    """Return payloads, of which the given ones are rejected."""
     return [{"n": n, "v": "bad" if n in bad else "good"} for n in range(count)]
 
 
-def some(count: int, most: int) -> list[list[int]]:
-    """Return sets of guilty messages: none, ends, neighbours, and made-up ones of each size."""
+def rejected_sets(count: int, most: int) -> list[list[int]]:
+    """Return sets of rejected messages: none, first, last, neighbours, and random sets of each size."""
     rng = random.Random(4)
     return [[], [0], [count - 1], [5, 6, 7], *(sorted(rng.sample(range(count), k)) for k in (1, 2, most))]
 
 
-@pytest.mark.parametrize("bad", some(1000, 20), ids=lambda bad: f"{len(bad)} from {min(bad, default=0)}")
-async def test_named_rows_cost_three_copies_each(
+@pytest.mark.parametrize("bad", rejected_sets(1000, 20), ids=lambda bad: f"{len(bad)} from {min(bad, default=0)}")
+async def test_row_named_by_the_server_costs_three_copies(
     bench: MakeBench, bad: list[int], batches: list[BatchWrite], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Where the server names the row, k bad messages cost at most 3 k + 2 COPYs, and the small pieces after several."""
+    """If the server names the row, k rejected messages cost at most 3k + 2 COPYs plus the small pieces."""
     monkeypatch.setattr(copy_stage, "SQLSTATES", frozenset())
     one = bench(CHECKED)
 
@@ -41,25 +41,25 @@ async def test_named_rows_cost_three_copies_each(
 
     small_pieces = 1000 // 64 if len(bad) > 8 else 0
     assert len(batches) <= 3 * len(bad) + 2 + small_pieces
-    balances(one, settled.outcomes, bad)
+    assert_settled(one, settled.outcomes, bad)
 
 
-@pytest.mark.parametrize("bad", some(256, 12), ids=lambda bad: f"{len(bad)} from {min(bad, default=0)}")
-async def test_unnamed_rows_cost_a_halving_each(
+@pytest.mark.parametrize("bad", rejected_sets(256, 12), ids=lambda bad: f"{len(bad)} from {min(bad, default=0)}")
+async def test_unnamed_row_costs_a_bisection(
     bench: MakeBench, bad: list[int], batches: list[BatchWrite], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Where it does not, k guilty messages of n cost 2 k log2 n + 2 COPYs at most."""
+    """If the server names no row, k rejected messages of n cost at most 2k log2 n + 2 COPYs."""
     monkeypatch.setattr(copy_stage, "SQLSTATES", frozenset())
     one = bench(*REFERRING)
 
     settled = await one.settle(*batch(256, bad))
 
     assert len(batches) <= 2 * len(bad) * math.log2(256) + 2
-    balances(one, settled.outcomes, bad)
+    assert_settled(one, settled.outcomes, bad)
 
 
-async def test_rows_that_only_clash_are_all_written(bench: MakeBench, batches: list[BatchWrite]) -> None:
-    """A message that is refused only for what stands before it is written once it is by itself; nobody dies."""
+async def test_messages_rejected_only_together_are_all_written(bench: MakeBench, batches: list[BatchWrite]) -> None:
+    """A message that is rejected only after another one is written by itself, without a dead letter."""
     one = bench(
         "CREATE TABLE things (n int, v text)",
         "CREATE FUNCTION odd() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN"
@@ -71,24 +71,24 @@ async def test_rows_that_only_clash_are_all_written(bench: MakeBench, batches: l
     settled = await one.settle(*batch(256, []))
 
     assert (4, 256) == (len(batches), settled.count(Outcome.WRITTEN))
-    balances(one, settled.outcomes, [])
+    assert_settled(one, settled.outcomes, [])
 
 
-async def test_batch_of_nothing_but_guilty_messages(
+async def test_batch_of_only_rejected_messages_costs_two_copies_each(
     bench: MakeBench, batches: list[BatchWrite], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Two COPYs for each, and one for all their dead letters."""
+    """Each rejected message costs at most two COPYs, including the one for all dead letters."""
     monkeypatch.setattr(copy_stage, "SQLSTATES", frozenset())
     one = bench(CHECKED)
 
     settled = await one.settle(*batch(40, range(40)))
 
     assert (len(batches), 40) == (2 * 40, settled.count(Outcome.DEAD))
-    balances(one, settled.outcomes, range(40))
+    assert_settled(one, settled.outcomes, range(40))
 
 
-async def test_messages_of_many_rows_and_tables(bench: MakeBench, batches: list[BatchWrite]) -> None:
-    """The row that the server names is found again in whichever table, and its message dies whole."""
+async def test_message_with_one_rejected_row_is_rejected_whole(bench: MakeBench, batches: list[BatchWrite]) -> None:
+    """The row named by the server is found in any table, and none of its message's rows is written."""
     one = bench(
         CHECKED, "CREATE TABLE others (n int, v text CHECK (v <> 'worse'))", tables=("things", "others"),
     )  # fmt: skip
@@ -104,10 +104,8 @@ async def test_messages_of_many_rows_and_tables(bench: MakeBench, batches: list[
     assert len(batches) <= 3 * 2 + 2
 
 
-async def test_good_messages_are_committed_before_the_guilty_is_found(
-    bench: MakeBench, batches: list[BatchWrite]
-) -> None:
-    """Each good piece is written at once, with its own part of the ledger, which ends as one range."""
+async def test_accepted_pieces_are_committed_at_once(bench: MakeBench, batches: list[BatchWrite]) -> None:
+    """Each accepted piece is committed with its part of the ledger, which ends as one range."""
     one = bench(CHECKED)
 
     await one.settle(*batch(100, [60]))
@@ -116,8 +114,8 @@ async def test_good_messages_are_committed_before_the_guilty_is_found(
     assert [("{[1,101)}",)] == one.read("SELECT committed::text FROM eventwriter_ledger")
 
 
-async def test_letter_says_what_postgres_said(bench: MakeBench) -> None:
-    """A dead letter has the SQLSTATE, PostgreSQL's message, table and column where they are known, and no values."""
+async def test_dead_letter_has_the_error_without_values(bench: MakeBench) -> None:
+    """A dead letter has SQLSTATE, message, table and column of the error, but no values."""
     one = bench("CREATE TABLE things (n int, v varchar(3), u numeric(3, 1) CONSTRAINT small CHECK (u < 10))")
 
     await one.settle({"n": 1, "v": "long secret"}, {"n": 2, "u": 50}, {"n": 3, "u": 500}, {"n": 4, "v": "ok"})
@@ -130,8 +128,8 @@ async def test_letter_says_what_postgres_said(bench: MakeBench) -> None:
     ] == logged
 
 
-def balances(one: Bench, outcomes: Sequence[Outcome], bad: Sequence[int]) -> None:
-    """Claim that the good ones are rows and the bad ones dead letters, each once."""
+def assert_settled(one: Bench, outcomes: Sequence[Outcome], bad: Sequence[int]) -> None:
+    """Assert that accepted messages are rows and rejected ones dead letters, each exactly once."""
     count = len(outcomes)
     good = [n for n in range(count) if n not in bad]
     assert [(n,) for n in good] == one.read("SELECT n FROM things ORDER BY n")

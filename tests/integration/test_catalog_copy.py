@@ -1,4 +1,4 @@
-"""Every adaptation, written by binary COPY into a real column and read back."""
+"""Every conversion between types, written by binary COPY into a real column and read back."""
 
 import struct
 from collections.abc import Sequence
@@ -26,7 +26,7 @@ NOON_US = (26 * 365 + 7) * 86_400_000_000 + 43_200_000_001
 
 @dataclass(frozen=True)
 class Sample:
-    """A value of one of our types, and what it looks like as text and as JSON, read back from the server."""
+    """A value of a definition's type, and its text and JSON forms as read back from the server."""
 
     value: Any
     text: str
@@ -97,7 +97,7 @@ async def conn(database: str) -> Any:
         yield connection
 
 
-async def copied(
+async def copy_rows(
     conn: Connection, table: Table, rows: Sequence[Sequence[Any]], tally: Adjustments | None = None
 ) -> Binding:
     """Bind `table` to the real one of its name, and copy rows into it."""
@@ -124,25 +124,25 @@ PAIRS = sorted(pair for pair in CONVERSIONS if pair[0] in SAMPLES and pair[1] no
 
 
 async def test_every_pair_is_copied_and_read_back(conn: Connection) -> None:
-    """Each of our types arrives whole in each real type that we say it fits."""
+    """Each type arrives unchanged in each real type that its conversions list."""
     shown = {}
     for ours, real in PAIRS:
         await conn.execute(f"DROP TABLE IF EXISTS things; CREATE TABLE things (x {SPELLED.get(real, real)})")
-        await copied(conn, table_of(Column("x", ours)), [[SAMPLES[ours].value], [None]])
+        await copy_rows(conn, table_of(Column("x", ours)), [[SAMPLES[ours].value], [None]])
         shown[ours, real] = await read_back(conn, "x")
 
     assert {(ours, real): [(expected(ours, real),), (None,)] for ours, real in PAIRS} == shown
 
 
-async def test_text_in_citext(conn: Connection) -> None:
-    """A column of the citext extension, in whatever schema it is, takes what text takes."""
+async def test_text_is_written_to_citext(conn: Connection) -> None:
+    """A column of type citext accepts text, whatever schema contains the extension."""
     try:
         await conn.execute("CREATE SCHEMA ext; CREATE EXTENSION citext SCHEMA ext")
     except psycopg.errors.FeatureNotSupported:
         pytest.skip("this server has no citext")
     await conn.execute("CREATE TABLE things (x ext.citext, y ext.citext)")
 
-    await copied(conn, table_of(Column("x", "text"), Column("y", "jsonb")), [["Grüße", b"\x01[]"]])
+    await copy_rows(conn, table_of(Column("x", "text"), Column("y", "jsonb")), [["Grüße", b"\x01[]"]])
 
     assert [("Grüße", "[]")] == await read_back(conn, "x", "y")
 
@@ -157,11 +157,11 @@ async def test_text_in_citext(conn: Connection) -> None:
         ("fe80::1/64", "fe80::1/64"),
     ],
 )
-async def test_text_in_inet(conn: Connection, address: str, shown: str) -> None:
-    """An address in text is the same address in an inet column."""
+async def test_text_is_written_to_inet(conn: Connection, address: str, shown: str) -> None:
+    """An address in text arrives as the same address in an inet column."""
     await conn.execute("CREATE TABLE things (x inet)")
 
-    await copied(conn, table_of(Column("x", "text")), [[address]])
+    await copy_rows(conn, table_of(Column("x", "text")), [[address]])
 
     assert [(shown,)] == await read_back(conn, "x")
 
@@ -181,28 +181,28 @@ async def test_text_in_inet(conn: Connection, address: str, shown: str) -> None:
         (3.0, "text", "3.0"),
     ],
 )
-async def test_floats_at_their_ends(conn: Connection, value: float, real: str, shown: str) -> None:
-    """Large, small, infinite and undefined floats arrive as what they are, and as null in JSON."""
+async def test_extreme_floats_are_kept(conn: Connection, value: float, real: str, shown: str) -> None:
+    """Large, small, infinite and NaN floats are kept, and are null in JSON."""
     await conn.execute(f"CREATE TABLE things (x {real})")
 
-    await copied(conn, table_of(Column("x", "float8")), [[value]])
+    await copy_rows(conn, table_of(Column("x", "float8")), [[value]])
 
     assert [(shown,)] == await read_back(conn, "x")
 
 
-async def test_cut_integers_are_counted(conn: Connection) -> None:
-    """What is too large for a narrower column arrives as its limit, and the tally knows how often."""
+async def test_clamped_integers_are_counted(conn: Connection) -> None:
+    """A value too large for a narrower column arrives as the column's limit, and is counted."""
     await conn.execute("CREATE TABLE things (x smallint)")
     tally = Adjustments()
 
-    await copied(conn, table_of(Column("x", "int4")), [[32767], [32768], [-32769]], tally)
+    await copy_rows(conn, table_of(Column("x", "int4")), [[32767], [32768], [-32769]], tally)
 
     assert [("32767",), ("32767",), ("-32768",)] == await read_back(conn, "x")
     assert {"x": 2} == tally.clamped_by_column
 
 
-async def test_json_that_may_not_be_null(conn: Connection) -> None:
-    """Absent JSON becomes `{}` or `[]` where the table insists, whatever its type there."""
+async def test_absent_json_is_empty_in_a_not_null_column(conn: Connection) -> None:
+    """Absent JSON becomes `{}` or `[]` in a NOT NULL column of any type."""
     await conn.execute(
         "CREATE TABLE things (metadata jsonb NOT NULL DEFAULT '{}', observables jsonb NOT NULL,"
         " events text NOT NULL, ports jsonb NOT NULL, device json NOT NULL)"
@@ -215,15 +215,15 @@ async def test_json_that_may_not_be_null(conn: Connection) -> None:
         Column("device", "jsonb"),
     )
 
-    await copied(conn, table, [[None] * 5])
+    await copy_rows(conn, table, [[None] * 5])
 
     assert [("{}", "[]", "[]", "[]", "{}")] == await read_back(
         conn, "metadata", "observables", "events", "ports", "device"
     )
 
 
-async def test_columns_are_read_as_they_are(conn: Connection) -> None:
-    """Types, NOT NULL, defaults, identities, generated columns, domains and enums are told apart; dropped are gone."""
+async def test_catalog_reads_all_properties_of_columns(conn: Connection) -> None:
+    """Types, NOT NULL, defaults, identities, generated columns, domains and enums are read; dropped columns are not."""
     await conn.execute(
         "CREATE DOMAIN label AS varchar(9) NOT NULL DEFAULT 'none'; CREATE TYPE mood AS ENUM ('sad', 'ok');"
         "CREATE TABLE things (id bigint GENERATED ALWAYS AS IDENTITY, gone int, a numeric(5,1) NOT NULL,"
@@ -245,8 +245,8 @@ async def test_columns_are_read_as_they_are(conn: Connection) -> None:
     ) == await read_columns(conn, None, "things")
 
 
-async def test_odd_table_is_written(conn: Connection) -> None:
-    """Generated, identity and domain columns, an older name, another order and strange names do not disturb a row."""
+async def test_table_with_unusual_columns_is_written(conn: Connection) -> None:
+    """Generated, identity and domain columns, renamed, reordered and quoted columns do not change a row."""
     await conn.execute(
         'CREATE DOMAIN label AS text; CREATE SCHEMA "a ""b"; SET search_path TO "a ""b", public;'
         'CREATE TABLE "a ""b".things (id bigint GENERATED ALWAYS AS IDENTITY,'
@@ -259,19 +259,19 @@ async def test_odd_table_is_written(conn: Connection) -> None:
         Column("gateway_id", "text", former_names=("poller_id",)),
     )
 
-    await copied(conn, table, [[1, 99, 3, "gw"]])
+    await copy_rows(conn, table, [[1, 99, 3, "gw"]])
 
     assert [("1", "6", "gw", "3", "1")] == await read_back(conn, "id", "twice", "poller_id", "n", '"select"')
 
 
 async def test_partitioned_table_is_written(conn: Connection) -> None:
-    """A partitioned table is a table like any other."""
+    """A partitioned table is written like any other table."""
     await conn.execute(
         "CREATE TABLE things (x int) PARTITION BY RANGE (x);"
         "CREATE TABLE things_low PARTITION OF things FOR VALUES FROM (0) TO (10)"
     )
 
-    await copied(conn, table_of(Column("x", "int4")), [[7]])
+    await copy_rows(conn, table_of(Column("x", "int4")), [[7]])
 
     assert [("7",)] == await (await conn.execute("SELECT x::text FROM things_low")).fetchall()
 
@@ -335,8 +335,10 @@ async def test_partitioned_table_is_written(conn: Connection) -> None:
         ),
     ],
 )
-async def test_what_cannot_be_written_is_refused(conn: Connection, ddl: str, schema: str | None, sentence: str) -> None:
-    """What is missing, no table, or not ours to write is refused with what to do."""
+async def test_table_that_cannot_be_written_is_an_error(
+    conn: Connection, ddl: str, schema: str | None, sentence: str
+) -> None:
+    """A missing table, an object of another type and a missing privilege are errors with a hint."""
     async with conn.transaction(force_rollback=True):
         if ddl:
             await conn.execute(ddl)

@@ -4,7 +4,7 @@ import json
 
 import nats.js.client
 import psycopg
-from fix_books import Shared
+from fix_shared_stream import SharedStream
 
 DDL = """
 CREATE TYPE mood AS ENUM ('good');
@@ -12,18 +12,18 @@ CREATE TABLE things (id int, v text DEFAULT 'old', m mood)
 """
 
 
-def publish(shared: Shared, payload: dict[str, object]) -> None:
+def publish(shared: SharedStream, payload: dict[str, object]) -> None:
     """Publish one message, and wait until it is settled."""
 
     async def act(js: nats.js.client.JetStreamContext) -> None:
         await js.publish(f"{shared.stream}.t.a", json.dumps(payload).encode())
 
-    shared.act(act)
+    shared.jetstream(act)
     shared.published += 1
-    shared.written(shared.published)
+    shared.run_until_written(shared.published)
 
 
-def test_new_default_and_new_label_are_used_at_once(shared: Shared) -> None:
+def test_new_default_and_new_label_are_used_at_once(shared: SharedStream) -> None:
     """The next batch after SET DEFAULT writes the new default, and the next one after ADD VALUE the new label."""
     config = json.loads(shared.run.config.read_text())
     config["streams"] = [

@@ -1,4 +1,4 @@
-"""What becomes of rows whose key is there already: rules, keys of every sort, and what a batch holds besides."""
+"""Rows whose key exists already: conflict rules, kinds of keys, and mixed batches."""
 
 import asyncio
 import random
@@ -14,8 +14,8 @@ KEYED = "CREATE TABLE things (id int PRIMARY KEY, v text, made timestamptz NOT N
 THINGS = "SELECT id, v FROM things ORDER BY id, v"
 
 
-async def test_nothing_keeps_what_is_there_first(bench: MakeBench) -> None:
-    """By `nothing` the row in the table stays, and of several in a batch the first."""
+async def test_nothing_keeps_the_first_row(bench: MakeBench) -> None:
+    """`nothing` keeps the existing row, and the first of several rows in a batch."""
     one: Bench = bench(KEYED, "INSERT INTO things VALUES (1, 'old')")
 
     settled = await one.settle({"id": 1, "v": "new"}, {"id": 2, "v": "first"}, {"id": 2, "v": "second"}, {"id": 3})
@@ -24,8 +24,8 @@ async def test_nothing_keeps_what_is_there_first(bench: MakeBench) -> None:
     assert ([Outcome.WRITTEN] * 4, 2, 1) == (settled.outcomes, settled.duplicates, one.counters.staged_merges_total)
 
 
-async def test_replace_takes_the_last_one(bench: MakeBench) -> None:
-    """By `replace` the last row of a key wins, in the table and within the batch; columns not written stay."""
+async def test_replace_keeps_the_last_row(bench: MakeBench) -> None:
+    """`replace` keeps the last row of a key, and leaves columns that are not written unchanged."""
     one: Bench = bench(KEYED, "INSERT INTO things VALUES (1, 'old', '2020-01-01Z')", on_conflict="replace")
 
     settled = await one.settle({"id": 2, "v": "first"}, {"id": 1, "v": "new"}, {"id": 2}, {"id": 2, "v": "last"})
@@ -35,8 +35,8 @@ async def test_replace_takes_the_last_one(bench: MakeBench) -> None:
     assert 2 == settled.duplicates
 
 
-async def test_replace_takes_the_last_one_whatever_the_rows_weigh(bench: MakeBench) -> None:
-    """Rows of very different sizes keep their order on the way through the staging table."""
+async def test_replace_keeps_the_order_of_rows_of_different_sizes(bench: MakeBench) -> None:
+    """Rows of very different sizes keep their order in the staging table."""
     one: Bench = bench(KEYED, "INSERT INTO things VALUES (0, 'old')", on_conflict="replace")
     rng = random.Random(7)
     rows = [{"id": rng.randrange(40), "v": f"{n} " + "x" * rng.choice((0, 10, 900, 5000))} for n in range(2000)]
@@ -49,7 +49,7 @@ async def test_replace_takes_the_last_one_whatever_the_rows_weigh(bench: MakeBen
 
 
 async def test_append_makes_dead_letters_of_duplicates(bench: MakeBench) -> None:
-    """By `append` a message whose key is there becomes a dead letter, and its neighbours are written."""
+    """With `append`, a message whose key exists becomes a dead letter, and other messages are written."""
     one: Bench = bench(KEYED, "INSERT INTO things VALUES (5, 'old')", on_conflict="append")
 
     settled = await one.settle(*({"id": n, "v": "new"} for n in range(10)), {"id": 3, "v": "again"})
@@ -59,8 +59,8 @@ async def test_append_makes_dead_letters_of_duplicates(bench: MakeBench) -> None
     assert (0, 0) == (settled.duplicates, one.counters.staged_merges_total)
 
 
-async def test_next_batch_is_copied_plainly_again(bench: MakeBench) -> None:
-    """Only the batch that met a duplicate takes the detour."""
+async def test_next_batch_is_not_staged(bench: MakeBench) -> None:
+    """Only a batch with a duplicate uses the staging table."""
     one: Bench = bench(KEYED)
 
     await one.settle({"id": 1})
@@ -71,8 +71,8 @@ async def test_next_batch_is_copied_plainly_again(bench: MakeBench) -> None:
     assert [(1,), (2,), (3,)] == one.read("SELECT id FROM things ORDER BY id")
 
 
-async def test_dead_letters_in_the_same_batch(bench: MakeBench) -> None:
-    """Garbage beside duplicates becomes its dead letter in the same transaction."""
+async def test_dead_letters_and_duplicates_share_a_transaction(bench: MakeBench) -> None:
+    """Invalid messages beside duplicates become dead letters in the same transaction."""
     one: Bench = bench(KEYED, "INSERT INTO things VALUES (1, 'old')")
 
     settled = await one.settle(b"garbage", {"id": 1}, {"v": "no id"}, {"id": 2})
@@ -82,8 +82,8 @@ async def test_dead_letters_in_the_same_batch(bench: MakeBench) -> None:
     assert [Outcome.DEAD, Outcome.WRITTEN, Outcome.DEAD, Outcome.WRITTEN] == settled.outcomes
 
 
-async def test_refused_value_beside_a_duplicate(bench: MakeBench) -> None:
-    """A value that the server refuses is found among duplicates, and becomes the only dead letter."""
+async def test_rejected_value_beside_a_duplicate_is_the_only_dead_letter(bench: MakeBench) -> None:
+    """A value that the server rejects is found among duplicates and is the only dead letter."""
     one: Bench = bench(
         "CREATE TABLE things (id int PRIMARY KEY, v text CHECK (v <> 'bad'))", "INSERT INTO things VALUES (1, 'old')"
     )
@@ -96,7 +96,7 @@ async def test_refused_value_beside_a_duplicate(bench: MakeBench) -> None:
 
 
 async def test_only_the_conflicting_table_is_staged(bench: MakeBench) -> None:
-    """Of two tables in one transaction the one without a duplicate gets all its rows, whichever comes first."""
+    """Of two tables in one transaction, the one without a duplicate gets all its rows, in either order."""
     one: Bench = bench(
         KEYED, "CREATE TABLE others (id int, v text)", "INSERT INTO things VALUES (1, 'old')",
         tables=("others", "things"),
@@ -109,8 +109,8 @@ async def test_only_the_conflicting_table_is_staged(bench: MakeBench) -> None:
     assert (1, 1) == (settled.duplicates, one.counters.staged_merges_total)
 
 
-async def test_both_tables_conflict(bench: MakeBench) -> None:
-    """Two tables of one transaction may both have duplicates."""
+async def test_both_tables_can_conflict(bench: MakeBench) -> None:
+    """Both tables of one transaction may have duplicates."""
     one: Bench = bench(
         KEYED, "CREATE TABLE others (id int PRIMARY KEY, v text)", "INSERT INTO things VALUES (1, 'old')",
         "INSERT INTO others VALUES (2, 'old')", tables=("others", "things"), on_conflict="replace",
@@ -157,8 +157,8 @@ async def test_both_tables_conflict(bench: MakeBench) -> None:
         ),
     ],
 )
-async def test_replace_by_the_keys_of_the_real_table(bench: MakeBench, ddl: str, expected: list[object]) -> None:
-    """Whatever the table's unique key is made of, the last row of it wins."""
+async def test_replace_uses_the_keys_of_the_real_table(bench: MakeBench, ddl: str, expected: list[object]) -> None:
+    """The last row of a key is kept for every form of unique key."""
     one: Bench = bench(ddl, "INSERT INTO things VALUES (1, 'a', 0)", on_conflict="replace")
 
     await one.settle({"id": 1, "v": "a", "w": 1}, {"id": 1, "v": "b", "w": 3}, {"id": 1, "v": "a", "w": 2})
@@ -168,8 +168,8 @@ async def test_replace_by_the_keys_of_the_real_table(bench: MakeBench, ddl: str,
 
 
 @pytest.mark.parametrize("rule", ["nothing", "replace"])
-async def test_hypertable(bench: MakeBench, rule: str) -> None:
-    """On a TimescaleDB hypertable, whose chunks have indexes of their own, the rules are the same."""
+async def test_conflict_rules_hold_on_a_hypertable(bench: MakeBench, rule: str) -> None:
+    """The rules also hold on a TimescaleDB hypertable, whose chunks have their own indexes."""
     one: Bench = bench(
         "CREATE TABLE things (at timestamptz NOT NULL, id int, v text, PRIMARY KEY (id, at))", on_conflict=rule
     )
@@ -187,8 +187,8 @@ async def test_hypertable(bench: MakeBench, rule: str) -> None:
     )
 
 
-async def test_nulls_in_a_key_are_not_the_same(bench: MakeBench) -> None:
-    """Rows with a NULL in their key are all kept, as the unique index keeps them; NULLS NOT DISTINCT merges them."""
+async def test_nulls_in_a_key_are_distinct(bench: MakeBench) -> None:
+    """Rows with NULL in their key are all kept; NULLS NOT DISTINCT merges them."""
     one: Bench = bench(
         "CREATE TABLE things (id int, v text, UNIQUE (id))", "INSERT INTO things VALUES (1, 'old')",
         "CREATE TABLE others (id int, v text, UNIQUE NULLS NOT DISTINCT (id))", "INSERT INTO others VALUES (1, 'old')",
@@ -202,7 +202,7 @@ async def test_nulls_in_a_key_are_not_the_same(bench: MakeBench) -> None:
 
 
 async def test_rows_outside_a_partial_key_are_all_kept(bench: MakeBench) -> None:
-    """A partial unique index makes nothing of rows that it does not look at."""
+    """Rows that a partial unique index does not cover are all kept."""
     one: Bench = bench(
         "CREATE TABLE things (id int, v text); CREATE UNIQUE INDEX ON things (id) WHERE v <> 'free'",
         "INSERT INTO things VALUES (1, 'old')", on_conflict="replace",
@@ -215,8 +215,8 @@ async def test_rows_outside_a_partial_key_are_all_kept(bench: MakeBench) -> None
 
 @pytest.mark.parametrize("rule", ["nothing", "replace"])
 @pytest.mark.parametrize("initially", ["DEFERRED", "IMMEDIATE"])
-async def test_deferrable_key_decides_nothing(bench: MakeBench, rule: str, initially: str) -> None:
-    """PostgreSQL decides no conflict by a deferrable constraint: its duplicates become dead letters, as was said."""
+async def test_duplicates_of_a_deferrable_key_are_dead_letters(bench: MakeBench, rule: str, initially: str) -> None:
+    """A deferrable constraint decides no conflict, so duplicates become dead letters, and the bind warns."""
     one: Bench = bench(
         f"CREATE TABLE things (id int UNIQUE DEFERRABLE INITIALLY {initially}, v text)",
         "INSERT INTO things VALUES (1, 'old')", on_conflict=rule,
@@ -230,8 +230,8 @@ async def test_deferrable_key_decides_nothing(bench: MakeBench, rule: str, initi
 
 
 @pytest.mark.parametrize("rule", ["nothing", "replace"])
-async def test_exclusion_constraint_is_no_key(bench: MakeBench, rule: str) -> None:
-    """What an exclusion constraint refuses becomes a dead letter, while the table's key goes by its rule."""
+async def test_exclusion_violation_is_a_dead_letter(bench: MakeBench, rule: str) -> None:
+    """A violation of an exclusion constraint is a dead letter, while the rule applies to the table's key."""
     one: Bench = bench(
         "CREATE TABLE things (id int PRIMARY KEY, v text, EXCLUDE USING hash (v WITH =))",
         "INSERT INTO things VALUES (1, 'old'), (2, 'taken')", on_conflict=rule,
@@ -244,7 +244,7 @@ async def test_exclusion_constraint_is_no_key(bench: MakeBench, rule: str) -> No
 
 
 async def test_row_that_violates_another_key_is_a_dead_letter(bench: MakeBench) -> None:
-    """A row that would replace by one key and violates another is refused alone."""
+    """A row that replaces by one key and violates another is the only dead letter."""
     one: Bench = bench(
         "CREATE TABLE things (id int PRIMARY KEY, v text UNIQUE)", "INSERT INTO things VALUES (1, 'a'), (2, 'b')",
         on_conflict="replace",
@@ -256,8 +256,8 @@ async def test_row_that_violates_another_key_is_a_dead_letter(bench: MakeBench) 
     assert [(1, "rejected", "23505")] == one.dead_letters()
 
 
-async def test_table_of_nothing_but_its_key(bench: MakeBench) -> None:
-    """Where there is nothing to replace, the row that is there stays."""
+async def test_row_of_a_table_with_only_key_columns_is_kept(bench: MakeBench) -> None:
+    """If a table has only key columns, `replace` keeps the existing row."""
     one: Bench = bench(
         "CREATE TABLE things (id int PRIMARY KEY)", "INSERT INTO things VALUES (1)", on_conflict="replace"
     )
@@ -267,8 +267,8 @@ async def test_table_of_nothing_but_its_key(bench: MakeBench) -> None:
     assert ([(1,), (2,)], 2) == (one.read("SELECT id FROM things ORDER BY id"), settled.duplicates)
 
 
-async def test_role_without_temporary_tables(bench: MakeBench, database: str) -> None:
-    """A role that may make no temporary table is told so when it binds, and again when it matters."""
+async def test_role_without_the_temporary_privilege_gets_a_hint(bench: MakeBench, database: str) -> None:
+    """A role without the privilege TEMPORARY gets a warning at the bind and an error at the first duplicate."""
     name = psycopg.conninfo.conninfo_to_dict(database)["dbname"]
     role = f"writer_{name}"
     one: Bench = bench(
@@ -293,8 +293,8 @@ async def test_role_without_temporary_tables(bench: MakeBench, database: str) ->
     assert [Outcome.WRITTEN] * 2 == settled.outcomes
 
 
-async def test_key_made_while_the_worker_runs(bench: MakeBench) -> None:
-    """A unique index made after binding decides like one that was there."""
+async def test_key_created_after_the_bind_is_used(bench: MakeBench) -> None:
+    """A unique index created after the bind decides conflicts, too."""
     one: Bench = bench("CREATE TABLE things (id int, v text)", on_conflict="replace")
     await one.settle({"id": 1, "v": "old"})
     with psycopg.connect(one.dsn, autocommit=True) as conn:
@@ -305,8 +305,8 @@ async def test_key_made_while_the_worker_runs(bench: MakeBench) -> None:
     assert [(1, "new")] == one.read(THINGS)
 
 
-async def test_nothing_is_left_in_the_session(bench: MakeBench) -> None:
-    """After a detour the session has no temporary table: another client of a pooled connection would meet it."""
+async def test_staging_table_is_dropped_with_the_transaction(bench: MakeBench) -> None:
+    """After a staged batch the session has no temporary table, which clients of a pooled connection would see."""
     one: Bench = bench(KEYED, on_conflict="replace")
 
     await one.settle({"id": 1}, {"id": 1}, {"id": 2})
@@ -316,7 +316,7 @@ async def test_nothing_is_left_in_the_session(bench: MakeBench) -> None:
         assert (0,) == await cursor.fetchone()
 
 
-async def test_two_writers_of_the_same_keys(bench: MakeBench) -> None:
+async def test_two_writers_of_the_same_keys_both_finish(bench: MakeBench) -> None:
     """Two workers that replace the same keys in opposite order both finish."""
     one: Bench = bench(KEYED, on_conflict="replace")
     other = Bench(one.dsn, tables=("things",), on_conflict="replace", subjects=("other.>",))
@@ -340,8 +340,8 @@ async def test_two_writers_of_the_same_keys(bench: MakeBench) -> None:
         ("replace", None),
     ],
 )
-async def test_append_to_a_table_with_a_key_is_warned_of(bench: MakeBench, rule: str, words: str | None) -> None:
-    """A table whose duplicates will become dead letters is named when the worker binds."""
+async def test_append_to_a_table_with_a_key_is_a_warning(bench: MakeBench, rule: str, words: str | None) -> None:
+    """A bind warns that duplicates will become dead letters."""
     one: Bench = bench(KEYED, on_conflict=rule)
 
     await one.bind()
@@ -349,8 +349,8 @@ async def test_append_to_a_table_with_a_key_is_warned_of(bench: MakeBench, rule:
     assert [True] * bool(words) == [str(words) in warning for warning in one.warnings]
 
 
-async def test_replace_without_a_key_is_warned_of(bench: MakeBench) -> None:
-    """A rule that can never apply is named when the worker binds."""
+async def test_replace_without_a_key_is_a_warning(bench: MakeBench) -> None:
+    """A bind warns that the rule never applies."""
     one: Bench = bench("CREATE TABLE things (id serial PRIMARY KEY, v text)", on_conflict="replace", map={"id": None})
 
     await one.bind()

@@ -1,4 +1,4 @@
-"""What `eventwriter-ctl` prints and ends with, against a real supervisor whose workers follow scripts."""
+"""Output and exit codes of `eventwriter-ctl` with a real supervisor and scripted workers."""
 
 import json
 import os
@@ -16,7 +16,7 @@ Ctl = Callable[..., "subprocess.CompletedProcess[str]"]
 
 @pytest.fixture
 def scripted(tmp_path: Path) -> Iterator[Daemon]:
-    """A daemon with two workers that run."""
+    """A daemon with two running workers."""
     made = Daemon(tmp_path)
     made.start({"A/0": "steady", "B/0": "steady"}, backoff_max_s=300.0)
     until(lambda: made.client.call("status")["status"] == "healthy")
@@ -26,7 +26,7 @@ def scripted(tmp_path: Path) -> Iterator[Daemon]:
 
 @pytest.fixture
 def ctl(tmp_path: Path) -> Ctl:
-    """Run `eventwriter-ctl` for that daemon."""
+    """A function that runs `eventwriter-ctl` for this daemon."""
 
     def run(*arguments: str) -> "subprocess.CompletedProcess[str]":
         line = [*CTL, "--socket", str(tmp_path / "ctl.sock"), *arguments]
@@ -35,8 +35,8 @@ def ctl(tmp_path: Path) -> Ctl:
     return run
 
 
-def test_check_takes_a_warning_for_well_where_only_critical_counts(scripted: Daemon, ctl: Ctl) -> None:
-    """With --only-critical a slot that rests is still reply of as a warning, and the exit code is 0 instead of 1."""
+def test_check_only_critical_exits_with_0_on_a_warning(scripted: Daemon, ctl: Ctl) -> None:
+    """With --only-critical a degraded slot is reported as a warning, but the exit code is 0."""
     ctl("drain", "B/0", "--wait")
     plain, lenient = ctl("check"), ctl("check", "--only-critical")
 
@@ -44,8 +44,8 @@ def test_check_takes_a_warning_for_well_where_only_critical_counts(scripted: Dae
     assert lenient.stdout.startswith("EVENTWRITER WARNING - degraded: B/0: drained by an operator")
 
 
-def test_check_fails_with_1_where_only_critical_counts(scripted: Daemon, ctl: Ctl) -> None:
-    """With --only-critical a failing daemon and one that does not answer end with 1, instead of 2 and 3."""
+def test_check_only_critical_exits_with_1_on_a_failure(scripted: Daemon, ctl: Ctl) -> None:
+    """With --only-critical a failing or unreachable daemon has exit code 1 instead of 2 or 3."""
     scripted.script("B/0", "exits")
     ctl("restart", "B/0")
     scripted.await_state("B/0", "failed")
@@ -65,10 +65,10 @@ ACTS = [
 
 
 @pytest.mark.parametrize(("arguments", "key", "names"), ACTS)
-def test_json_of_an_act_is_one_object_with_the_end_of_the_wait(
+def test_json_with_wait_is_one_object(
     scripted: Daemon, ctl: Ctl, arguments: tuple[str, ...], key: str, names: list[str]
 ) -> None:
-    """With --json --wait stdout is one object: the daemon's answer, and that it was done; progress is on stderr."""
+    """With --json --wait stdout is one object with the answer and `done`; progress is on stderr."""
     done = ctl(*arguments, "--json")
     reply = json.loads(done.stdout)
 
@@ -77,8 +77,8 @@ def test_json_of_an_act_is_one_object_with_the_end_of_the_wait(
     assert done.stderr.splitlines()[-1].startswith("done after ")
 
 
-def test_json_of_a_wait_that_was_too_short_says_so(scripted: Daemon, ctl: Ctl) -> None:
-    """Where the time was too short the object says `done: false`, and the exit code is 1."""
+def test_json_of_an_expired_wait_is_not_done(scripted: Daemon, ctl: Ctl) -> None:
+    """If the wait expires, the object has `done: false`, and the exit code is 1."""
     done = ctl("pause", "A/0", "--wait", "0.3", "--json")  # these workers know no pause
     reply = json.loads(done.stdout)
 
@@ -87,7 +87,7 @@ def test_json_of_a_wait_that_was_too_short_says_so(scripted: Daemon, ctl: Ctl) -
 
 
 def test_json_of_a_reload_with_a_wait_is_one_object(scripted: Daemon, ctl: Ctl) -> None:
-    """A reload that is waited for prints nothing but its object on stdout."""
+    """A reload with --wait prints only one object on stdout."""
     scripted.configure({"A/0": "v1", "B/0": "v2"}, backoff_max_s=300.0)
     done = ctl("reload", "--wait", "--json")
     reply = json.loads(done.stdout)
@@ -95,8 +95,8 @@ def test_json_of_a_reload_with_a_wait_is_one_object(scripted: Daemon, ctl: Ctl) 
     assert (0, ["B/0"], True) == (done.returncode, reply["replaced"], reply["done"])
 
 
-def test_json_without_a_wait_is_the_daemon_s_answer(scripted: Daemon, ctl: Ctl) -> None:
-    """Without --wait the object has what the daemon said, and nothing of a wait."""
+def test_json_without_wait_is_the_answer_of_the_daemon(scripted: Daemon, ctl: Ctl) -> None:
+    """Without --wait the object is the daemon's answer alone."""
     assert scripted.process is not None
     levels, pinged = ctl("log-level", "debug", "A", "--json"), ctl("ping", "--json")
     paused, resumed = ctl("pause", "A", "--json"), ctl("resume", "A", "--json")
@@ -107,7 +107,7 @@ def test_json_without_a_wait_is_the_daemon_s_answer(scripted: Daemon, ctl: Ctl) 
 
 
 def test_json_of_a_stop_is_one_object(scripted: Daemon, ctl: Ctl) -> None:
-    """A stop prints one object when the daemon is gone."""
+    """A stop prints one object after the daemon has exited."""
     assert scripted.process is not None
     done = ctl("stop", "--json")
     reply = json.loads(done.stdout)
@@ -116,7 +116,7 @@ def test_json_of_a_stop_is_one_object(scripted: Daemon, ctl: Ctl) -> None:
 
 
 def test_drain_requires_an_argument(scripted: Daemon, ctl: Ctl) -> None:
-    """Without an argument nothing is drained: everything has to be named."""
+    """Without an argument `drain` drains nothing."""
     done = ctl("drain")
 
     assert 2 == done.returncode
@@ -124,8 +124,8 @@ def test_drain_requires_an_argument(scripted: Daemon, ctl: Ctl) -> None:
     assert ["running", "running"] == [slot["state"] for slot in scripted.client.call("status")["slots"]]
 
 
-def test_top_ends_with_a_q_behind_another_key(scripted: Daemon) -> None:
-    """Two keys typed at once are both obeyed: `lq` ends the screen well before its next look."""
+def test_top_handles_two_keys_at_once(scripted: Daemon) -> None:
+    """Both of two keys typed at once are handled: `lq` ends the display before the next refresh."""
     line = [*CTL, "--socket", str(scripted.folder / "ctl.sock"), "top", "--interval", "60"]
     person, program = pty.openpty()
     with subprocess.Popen(
@@ -146,7 +146,7 @@ def test_top_ends_with_a_q_behind_another_key(scripted: Daemon) -> None:
 
 
 @pytest.mark.parametrize("arguments", [("stat", "--interval", "0.2"), ("lag", "--watch", "0.5")], ids=["stat", "lag"])
-def test_watcher_waits_for_a_daemon_that_starts_anew(scripted: Daemon, arguments: tuple[str, ...]) -> None:
+def test_watching_command_waits_for_a_restarted_daemon(scripted: Daemon, arguments: tuple[str, ...]) -> None:
     """`stat` and `lag --watch` report once that the daemon is unreachable, and continue when it answers."""
     line = [*CTL, "--socket", str(scripted.folder / "ctl.sock"), *arguments, "--json"]
     shown = scripted.folder / "shown"

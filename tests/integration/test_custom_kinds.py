@@ -1,4 +1,4 @@
-"""Kinds that an installed package brings: the documented example runs, and a broken one is a sentence."""
+"""Kinds of installed packages: the documented example works, and the error of a broken one names its cause."""
 
 import importlib
 import re
@@ -18,14 +18,14 @@ DOCUMENT = Path(__file__).parents[2] / "docs" / "custom-kinds.md"
 Install = Callable[..., None]
 
 
-def blocks(language: str) -> list[str]:
-    """Return the document's code blocks of a language."""
+def code_blocks(language: str) -> list[str]:
+    """Return the code blocks of a language in the document."""
     return re.findall(rf"```{language}\n(.*?)```", DOCUMENT.read_text(), re.DOTALL)
 
 
 @pytest.fixture
 def install(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Install]:
-    """The maker of a distribution on sys.path: a module, and entry points to it."""
+    """A function that adds a distribution to sys.path: a module and its entry points."""
     modules = []
 
     def make(module: str, source: str, points: dict[str, str], package: str = "eventwriter-doors") -> None:
@@ -45,14 +45,14 @@ def install(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Install
 
 
 def install_example(install: Install) -> None:
-    (source,), (project,) = blocks("python"), blocks("toml")
+    (source,), (project,) = code_blocks("python"), code_blocks("toml")
     install("eventwriter_doors", source, tomllib.loads(project)["project"]["entry-points"][names.ENTRY_POINT_GROUP])
 
 
 async def test_documented_kind_writes_rows(bench: MakeBench, install: Install) -> None:
-    """The example of the document, installed as a package, fills its table by its rules."""
+    """The documented example, installed as a package, fills its table."""
     install_example(install)
-    (ddl,) = blocks("sql")
+    (ddl,) = code_blocks("sql")
     one: Bench = bench(ddl, kind="doors", tables=())
 
     settled = await one.settle(
@@ -67,9 +67,9 @@ async def test_documented_kind_writes_rows(bench: MakeBench, install: Install) -
     assert (1, 1) == (settled.duplicates, one.adjustments.timestamp_defaulted)
 
 
-def test_documented_entry_is_a_configuration(tmp_path: Path, install: Install) -> None:
-    """The example's stream entry loads once its package is installed, and is refused before."""
-    (entry,) = blocks("json")
+def test_documented_entry_is_valid_once_installed(tmp_path: Path, install: Install) -> None:
+    """The stream entry of the example is valid once its package is installed, and invalid before."""
+    (entry,) = code_blocks("json")
     file = tmp_path / "eventwriter.json"
     file.write_text(f'{{"streams": [{entry}]}}')
     with pytest.raises(ConfigError, match="not a known kind; known kinds are telemetry"):
@@ -80,13 +80,13 @@ def test_documented_entry_is_a_configuration(tmp_path: Path, install: Install) -
     assert ["doors"] == [stream.kind for stream in load(str(file), {}).settings.streams]
 
 
-async def test_mistake_in_a_kind_is_a_dead_letter(bench: MakeBench, install: Install) -> None:
-    """Whatever a kind's code raises makes dead letters with its name, and the other messages are written."""
-    (source,) = blocks("python")
+async def test_exception_in_a_kind_is_a_dead_letter(bench: MakeBench, install: Install) -> None:
+    """An exception in a kind's code becomes a dead letter with its name, and other messages are written."""
+    (source,) = code_blocks("python")
     broken = source.replace('record["badge"] or None', 'record["badge"].nope if record["badge"] == "x" else None')
     broken = broken.replace("    try:\n", "    assert message.payload != b'y'\n    try:\n")
     install("eventwriter_doors", broken, {"doors": "eventwriter_doors:DOORS"})
-    (ddl,) = blocks("sql")
+    (ddl,) = code_blocks("sql")
     one: Bench = bench(ddl, kind="doors", tables=())
 
     await one.settle(b"a;;x", b"y", b"c;;")
@@ -135,8 +135,8 @@ def test_kind_of_two_packages_is_fatal(install: Install) -> None:
     assert "invalid_kind" == caught.value.code
 
 
-def test_package_cannot_take_the_name_of_ours(install: Install) -> None:
-    """A package that calls its kind like one of ours changes nothing."""
+def test_package_cannot_replace_a_built_in_kind(install: Install) -> None:
+    """A package whose kind has the name of a built-in kind changes nothing."""
     install("eventwriter_doors", "raise SystemError", {"telemetry": "eventwriter_doors:DOORS"})
 
     assert registry.KINDS["telemetry"] is registry.kind("telemetry")

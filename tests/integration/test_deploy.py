@@ -1,4 +1,4 @@
-"""What is given along for Prometheus, Grafana and containers: held against the program, read by the tools for it."""
+"""Files for Prometheus, Grafana and containers, compared with the program and checked by their own tools."""
 
 import json
 import re
@@ -29,8 +29,8 @@ GIVEN = {"stream", "partition", "process", "instance", "job", "le"}
 """Labels that are not of one metric's own."""
 
 
-def exposed() -> dict[str, metrics.Metric]:
-    """Return every series' name, and the row of the table that it comes from."""
+def exposed_series() -> dict[str, metrics.Metric]:
+    """Return the name of every series and its row in the table of metrics."""
     found = {}
     for metric, _ in metrics.TABLE:
         ends = ("_bucket", "_sum", "_count") if metric.kind is Kind.HISTOGRAM else ("",)
@@ -39,7 +39,7 @@ def exposed() -> dict[str, metrics.Metric]:
 
 
 def expressions() -> Iterator[str]:
-    """Yield everything that asks Prometheus."""
+    """Yield every PromQL expression of the rules and the dashboard."""
     text = RULES.read_text()
     yield from re.findall(r"expr: \|\n((?: {10}.*\n)+)", text)
     yield from re.findall(r"expr: ([^|\n].*)", text)
@@ -47,20 +47,20 @@ def expressions() -> Iterator[str]:
         yield from (target["expr"] for target in panel.get("targets", ()))
 
 
-def test_every_metric_that_is_asked_for_exists() -> None:
-    """Rules and dashboard name only what is exposed."""
+def test_queried_metrics_exist() -> None:
+    """Rules and dashboard query only metrics that are exposed."""
     asked = [name for text in expressions() for name in NAME.findall(text)]
 
     assert len(asked) > 50
-    assert set() == set(asked) - set(exposed())
+    assert set() == set(asked) - set(exposed_series())
 
 
-def test_every_label_that_is_asked_for_exists() -> None:
-    """A selector names only labels of its metric, and only words that they can have."""
+def test_queried_labels_exist() -> None:
+    """Selectors use only labels of their metric, with values that these can have."""
     wrong = []
     for text in expressions():
         for name, inside in re.findall(r"(eventwriter_[a-z_]+)\{([^}]*)\}", text):
-            metric = exposed()[name]
+            metric = exposed_series()[name]
             for label, word in re.findall(r'(\w+)=~?"([^"]*)"', inside):
                 known = label in GIVEN or (label == metric.label and (not metric.words or word in metric.words))
                 wrong += [] if known else [f"{name}{{{label}={word}}}"]
@@ -68,8 +68,8 @@ def test_every_label_that_is_asked_for_exists() -> None:
     assert not wrong
 
 
-def test_every_alert_says_what_to_do_and_is_tested() -> None:
-    """Each alert has a severity, what it means, what to do, and a test that raises it."""
+def test_alerts_are_complete_and_tested() -> None:
+    """Each alert has a severity, a summary, a hint, and a test that raises it."""
     rules, tests = RULES.read_text(), (RULES.parent / "eventwriter.rules.test.yml").read_text()
     alerts = re.findall(r"- alert: (\w+)\n(.*?)(?=\n      - alert|\Z)", rules, re.S)
 
@@ -80,15 +80,15 @@ def test_every_alert_says_what_to_do_and_is_tested() -> None:
 
 
 @needs_promtool
-def test_rules_are_accepted() -> None:
-    """promtool has nothing to say about the rules."""
+def test_promtool_accepts_the_rules() -> None:
+    """promtool reports nothing about the rules."""
     done = subprocess.run(["promtool", "check", "rules", str(RULES)], capture_output=True, text=True)
 
     assert 0 == done.returncode, done.stdout + done.stderr
 
 
-def unit_tested(folder: Path) -> "subprocess.CompletedProcess[str]":
-    """Run the rules' own tests."""
+def run_rule_tests(folder: Path) -> "subprocess.CompletedProcess[str]":
+    """Run the unit tests of the rules."""
     return subprocess.run(
         ["promtool", "test", "rules", str(folder / "eventwriter.rules.test.yml")], capture_output=True, text=True
     )
@@ -96,19 +96,19 @@ def unit_tested(folder: Path) -> "subprocess.CompletedProcess[str]":
 
 @needs_promtool
 def test_alerts_are_raised_by_their_causes(tmp_path: Path) -> None:
-    """Each alert is raised by its cause in its time, none by a healthy writer; another threshold is noticed."""
+    """Each alert is raised by its cause and not by a healthy writer; a changed threshold is detected."""
     shutil.copytree(RULES.parent, tmp_path, dirs_exist_ok=True)
-    good = unit_tested(tmp_path)
+    good = run_rule_tests(tmp_path)
     rules = tmp_path / RULES.name
     rules.write_text(rules.read_text().replace("eventwriter_nats_connected == 0", "eventwriter_nats_connected == 1"))
-    bad = unit_tested(tmp_path)
+    bad = run_rule_tests(tmp_path)
 
     assert 0 == good.returncode, good.stdout + good.stderr
     assert 0 != bad.returncode
 
 
-def test_dashboard_is_one_that_grafana_takes() -> None:
-    """Panels have their own numbers and places within 24 columns, and ask the data source that the reader chooses."""
+def test_dashboard_is_valid() -> None:
+    """Panels have unique ids and positions within 24 columns, and use the selected data source."""
     board: dict[str, Any] = json.loads(DASHBOARD.read_text())
     panels = board["panels"]
     names = [variable["name"] for variable in board["templating"]["list"]]
@@ -123,8 +123,8 @@ def test_dashboard_is_one_that_grafana_takes() -> None:
     ]
 
 
-def test_compose_file_is_whole() -> None:
-    """The services that others wait for are there, its variables are read, and the stop leaves time to drain."""
+def test_compose_file_is_consistent() -> None:
+    """Services, variables and the stop timeout of the compose file are consistent."""
     services = yaml.safe_load(COMPOSE.read_text())["services"]
     writer = services["eventwriter"]
     awaited = {name for service in services.values() for name in service.get("depends_on", ())}
@@ -136,15 +136,15 @@ def test_compose_file_is_whole() -> None:
     assert ["CMD", "eventwriter-ctl", "check", "--only-critical"] == writer["healthcheck"]["test"]
 
 
-def test_image_is_unhealthy_only_where_it_is_critical() -> None:
-    """The image's own health check counts a warning as well."""
+def test_image_is_unhealthy_only_if_critical() -> None:
+    """The health check of the image accepts a warning."""
     text = (DEPLOY / "docker" / "Dockerfile").read_text()
 
     assert 'CMD ["eventwriter-ctl", "check", "--only-critical"]' in text
 
 
-def test_image_is_small_in_rights() -> None:
-    """The image's last stage has no compiler and no pip, and runs as another user than root."""
+def test_image_has_few_privileges() -> None:
+    """The last stage of the image has no compiler and no pip, and does not run as root."""
     text = (DEPLOY / "docker" / "Dockerfile").read_text()
     last = text[text.rindex("\nFROM ") :]
 

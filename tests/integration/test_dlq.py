@@ -1,4 +1,4 @@
-"""`eventwriter-ctl dlq` on a real server: no daemon runs, and none is asked."""
+"""`eventwriter-ctl dlq` on a real server, without a daemon."""
 
 import base64
 import json
@@ -41,8 +41,8 @@ VALUES (%s, %s, 2, %s, %s, %s, %s, %s, %s, %s, %s, 1, '2026-01-02 00:00:00+00') 
 """
 
 
-class Office:
-    """A database with letters in it, and the command to look after them."""
+class DeadLetterStore:
+    """A database with dead letters, and the command that manages them."""
 
     def __init__(self, dsn: str, folder: Path) -> None:
         self.dsn, self.folder = dsn, folder
@@ -56,8 +56,8 @@ class Office:
         self.conn.execute("SET timezone TO 'UTC'")
         self.conn.execute("CREATE TABLE things (id int PRIMARY KEY CHECK (id < 1000000), v text)")
 
-    def letter(self, payload: Any, subject: str = "telemetry.a", reason: str = "malformed", **more: Any) -> int:
-        """Put a letter there; return its id."""
+    def add(self, payload: Any, subject: str = "telemetry.a", reason: str = "malformed", **more: Any) -> int:
+        """Insert a dead letter and return its id."""
         self.sequence += 1
         body = payload if isinstance(payload, bytes) else orjson.dumps(payload)
         headers = Jsonb(more["headers"]) if "headers" in more else None
@@ -70,38 +70,38 @@ class Office:
         return int(row[0])
 
     def dlq(self, *arguments: str) -> "subprocess.CompletedProcess[str]":
-        """Run a command to its end."""
+        """Run a `dlq` command and return its result."""
         words = ("eventwriter-ctl", "--config", str(self.config), "dlq", *arguments)
         return command(*words, environ={"COLUMNS": "80", **self.environ})
 
-    def begin(self, *arguments: str) -> "subprocess.Popen[bytes]":
-        """Start a command beside the test."""
+    def start(self, *arguments: str) -> "subprocess.Popen[bytes]":
+        """Start a `dlq` command in the background."""
         words = [str(COMMANDS / "eventwriter-ctl"), "--config", str(self.config), "dlq", *arguments]
         return subprocess.Popen(words, env=clean(), stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL)
 
     def read(self, query: str) -> list[tuple[Any, ...]]:
-        """Return what a query finds."""
+        """Return the rows of a query."""
         return self.conn.execute(query).fetchall()
 
     def states(self) -> list[tuple[Any, ...]]:
-        """Return every letter's id, state, and whether a replay left an error."""
+        """Return id, state, and whether a replay left an error, of every dead letter."""
         return self.read("SELECT id, state, replay_error IS NOT NULL FROM eventwriter_dead_letters ORDER BY id")
 
 
 @pytest.fixture
-def office(database: str, tmp_path: Path) -> Iterator[Office]:
-    """An office with empty tables."""
-    one = Office(database, tmp_path)
+def store(database: str, tmp_path: Path) -> Iterator[DeadLetterStore]:
+    """An empty table of dead letters."""
+    one = DeadLetterStore(database, tmp_path)
     yield one
     one.conn.close()
 
 
-def test_list_fits_80_columns(office: Office) -> None:
-    """Letters are listed newest first, one line each, within 80 columns, with their number."""
+def test_list_fits_80_columns(store: DeadLetterStore) -> None:
+    """Dead letters are listed newest first, one per line of at most 80 columns, with their ids."""
     for n in range(60):
-        office.letter(b"x", reason="missing_field" if n % 2 else "crash_loop", detail="a long sentence " * 20)
+        store.add(b"x", reason="missing_field" if n % 2 else "crash_loop", detail="a long sentence " * 20)
 
-    done = office.dlq("list")
+    done = store.dlq("list")
 
     lines = done.stdout.splitlines()
     assert (0, 52, "the newest 50 of 60 dead letters; use --limit to show more") == (
@@ -112,12 +112,12 @@ def test_list_fits_80_columns(office: Office) -> None:
     assert "missing_field" in lines[1]
 
 
-def test_list_shows_no_more_than_its_limit(office: Office) -> None:
-    """`--limit` shows so many of the newest letters and says how many there are, in JSON too."""
+def test_list_is_limited(store: DeadLetterStore) -> None:
+    """`--limit` shows the newest dead letters and the total count, in JSON too."""
     for _ in range(5):
-        office.letter(b"x")
+        store.add(b"x")
 
-    done, plain = office.dlq("list", "--limit", "2"), json.loads(office.dlq("list", "--limit", "2", "--json").stdout)
+    done, plain = store.dlq("list", "--limit", "2"), json.loads(store.dlq("list", "--limit", "2", "--json").stdout)
 
     lines = done.stdout.splitlines()
     assert ["5", "4"] == [line.split()[0] for line in lines[1:-1]]
@@ -125,13 +125,13 @@ def test_list_shows_no_more_than_its_limit(office: Office) -> None:
     assert (5, [5, 4]) == (plain["total"], [letter["id"] for letter in plain["letters"]])
 
 
-def test_filters_mean_what_they_say(office: Office) -> None:
-    """Entries, streams, reasons, states and times choose letters."""
-    office.letter(b"1")
-    office.letter(b"2", subject="netflow.a", consumer="eventwriter-netflow", reason="rejected")
-    office.letter(b"3", stream="other", consumer="x")
-    office.conn.execute("UPDATE eventwriter_dead_letters SET created_at = now() - interval '3 days' WHERE id = 1")
-    office.conn.execute("UPDATE eventwriter_dead_letters SET state = 'replayed' WHERE id = 3")
+def test_filters_select_dead_letters(store: DeadLetterStore) -> None:
+    """Entries, streams, reasons, states and times select dead letters."""
+    store.add(b"1")
+    store.add(b"2", subject="netflow.a", consumer="eventwriter-netflow", reason="rejected")
+    store.add(b"3", stream="other", consumer="x")
+    store.conn.execute("UPDATE eventwriter_dead_letters SET created_at = now() - interval '3 days' WHERE id = 1")
+    store.conn.execute("UPDATE eventwriter_dead_letters SET state = 'replayed' WHERE id = 3")
     chosen = {
         "--stream TELEMETRY": [1],
         "--stream events": [2, 1],
@@ -143,18 +143,18 @@ def test_filters_mean_what_they_say(office: Office) -> None:
         "--since 2020-01-01 --state replayed": [3],
     }
 
-    found = {words: json.loads(office.dlq("list", "--json", *words.split()).stdout) for words in chosen}
+    found = {words: json.loads(store.dlq("list", "--json", *words.split()).stdout) for words in chosen}
 
     assert chosen == {words: [letter["id"] for letter in each["letters"]] for words, each in found.items()}
     assert chosen.keys() == {words for words, each in found.items() if each["total"] == len(each["letters"])}
 
 
-def test_show_leaves_secrets_out(office: Office) -> None:
-    """A letter is shown whole, without the values of keys that are never shown, and with what it would be today."""
+def test_show_redacts_secrets(store: DeadLetterStore) -> None:
+    """A dead letter is shown with redacted values and with its outcome today."""
     payload = {"value": 7, "metadata": {"Community": "s3cret", "a": '{"community": "s3cret"}'}}
-    number = office.letter(payload, headers={"Source": "here", "community": "s3cret"})
+    number = store.add(payload, headers={"Source": "here", "community": "s3cret"})
 
-    done, plain = office.dlq("show", str(number)), office.dlq("show", str(number), "--json")
+    done, plain = store.dlq("show", str(number)), store.dlq("show", str(number), "--json")
 
     assert (0, 0, False, False) == (
         done.returncode, plain.returncode, "s3cret" in done.stdout, "s3cret" in plain.stdout,
@@ -164,29 +164,29 @@ def test_show_leaves_secrets_out(office: Office) -> None:
     assert "written" == json.loads(plain.stdout)["today"]["outcome"]
 
 
-def test_show_withholds_half_a_json_with_a_redacted_key(office: Office) -> None:
+def test_show_withholds_half_a_json_with_a_redacted_key(store: DeadLetterStore) -> None:
     """A payload that is not JSON and has a redacted key is not shown, because the secret may be anywhere in it."""
-    number = office.letter(b'{"value": 1, "community": "s3cret", "more')
+    number = store.add(b'{"value": 1, "community": "s3cret", "more')
 
-    shown = office.dlq("show", str(number)).stdout
+    shown = store.dlq("show", str(number)).stdout
 
     assert (WITHHELD in shown, "s3cret" in shown) == (True, False)
 
 
-def test_show_dumps_what_is_no_text(office: Office) -> None:
-    """A binary payload is shown in hexadecimal, and in base64 as JSON."""
-    number = office.letter(b"\x00\xffabc")
+def test_show_dumps_binary_payloads(store: DeadLetterStore) -> None:
+    """A binary payload is shown as a hex dump, and as base64 in JSON."""
+    number = store.add(b"\x00\xffabc")
 
-    shown = office.dlq("show", str(number)).stdout
-    plain = json.loads(office.dlq("show", str(number), "--json").stdout)
+    shown = store.dlq("show", str(number)).stdout
+    plain = json.loads(store.dlq("show", str(number), "--json").stdout)
 
     assert "00000000  00ff 6162 63" in shown
     assert b"\x00\xffabc" == base64.b64decode(plain["payload"]["base64"])
 
 
-def test_show_of_no_letter_is_a_sentence(office: Office) -> None:
-    """A letter that is not there is named."""
-    done = office.dlq("show", "7")
+def test_show_of_a_missing_id_exits_with_2(store: DeadLetterStore) -> None:
+    """An id that does not exist is an error that names it."""
+    done = store.dlq("show", "7")
 
     assert (
         2,
@@ -196,21 +196,21 @@ def test_show_of_no_letter_is_a_sentence(office: Office) -> None:
     )  # fmt: skip
 
 
-def test_replay_writes_the_rows_that_the_message_would_have_had(office: Office) -> None:
-    """A replayed letter has the id and the time of its message; the letter is marked, and is not replayed again."""
+def test_replay_writes_the_rows_of_the_message(store: DeadLetterStore) -> None:
+    """Rows have the id and time of the message; the dead letter is marked and not replayed again."""
     flow = {"src_addr": "10.0.0.1", "dst_addr": "10.0.0.2", "octets": 5}
-    number = office.letter(flow, subject="netflow.a", consumer="eventwriter-netflow")
+    number = store.add(flow, subject="netflow.a", consumer="eventwriter-netflow")
 
-    done, again = office.dlq("replay"), office.dlq("replay")
+    done, again = store.dlq("replay"), store.dlq("replay")
 
     assert (0, [f"{number}  written: 1 row", "1 written (1 row)"]) == (done.returncode, done.stdout.splitlines())
     assert (0, "no new dead letters\n") == (again.returncode, again.stdout)
     made = id_generator(ORIGIN)(1, 0)
     assert [(made, "2026-01-02T00:00:00+00:00")] == [
-        (row[0].bytes, row[1].isoformat()) for row in office.read("SELECT id, time FROM ocsf_network_activity")
+        (row[0].bytes, row[1].isoformat()) for row in store.read("SELECT id, time FROM ocsf_network_activity")
     ]
-    assert [(number, "replayed", False)] == office.states()
-    assert [(True,)] == office.read("SELECT replayed_at IS NOT NULL FROM eventwriter_dead_letters")
+    assert [(number, "replayed", False)] == store.states()
+    assert [(True,)] == store.read("SELECT replayed_at IS NOT NULL FROM eventwriter_dead_letters")
 
 
 @pytest.mark.parametrize(
@@ -224,49 +224,49 @@ def test_replay_writes_the_rows_that_the_message_would_have_had(office: Office) 
         ("--reason rejected --stream THINGS", [4]),
     ],
 )
-def test_replay_leaves_alone_what_filters_do_not_mean(office: Office, words: str, replayed: list[int]) -> None:
-    """Only letters that all filters mean are replayed; the others are new as before."""
-    office.letter({"value": 1})
-    office.letter({"value": 2})
+def test_replay_is_limited_by_filters(store: DeadLetterStore, words: str, replayed: list[int]) -> None:
+    """Only dead letters that match all filters are replayed; the others stay new."""
+    store.add({"value": 1})
+    store.add({"value": 2})
     flow = {"src_addr": "10.0.0.1", "dst_addr": "10.0.0.2", "octets": 5}
-    office.letter(flow, subject="netflow.a", consumer="eventwriter-netflow", reason="rejected")
-    office.letter({"id": 5}, subject="things.a", consumer="eventwriter-things", reason="rejected")
-    office.conn.execute("UPDATE eventwriter_dead_letters SET created_at = now() - interval '3 days' WHERE id = 1")
+    store.add(flow, subject="netflow.a", consumer="eventwriter-netflow", reason="rejected")
+    store.add({"id": 5}, subject="things.a", consumer="eventwriter-things", reason="rejected")
+    store.conn.execute("UPDATE eventwriter_dead_letters SET created_at = now() - interval '3 days' WHERE id = 1")
 
-    done = office.dlq("replay", *words.split())
+    done = store.dlq("replay", *words.split())
 
     assert 0 == done.returncode, done.stderr
-    assert [(n, "replayed" if n in replayed else "new", False) for n in range(1, 5)] == office.states()
+    assert [(n, "replayed" if n in replayed else "new", False) for n in range(1, 5)] == store.states()
     counts = "SELECT (SELECT count(*) FROM {}), (SELECT count(*) FROM {}), (SELECT count(*) FROM {})"
     tables = ("timeseries_metrics", "ocsf_network_activity", "things")
     wanted = tuple(len({*replayed} & numbers) for numbers in ({1, 2}, {3}, {4}))
-    assert [wanted] == office.read(counts.format(*tables))
+    assert [wanted] == store.read(counts.format(*tables))
 
 
-def test_replay_of_some_ids_is_of_these_only(office: Office) -> None:
-    """Named letters are replayed and no others; one that was replayed is not replayed again by its name."""
+def test_replay_of_ids_replays_only_these(store: DeadLetterStore) -> None:
+    """Only the named dead letters are replayed, and none of them twice."""
     for n in range(1, 5):
-        office.letter({"value": n})
+        store.add({"value": n})
 
-    done, again = office.dlq("replay", "2", "4"), office.dlq("replay", "2")
+    done, again = store.dlq("replay", "2", "4"), store.dlq("replay", "2")
 
     assert (0, ["2  written: 1 row", "4  written: 1 row", "2 written (2 rows)"]) == (
         done.returncode, done.stdout.splitlines(),
     )  # fmt: skip
     assert (0, "no new dead letters\n") == (again.returncode, again.stdout)
-    assert [(1, "new", False), (2, "replayed", False), (3, "new", False), (4, "replayed", False)] == office.states()
-    assert [(2.0,), (4.0,)] == office.read("SELECT value::float8 FROM timeseries_metrics ORDER BY 1")
+    assert [(1, "new", False), (2, "replayed", False), (3, "new", False), (4, "replayed", False)] == store.states()
+    assert [(2.0,), (4.0,)] == store.read("SELECT value::float8 FROM timeseries_metrics ORDER BY 1")
 
 
-def test_replay_says_what_is_still_dead_and_why(office: Office) -> None:
-    """Garbage, refused rows and letters that no entry takes stay, each with today's reason; all others are written."""
-    good = [office.letter({"value": n}) for n in range(20)]
-    garbage = office.letter(b"garbage")
-    refused = office.letter({"id": 5_000_000}, subject="things.a", consumer="eventwriter-things")
-    fine = office.letter({"id": 5}, subject="things.a", consumer="eventwriter-things")
-    nobody = office.letter({"value": 1}, subject="nobody.a", consumer="gone")
+def test_replay_reports_what_stays_dead(store: DeadLetterStore) -> None:
+    """Messages that still fail stay dead letters with a new reason; all others are written."""
+    good = [store.add({"value": n}) for n in range(20)]
+    garbage = store.add(b"garbage")
+    refused = store.add({"id": 5_000_000}, subject="things.a", consumer="eventwriter-things")
+    fine = store.add({"id": 5}, subject="things.a", consumer="eventwriter-things")
+    nobody = store.add({"value": 1}, subject="nobody.a", consumer="gone")
 
-    done = office.dlq("replay")
+    done = store.dlq("replay")
 
     said = dict(line.split("  ", 1) for line in done.stdout.splitlines()[:-1])
     assert (1, "21 written (21 rows); 2 still dead; 1 refused") == (done.returncode, done.stdout.splitlines()[-1])
@@ -274,101 +274,101 @@ def test_replay_says_what_is_still_dead_and_why(office: Office) -> None:
     assert "still dead: no_entry: no stream entry matches subject 'nobody.a' of stream 'events'" == said[str(nobody)]
     assert "refused: " in said[str(refused)]
     assert "(SQLSTATE 23514)" in said[str(refused)]
-    assert [(n, "replayed", False) for n in [*good, fine]] == [row for row in office.states() if row[1] == "replayed"]
-    assert [(n, "new", True) for n in (garbage, refused, nobody)] == [row for row in office.states() if row[1] == "new"]
-    assert [(20,)] == office.read("SELECT count(*) FROM timeseries_metrics")
-    assert "last replay" in office.dlq("show", str(refused)).stdout
+    assert [(n, "replayed", False) for n in [*good, fine]] == [row for row in store.states() if row[1] == "replayed"]
+    assert [(n, "new", True) for n in (garbage, refused, nobody)] == [row for row in store.states() if row[1] == "new"]
+    assert [(20,)] == store.read("SELECT count(*) FROM timeseries_metrics")
+    assert "last replay" in store.dlq("show", str(refused)).stdout
 
 
-def test_replay_obeys_conflict_rules(office: Office) -> None:
-    """A row whose key is there is left out or replaced by the table's rule, and the sum says so."""
-    office.conn.execute("INSERT INTO things VALUES (1, 'old')")
-    config = json.loads(office.config.read_text())
+def test_replay_follows_conflict_rules(store: DeadLetterStore) -> None:
+    """A row whose key exists is skipped or replaced by the table's rule, and is counted."""
+    store.conn.execute("INSERT INTO things VALUES (1, 'old')")
+    config = json.loads(store.config.read_text())
     config["streams"][2]["on_conflict"] = "nothing"
-    office.config.write_text(json.dumps(config))
+    store.config.write_text(json.dumps(config))
     for n in (1, 2):
-        office.letter({"id": n, "v": "new"}, subject="things.a", consumer="eventwriter-things")
+        store.add({"id": n, "v": "new"}, subject="things.a", consumer="eventwriter-things")
 
-    done = office.dlq("replay", "--quiet")
+    done = store.dlq("replay", "--quiet")
 
     assert (
         "2 written (2 rows); 1 rows existed already (conflict rule of the table)\n",
         [(1, "old"), (2, "new")],
-    ) == (done.stdout, office.read("SELECT * FROM things ORDER BY id"))
+    ) == (done.stdout, store.read("SELECT * FROM things ORDER BY id"))
 
 
-def test_dry_run_writes_nothing(office: Office) -> None:
-    """A dry run says what would happen, PostgreSQL's refusals included, and changes neither rows nor letters."""
-    office.letter({"value": 1})
-    office.letter({"id": 5_000_000}, subject="things.a", consumer="eventwriter-things")
-    before = office.read("SELECT * FROM eventwriter_dead_letters ORDER BY id")
+def test_dry_run_writes_nothing(store: DeadLetterStore) -> None:
+    """A dry run reports the results, including errors of PostgreSQL, and changes nothing."""
+    store.add({"value": 1})
+    store.add({"id": 5_000_000}, subject="things.a", consumer="eventwriter-things")
+    before = store.read("SELECT * FROM eventwriter_dead_letters ORDER BY id")
 
-    done = office.dlq("replay", "--dry-run")
+    done = store.dlq("replay", "--dry-run")
 
     assert (1, "1 would be written (1 row); 1 refused; nothing was changed") == (
         done.returncode, done.stdout.splitlines()[-1],
     )  # fmt: skip
-    assert before == office.read("SELECT * FROM eventwriter_dead_letters ORDER BY id")
-    assert [(0,)] == office.read("SELECT count(*) FROM timeseries_metrics")
+    assert before == store.read("SELECT * FROM eventwriter_dead_letters ORDER BY id")
+    assert [(0,)] == store.read("SELECT count(*) FROM timeseries_metrics")
 
 
-def test_letter_that_still_kills_is_tried_apart(office: Office) -> None:
-    """A letter whose decoding kills is tried in a process of its own: replay and show live, and say so."""
-    office.environ |= install(office.folder)
-    config = json.loads(office.config.read_text())
+def test_dead_letter_that_kills_its_decoder_is_isolated(store: DeadLetterStore) -> None:
+    """A dead letter whose decoder crashes is decoded in a child process; replay and show report it."""
+    store.environ |= install(store.folder)
+    config = json.loads(store.config.read_text())
     config["streams"][0] = {"name": "TELEMETRY", "kind": KIND}
-    office.config.write_text(json.dumps(config))
-    killer = office.letter({"value": 1, "unit": ABORT}, reason="crash_loop")
-    fixed = office.letter({"value": 2}, reason="crash_loop")
+    store.config.write_text(json.dumps(config))
+    killer = store.add({"value": 1, "unit": ABORT}, reason="crash_loop")
+    fixed = store.add({"value": 2}, reason="crash_loop")
 
-    done = office.dlq("replay")
+    done = store.dlq("replay")
 
     assert (1, "1 written (1 row); 1 still kills") == (done.returncode, done.stdout.splitlines()[-1])
     assert "killed by SIGABRT" in done.stdout
-    assert "killed by SIGABRT" in office.dlq("show", str(killer)).stdout
-    assert [(killer, "new", True), (fixed, "replayed", False)] == office.states()
+    assert "killed by SIGABRT" in store.dlq("show", str(killer)).stdout
+    assert [(killer, "new", True), (fixed, "replayed", False)] == store.states()
 
 
-def test_two_replays_at_once_write_each_letter_once(office: Office) -> None:
-    """Two replays over the same thousands of letters share them."""
+def test_concurrent_replays_write_each_message_once(store: DeadLetterStore) -> None:
+    """Two replays of thousands of dead letters share the work."""
     for n in range(3000):
-        office.letter({"value": n, "metadata": {"n": n}})
+        store.add({"value": n, "metadata": {"n": n}})
 
-    both = [office.begin("replay", "--quiet") for _ in range(2)]
+    both = [store.start("replay", "--quiet") for _ in range(2)]
 
     assert [0, 0] == [one.wait(60) for one in both]
-    assert [(3000, 3000)] == office.read("SELECT count(*), count(DISTINCT value) FROM timeseries_metrics")
-    assert [("replayed", 3000)] == office.read("SELECT state, count(*) FROM eventwriter_dead_letters GROUP BY 1")
+    assert [(3000, 3000)] == store.read("SELECT count(*), count(DISTINCT value) FROM timeseries_metrics")
+    assert [("replayed", 3000)] == store.read("SELECT state, count(*) FROM eventwriter_dead_letters GROUP BY 1")
 
 
-def test_killed_replay_leaves_nothing_half_done(office: Office) -> None:
-    """A replay that is killed at a random moment, again and again, writes each letter once in the end."""
+def test_killed_replay_can_be_repeated(store: DeadLetterStore) -> None:
+    """A replay that is killed at random moments writes each message exactly once in the end."""
     seed = int(os.environ.get("EVENTWRITER_TEST_SEED", random.randrange(10**6)))
     print(f"seed {seed}: EVENTWRITER_TEST_SEED={seed} repeats this")
     rng = random.Random(seed)
     for n in range(6000):
-        office.letter({"value": n})
+        store.add({"value": n})
     for _ in range(6):
-        one = office.begin("replay", "--quiet")
+        one = store.start("replay", "--quiet")
         time.sleep(0.4 + rng.random())
         one.send_signal(signal.SIGKILL)
         one.wait()
-        rows, states = office.read("SELECT count(*) FROM timeseries_metrics"), office.read(
+        rows, states = store.read("SELECT count(*) FROM timeseries_metrics"), store.read(
             "SELECT count(*) FROM eventwriter_dead_letters WHERE state = 'replayed'"
         )  # fmt: skip
         assert rows == states
 
-    assert 0 == office.dlq("replay", "--quiet").returncode
-    assert [(6000, 6000)] == office.read("SELECT count(*), count(DISTINCT value) FROM timeseries_metrics")
+    assert 0 == store.dlq("replay", "--quiet").returncode
+    assert [(6000, 6000)] == store.read("SELECT count(*), count(DISTINCT value) FROM timeseries_metrics")
 
 
-def test_export_is_whole(office: Office, tmp_path: Path) -> None:
-    """Each letter is one JSON line with its payload in base64; the file is for its owner alone."""
+def test_export_contains_every_dead_letter(store: DeadLetterStore, tmp_path: Path) -> None:
+    """Each dead letter is a JSON line with its payload in base64; only the owner may read the file."""
     for n in range(3):
-        office.letter(b"\x00" + bytes([n]), reason="malformed" if n else "rejected")
+        store.add(b"\x00" + bytes([n]), reason="malformed" if n else "rejected")
     file = tmp_path / "letters.jsonl"
 
-    done = office.dlq("export", str(file), "--reason", "malformed")
+    done = store.dlq("export", str(file), "--reason", "malformed")
 
     found = [json.loads(line) for line in file.read_text().splitlines()]
     assert f"2 dead letters exported to {file}\n" == done.stdout
@@ -376,50 +376,50 @@ def test_export_is_whole(office: Office, tmp_path: Path) -> None:
     assert 0o600 == file.stat().st_mode & 0o777
 
 
-def test_purge_needs_a_yes(office: Office) -> None:
-    """Without --yes a purge only counts; with it, it deletes what the filters mean."""
-    office.letter(b"1", reason="malformed")
-    office.letter(b"2", reason="rejected")
+def test_purge_requires_yes(store: DeadLetterStore) -> None:
+    """Without --yes a purge only counts; with it, it deletes what the filters select."""
+    store.add(b"1", reason="malformed")
+    store.add(b"2", reason="rejected")
 
-    asked, done = office.dlq("purge"), office.dlq("purge", "--yes", "--reason", "malformed")
+    asked, done = store.dlq("purge"), store.dlq("purge", "--yes", "--reason", "malformed")
 
     assert (2, True) == (
         asked.returncode,
         "would permanently delete 2 dead letters; confirm with --yes" in asked.stderr,
     )
     assert (0, "1 dead letter deleted\n") == (done.returncode, done.stdout)
-    assert [(2, "new", False)] == office.states()
+    assert [(2, "new", False)] == store.states()
 
 
 @pytest.mark.parametrize(
     "words", [("replay", "1", "77"), ("list", "--stream", "nosuch"), ("list", "--reason", "nosuch"), ("show", "77")]
 )
-def test_unknown_selection_is_a_mistake(office: Office, words: tuple[str, ...]) -> None:
-    """An id, a stream or a reason that does not exist ends with 2, and nothing is replayed."""
-    office.letter({"value": 1})
+def test_unknown_selection_exits_with_2(store: DeadLetterStore, words: tuple[str, ...]) -> None:
+    """An unknown id, stream or reason exits with 2, and nothing is replayed."""
+    store.add({"value": 1})
 
-    done = office.dlq(*words)
+    done = store.dlq(*words)
 
     assert (2, "") == (done.returncode, done.stdout)
     assert {"77", "nosuch"} & set(done.stderr.replace("'", " ").replace(";", " ").split())
-    assert [("new",)] == office.conn.execute("SELECT state FROM eventwriter_dead_letters").fetchall()
+    assert [("new",)] == store.conn.execute("SELECT state FROM eventwriter_dead_letters").fetchall()
 
 
-def test_reason_that_only_the_table_knows_is_accepted(office: Office) -> None:
-    """A reason of another package's kind, and a stream that is no longer configured, select what the table has."""
-    office.letter({"value": 1}, reason="odd", stream="retired")
+def test_reason_and_stream_of_the_table_are_accepted(store: DeadLetterStore) -> None:
+    """A reason or a stream that occurs only in the table is a valid filter."""
+    store.add({"value": 1}, reason="odd", stream="retired")
 
-    done = office.dlq("list", "--reason", "odd", "--stream", "retired", "--json")
+    done = store.dlq("list", "--reason", "odd", "--stream", "retired", "--json")
 
     assert 1 == json.loads(done.stdout)["total"]
 
 
-def test_list_by_reason_counts_and_shows_an_example(office: Office) -> None:
-    """The reasons come with their counts, the most frequent first, and the newest dead letter as an example."""
-    ids = [office.letter(b"x", reason=reason, detail=f"because of {reason}") for reason in ("malformed", "rejected")]
-    ids.append(office.letter(b"x", detail="the newest"))
+def test_list_by_reason_counts_and_shows_an_example(store: DeadLetterStore) -> None:
+    """The reasons are listed by count, each with its newest dead letter as an example."""
+    ids = [store.add(b"x", reason=reason, detail=f"because of {reason}") for reason in ("malformed", "rejected")]
+    ids.append(store.add(b"x", detail="the newest"))
 
-    done, plain = office.dlq("list", "--by", "reason"), office.dlq("list", "--by", "reason", "--json")
+    done, plain = store.dlq("list", "--by", "reason"), store.dlq("list", "--by", "reason", "--json")
 
     reasons = json.loads(plain.stdout)["reasons"]
     assert [("malformed", 2, ids[2], "the newest"), ("rejected", 1, ids[1], "because of rejected")] == [
@@ -429,36 +429,36 @@ def test_list_by_reason_counts_and_shows_an_example(office: Office) -> None:
     assert "the newest" in done.stdout
 
 
-def test_results_are_printed_as_json(office: Office, tmp_path: Path) -> None:
+def test_results_are_printed_as_json(store: DeadLetterStore, tmp_path: Path) -> None:
     """--json makes replay, export and purge print one object with their results."""
-    written, dead = office.letter({"value": 1}), office.letter(b"no json")
+    written, dead = store.add({"value": 1}), store.add(b"no json")
 
-    replayed = json.loads(office.dlq("replay", "--json").stdout)
-    exported = json.loads(office.dlq("export", str(tmp_path / "f"), "--json").stdout)
-    purged = json.loads(office.dlq("purge", "--yes", "--json").stdout)
+    replayed = json.loads(store.dlq("replay", "--json").stdout)
+    exported = json.loads(store.dlq("export", str(tmp_path / "f"), "--json").stdout)
+    purged = json.loads(store.dlq("purge", "--yes", "--json").stdout)
 
     assert {(written, "written"), (dead, "still dead")} == {(one["id"], one["outcome"]) for one in replayed["letters"]}
     assert (2, 2) == (exported["exported"], purged["deleted"])
 
 
-def test_replay_warns_of_tables_that_replace_rows(office: Office) -> None:
+def test_replay_warns_of_tables_that_replace_rows(store: DeadLetterStore) -> None:
     """A table whose conflict rule replaces rows is named before its rows are written; other tables are not."""
-    config = json.loads(office.config.read_text())
+    config = json.loads(store.config.read_text())
     config["streams"][2]["on_conflict"] = "replace"
-    office.config.write_text(json.dumps(config))
-    office.conn.execute("INSERT INTO things VALUES (1, 'newer')")
-    office.letter({"id": 1, "v": "older"}, subject="things.a", consumer="eventwriter-things")
-    office.letter({"value": 1})
+    store.config.write_text(json.dumps(config))
+    store.conn.execute("INSERT INTO things VALUES (1, 'newer')")
+    store.add({"id": 1, "v": "older"}, subject="things.a", consumer="eventwriter-things")
+    store.add({"value": 1})
 
-    tried, done = office.dlq("replay", "--dry-run", "--json"), office.dlq("replay")
+    tried, done = store.dlq("replay", "--dry-run", "--json"), store.dlq("replay")
 
     assert ["things"] == json.loads(tried.stdout)["replacing_tables"]
     assert (1, 1) == (tried.stderr.count("warning: table things"), done.stderr.count("warning: table"))
 
 
-def test_unreachable_server_is_a_sentence(office: Office) -> None:
-    """Without PostgreSQL every command ends with 3 and one sentence."""
-    done = office.dlq("list", "--dsn", f"postgresql://u:hunter2@127.0.0.1:{free_port()}/d")
+def test_unreachable_server_exits_with_3(store: DeadLetterStore) -> None:
+    """Without PostgreSQL every command exits with 3 and an error of one line."""
+    done = store.dlq("list", "--dsn", f"postgresql://u:hunter2@127.0.0.1:{free_port()}/d")
 
     assert (3, 1) == (done.returncode, len(done.stderr.splitlines()))
     assert ("cannot reach PostgreSQL" in done.stderr, "hunter2" in done.stderr) == (True, False)
@@ -474,32 +474,32 @@ def test_unreachable_server_is_a_sentence(office: Office) -> None:
         pytest.param({"keep": "90d"}, [1, 2, 3, 4], id="younger ones are never deleted"),
     ],
 )
-async def test_retention_deletes_the_oldest(office: Office, settings_: dict[str, Any], left: list[int]) -> None:
-    """Letters that are older, or more, than is kept are deleted, and counted."""
+async def test_retention_deletes_the_oldest(store: DeadLetterStore, settings_: dict[str, Any], left: list[int]) -> None:
+    """Dead letters beyond the maximum age or count are deleted and counted."""
     for n in range(4):
-        office.letter(b"x")
-        office.conn.execute(
+        store.add(b"x")
+        store.conn.execute(
             f"UPDATE eventwriter_dead_letters SET created_at = now() - interval '{4 - n - 0.9} days' WHERE id = {n + 1}"
         )
-    postgres, counters = PostgresSession(PostgresSettings.model_validate({"dsn": office.dsn})), Counters()
+    postgres, counters = PostgresSession(PostgresSettings.model_validate({"dsn": store.dsn})), Counters()
 
     deleted = await delete_expired(postgres, None, DeadLetterSettings.model_validate(settings_), counters)
     await postgres.close()
 
-    assert left == [row[0] for row in office.states()]
+    assert left == [row[0] for row in store.states()]
     assert (4 - len(left), 4 - len(left)) == (deleted, counters.dead_letters_expired_total)
 
 
-async def test_retention_gives_way_to_another_worker(office: Office) -> None:
-    """While one worker looks through the letters, another one leaves them alone."""
-    office.letter(b"x")
-    office.letter(b"y")
-    postgres = PostgresSession(PostgresSettings.model_validate({"dsn": office.dsn}))
+async def test_retention_skips_while_another_worker_runs_it(store: DeadLetterStore) -> None:
+    """While one worker deletes dead letters, other workers skip the retention."""
+    store.add(b"x")
+    store.add(b"y")
+    postgres = PostgresSession(PostgresSettings.model_validate({"dsn": store.dsn}))
     lock = """hashtextextended('eventwriter retention "public"."eventwriter_dead_letters"', 0)"""
     settings_ = DeadLetterSettings(keep_max=1)
 
-    with office.conn.transaction():
-        office.conn.execute(f"SELECT pg_advisory_xact_lock({lock})")
+    with store.conn.transaction():
+        store.conn.execute(f"SELECT pg_advisory_xact_lock({lock})")
         held = await delete_expired(postgres, None, settings_, Counters())
     free = await delete_expired(postgres, None, settings_, Counters())
     await postgres.close()

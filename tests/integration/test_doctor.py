@@ -1,4 +1,4 @@
-"""`eventwriter doctor` on real servers: each failure provoked, and found where it is."""
+"""`eventwriter doctor` on real servers: each problem is provoked and found by the check that covers it."""
 
 import datetime as dt
 import json
@@ -12,10 +12,10 @@ from typing import Any
 
 import psycopg
 import pytest
-from fix_books import Shared
 from fix_nats import PEOPLE, Certificates, StartNats, operator_account
 from fix_postgres import Secured
 from fix_run import clean, command
+from fix_shared_stream import SharedStream
 from nats.js.api import ConsumerConfig, RetentionPolicy, StreamConfig, SubjectTransform
 
 from eventwriter import clock
@@ -26,8 +26,8 @@ Examine = Callable[..., dict[tuple[str, str], list[Finding]]]
 
 
 @pytest.fixture
-def examine(shared: Shared, monkeypatch: pytest.MonkeyPatch) -> Examine:
-    """Examine the shared stream's configuration, with other settings where they are given; findings by check."""
+def examine(shared: SharedStream, monkeypatch: pytest.MonkeyPatch) -> Examine:
+    """Run doctor for the shared stream, optionally with other settings, and return the findings by check."""
     monkeypatch.setattr(nats, "_SAMPLE_S", 0.05)
 
     def run(environ: dict[str, str] | None = None, **top: Any) -> dict[tuple[str, str], list[Finding]]:
@@ -41,40 +41,40 @@ def examine(shared: Shared, monkeypatch: pytest.MonkeyPatch) -> Examine:
     return run
 
 
-def said(findings: list[Finding]) -> list[tuple[str, str]]:
-    """Return how a check ended, and its sentences."""
+def results(findings: list[Finding]) -> list[tuple[str, str]]:
+    """Return status and message of each finding."""
     return [(str(finding.status), finding.message) for finding in findings]
 
 
-def worst(found: dict[tuple[str, str], list[Finding]]) -> dict[tuple[str, str], str]:
-    """Return the checks that did not end well."""
+def problems(found: dict[tuple[str, str], list[Finding]]) -> dict[tuple[str, str], str]:
+    """Return the messages of the checks that ended with a warning or a failure."""
     return {
         check: one.message for check, findings in found.items() for one in findings if one.status in ("warn", "fail")
     }
 
 
 def status(found: dict[tuple[str, str], list[Finding]], group: str, check: str) -> str:
-    """Return how a check's first finding ended."""
+    """Return the status of the first finding of a check."""
     return str(found[group, check][0].status)
 
 
 TELEMETRY = "TELEMETRY/0"
 
 
-def test_running_daemon_is_well(shared: Shared, examine: Examine) -> None:
-    """With a daemon that runs, nothing is to be warned of but a server that does not care for its data."""
+def test_running_daemon_has_no_problem_of_its_own(shared: SharedStream, examine: Examine) -> None:
+    """With a running daemon the only warning is about the PostgreSQL server, which runs without fsync."""
     shared.publish(5)
-    shared.written()
+    shared.run_until_written()
 
     found = examine()
 
     # Tests run PostgreSQL without fsync; this is one of what doctor is for.
-    assert {("PostgreSQL", "server")} == set(worst(found)), worst(found)
+    assert {("PostgreSQL", "server")} == set(problems(found)), problems(found)
     assert "fsync = off" in found["PostgreSQL", "server"][0].message
     assert "delivered while" in found[TELEMETRY, "delivery"][0].message
 
 
-def test_every_warning_and_failure_has_a_hint(shared: Shared, examine: Examine) -> None:
+def test_every_warning_and_failure_has_a_hint(shared: SharedStream, examine: Examine) -> None:
     """Every warning and failure has a hint."""
     found = examine(nats={"servers": ["nats://127.0.0.1:1"]}, control={"socket": "/nowhere/at/all.sock"})
 
@@ -84,7 +84,7 @@ def test_every_warning_and_failure_has_a_hint(shared: Shared, examine: Examine) 
     ]
 
 
-def test_stream_that_stores_the_subjects_is_named(shared: Shared, examine: Examine) -> None:
+def test_stream_that_stores_the_subjects_is_named(shared: SharedStream, examine: Examine) -> None:
     """For a missing stream, the hint names the stream that stores the entry's subjects."""
     entry = {"name": "TELEMETRY", "subject": f"{shared.stream}.t.>", "stream_name": "nosuch"}
 
@@ -94,18 +94,18 @@ def test_stream_that_stores_the_subjects_is_named(shared: Shared, examine: Exami
     assert ("fail", True) == (str(missing.status), f'set stream_name = "{shared.stream}"' in (missing.hint or ""))
 
 
-def test_what_needs_a_failed_check_is_skipped_with_the_reason(examine: Examine) -> None:
-    """Where NATS is away, streams and slots are not looked at, and PostgreSQL is."""
+def test_checks_that_depend_on_a_failed_check_are_skipped(examine: Examine) -> None:
+    """If NATS is unreachable, the checks of streams and consumers are skipped, and PostgreSQL is checked."""
     found = examine(nats={"servers": ["nats://127.0.0.1:1"]})
 
     assert "fail" == status(found, "NATS", "connection")
-    assert [("skip", "skipped: NATS: connection failed")] == said(found["NATS", "version"])
+    assert [("skip", "skipped: NATS: connection failed")] == results(found["NATS", "version"])
     assert "skip" == status(found, TELEMETRY, "consumer")
     assert "ok" == status(found, TELEMETRY, "tables")
 
 
-def test_command_prints_and_exits_by_the_worst(shared: Shared) -> None:
-    """The command fits 80 columns, counts at the end, and exits with 2 where something fails."""
+def test_command_exits_with_2_on_a_failure(shared: SharedStream) -> None:
+    """The output fits 80 columns and ends with the counts; a failure has exit code 2."""
     done = command(
         "eventwriter",
         "doctor",
@@ -120,8 +120,8 @@ def test_command_prints_and_exits_by_the_worst(shared: Shared) -> None:
     assert 80 >= max(map(len, done.stdout.splitlines()))
 
 
-def test_broken_configuration_names_every_mistake(shared: Shared) -> None:
-    """A file that cannot be used is all that is said, each mistake by itself; exit code 2."""
+def test_invalid_configuration_has_a_finding_for_each_error(shared: SharedStream) -> None:
+    """An invalid file has one failure for each error and skips the other checks; the exit code is 2."""
     shared.run.config.write_text('{"streams": 5, "nats": {"server": "x"}}')
 
     done = command("eventwriter", "doctor", "--config", str(shared.run.config), "--json")
@@ -131,8 +131,8 @@ def test_broken_configuration_names_every_mistake(shared: Shared) -> None:
     assert ["fail", "fail", "skip"] == [one["status"] for one in findings]
 
 
-def test_no_secret_is_printed(shared: Shared) -> None:
-    """Passwords of neither server are in the output, well or not."""
+def test_no_secret_is_printed(shared: SharedStream) -> None:
+    """The output contains neither password, whether or not the connection succeeds."""
     dsn = shared.dsn.replace("postgres@", "postgres:s3cretpg@")
     environ = {"EVENT_WRITER_NATS_URL": "nats://u:s3cretnats@127.0.0.1:1", "EVENT_WRITER_POSTGRES_DSN": dsn}
 
@@ -142,11 +142,11 @@ def test_no_secret_is_printed(shared: Shared) -> None:
     assert "127.0.0.1" in done.stdout
 
 
-def test_nothing_is_changed(shared: Shared, examine: Examine) -> None:
-    """An examination before the first start leaves no consumer, no ledger row, no socket."""
+def test_doctor_changes_nothing(shared: SharedStream, examine: Examine) -> None:
+    """Doctor creates no consumer, no ledger row and no socket."""
     examine()
 
-    infos = shared.act(lambda js: js.consumers_info(shared.stream))
+    infos = shared.jetstream(lambda js: js.consumers_info(shared.stream))
     with psycopg.connect(shared.dsn) as conn:
         rows = conn.execute("SELECT count(*) FROM eventwriter_ledger").fetchone()
     assert ([], (0,), False) == (infos, rows, os.path.exists(shared.run.socket))
@@ -155,8 +155,8 @@ def test_nothing_is_changed(shared: Shared, examine: Examine) -> None:
 # Host.
 
 
-def test_socket_of_a_dead_daemon_is_stale(shared: Shared, examine: Examine) -> None:
-    """What a killed daemon left behind is said to be of no matter."""
+def test_socket_of_a_dead_daemon_is_stale(shared: SharedStream, examine: Examine) -> None:
+    """The socket of a killed daemon is reported as stale, and no daemon is found."""
     with socket.socket(socket.AF_UNIX) as left:
         left.bind(shared.run.socket)
 
@@ -175,17 +175,17 @@ def test_socket_of_a_dead_daemon_is_stale(shared: Shared, examine: Examine) -> N
         ({"group": "nosuchgroup"}, "does not exist on this machine"),
     ],
 )
-def test_impossible_socket_fails(examine: Examine, control: dict[str, str], sentence: str) -> None:
-    """A control socket that cannot be made is named before the daemon tries."""
+def test_unusable_control_socket_fails(examine: Examine, control: dict[str, str], sentence: str) -> None:
+    """A control socket that cannot be created fails with the reason."""
     found = examine(control=control)
 
     assert "fail" == status(found, "host", "control socket")
     assert sentence in found["host", "control socket"][0].message
 
 
-def test_daemon_of_another_configuration_is_said(shared: Shared, examine: Examine) -> None:
-    """A daemon that runs other slots than the file has is named, with the difference."""
-    shared.written()
+def test_daemon_with_other_slots_is_reported(shared: SharedStream, examine: Examine) -> None:
+    """A daemon whose slots differ from the configuration is reported with the difference."""
+    shared.run_until_written()
     config = json.loads(shared.run.config.read_text())
 
     found = examine(streams=config["streams"][:1])
@@ -193,16 +193,16 @@ def test_daemon_of_another_configuration_is_said(shared: Shared, examine: Examin
     assert "differ from this configuration (NETFLOW/0)" in found["host", "daemon"][0].message
 
 
-def test_socket_with_another_mode_is_a_warning(shared: Shared, examine: Examine) -> None:
+def test_socket_with_another_mode_is_a_warning(shared: SharedStream, examine: Examine) -> None:
     """A changed mode of the daemon's socket is reported with both modes; the original mode is accepted."""
-    shared.written()
+    shared.run_until_written()
     well = examine()
     os.chmod(shared.run.socket, 0o666)
 
     found = examine()
 
     assert "ok" == status(well, "host", "control socket")
-    assert [("warn", f"{shared.run.socket} has mode 0666, but the configuration has 0660")] == said(
+    assert [("warn", f"{shared.run.socket} has mode 0666, but the configuration has 0660")] == results(
         found["host", "control socket"]
     )
 
@@ -210,8 +210,8 @@ def test_socket_with_another_mode_is_a_warning(shared: Shared, examine: Examine)
 # Files, names, TLS.
 
 
-def test_certificates_that_end_are_named(examine: Examine, certificates: Certificates) -> None:
-    """A certificate that ends within a month is a warning, one that has ended a failure."""
+def test_certificate_that_expires_is_reported(examine: Examine, certificates: Certificates) -> None:
+    """A certificate that expires within a month is a warning, an expired one a failure."""
     soon, key = certificates.issue("localhost", days=5)
     over, _ = certificates.issue("localhost", days=-2)
     tls = {"ca_file": certificates.ca_file, "cert_file": soon, "key_file": key}
@@ -223,7 +223,7 @@ def test_certificates_that_end_are_named(examine: Examine, certificates: Certifi
     assert "fail" == str(again["files", "certificates"][1].status)
 
 
-def test_secret_that_everybody_may_read_is_a_warning(examine: Examine, tmp_path: Path) -> None:
+def test_world_readable_secret_is_a_warning(examine: Examine, tmp_path: Path) -> None:
     """A password file with mode 0644 is reported with the command that fixes it."""
     secret = tmp_path / "password"
     secret.write_text("x")
@@ -234,8 +234,8 @@ def test_secret_that_everybody_may_read_is_a_warning(examine: Examine, tmp_path:
     assert [f"chmod o-rwx {secret}"] == [one.hint for one in found["files", "secrets"]]
 
 
-def test_name_that_does_not_resolve_fails(examine: Examine) -> None:
-    """A host that nobody knows is named, and the connection is not tried."""
+def test_unresolvable_host_name_fails(examine: Examine) -> None:
+    """A host name that cannot be resolved fails, and the connection is skipped."""
     found = examine(nats={"servers": ["nats://nats.invalid:4222"]})
 
     assert "nats.invalid cannot be resolved" in found["NATS", "names"][0].message
@@ -243,7 +243,7 @@ def test_name_that_does_not_resolve_fails(examine: Examine) -> None:
 
 
 def test_nats_certificate_is_verified(examine: Examine, start_nats: StartNats, certificates: Certificates) -> None:
-    """A NATS server's certificate is shown with its end; one that ended, or of another authority, fails."""
+    """A trusted certificate is shown with its end; one of another authority fails."""
     good, key = certificates.issue("localhost", days=300)
     server = start_nats({"tls": {"cert_file": good, "key_file": key}})
     where = {"servers": [server.url]}
@@ -258,10 +258,10 @@ def test_nats_certificate_is_verified(examine: Examine, start_nats: StartNats, c
     assert "nats.tls.ca_file" in wrong["NATS", "TLS"][0].hint
 
 
-def test_nats_certificate_that_ended_fails(
+def test_expired_nats_certificate_fails(
     examine: Examine, start_nats: StartNats, certificates: Certificates
 ) -> None:  # fmt: skip
-    """A NATS server whose certificate has ended is named as that."""
+    """An expired certificate of a NATS server fails with the reason."""
     over, key = certificates.issue("localhost", days=-2)
     server = start_nats({"tls": {"cert_file": over, "key_file": key}})
 
@@ -270,15 +270,15 @@ def test_nats_certificate_that_ended_fails(
     assert "certificate has expired" in found["NATS", "TLS"][0].message
 
 
-def test_server_without_tls_fails_where_it_is_asked_for(examine: Examine, nats_url: str) -> None:
-    """TLS that the configuration asks for and the server does not offer is named."""
+def test_nats_without_the_configured_tls_fails(examine: Examine, nats_url: str) -> None:
+    """A NATS server that offers no TLS fails if the configuration requires TLS."""
     found = examine(nats={"servers": [nats_url.replace("nats://", "tls://")]})
 
     assert "offers no TLS" in found["NATS", "TLS"][0].message
 
 
 def test_refused_login_fails(examine: Examine, start_nats: StartNats) -> None:
-    """A login that NATS refuses is named, with the keys to check."""
+    """A refused login fails with a hint that names the keys to check."""
     server = start_nats(PEOPLE)
 
     found = examine(nats={"servers": [server.url], "user": "writer", "password": "wrong"})
@@ -295,10 +295,10 @@ CREDS = [
 
 
 @pytest.mark.parametrize(("days", "ended", "words", "connected"), CREDS, ids=["ended", "ends soon", "without an end"])
-def test_login_that_ends_is_named(
+def test_creds_file_that_expires_is_reported(
     examine: Examine, start_nats: StartNats, tmp_path: Path, days: float | None, ended: str, words: str, connected: str
 ) -> None:
-    """A .creds file whose login has ended fails, as the server says too; one that ends within a month is a warning."""
+    """An expired .creds file fails and so does the connection; one that expires within a month is a warning."""
     account, path = operator_account(), tmp_path / "user.creds"
     account.write(path, days and time.time() + days * 86_400)
     path.chmod(0o600)
@@ -308,17 +308,17 @@ def test_login_that_ends_is_named(
 
     assert ended == status(found, "files", "creds")
     assert words in found["files", "creds"][0].message
-    assert connected == status(found, "NATS", "connection"), said(found["NATS", "connection"])
+    assert connected == status(found, "NATS", "connection"), results(found["NATS", "connection"])
 
 
 @pytest.mark.parametrize(
     ("ahead_s", "ended", "words"),
     [(5.0, "warn", "5.0 s ahead of"), (-5.0, "warn", "5.0 s behind"), (90.0, "fail", "90.0 s ahead of")],
 )
-def test_clocks_that_differ_are_named(
+def test_clock_difference_is_reported(
     examine: Examine, monkeypatch: pytest.MonkeyPatch, ahead_s: float, ended: str, words: str
 ) -> None:
-    """Both servers' clocks are held against this host's: which is ahead, and by how much."""
+    """The difference between this host's clock and each server's is reported with its direction."""
     now_ns = clock.now_ns
 
     class Late(dt.datetime):
@@ -339,7 +339,7 @@ def test_clocks_that_differ_are_named(
 
 
 def test_account_without_jetstream_fails(examine: Examine, start_nats: StartNats) -> None:
-    """An account without JetStream is named."""
+    """An account without JetStream fails, and the checks of consumers are skipped."""
     accounts = {"accounts": {"A": {"users": [{"user": "writer", "password": "s3cret"}]}}}
     server = start_nats(accounts)
 
@@ -352,9 +352,9 @@ def test_account_without_jetstream_fails(examine: Examine, start_nats: StartNats
 # Streams and consumers.
 
 
-def test_missing_stream_fails(shared: Shared, examine: Examine) -> None:
-    """A stream that is not there is named once, and what needs it is skipped."""
-    shared.act(lambda js: js.delete_stream(shared.stream))
+def test_missing_stream_fails(shared: SharedStream, examine: Examine) -> None:
+    """A missing stream fails once, and the checks that depend on it are skipped."""
+    shared.jetstream(lambda js: js.delete_stream(shared.stream))
 
     found = examine()
 
@@ -362,24 +362,24 @@ def test_missing_stream_fails(shared: Shared, examine: Examine) -> None:
     assert "skip" == status(found, TELEMETRY, "ledger")
 
 
-def test_subject_that_the_stream_lacks_fails(shared: Shared, examine: Examine) -> None:
-    """An entry whose subjects the stream does not store is named; one of which it stores a part is a warning."""
+def test_subject_outside_the_stream_fails(shared: SharedStream, examine: Examine) -> None:
+    """An entry fails if the stream stores none of its subjects, and has a warning if it stores a part of them."""
     subjects = [f"{shared.stream}.t.a", f"{shared.stream}.x.>"]
-    shared.act(lambda js: js.update_stream(StreamConfig(name=shared.stream, subjects=subjects)))
+    shared.jetstream(lambda js: js.update_stream(StreamConfig(name=shared.stream, subjects=subjects)))
 
     found = examine()
 
     assert ("warn", "fail") == (status(found, TELEMETRY, "subjects"), status(found, "NETFLOW/0", "subjects"))
 
 
-def test_transformed_subjects_are_recognised(shared: Shared, examine: Examine) -> None:
-    """An entry that names what publishers write, where the stream stores something else, is told so."""
+def test_transformed_subjects_are_reported(shared: SharedStream, examine: Examine) -> None:
+    """If the stream transforms the subjects of an entry, the message names the stored subjects."""
     config = StreamConfig(
         name=shared.stream,
         subjects=[f"{shared.stream}.>"],
         subject_transform=SubjectTransform(src=f"{shared.stream}.>", dest="stored.>"),
     )
-    shared.act(lambda js: js.update_stream(config))
+    shared.jetstream(lambda js: js.update_stream(config))
     shared.publish(1)
 
     found = examine()
@@ -387,10 +387,10 @@ def test_transformed_subjects_are_recognised(shared: Shared, examine: Examine) -
     assert "the stream transforms it and stores stored.>" in found[TELEMETRY, "subjects"][0].message
 
 
-def test_backlog_close_to_the_limit_is_a_warning(shared: Shared, examine: Examine) -> None:
-    """Unread messages that have used a limit up are named before they are dropped."""
+def test_backlog_close_to_the_limit_is_a_warning(shared: SharedStream, examine: Examine) -> None:
+    """A backlog close to a limit of the stream is a warning, a backlog at the limit a failure."""
     subjects = [f"{shared.stream}.>"]
-    shared.act(lambda js: js.update_stream(StreamConfig(name=shared.stream, subjects=subjects, max_msgs=100)))
+    shared.jetstream(lambda js: js.update_stream(StreamConfig(name=shared.stream, subjects=subjects, max_msgs=100)))
     shared.publish(12)
 
     warned = examine()
@@ -401,13 +401,13 @@ def test_backlog_close_to_the_limit_is_a_warning(shared: Shared, examine: Examin
     assert "max_msgs drops it" in warned[TELEMETRY, "backlog"][0].message
 
 
-def test_limits_that_drop_unread_messages_are_warnings(shared: Shared, examine: Examine) -> None:
-    """max_msgs_per_subject, and a stream that refuses publishers, are named."""
+def test_limits_that_lose_messages_are_reported(shared: SharedStream, examine: Examine) -> None:
+    """`max_msgs_per_subject` is a warning, and a full stream that rejects publishers a failure."""
     config = {
         "name": shared.stream, "subjects": [f"{shared.stream}.>"], "max_msgs_per_subject": 1000, "max_msgs": 20,
         "discard": "new",
     }  # fmt: skip
-    shared.act(lambda js: js.update_stream(StreamConfig.from_response(config)))
+    shared.jetstream(lambda js: js.update_stream(StreamConfig.from_response(config)))
     shared.publish(4)
 
     found = examine()
@@ -418,40 +418,40 @@ def test_limits_that_drop_unread_messages_are_warnings(shared: Shared, examine: 
     assert "publishers are refused" in sentences[1]
 
 
-def test_interest_stream_without_consumer_fails(shared: Shared, examine: Examine) -> None:
+def test_interest_stream_without_consumer_fails(shared: SharedStream, examine: Examine) -> None:
     """An interest stream drops messages without a consumer, so a missing consumer fails there."""
-    shared.act(lambda js: js.delete_stream(shared.stream))
+    shared.jetstream(lambda js: js.delete_stream(shared.stream))
     config = StreamConfig(name=shared.stream, subjects=[f"{shared.stream}.>"], retention=RetentionPolicy.INTEREST)
-    shared.act(lambda js: js.add_stream(config))
+    shared.jetstream(lambda js: js.add_stream(config))
 
     found = examine()
 
     assert "drops messages without a consumer" in found[TELEMETRY, "consumer"][0].message
 
 
-def test_stream_in_memory_is_a_warning(shared: Shared, examine: Examine) -> None:
-    """A stream that its server forgets is named."""
-    shared.act(lambda js: js.delete_stream(shared.stream))
+def test_stream_in_memory_is_a_warning(shared: SharedStream, examine: Examine) -> None:
+    """A stream that is stored in memory is a warning."""
+    shared.jetstream(lambda js: js.delete_stream(shared.stream))
     config = {"name": shared.stream, "subjects": [f"{shared.stream}.>"], "storage": "memory"}
-    shared.act(lambda js: js.add_stream(StreamConfig.from_response(config)))
+    shared.jetstream(lambda js: js.add_stream(StreamConfig.from_response(config)))
 
     found = examine()
 
     assert "stored in memory" in found[f"stream {shared.stream}", "retention"][0].message
 
 
-def durable(shared: Shared, **config: Any) -> None:
-    """Make TELEMETRY's durable by hand."""
+def create_durable(shared: SharedStream, **config: Any) -> None:
+    """Create the durable of TELEMETRY with some other settings."""
     given = {
         "durable_name": f"{shared.stream}-telemetry", "ack_policy": "explicit", "max_deliver": -1,
         "filter_subject": f"{shared.stream}.t.>", **config,
     }  # fmt: skip
-    shared.act(lambda js: js.add_consumer(shared.stream, ConsumerConfig.from_response(given)))
+    shared.jetstream(lambda js: js.add_consumer(shared.stream, ConsumerConfig.from_response(given)))
 
 
-def test_drift_that_nats_can_change_is_a_warning(shared: Shared, examine: Examine) -> None:
-    """A consumer with other settings is named with both values."""
-    durable(shared, max_deliver=3)
+def test_updatable_consumer_difference_is_a_warning(shared: SharedStream, examine: Examine) -> None:
+    """A consumer setting that can be updated is reported with its actual and expected value."""
+    create_durable(shared, max_deliver=3)
 
     found = examine()
 
@@ -459,9 +459,9 @@ def test_drift_that_nats_can_change_is_a_warning(shared: Shared, examine: Examin
     assert "max_deliver is 3, expected -1" in found[TELEMETRY, "consumer"][0].message
 
 
-def test_drift_that_nats_cannot_change_fails(shared: Shared, examine: Examine) -> None:
-    """A consumer that acknowledges by itself loses messages, and cannot be changed."""
-    durable(shared, ack_policy="none", max_ack_pending=0)
+def test_fixed_consumer_difference_fails(shared: SharedStream, examine: Examine) -> None:
+    """A consumer setting that cannot be updated, such as `ack_policy`, fails."""
+    create_durable(shared, ack_policy="none", max_ack_pending=0)
 
     found = examine()
 
@@ -469,9 +469,9 @@ def test_drift_that_nats_cannot_change_fails(shared: Shared, examine: Examine) -
     assert "ack_policy is 'none', expected 'explicit'" in found[TELEMETRY, "consumer"][0].message
 
 
-def test_messages_that_nobody_takes_are_a_warning(shared: Shared, examine: Examine) -> None:
-    """A consumer with messages pending and no daemon is named."""
-    durable(shared)
+def test_pending_messages_without_a_daemon_are_a_warning(shared: SharedStream, examine: Examine) -> None:
+    """Pending messages of a consumer without a running daemon are a warning."""
+    create_durable(shared)
     shared.publish(2)
 
     found = examine()
@@ -480,9 +480,9 @@ def test_messages_that_nobody_takes_are_a_warning(shared: Shared, examine: Exami
     assert "4 pending" in found[TELEMETRY, "delivery"][0].message
 
 
-def test_paused_consumer_fails(shared: Shared, examine: Examine) -> None:
+def test_paused_consumer_fails(shared: SharedStream, examine: Examine) -> None:
     """A paused consumer is reported with the command that resumes it."""
-    durable(shared, pause_until="2100-01-01T00:00:00Z")
+    create_durable(shared, pause_until="2100-01-01T00:00:00Z")
 
     found = examine()
 
@@ -492,10 +492,10 @@ def test_paused_consumer_fails(shared: Shared, examine: Examine) -> None:
 # Ledger.
 
 
-def test_ack_floor_beyond_the_ledger_fails(shared: Shared, examine: Examine) -> None:
-    """Acknowledged messages that the ledger lacks fail, and verify is named."""
+def test_ack_floor_beyond_the_ledger_fails(shared: SharedStream, examine: Examine) -> None:
+    """Acknowledged messages missing in the ledger fail, with a hint to run verify."""
     shared.publish(10)
-    shared.written()
+    shared.run_until_written()
     shared.run.stop()
     shared.execute("UPDATE eventwriter_ledger SET committed = committed - '{[11,21)}'::int8multirange")
 
@@ -506,26 +506,26 @@ def test_ack_floor_beyond_the_ledger_fails(shared: Shared, examine: Examine) -> 
     assert "eventwriter-ctl verify TELEMETRY/0" in found[TELEMETRY, "ledger"][0].hint
 
 
-def test_ledger_beyond_the_ack_floor_is_well(shared: Shared, examine: Examine) -> None:
-    """What is committed and not acknowledged is counted, and nothing is to be done about it."""
+def test_ledger_beyond_the_ack_floor_is_ok(shared: SharedStream, examine: Examine) -> None:
+    """Committed messages that are not acknowledged yet are counted, and the check is ok."""
     shared.publish(10)
-    shared.written()
+    shared.run_until_written()
     shared.run.stop()
-    shared.act(lambda js: js.delete_consumer(shared.stream, f"{shared.stream}-telemetry"))
-    durable(shared)
+    shared.jetstream(lambda js: js.delete_consumer(shared.stream, f"{shared.stream}-telemetry"))
+    create_durable(shared)
 
     found = examine()
 
     # The last message of a round is another subject's.
     assert [
         ("ok", "ack floor 0 is within the ledger; 49 sequences are in the ledger but not acknowledged yet")
-    ] == said(found[TELEMETRY, "ledger"])
+    ] == results(found[TELEMETRY, "ledger"])
 
 
-def test_stream_behind_the_ledger_is_a_warning(shared: Shared, examine: Examine) -> None:
-    """A stream that ends before the ledger does went backwards."""
+def test_stream_behind_the_ledger_is_a_warning(shared: SharedStream, examine: Examine) -> None:
+    """A stream that ends before the ledger is reported as gone backwards."""
     shared.publish(10)
-    shared.written()
+    shared.run_until_written()
     shared.run.stop()
     shared.execute("UPDATE eventwriter_ledger SET last_seq = 899")
 
@@ -537,8 +537,8 @@ def test_stream_behind_the_ledger_is_a_warning(shared: Shared, examine: Examine)
 # PostgreSQL.
 
 
-def test_postgres_away_fails(examine: Examine) -> None:
-    """A PostgreSQL that does not answer is named, and NATS is looked at all the same."""
+def test_unreachable_postgres_fails(examine: Examine) -> None:
+    """An unreachable PostgreSQL server fails, and NATS is still checked."""
     found = examine({"EVENT_WRITER_POSTGRES_DSN": "postgresql://u:s3cret@127.0.0.1:1/x"})
 
     assert "fail" == status(found, "PostgreSQL", "TLS")
@@ -556,15 +556,15 @@ DATABASE = [
 
 
 @pytest.mark.parametrize(("sql", "check", "ended", "sentence"), DATABASE, ids=[case[1] + case[2] for case in DATABASE])
-def test_drift_of_the_database_is_named(
-    shared: Shared, examine: Examine, sql: str, check: str, ended: str, sentence: str
+def test_changed_database_is_reported(
+    shared: SharedStream, examine: Examine, sql: str, check: str, ended: str, sentence: str
 ) -> None:
     """A change in the database is found by the check that covers it."""
     shared.execute(sql.format(db=shared.dsn.rpartition("/")[2]))
 
     found = examine()
 
-    assert ended == status(found, "PostgreSQL", check), said(found["PostgreSQL", check])
+    assert ended == status(found, "PostgreSQL", check), results(found["PostgreSQL", check])
     assert sentence in found["PostgreSQL", check][0].message
 
 
@@ -577,20 +577,20 @@ TABLES = [
 
 
 @pytest.mark.parametrize(("sql", "ended", "sentence"), TABLES, ids=[case[2] for case in TABLES])
-def test_drift_of_a_table_is_named(shared: Shared, examine: Examine, sql: str, ended: str, sentence: str) -> None:
-    """A table, column or type that does not fit is found by binding it as a worker would."""
+def test_changed_table_is_reported(shared: SharedStream, examine: Examine, sql: str, ended: str, sentence: str) -> None:
+    """A table, column or type that does not fit is found by binding the table as a worker does."""
     shared.execute(sql)
 
     found = examine()
 
-    assert ended == status(found, TELEMETRY, "tables"), said(found[TELEMETRY, "tables"])
+    assert ended == status(found, TELEMETRY, "tables"), results(found[TELEMETRY, "tables"])
     assert sentence in found[TELEMETRY, "tables"][0].message
     assert "ok" == status(found, "NETFLOW/0", "tables")
 
 
 @pytest.fixture
-def weak(shared: Shared) -> Any:
-    """A role that may connect once, and may do nothing with our tables."""
+def weak_role(shared: SharedStream) -> Any:
+    """A role with a connection limit of 1 and without privileges on our tables."""
     role = f"weak_{shared.stream}"
     shared.execute(f"CREATE ROLE {role} LOGIN CONNECTION LIMIT 1")
     yield role
@@ -598,25 +598,27 @@ def weak(shared: Shared) -> Any:
     shared.execute(f"DROP ROLE {role}")
 
 
-def test_privileges_and_connections_that_lack_are_named(shared: Shared, examine: Examine, weak: str) -> None:
-    """A role that may not write, and may not connect often enough, is told both."""
-    shared.execute(f"GRANT SELECT, INSERT ON eventwriter_ledger, eventwriter_dead_letters TO {weak}")
-    dsn = shared.dsn.replace("postgres@", f"{weak}@")
+def test_missing_privileges_and_connections_are_reported(
+    shared: SharedStream, examine: Examine, weak_role: str
+) -> None:
+    """Missing privileges and a connection limit that is too low are reported."""
+    shared.execute(f"GRANT SELECT, INSERT ON eventwriter_ledger, eventwriter_dead_letters TO {weak_role}")
+    dsn = shared.dsn.replace("postgres@", f"{weak_role}@")
 
     found = examine({"EVENT_WRITER_POSTGRES_DSN": dsn})
 
     assert "lacks UPDATE" in found["PostgreSQL", "ledger"][0].message
     assert "2 more workers need a connection" in found["PostgreSQL", "connections"][0].message
-    assert f"role {weak} may not write" in found[TELEMETRY, "tables"][0].message
+    assert f"role {weak_role} may not write" in found[TELEMETRY, "tables"][0].message
 
 
 def secured_dsn(secured: Secured, port: int) -> str:
-    """Return how to reach the server that has TLS."""
+    """Return the connection string of a server with TLS."""
     return f"host=localhost hostaddr=127.0.0.1 port={port} user=writer password=s3cret dbname=metrics"
 
 
 def test_postgres_certificate_is_verified(secured: Secured, examine: Examine, certificates: Certificates) -> None:
-    """PostgreSQL's certificate is shown with its end where it is verified; another authority's fails."""
+    """A trusted certificate is shown with its end; one of another authority fails."""
     dsn = secured_dsn(secured, secured.port)
 
     well = examine(postgres={"dsn": dsn, "sslrootcert": secured.certificates.ca_file})
@@ -630,22 +632,22 @@ def test_postgres_certificate_is_verified(secured: Secured, examine: Examine, ce
     assert "sslrootcert" in wrong["PostgreSQL", "connection"][0].hint
 
 
-def test_our_certificate_alone_verifies_the_server(
+def test_missing_root_certificate_is_reported(
     secured: Secured, examine: Examine, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """With a certificate of our own and nobody to trust, the file that libpq would look for is named, and the key."""
+    """With a client certificate but no authority, the file that libpq looks for is reported with the key to set."""
     monkeypatch.setenv("HOME", str(tmp_path))
 
     found = examine(postgres={"dsn": secured_dsn(secured, secured.port), **secured.key("writer")})
 
-    assert [("fail", f"certificate authorities {tmp_path}/.postgresql/root.crt: No such file or directory")] == said(
+    assert [("fail", f"certificate authorities {tmp_path}/.postgresql/root.crt: No such file or directory")] == results(
         found["PostgreSQL", "TLS"]
     )
     assert "postgres.sslrootcert" in found["PostgreSQL", "TLS"][0].hint
 
 
 def test_standby_fails(secured: Secured, examine: Examine) -> None:
-    """A replica is named as one, with the parameter that finds the primary."""
+    """A standby is reported as such, with the parameter that finds the primary."""
     found = examine(postgres={"dsn": secured_dsn(secured, secured.replica_port)})
 
     assert "certificate: expires" in found["PostgreSQL", "TLS"][0].message

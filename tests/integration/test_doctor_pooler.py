@@ -1,4 +1,4 @@
-"""What doctor says of a pooler before PostgreSQL; needs PgBouncer (Debian's package) on PATH."""
+"""What doctor reports about a pooler in front of PostgreSQL; requires PgBouncer on PATH."""
 
 import shutil
 import signal
@@ -24,7 +24,7 @@ Start = Callable[[str], str]
 
 @pytest.fixture
 def start_pooler(temporary: Path, database: str) -> Iterator[Start]:
-    """Start a PgBouncer of a mode before the test's database; returns how to connect through it."""
+    """Start a PgBouncer of a mode for the test's database; return its connection string."""
     program = shutil.which("pgbouncer")
     if program is None:
         pytest.skip("no pgbouncer on PATH: apt-get install pgbouncer")
@@ -57,8 +57,8 @@ def start_pooler(temporary: Path, database: str) -> Iterator[Start]:
         server.stop()
 
 
-async def mode_of(dsn: str) -> str | None:
-    """Return the mode that is found."""
+async def detected_mode(dsn: str) -> str | None:
+    """Return the pooling mode that doctor detects."""
     settings = PostgresSettings.model_validate({"dsn": dsn})
     conn = await connect(settings)
     try:
@@ -68,13 +68,13 @@ async def mode_of(dsn: str) -> str | None:
 
 
 @pytest.mark.parametrize("mode", ["transaction", "session"])
-async def test_pooler_and_its_mode_are_found(start_pooler: Start, mode: str) -> None:
-    """A pooler is told by the server's process number, its mode by two connections that share one."""
-    assert mode == await mode_of(start_pooler(mode))
+async def test_pooler_mode_is_detected(start_pooler: Start, mode: str) -> None:
+    """A pooler is detected by the server's pid, and its mode by two connections that share one."""
+    assert mode == await detected_mode(start_pooler(mode))
 
 
-async def said_of(dsn: str) -> str:
-    """Return doctor's sentence."""
+async def message_for(dsn: str) -> str:
+    """Return doctor's message."""
     case = create_context(Settings.model_validate({"postgres": {"dsn": dsn}}))
     case.reader = await open_read_only(case.settings.postgres)
     try:
@@ -92,16 +92,16 @@ async def said_of(dsn: str) -> str:
         ("session", "connections are pooled by session (PgBouncer or similar); each worker occupies one permanently"),
     ],
 )
-async def test_pooler_is_said(start_pooler: Start, mode: str, expected: str) -> None:
-    """Doctor says how a pooler pools."""
-    assert expected == await said_of(start_pooler(mode))
+async def test_pooler_is_reported(start_pooler: Start, mode: str, expected: str) -> None:
+    """Doctor reports the mode of a pooler."""
+    assert expected == await message_for(start_pooler(mode))
 
 
-async def test_no_pooler_is_said(database: str) -> None:
-    """Doctor says that nothing pools where connections lead to the server."""
-    assert "none: connections reach the server directly" == await said_of(database)
+async def test_missing_pooler_is_reported(database: str) -> None:
+    """Doctor reports that connections lead directly to the server."""
+    assert "none: connections reach the server directly" == await message_for(database)
 
 
-async def test_server_itself_is_no_pooler(database: str) -> None:
-    """A connection to the server itself is told as that."""
-    assert await mode_of(database) is None
+async def test_direct_connection_is_no_pooler(database: str) -> None:
+    """A direct connection to the server is detected as such."""
+    assert await detected_mode(database) is None

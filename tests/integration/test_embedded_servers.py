@@ -1,4 +1,4 @@
-"""The embedded servers: they end with their owner, leave nothing behind, and do not disturb each other."""
+"""Embedded servers: they stop with their owner, leave nothing behind, and do not affect each other."""
 
 import contextlib
 import os
@@ -45,8 +45,8 @@ def test_waits(nats_url, database, servers):
 '''
 
 
-def running(folder: Path) -> list[str]:
-    """Return the command lines of processes that work on this folder."""
+def processes_of(folder: Path) -> list[str]:
+    """Return the command lines of processes that use this folder."""
     found = []
     for entry in Path("/proc").glob("[0-9]*"):
         with contextlib.suppress(OSError):
@@ -57,19 +57,19 @@ def running(folder: Path) -> list[str]:
 
 
 def segments() -> set[str]:
-    """Return the ids of the machine's System V shared memory segments, with those of their creators."""
+    """Return the ids of all System V shared memory segments and the processes that created them."""
     lines = Path("/proc/sysvipc/shm").read_text().splitlines()[1:]
     return {f"{line.split()[1]} of {line.split()[4]}" for line in lines}
 
 
 def segment_of(folder: Path) -> str:
-    """Return the id of PostgreSQL's segment, with that of its creator."""
+    """Return the id of PostgreSQL's segment and the process that created it."""
     lines = (folder / "postgres" / "postmaster.pid").read_text().splitlines()
     return f"{lines[6].split()[1]} of {lines[0]}"
 
 
 def eventually(true: Callable[[], bool]) -> bool:
-    """Say whether something becomes true within ten seconds."""
+    """Return whether a condition becomes true within ten seconds."""
     until = time.monotonic() + GONE_S_MAX
     while not true() and time.monotonic() < until:
         time.sleep(0.05)
@@ -78,7 +78,7 @@ def eventually(true: Callable[[], bool]) -> bool:
 
 @contextlib.contextmanager
 def owner(*arguments: str) -> Iterator["tuple[subprocess.Popen[str], Path, list[int], str]"]:
-    """Start a process with servers of its own: the process, their folder, their pids, and PostgreSQL's address."""
+    """Start a process with its own servers; return the process, their folder, their pids and PostgreSQL's address."""
     process = subprocess.Popen(
         [sys.executable, "-c", OWNER, *arguments], cwd=ROOT, stdout=subprocess.PIPE, text=True, start_new_session=True
     )
@@ -92,8 +92,8 @@ def owner(*arguments: str) -> Iterator["tuple[subprocess.Popen[str], Path, list[
         process.wait()
 
 
-def test_killed_owner_takes_the_servers_along(temporary: Path) -> None:
-    """An owner that is killed leaves no server and no System V segment; in /dev/shm nothing was to begin with."""
+def test_killed_owner_leaves_no_server(temporary: Path) -> None:
+    """A killed owner leaves no server, no System V segment, and nothing in /dev/shm."""
     with owner() as (process, folder, pids, dsn):
         with psycopg.connect(dsn, autocommit=True) as conn:
             conn.execute("CREATE TABLE t AS SELECT g FROM generate_series(1, 1000) g")
@@ -104,24 +104,24 @@ def test_killed_owner_takes_the_servers_along(temporary: Path) -> None:
         process.kill()
         process.wait()
 
-        assert eventually(lambda: not running(folder) and not any(Path(f"/proc/{pid}").exists() for pid in pids))
+        assert eventually(lambda: not processes_of(folder) and not any(Path(f"/proc/{pid}").exists() for pid in pids))
         assert eventually(lambda: segment not in segments())
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP, signal.SIGINT], ids=lambda number: number.name)
-def test_owner_ended_by_a_signal_takes_the_servers_along(temporary: Path, number: signal.Signals) -> None:
-    """An owner that is ended by any other signal leaves no server and no segment either."""
+def test_owner_ended_by_a_signal_leaves_no_server(temporary: Path, number: signal.Signals) -> None:
+    """An owner that is ended by another signal leaves no server and no segment."""
     with owner() as (process, folder, _pids, _dsn):
         segment = segment_of(folder)
 
         process.send_signal(number)
         process.wait()
 
-        assert eventually(lambda: not running(folder) and segment not in segments())
+        assert eventually(lambda: not processes_of(folder) and segment not in segments())
 
 
-def test_killed_test_run_takes_the_servers_along(temporary: Path, tmp_path: Path) -> None:
-    """A run of pytest that is killed leaves no server and no segment; its children end as well."""
+def test_killed_test_run_leaves_no_server(temporary: Path, tmp_path: Path) -> None:
+    """A killed run of pytest leaves no server, no segment and no child process."""
     (tmp_path / "test_tiny.py").write_text(TINY_TEST)
     environ = {k: v for k, v in os.environ.items() if not k.startswith("EVENTWRITER_TEST_")}
     environ["PYTHONPATH"] = os.pathsep.join([str(ROOT), str(ROOT / "tests")])
@@ -135,17 +135,17 @@ def test_killed_test_run_takes_the_servers_along(temporary: Path, tmp_path: Path
         assert line is not None
         (folder,) = temporary.glob(data_dirs.PREFIX + "*")
         segment = segment_of(folder)
-        assert len(running(folder)) >= 2
+        assert len(processes_of(folder)) >= 2
 
         process.kill()
         process.wait()
 
-    assert eventually(lambda: not running(folder))
+    assert eventually(lambda: not processes_of(folder))
     assert eventually(lambda: segment not in segments())
 
 
 def test_folder_of_a_killed_owner_is_removed_at_the_next_start(temporary: Path) -> None:
-    """The next start removes the folder of an owner that was killed, and no other."""
+    """The next start removes the folder of a killed owner and no other folder."""
     with owner() as (living, living_folder, _pids, _dsn), owner() as (process, folder, _pids2, _dsn2):
         process.kill()
         process.wait()
@@ -158,24 +158,24 @@ def test_folder_of_a_killed_owner_is_removed_at_the_next_start(temporary: Path) 
     assert [living_folder] == list(temporary.iterdir())
 
 
-def test_servers_that_never_heard_of_their_owners_end_are_ended_at_the_next_start(temporary: Path) -> None:
-    """A PostgreSQL that was stopped while its owner was killed is ended, with its memory, by the next start."""
+def test_suspended_server_of_a_killed_owner_is_ended_at_the_next_start(temporary: Path) -> None:
+    """A PostgreSQL server that was suspended while its owner was killed is ended by the next start."""
     with owner() as (process, folder, (_nats, postgres), _dsn):
         segment = segment_of(folder)
         os.kill(postgres, signal.SIGSTOP)
         process.kill()
         process.wait()
-        assert running(folder)
+        assert processes_of(folder)
 
         data_dirs.create_temporary()
 
-        assert [] == running(folder)
+        assert [] == processes_of(folder)
         assert segment not in segments()
         assert not folder.exists()
 
 
-def test_killed_postgres_leaves_no_memory(temporary: Path) -> None:
-    """Servers of which PostgreSQL was killed leave no segment when they are stopped."""
+def test_killed_postgres_leaves_no_segment(temporary: Path) -> None:
+    """If PostgreSQL was killed, stopping the servers removes its shared memory segment."""
     with EmbeddedServers() as servers:
         segment = segment_of(servers.folder)
         servers.postgres.kill()
@@ -185,8 +185,8 @@ def test_killed_postgres_leaves_no_memory(temporary: Path) -> None:
     assert [] == list(temporary.iterdir())
 
 
-def test_two_pairs_do_not_disturb_each_other(temporary: Path) -> None:
-    """Two pairs at the same time have ports and data of their own, and one's end leaves the other running."""
+def test_two_pairs_are_independent(temporary: Path) -> None:
+    """Two pairs have separate ports and data, and stopping one leaves the other running."""
     with EmbeddedServers() as one, EmbeddedServers() as other:
         with psycopg.connect(one.postgres_dsn()) as conn, psycopg.connect(other.postgres_dsn()) as there:
             conn.execute("CREATE TABLE mine (n int)")
@@ -200,8 +200,8 @@ def test_two_pairs_do_not_disturb_each_other(temporary: Path) -> None:
             assert (1,) == conn.execute("SELECT 1").fetchone()
 
 
-def test_folder_that_is_kept_goes_on_where_it_was(temporary: Path) -> None:
-    """A named folder stays, and the next servers in it have the data, also after their owner was killed."""
+def test_named_folder_keeps_its_data(temporary: Path) -> None:
+    """The next servers in a named folder have its data, also after the owner was killed."""
     folder = temporary / "kept"
     with owner(str(folder)) as (process, _folder, _pids, dsn):
         with psycopg.connect(dsn, autocommit=True) as conn:
@@ -217,7 +217,7 @@ def test_folder_that_is_kept_goes_on_where_it_was(temporary: Path) -> None:
 
 
 def test_folder_in_use_is_refused(temporary: Path) -> None:
-    """A named folder that other servers use is refused in a sentence, and they go on."""
+    """A named folder that other servers use is an error, and those servers continue."""
     folder = temporary / "kept"
     with EmbeddedServers(folder) as servers:
         with pytest.raises(Fatal, match=f"{folder} is in use by other servers"):
@@ -227,16 +227,16 @@ def test_folder_in_use_is_refused(temporary: Path) -> None:
             assert (1,) == conn.execute("SELECT 1").fetchone()
 
 
-def test_folder_that_cannot_be_made_is_named(temporary: Path) -> None:
-    """A folder that cannot be made is named with the reason."""
+def test_folder_that_cannot_be_created_is_an_error(temporary: Path) -> None:
+    """The error for a folder that cannot be created names the folder and the reason."""
     (temporary / "file").write_text("")
 
     with pytest.raises(Fatal, match=r"cannot keep the servers' data in .*/file/data: Not a directory"):
         EmbeddedServers(temporary / "file" / "data")
 
 
-def test_no_place_for_temporary_data(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    """Where no temporary folder can be made, the sentence names TMPDIR."""
+def test_missing_temporary_folder_names_tmpdir(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """If no temporary folder can be created, the error names TMPDIR."""
     (tmp_path / "file").write_text("")
     monkeypatch.setattr("tempfile.tempdir", str(tmp_path / "file"))
 
@@ -245,8 +245,8 @@ def test_no_place_for_temporary_data(monkeypatch: pytest.MonkeyPatch, tmp_path: 
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="an ordinary user's PostgreSQL runs as that user")
-def test_folder_that_postgres_may_not_enter_is_named(temporary: Path) -> None:
-    """As root, a folder closed to PostgreSQL's user is named; its permissions are not touched."""
+def test_folder_closed_to_the_postgres_user_is_an_error(temporary: Path) -> None:
+    """As root, a folder closed to PostgreSQL's user is an error, and its permissions are not changed."""
     closed = temporary / "closed"
     closed.mkdir(mode=0o700)
 
@@ -256,8 +256,8 @@ def test_folder_that_postgres_may_not_enter_is_named(temporary: Path) -> None:
     assert 0o700 == closed.stat().st_mode & 0o777
 
 
-def test_port_that_is_taken_meanwhile_is_given_up(temporary: Path) -> None:
-    """If a port is taken before the server binds it, the next port is used; this holds for both servers."""
+def test_port_taken_before_the_bind_is_replaced(temporary: Path) -> None:
+    """If a port is taken before a server binds it, another port is used."""
     with EmbeddedServers() as there:
         stolen = [int(url.rpartition(":")[2].partition("/")[0]) for url in (there.nats_url, there.postgres_dsn())]
         # Ports for: the first choice of each (made at once), then what each is started with.
@@ -270,8 +270,8 @@ def test_port_that_is_taken_meanwhile_is_given_up(temporary: Path) -> None:
         assert None is next(ports, None)
 
 
-def test_start_that_fails_says_why_and_leaves_nothing(temporary: Path) -> None:
-    """A server that does not start is told in its own words, and the folder of both is gone."""
+def test_failed_start_reports_the_log_and_leaves_nothing(temporary: Path) -> None:
+    """The error of a failed start contains the server's output, and the folder is removed."""
     servers = EmbeddedServers()
     (servers.folder / "postgres").mkdir()
     (servers.folder / "postgres" / "PG_VERSION").write_text("9.4\n")
@@ -284,7 +284,7 @@ def test_start_that_fails_says_why_and_leaves_nothing(temporary: Path) -> None:
 
 
 def test_server_started_in_a_thread_is_refused(temporary: Path) -> None:
-    """A server would end with the thread that started it: only the main thread may."""
+    """Only the main thread may start a server, because the server ends with its thread."""
     import threading
 
     refused: list[BaseException] = []
@@ -302,8 +302,8 @@ def test_server_started_in_a_thread_is_refused(temporary: Path) -> None:
     assert "from the main thread" in str(refused[0])
 
 
-def test_script_that_ends_at_once_waits_for_nobody(temporary: Path) -> None:
-    """A reader of the owner's output sees its end as soon as the owner is killed: no server holds the pipe."""
+def test_no_server_holds_the_output_of_a_killed_owner(temporary: Path) -> None:
+    """The output of a killed owner ends at once, because no server inherits the pipe."""
     process = subprocess.Popen(
         [sys.executable, "-c", OWNER], cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.STDOUT
     )

@@ -80,7 +80,7 @@ def shown(value: Any) -> Any:
 @pytest.mark.parametrize("generation", GENERATIONS)
 @pytest.mark.parametrize("table", [OCSF_EVENTS, EVENTS], ids=lambda table: table.name)
 async def test_golden_rows_are_read_back(database: str, table: Table, generation: str) -> None:
-    """What is copied is what is read back, whoever made the table."""
+    """Every golden row is read back unchanged from every generation of the table."""
     rows = golden(table)
     async with await psycopg.AsyncConnection.connect(database, autocommit=True) as conn:
         for ddl in GENERATIONS[generation]:

@@ -1,4 +1,4 @@
-"""`eventwriter explain` on messages that are in JetStream."""
+"""`eventwriter explain` with messages that are stored in JetStream."""
 
 import asyncio
 import json
@@ -12,7 +12,7 @@ import pytest
 
 
 def explain(nats_url: str, *arguments: str) -> "subprocess.CompletedProcess[str]":
-    """Run the command as an operator does."""
+    """A function that runs the command."""
     return subprocess.run(
         [sys.executable, "-m", "eventwriter", "explain", *arguments],
         capture_output=True, text=True, stdin=subprocess.DEVNULL, check=False,
@@ -22,7 +22,7 @@ def explain(nats_url: str, *arguments: str) -> "subprocess.CompletedProcess[str]
 
 @pytest.fixture
 def filled(nats_url: str, stream: str) -> str:
-    """A stream with a good message and garbage in it, the first with a header."""
+    """A stream with a valid message that has a header, and an invalid message."""
 
     async def fill() -> None:
         client = await nats.connect(nats_url)
@@ -36,7 +36,7 @@ def filled(nats_url: str, stream: str) -> str:
 
 
 def stored_at(url: str, stream: str, seq: int) -> str:
-    """Return when JetStream stored a message, by its own word, with nine decimals."""
+    """Return the timestamp at which JetStream stored a message, with nine decimals."""
 
     async def ask() -> str:
         client = await nats.connect(url)
@@ -48,8 +48,8 @@ def stored_at(url: str, stream: str, seq: int) -> str:
     return f"{second}.{decimals:0<9}Z"
 
 
-def test_stored_message_becomes_its_row(nats_url: str, filled: str) -> None:
-    """A message is fetched by its sequence and explained with its own subject and time."""
+def test_stored_message_is_explained_as_a_row(nats_url: str, filled: str) -> None:
+    """A message is fetched by its sequence and explained with its subject and timestamp."""
     done = explain(nats_url, "--stream", filled, "--seq", "1", "--kind", "telemetry", "--json")
 
     found = json.loads(done.stdout)
@@ -59,8 +59,8 @@ def test_stored_message_becomes_its_row(nats_url: str, filled: str) -> None:
     assert stored_at(nats_url, filled, 1) == found["stored_at"]
 
 
-def test_stored_garbage_is_a_dead_letter(nats_url: str, filled: str) -> None:
-    """Garbage in the stream is explained as the dead letter that it becomes."""
+def test_invalid_stored_message_is_explained_as_a_dead_letter(nats_url: str, filled: str) -> None:
+    """An invalid message in the stream is explained as the dead letter that it becomes."""
     done = explain(nats_url, "--stream", filled, "--seq", "2", "--kind", "telemetry")
 
     assert 1 == done.returncode, done.stderr
@@ -72,8 +72,8 @@ def test_stored_garbage_is_a_dead_letter(nats_url: str, filled: str) -> None:
     ("name", "seq", "sentence"),
     [("{stream}", "9", "has no message 9; it holds messages 1 to 2"), ("nope", "1", "JetStream has no stream 'nope'")],
 )
-def test_what_is_not_there_is_said(nats_url: str, filled: str, name: str, seq: str, sentence: str) -> None:
-    """A message or stream that is not there is one sentence, exit code 2, no traceback."""
+def test_missing_message_or_stream_exits_with_2(nats_url: str, filled: str, name: str, seq: str, sentence: str) -> None:
+    """A missing message or stream is an error of one line with exit code 2."""
     done = explain(nats_url, "--stream", name.format(stream=filled), "--seq", seq, "--kind", "telemetry")
 
     assert 2 == done.returncode
@@ -81,16 +81,16 @@ def test_what_is_not_there_is_said(nats_url: str, filled: str, name: str, seq: s
     assert "Traceback" not in done.stderr
 
 
-def test_nats_away_is_said() -> None:
-    """Where NATS does not answer, the exit code is 3 and the address is named."""
+def test_unreachable_nats_exits_with_3() -> None:
+    """If NATS is unreachable, the exit code is 3, and the error names the address."""
     done = explain("nats://127.0.0.1:1", "--stream", "s", "--seq", "1", "--kind", "telemetry")
 
     assert 3 == done.returncode
     assert "NATS at nats://127.0.0.1:1 is unreachable" in done.stderr
 
 
-def test_any_table_is_asked_for_its_columns(database: str, nats_url: str, tmp_path: Path) -> None:
-    """For kind json the real table is looked up, and the row shown in its columns."""
+def test_kind_json_uses_the_columns_of_the_real_table(database: str, nats_url: str, tmp_path: Path) -> None:
+    """For kind json the row is shown in the columns of the real table."""
     with psycopg.connect(database, autocommit=True) as conn:
         conn.execute("CREATE TABLE readings (sensor text, taken_at timestamptz, value real)")
     sample = tmp_path / "sample.json"

@@ -1,4 +1,4 @@
-"""The tables of existing ServiceRadar databases, of all their generations, as they are: each is filled or refused."""
+"""Tables of existing ServiceRadar databases of all generations: each is filled, or refused with a reason."""
 
 import re
 import uuid
@@ -96,8 +96,8 @@ NARROW_KEYS = {"otel_metrics", "logs", "netflow_metrics", "sweep_host_states", "
 
 
 @pytest.fixture(scope="module")
-def shared(servers: Addresses) -> Iterator[str]:
-    """One database for all the tables, one after the other."""
+def shared_database(servers: Addresses) -> Iterator[str]:
+    """One database for all tables, one after another."""
     name = f"generations_{uuid.uuid4().hex[:12]}"
     with psycopg.connect(servers.postgres_url, autocommit=True) as conn:
         conn.execute(f"CREATE DATABASE {name}")
@@ -107,16 +107,16 @@ def shared(servers: Addresses) -> Iterator[str]:
 
 
 @pytest.fixture
-def database(shared: str) -> str:
-    """The database, empty again."""
-    with psycopg.connect(shared, autocommit=True) as conn:
+def database(shared_database: str) -> str:
+    """The shared database without tables."""
+    with psycopg.connect(shared_database, autocommit=True) as conn:
         conn.execute("DROP SCHEMA public CASCADE")
         conn.execute("CREATE SCHEMA public")
-    return shared
+    return shared_database
 
 
-async def made(conn: psycopg.AsyncConnection[Any], table: str, ddl: str, kind: str) -> Binding:
-    """Make the real table and bind a kind's definition to it, as a worker does."""
+async def bind_table(conn: psycopg.AsyncConnection[Any], table: str, ddl: str, kind: str) -> Binding:
+    """Create the real table and bind a kind's definition to it, as a worker does."""
     await conn.execute(ddl)
     target, real = await read_columns(conn, None, table)
     definition = dict(definitions(table))[kind].for_columns(column.name for column in real)
@@ -133,8 +133,8 @@ def rows_of(binding: Binding, sample: Sample) -> list[Row]:
     return [row for row in rows if row is not None]
 
 
-async def copied(conn: psycopg.AsyncConnection[Any], binding: Binding, row: Row) -> bool:
-    """Copy one row; say whether its key was free."""
+async def copy_row(conn: psycopg.AsyncConnection[Any], binding: Binding, row: Row) -> bool:
+    """Copy one row; return whether its key was new."""
     out = bytearray()
     encoder(binding)(row, out)
     try:
@@ -147,12 +147,12 @@ async def copied(conn: psycopg.AsyncConnection[Any], binding: Binding, row: Row)
 
 @pytest.mark.parametrize(("table", "ddl", "kind"), FILLED)
 async def test_table_is_filled(database: str, table: str, ddl: str, kind: str) -> None:
-    """Every well-formed message of a kind is in the real table, each value in its column as the row has it."""
+    """Every valid message of a kind is in the real table, each value in its column."""
     async with await psycopg.AsyncConnection.connect(database, autocommit=True) as conn:
         await conn.execute("SET timezone TO 'UTC'")
-        binding = await made(conn, table, f"{ddl}; ALTER TABLE {table} ADD arrival bigserial", kind)
+        binding = await bind_table(conn, table, f"{ddl}; ALTER TABLE {table} ADD arrival bigserial", kind)
         rows = [row for sample in samples(kind) for row in rows_of(binding, sample)]
-        written = [row for row in rows if await copied(conn, binding, row)]
+        written = [row for row in rows if await copy_row(conn, binding, row)]
         stored: Any = await (await conn.execute(f"SELECT to_jsonb(t) FROM {table} t ORDER BY arrival")).fetchall()
 
     assert len(written) >= 3
@@ -165,11 +165,11 @@ async def test_table_is_filled(database: str, table: str, ddl: str, kind: str) -
 
 
 @pytest.mark.parametrize("name", [name for name in CASES if "defaulted" not in name])
-async def test_what_is_lost_is_said(database: str, name: str) -> None:
-    """What a table cannot hold is said before it is filled; where nothing is lost, nothing is said."""
+async def test_values_that_a_table_cannot_hold_are_warnings(database: str, name: str) -> None:
+    """The bind warns of exactly the values that a table cannot store."""
     table = name.partition("/")[2]
     async with await psycopg.AsyncConnection.connect(database, autocommit=True) as conn:
-        binding = await made(conn, table, CASES[name], definitions(table)[0][0])
+        binding = await bind_table(conn, table, CASES[name], definitions(table)[0][0])
         found = await find_table(conn, None, dict(definitions(table))[definitions(table)[0][0]])
 
     assert WARNINGS.get(name, []) == list(binding.warnings)
@@ -177,11 +177,11 @@ async def test_what_is_lost_is_said(database: str, name: str) -> None:
 
 
 @pytest.mark.parametrize("table", DDL["tenants"])
-async def test_table_of_tenants_is_refused(database: str, table: str) -> None:
-    """A required tenant that is not configured parks the slot, and the error says how to fix it."""
+async def test_table_with_an_unset_tenant_is_fatal(database: str, table: str) -> None:
+    """A required tenant that is not configured is fatal, and the error says how to set it."""
     async with await psycopg.AsyncConnection.connect(database, autocommit=True) as conn:
         with pytest.raises(Fatal) as caught:
-            await made(conn, table, DDL["tenants"][table], definitions(table)[0][0])
+            await bind_table(conn, table, DDL["tenants"][table], definitions(table)[0][0])
 
     assert (
         f'table "public"."{table}": column tenant_id (uuid) is NOT NULL without a default and unknown to eventwriter;'
@@ -189,9 +189,9 @@ async def test_table_of_tenants_is_refused(database: str, table: str) -> None:
     ) == str(caught.value)
 
 
-async def test_flat_table_with_a_column_of_its_own_is_refused(database: str) -> None:
-    """The flat table's definition is held to the same rule: a column that must be filled and is not known."""
+async def test_flat_table_with_an_unknown_required_column_is_fatal(database: str) -> None:
+    """A flat table with an unknown NOT NULL column without a default is fatal."""
     ddl = FLAT_AT_FIRST + "; ALTER TABLE ocsf_network_activity ADD site text NOT NULL"
     async with await psycopg.AsyncConnection.connect(database, autocommit=True) as conn:
         with pytest.raises(Fatal, match=r"column site \(text\) is NOT NULL without a default and unknown"):
-            await made(conn, "ocsf_network_activity", ddl, "netflow")
+            await bind_table(conn, "ocsf_network_activity", ddl, "netflow")

@@ -1,4 +1,4 @@
-"""Kind json: every type of PostgreSQL's that can be filled, from JSON to the column and read back."""
+"""Kind json: values in columns of every supported PostgreSQL type, written and read back."""
 
 import json
 import random
@@ -17,7 +17,7 @@ HALF = "2026-01-01T12:00:00.5Z"
 
 
 class Literal(str):
-    """The text of a number, which is written into the payload with all its digits."""
+    """The text of a number, which appears in the payload with all its digits."""
 
     __slots__ = ()
 
@@ -145,7 +145,7 @@ REFUSED: list[tuple[str, Any]] = [
 
 
 async def test_values_arrive_in_every_type(bench: MakeBench) -> None:
-    """A JSON value arrives in a column of each type as that type has it, junk numbers and times as NULL."""
+    """A JSON value arrives in the form of its column's type; invalid numbers and times are NULL."""
     columns = ", ".join(f"c{n} {sql_type}" for n, (sql_type, _, _) in enumerate(VALUES))
     one: Bench = bench(f"{TYPES} CREATE TABLE things ({columns})")
 
@@ -161,7 +161,7 @@ async def test_values_arrive_in_every_type(bench: MakeBench) -> None:
 
 
 async def test_absent_values_are_null(bench: MakeBench) -> None:
-    """A record without a key, and one with null, leave a column of any type NULL."""
+    """A missing key and null leave a column of any type NULL."""
     columns = ", ".join(f"c{n} {sql_type}" for n, (sql_type, _, _) in enumerate(VALUES))
     one: Bench = bench(f"{TYPES} CREATE TABLE things ({columns})")
 
@@ -171,8 +171,8 @@ async def test_absent_values_are_null(bench: MakeBench) -> None:
     assert [(len(VALUES),)] * 2 == one.read(f"SELECT {nulls} FROM things")
 
 
-async def test_what_a_type_cannot_take_is_a_dead_letter(bench: MakeBench) -> None:
-    """Text that is not a valid date, address or label for its column is a dead letter that names the column."""
+async def test_invalid_text_for_a_type_is_a_dead_letter(bench: MakeBench) -> None:
+    """Text that is not a valid date, address or label is a dead letter that names the column."""
     columns = ", ".join(f"c{n} {sql_type}" for n, (sql_type, _) in enumerate(REFUSED))
     one: Bench = bench(f"{TYPES} CREATE TABLE things ({columns})")
 
@@ -188,8 +188,8 @@ async def test_what_a_type_cannot_take_is_a_dead_letter(bench: MakeBench) -> Non
     ("sql_type", "value"),
     [("character varying(2)", "abc"), ("numeric(3,1)", 1000), ("percent", 101)],
 )
-async def test_what_only_the_server_refuses_is_a_dead_letter(bench: MakeBench, sql_type: str, value: Any) -> None:
-    """A value beyond a length, a precision or a domain's check becomes a dead letter, and its neighbours rows."""
+async def test_value_rejected_by_the_server_is_a_dead_letter(bench: MakeBench, sql_type: str, value: Any) -> None:
+    """A value beyond a length, precision or CHECK is a dead letter, and other messages are written."""
     one: Bench = bench(f"{TYPES} CREATE TABLE things (n int, c {sql_type})")
 
     await one.settle({"n": 1}, {"n": 2, "c": value}, {"n": 3})
@@ -198,8 +198,8 @@ async def test_what_only_the_server_refuses_is_a_dead_letter(bench: MakeBench, s
     assert [(1,), (3,)] == one.read("SELECT n FROM things ORDER BY n")
 
 
-async def test_citext(bench: MakeBench) -> None:
-    """citext takes what text takes, in whatever schema the extension is."""
+async def test_citext_accepts_text(bench: MakeBench) -> None:
+    """citext accepts what text accepts, whatever schema contains the extension."""
     one: Bench = bench("CREATE SCHEMA ext; CREATE EXTENSION citext SCHEMA ext; CREATE TABLE things (c ext.citext)")
 
     await one.settle({"c": "Grüße"}, {"c": 5})
@@ -208,7 +208,7 @@ async def test_citext(bench: MakeBench) -> None:
 
 
 async def test_unknown_type_keeps_its_default(bench: MakeBench) -> None:
-    """A column of a type that cannot be filled is named once, and keeps its default."""
+    """A column of an unsupported type is reported once and keeps its default."""
     one: Bench = bench("CREATE TABLE things (n int, p point DEFAULT '(1,2)', t tsvector)")
 
     await one.settle({"n": 1, "p": "(3,4)", "t": "x"})
@@ -220,8 +220,8 @@ async def test_unknown_type_keeps_its_default(bench: MakeBench) -> None:
     assert 2 == one.adjustments.fields_ignored
 
 
-async def test_unknown_type_that_must_be_filled_is_refused(bench: MakeBench) -> None:
-    """A NOT NULL column of such a type, without a default, keeps the slot from starting."""
+async def test_required_column_of_unknown_type_is_fatal(bench: MakeBench) -> None:
+    """A NOT NULL column of an unsupported type without a default is fatal for the slot."""
     one: Bench = bench("CREATE TABLE things (n int, p point NOT NULL)")
 
     with pytest.raises(Fatal) as caught:
@@ -233,8 +233,8 @@ async def test_unknown_type_that_must_be_filled_is_refused(bench: MakeBench) -> 
     ) == str(caught.value)
 
 
-def _anything(rng: random.Random, depth: int = 0) -> Any:
-    """Return some JSON value; texts that mean something to a type are among them."""
+def _random_value(rng: random.Random, depth: int = 0) -> Any:
+    """Return a random JSON value, including texts that are valid for some types."""
     kind = rng.randrange(12 if depth < 2 else 8)
     match kind:
         case 0:
@@ -278,20 +278,20 @@ def _anything(rng: random.Random, depth: int = 0) -> Any:
         case 7:
             return "".join(chr(rng.randrange(1, 0x3000)) for _ in range(rng.randrange(20)))
         case 8 | 9:
-            return [_anything(rng, depth + 1) for _ in range(rng.randrange(4))]
+            return [_random_value(rng, depth + 1) for _ in range(rng.randrange(4))]
         case _:
-            return {f"k{n}\0": _anything(rng, depth + 1) for n in range(rng.randrange(3))}
+            return {f"k{n}\0": _random_value(rng, depth + 1) for n in range(rng.randrange(3))}
 
 
-async def test_whatever_row_is_made_the_server_takes(bench: MakeBench) -> None:
-    """Of random values in columns of every type, none that we encode is refused by the server."""
+async def test_server_accepts_every_encoded_row(bench: MakeBench) -> None:
+    """The server accepts every row that is encoded from random values in columns of every type."""
     types = [t for t in dict.fromkeys(t for t, _, _ in VALUES) if t not in ("percent", "numeric(6,2)")]
     plain = [t.replace("(4)", "(99)").replace("(9)", "(999)").replace("(2)", "(999)") for t in types]
     columns = ", ".join(f"c{n} {sql_type}" for n, sql_type in enumerate(plain))
     one: Bench = bench(f"{TYPES} CREATE TABLE things ({columns})")
     rng = random.Random(11)
 
-    records = [{f"c{rng.randrange(len(types))}": _anything(rng)} for _ in range(6000)]
+    records = [{f"c{rng.randrange(len(types))}": _random_value(rng)} for _ in range(6000)]
     settled = await one.settle(*(json.dumps(record).encode() for record in records))
 
     assert [] == one.read(

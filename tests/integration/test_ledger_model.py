@@ -1,4 +1,4 @@
-"""The model of the ledger protocol, checked exhaustively with spin in the configurations that its page lists."""
+"""The model of the ledger protocol, checked exhaustively with spin in the documented configurations."""
 
 import re
 import shutil
@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 import pytest
-from fix_faults import every
+from fix_faults import runs_all
 
 DESIGN = Path(__file__).parents[2] / "docs" / "design"
 PAGE = DESIGN / "ledger-model.md"
@@ -27,7 +27,7 @@ ASSERTIONS = {
 
 
 def missing() -> str | None:
-    """Return the Debian package that is missing for running the model, None if there is none."""
+    """Return the missing Debian package that the model needs, or None."""
     for program in ("spin", "gcc"):
         if shutil.which(program) is None:
             return program
@@ -41,7 +41,7 @@ pytestmark = pytest.mark.skipif(MISSING is not None, reason=f"Debian package {MI
 
 
 class Search(NamedTuple):
-    """What pan reports of one search."""
+    """The results that pan reports for one search."""
 
     violated: str | None
     states: int
@@ -88,8 +88,8 @@ def search(folder: Path, options: str, liveness: bool = False, optimize: str = "
 def test_correct_model_has_no_violation(
     options: str, check: str, states: int, tmp_path: Path, request: pytest.FixtureRequest
 ) -> None:
-    """The search is complete, finds no violation, and visits as many states as the page says."""
-    if states > STATES_MAX and not every(request.config):
+    """The search is complete, finds no violation, and visits the documented number of states."""
+    if states > STATES_MAX and not runs_all(request.config):
         pytest.skip(f"{states:,} states: runs with --faults-all")
 
     found = search(tmp_path, options, liveness=check == "liveness")
@@ -99,7 +99,7 @@ def test_correct_model_has_no_violation(
 
 @pytest.mark.parametrize(("options", "violated"), BUGS, ids=[options.split()[0][2:] for options, _ in BUGS])
 def test_planted_bug_is_found(options: str, violated: str, tmp_path: Path) -> None:
-    """The search ends with the violation that the page names."""
+    """The search ends with the documented violation."""
     found = search(tmp_path, options, optimize="-O0")
 
     assert found.violated is not None
@@ -107,7 +107,7 @@ def test_planted_bug_is_found(options: str, violated: str, tmp_path: Path) -> No
 
 
 def test_every_planted_bug_of_the_model_is_listed() -> None:
-    """The page's tables select each alternative that the model contains."""
+    """The tables of the page select each alternative of the model."""
     names = set(re.findall(r"^#(?:ifn?def |elif defined\()(\w+)", (DESIGN / "ledger.pml").read_text(), re.MULTILINE))
     listed = " ".join([options for options, *_ in CORRECT] + [options for options, _ in BUGS])
 

@@ -46,7 +46,7 @@ def rows_of(binding: Binding, message: Message) -> list[Row]:
 
 
 def golden(binding: Binding) -> list[Row]:
-    """Return the rows of all golden payloads; every message has a sequence of its own, so every row an id."""
+    """Return the rows of all golden payloads; every message has its own sequence, so every row has its own id."""
     rows: list[Row] = []
     for seq, path in enumerate(PAYLOADS, 1):
         try:
@@ -97,7 +97,7 @@ def shown(column_type: str, value: Any) -> Any:
     ],
 )
 async def test_golden_rows_are_read_back(database: str, table: Table, ddl: str) -> None:
-    """What is copied is what is read back, in the columns that the table has."""
+    """Every golden row is read back unchanged in the columns of the table."""
     async with await psycopg.AsyncConnection.connect(database, autocommit=True) as conn:
         binding = await bound(conn, table, ddl)
         if "id" not in binding.present:

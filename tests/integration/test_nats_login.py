@@ -7,7 +7,7 @@ from typing import Any
 
 import nkeys
 import pytest
-from fix_nats import PEOPLE, Certificates, StartNats, linked, new_key, operator_mode, public, pulling, until, written
+from fix_nats import PEOPLE, Certificates, StartNats, linked, new_key, operator_mode, public, pulling, until, write_file
 
 from eventwriter.config.settings import NatsSettings, NatsTls
 from eventwriter.errors import Fatal, Retryable
@@ -45,7 +45,7 @@ async def test_user_and_password_log_in(start_nats: StartNats, tmp_path: Path, b
     """A user logs in with a password from the configuration, or from a file that ends with a newline."""
     server = start_nats(PEOPLE)
     secret: dict[str, Any] = (
-        {"password_file": written(tmp_path / "pw", "s3cret\n")} if by_file else {"password": "s3cret"}
+        {"password_file": write_file(tmp_path / "pw", "s3cret\n")} if by_file else {"password": "s3cret"}
     )
 
     assert THREE == await pull_three(NatsSettings(servers=(server.url,), user="writer", **secret))
@@ -55,7 +55,7 @@ async def test_user_and_password_log_in(start_nats: StartNats, tmp_path: Path, b
 async def test_token_logs_in(start_nats: StartNats, tmp_path: Path, by_file: bool) -> None:
     """A token logs in, from the configuration or from a file."""
     server = start_nats({"authorization": {"token": "t0ken"}})
-    secret: dict[str, Any] = {"token_file": written(tmp_path / "t", "t0ken\n")} if by_file else {"token": "t0ken"}
+    secret: dict[str, Any] = {"token_file": write_file(tmp_path / "t", "t0ken\n")} if by_file else {"token": "t0ken"}
 
     assert THREE == await pull_three(NatsSettings(servers=(server.url,), **secret))
 
@@ -64,7 +64,7 @@ async def test_nkey_seed_file_logs_in(start_nats: StartNats, tmp_path: Path) -> 
     """The seed file of an nkey logs in."""
     user = new_key(nkeys.PREFIX_BYTE_USER)
     server = start_nats({"authorization": {"users": [{"nkey": public(user)}]}})
-    seed_file = written(tmp_path / "user.nk", user.seed.decode())
+    seed_file = write_file(tmp_path / "user.nk", user.seed.decode())
 
     assert THREE == await pull_three(NatsSettings(servers=(server.url,), nkey_seed_file=seed_file))
 
@@ -81,13 +81,13 @@ async def test_rotated_password_file_is_read_at_the_next_connect(start_nats: Sta
     """A changed password file is read again, so that a rotated password needs no restart."""
     server = start_nats(PEOPLE)
     path = tmp_path / "pw"
-    settings = NatsSettings(servers=(server.url,), user="writer", password_file=written(path, "old"))
+    settings = NatsSettings(servers=(server.url,), user="writer", password_file=write_file(path, "old"))
     link = NatsLink(settings, "test")
     with pytest.raises(Fatal) as caught:
         await link.connect()
     assert "nats_login_refused" == caught.value.code
 
-    written(path, "s3cret")
+    write_file(path, "s3cret")
 
     assert THREE == await pull_three(settings)
 
@@ -190,11 +190,11 @@ async def test_password_rotated_during_outage_is_used(start_nats: StartNats, tmp
     server = start_nats(PEOPLE)
     path = tmp_path / "pw"
     settings = NatsSettings(
-        servers=(server.url,), user="writer", password_file=written(path, "s3cret"), reconnect_wait=0.02
+        servers=(server.url,), user="writer", password_file=write_file(path, "s3cret"), reconnect_wait=0.02
     )
     async with linked(settings) as link:
         server.stop()
-        written(path, "n3w")
+        write_file(path, "n3w")
         server.configure({"authorization": {"users": [{"user": "writer", "password": "n3w"}]}})
         server.start()
 

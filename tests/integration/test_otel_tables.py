@@ -49,8 +49,8 @@ def conn(database: str) -> Iterator[Connection]:
         yield connection
 
 
-def copied(conn: Connection, kind: str, payload: bytes) -> None:
-    """Copy a message's rows into the real table of its kind."""
+def copy_rows(conn: Connection, kind: str, payload: bytes) -> None:
+    """Copy the rows of a message into the real table of its kind."""
     [table] = KINDS[kind].tables
     real = [RealColumn(*column) for column in conn.execute(COLUMNS_SQL, (table.name,)).fetchall()]
     binding = bind(table, real, table.name)
@@ -66,7 +66,7 @@ def copied(conn: Connection, kind: str, payload: bytes) -> None:
 
 
 def read_back(conn: Connection, kind: str, columns: Sequence[str]) -> list[dict[str, Any]]:
-    """Return the rows in the order they were written in, without NULLs, times as text."""
+    """Return the rows in the order of insertion, without NULLs, with times as text."""
     listed = sql.SQL(", ").join(map(sql.Identifier, columns))
     cursor = conn.execute(sql.SQL("SELECT {} FROM {} ORDER BY ctid").format(listed, sql.Identifier(kind)))
     return [
@@ -80,13 +80,13 @@ def plain(value: Any) -> Any:
 
 
 @pytest.mark.parametrize("payload", PAYLOADS, ids=lambda path: f"{path.parent.name}-{path.stem}")
-def test_golden_rows_are_in_the_table(conn: Connection, payload: Path) -> None:
-    """The rows of each payload are accepted by the table that migrate makes, and read back as they are."""
+def test_golden_rows_are_read_back(conn: Connection, payload: Path) -> None:
+    """The rows of each payload are read back unchanged from the table that migrate creates."""
     kind = payload.parent.name
     list(migrate(conn, "the test's server", MigrateOptions(plain=True)))
     [table] = KINDS[kind].tables
 
-    copied(conn, kind, payload.read_bytes())
+    copy_rows(conn, kind, payload.read_bytes())
 
     found = read_back(conn, kind, [column.name for column in table.columns])
     in_text = [column.name for column in table.columns if column.type == "json"]
@@ -94,11 +94,11 @@ def test_golden_rows_are_in_the_table(conn: Connection, payload: Path) -> None:
     assert json.loads(payload.with_name(payload.stem + ".row.json").read_text())["rows"] == found
 
 
-def test_table_of_upstream_keeps_the_numbers(conn: Connection) -> None:
-    """In a table that has no `value`, a point's number is in `duration_ms`, converted where its unit is one of time."""
+def test_upstream_table_keeps_values_in_duration_ms(conn: Connection) -> None:
+    """In a table without `value`, the number of a point is in `duration_ms`, converted if its unit is a time."""
     conn.execute(UPSTREAM_METRICS.format(key=""))
 
-    copied(conn, "otel_metrics", (DATA / "otel_metrics" / "raw_otlp_all_types.bin").read_bytes())
+    copy_rows(conn, "otel_metrics", (DATA / "otel_metrics" / "raw_otlp_all_types.bin").read_bytes())
 
     rows = read_back(conn, "otel_metrics", ["span_name", "duration_ms", "duration_seconds", "component"])
     assert [
@@ -111,20 +111,20 @@ def test_table_of_upstream_keeps_the_numbers(conn: Connection) -> None:
     ] == rows
 
 
-def test_key_of_upstream_is_narrower_than_the_points(conn: Connection) -> None:
-    """Upstream's key does not tell points with other attributes apart; that is its table's limit, and documented."""
+def test_upstream_key_merges_points_with_other_attributes(conn: Connection) -> None:
+    """The upstream key ignores attributes, so points that differ only in these are merged; this is documented."""
     conn.execute(UPSTREAM_METRICS.format(key=", PRIMARY KEY (timestamp, span_name, service_name, span_id)"))
 
     with pytest.raises(psycopg.errors.UniqueViolation):
-        copied(conn, "otel_metrics", (DATA / "otel_metrics" / "raw_otlp_all_types.bin").read_bytes())
+        copy_rows(conn, "otel_metrics", (DATA / "otel_metrics" / "raw_otlp_all_types.bin").read_bytes())
 
 
-def test_traces_in_a_table_with_jsonb_are_jsonb(conn: Connection) -> None:
-    """Where the real columns are `jsonb`, the JSON of a span is written as that."""
+def test_traces_are_written_to_jsonb_columns(conn: Connection) -> None:
+    """If the real columns are `jsonb`, the JSON of a span is written as `jsonb`."""
     list(migrate(conn, "the test's server", MigrateOptions(plain=True)))
     conn.execute("ALTER TABLE otel_traces ALTER COLUMN attributes TYPE jsonb USING attributes::jsonb")
 
-    copied(conn, "otel_traces", (DATA / "otel_traces" / "otlp_two_spans.bin").read_bytes())
+    copy_rows(conn, "otel_traces", (DATA / "otel_traces" / "otlp_two_spans.bin").read_bytes())
 
     attributes = [row["attributes"] for row in read_back(conn, "otel_traces", ["attributes"])]
     assert [{"http.method": "GET", "http.status_code": 200, "cached": False}, {}] == attributes

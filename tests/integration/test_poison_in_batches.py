@@ -1,4 +1,4 @@
-"""A batch with poison in it writes exactly the others, of every kind, into all of its tables."""
+"""Batches with invalid messages: all other messages are written to all tables, for every kind."""
 
 import json
 import random
@@ -20,7 +20,7 @@ CHECKED_DDL = READINGS_DDL.replace("firmware text", "firmware text CHECK (firmwa
 
 
 def entry_of(kind: str) -> dict[str, Any]:
-    """Return a stream's entry that fills all tables of a kind at once."""
+    """Return a stream entry that fills all tables of a kind at once."""
     if kind == "json":
         given = TRAFFIC["json"].entry
         return {"kind": kind, "tables": ("demo_readings",), "map": given["map"], "rest": given["rest"]}
@@ -33,7 +33,7 @@ def ddl_of(kind: str) -> list[str]:
 
 
 def batch(one: Bench, kind: str, rng: random.Random, share: float) -> list[Message]:
-    """Return messages of which about this share is garbage, or spoilt in one of several records."""
+    """Return messages, of which about this share is invalid as a whole or in one of several records."""
     good = [seed for seed in seeds() if seed.kind == kind]
     return [
         one.message(rng.choice(GARBAGE) if rng.random() < share else payload(rng, rng.choice(good), share))
@@ -42,7 +42,7 @@ def batch(one: Bench, kind: str, rng: random.Random, share: float) -> list[Messa
 
 
 def payload(rng: random.Random, seed: Seed, share: float) -> bytes:
-    """Return a seed's payload; at times several of it in an array, the last one spoilt, or refused by a CHECK."""
+    """Return a payload for a seed: sometimes an array whose last record is invalid or violates a CHECK."""
     if not seed.is_json or rng.random() > share:
         return seed.payload
     record = json.loads(seed.payload)
@@ -52,8 +52,8 @@ def payload(rng: random.Random, seed: Seed, share: float) -> bytes:
     return json.dumps([*records, {"community": "zzz"}]).encode()
 
 
-def is_poison(one: Bench, message: Message) -> bool:
-    """Say, without the pipeline, whether a message cannot become rows of the bench's tables."""
+def is_rejected(one: Bench, message: Message) -> bool:
+    """Return, without the pipeline, whether a message cannot become rows of the bench's tables."""
     assert one.batcher is not None
     try:
         rows = 0
@@ -69,7 +69,7 @@ def is_poison(one: Bench, message: Message) -> bool:
 
 
 def stored(one: Bench, kind: str) -> dict[str, list[Any]]:
-    """Return all rows of all the kind's tables, in order."""
+    """Return all rows of all tables of the kind, in order."""
     names = [t.name for t in (*KINDS[kind].tables, *KINDS[kind].also)] or ["demo_readings"]
     return {
         name: [row for (row,) in one.read(f"SELECT (to_jsonb(t) - 'created_at')::text FROM {name} t ORDER BY 1")]
@@ -79,13 +79,13 @@ def stored(one: Bench, kind: str) -> dict[str, list[Any]]:
 
 @pytest.mark.parametrize("share", [0.0, 0.1, 0.5, 1.0])
 @pytest.mark.parametrize("kind", KINDS)
-async def test_batch_writes_exactly_what_is_no_poison(bench: MakeBench, kind: str, share: float) -> None:
-    """Each poison message is a dead letter, and the tables hold what they hold without it."""
+async def test_batch_writes_all_valid_messages(bench: MakeBench, kind: str, share: float) -> None:
+    """Each invalid message is a dead letter, and the tables contain the rows of all other messages."""
     rng = random.Random(f"{kind} {share}")
     one: Bench = bench(*ddl_of(kind), **entry_of(kind))
     await one.bind()
     messages = batch(one, kind, rng, share)
-    poison = [message for message in messages if is_poison(one, message)]
+    poison = [message for message in messages if is_rejected(one, message)]
 
     settled = await one.settle(*messages)
 

@@ -1,4 +1,4 @@
-"""Commands in a plain shell, beside a running daemon whose servers are elsewhere: they say that they ask others."""
+"""Commands beside a running daemon with other servers: they warn that their settings are not the daemon's."""
 
 import json
 import subprocess
@@ -6,15 +6,15 @@ import tarfile
 from pathlib import Path
 
 import pytest
-from fix_books import Shared
 from fix_run import command
+from fix_shared_stream import SharedStream
 
 ELSEWHERE = {"EVENT_WRITER_NATS_URL": "nats://127.0.0.1:1", "EVENT_WRITER_POSTGRES_DSN": "postgresql://127.0.0.1:1/x"}
 BEGINNING = "these are not the settings of the running daemon (its NATS "
 
 
-def asked(shared: Shared, line: str, *arguments: str) -> "subprocess.CompletedProcess[str]":
-    """Run a command with the daemon's socket, and servers where nobody is."""
+def run_with_other_servers(shared: SharedStream, line: str, *arguments: str) -> "subprocess.CompletedProcess[str]":
+    """Run a command with the daemon's socket and the addresses of unreachable servers."""
     if line == "doctor":  # its only way to a socket is the settings
         environ = {**ELSEWHERE, "EVENT_WRITER_CONTROL_SOCKET": shared.run.socket}
         return command("eventwriter", "doctor", *arguments, environ=environ)
@@ -22,11 +22,15 @@ def asked(shared: Shared, line: str, *arguments: str) -> "subprocess.CompletedPr
 
 
 @pytest.mark.parametrize("line", ["verify", "dlq list", "doctor"])
-def test_servers_that_are_not_the_daemon_s_are_said_once(shared: Shared, line: str) -> None:
-    """Beside a daemon of other servers the command says whose it asks not, in one line of stderr that names those."""
-    shared.written()
+def test_other_servers_than_the_daemons_are_one_warning(shared: SharedStream, line: str) -> None:
+    """A command whose servers are not the daemon's prints one warning that names the daemon's servers."""
+    shared.run_until_written()
 
-    said = [text for text in asked(shared, line).stderr.splitlines() if "settings of the running daemon" in text]
+    said = [
+        text
+        for text in run_with_other_servers(shared, line).stderr.splitlines()
+        if "settings of the running daemon" in text
+    ]
 
     assert 1 == len(said)
     assert said[0].startswith(f"warning: {BEGINNING}{shared.nats_url}, its PostgreSQL ")
@@ -34,31 +38,31 @@ def test_servers_that_are_not_the_daemon_s_are_said_once(shared: Shared, line: s
 
 
 @pytest.mark.parametrize("line", ["verify", "dlq list", "doctor"])
-def test_nothing_is_said_where_no_daemon_answers(shared: Shared, line: str) -> None:
-    """Without a running daemon there is nothing to differ from."""
-    shared.written()
+def test_no_warning_without_a_running_daemon(shared: SharedStream, line: str) -> None:
+    """Without a running daemon there is no warning."""
+    shared.run_until_written()
     shared.run.stop()
 
-    assert "running daemon" not in asked(shared, line).stderr
+    assert "running daemon" not in run_with_other_servers(shared, line).stderr
 
 
 @pytest.mark.parametrize("line", [["verify"], ["dlq", "list"]])
-def test_nothing_is_said_of_the_daemon_s_own_configuration(shared: Shared, line: list[str]) -> None:
-    """With the daemon's file the command has its settings, and says nothing on stderr."""
-    shared.written()
+def test_no_warning_with_the_daemons_configuration(shared: SharedStream, line: list[str]) -> None:
+    """With the daemon's configuration file nothing is printed on stderr."""
+    shared.run_until_written()
 
     done = command("eventwriter-ctl", "--config", str(shared.run.config), *line)
 
     assert (0, "") == (done.returncode, done.stderr)
 
 
-def test_support_bundle_marks_findings_of_other_servers(shared: Shared, tmp_path: Path) -> None:
-    """The bundle's doctor part is not `ok` but the sentence, which is its first finding too; exit code 1."""
+def test_support_bundle_marks_findings_of_other_servers(shared: SharedStream, tmp_path: Path) -> None:
+    """The doctor part of the bundle is not `ok`, its first finding is the warning, and the exit code is 1."""
     file, log = tmp_path / "bundle.tgz", tmp_path / "another.log"
     log.write_text("a line\n")
-    shared.written()
+    shared.run_until_written()
 
-    done = asked(shared, "support-dump", str(file), "--log", str(log))
+    done = run_with_other_servers(shared, "support-dump", str(file), "--log", str(log))
 
     parts = dict(
         part.split(None, 1) for part in done.stdout.splitlines() if part.split()[0].endswith((".json", ".txt"))
@@ -76,11 +80,11 @@ def test_support_bundle_marks_findings_of_other_servers(shared: Shared, tmp_path
     assert first["message"].startswith(f"{BEGINNING}{shared.nats_url}, ")
 
 
-def test_empty_log_in_the_support_bundle_is_a_problem(shared: Shared, tmp_path: Path) -> None:
-    """A log without a line is said to be empty, and the bundle is incomplete."""
+def test_empty_log_makes_the_support_bundle_incomplete(shared: SharedStream, tmp_path: Path) -> None:
+    """An empty log is reported, and the exit code is 1."""
     log = tmp_path / "another.log"
     log.write_text("\n")
-    shared.written()
+    shared.run_until_written()
     arguments = ["--config", str(shared.run.config), "support-dump", str(tmp_path / "bundle.tgz"), "--log", str(log)]
 
     done = command("eventwriter-ctl", *arguments)

@@ -63,7 +63,7 @@ def test_interrupt_of_the_process_group_drains_workers(daemon: Daemon) -> None:
 
 
 def test_killed_worker_is_replaced_and_its_counters_kept(daemon: Daemon) -> None:
-    """A worker that was killed is restarted, and the counters of its slot go on."""
+    """A killed worker is restarted, and the counters of its slot continue."""
     daemon.start({"A/0": "steady"})
     before = until(lambda: (slot := daemon.slot("A/0"))["rows_total"] >= 30 and slot)
 

@@ -38,7 +38,7 @@ WITHOUT_NUL = HOSTILE.replace("\0", "")
 DEADLINE_S = 60.0
 
 
-def on_terminal(folder: Path, *arguments: str, until: bytes | None = None) -> tuple[int, str]:
+def run_on_terminal(folder: Path, *arguments: str, until: bytes | None = None) -> tuple[int, str]:
     """
     Run a command with all its descriptors on a pseudo-terminal; return its exit code and what it wrote.
 
@@ -66,8 +66,8 @@ def on_terminal(folder: Path, *arguments: str, until: bytes | None = None) -> tu
     return code, received.decode(errors="surrogateescape")
 
 
-def obeyed(written: str) -> list[str]:
-    """Return the unsafe characters that reached the terminal with their mark."""
+def control_characters(written: str) -> list[str]:
+    """Return the unsafe characters that reached the terminal beside the marker of the test."""
     return [hex(ord(character)) for character in UNSAFE if character + MARK in written]
 
 
@@ -82,7 +82,7 @@ def hostile(value: Any) -> Any:
 
 
 def reply_to(verb: str) -> Any:
-    """Return the answer of a daemon to a verb, with hostile text wherever text can be."""
+    """Return the answer of a daemon to a verb, with hostile text wherever text is possible."""
     slot = {"reason": "x", "last_error": "y", "warnings": ["w"]}
     stream = {
         "name": "events", "messages": 1, "bytes": 5, "first_seq": 1, "last_seq": 1, "retention": "limits",
@@ -177,20 +177,20 @@ REFUSED = [
 
 @pytest.mark.parametrize("arguments", SHOWN + CALLED, ids=" ".join)
 def test_answers_of_a_hostile_daemon_are_escaped(peers: Path, arguments: tuple[str, ...]) -> None:
-    """Each command of eventwriter-ctl shows what the daemon answers without a character that the terminal obeys."""
-    _, written = on_terminal(peers, "eventwriter-ctl", "--socket", str(peers / "answers"), *arguments)
+    """No command of eventwriter-ctl prints a control character from the daemon's answer."""
+    _, written = run_on_terminal(peers, "eventwriter-ctl", "--socket", str(peers / "answers"), *arguments)
 
-    assert [] == obeyed(written)
+    assert [] == control_characters(written)
     if arguments in SHOWN:
         assert (r"\x9bQ" in written) or (r"\u009bQ" in written), written
 
 
 @pytest.mark.parametrize("arguments", REFUSED, ids=" ".join)
 def test_refusals_of_a_hostile_daemon_are_escaped(peers: Path, arguments: tuple[str, ...]) -> None:
-    """The reason of a refusal is foreign text, too."""
-    _, written = on_terminal(peers, "eventwriter-ctl", "--socket", str(peers / "refuses"), *arguments)
+    """The reason of a refusal is escaped."""
+    _, written = run_on_terminal(peers, "eventwriter-ctl", "--socket", str(peers / "refuses"), *arguments)
 
-    assert [] == obeyed(written)
+    assert [] == control_characters(written)
     assert r"\x9bQ" in written, written
 
 
@@ -227,16 +227,16 @@ def letters(database: str, tmp_path: Path) -> str:
     ids=" ".join,
 )  # fmt: skip
 def test_dead_letters_are_escaped(letters: str, tmp_path: Path, arguments: tuple[str, ...]) -> None:
-    """Subjects, headers, payloads, reasons and details of dead letters are shown without control characters."""
-    _, written = on_terminal(tmp_path, "eventwriter-ctl", "--config", letters, "dlq", *arguments)
+    """Subjects, headers, payloads, reasons and details of dead letters are printed without control characters."""
+    _, written = run_on_terminal(tmp_path, "eventwriter-ctl", "--config", letters, "dlq", *arguments)
 
-    assert [] == obeyed(written)
+    assert [] == control_characters(written)
     if arguments[0] in ("show", "list", "export") and arguments != ("list",):
         assert (r"\x9bQ" in written) or (r"\u009bQ" in written), written
 
 
-def test_export_to_a_pipe_is_the_same_json(letters: str) -> None:
-    """What `dlq export -` writes is JSON of the unchanged values."""
+def test_export_to_a_pipe_is_unchanged_json(letters: str) -> None:
+    """`dlq export -` writes the unchanged values as JSON."""
     done = command("eventwriter-ctl", "--config", letters, "dlq", "export", "-")
     exported = [json.loads(line) for line in done.stdout.splitlines()]
 
@@ -246,23 +246,25 @@ def test_export_to_a_pipe_is_the_same_json(letters: str) -> None:
 
 @pytest.mark.parametrize("flags", [(), ("--json",)], ids=["text", "json"])
 def test_explain_escapes_payloads(tmp_path: Path, flags: tuple[str, ...]) -> None:
-    """Rows and dead letters that `explain` shows hold no control characters."""
+    """Rows and dead letters that `explain` prints contain no control characters."""
     good, bad = tmp_path / "good", tmp_path / "bad"
     good.write_text(json.dumps({"name": HOSTILE, "value": 1, "metadata": {HOSTILE: HOSTILE}}))
     bad.write_text(f'{{"name": {HOSTILE}', errors="surrogatepass")
     subject = f"telemetry.{WITHOUT_NUL.replace(' ', '')}"
     shown = [
-        on_terminal(tmp_path, "eventwriter", "explain", str(file), "--kind", "telemetry", "--subject", subject, *flags)
+        run_on_terminal(
+            tmp_path, "eventwriter", "explain", str(file), "--kind", "telemetry", "--subject", subject, *flags
+        )
         for file in (good, bad)
     ]
 
     assert [0, 1] == [code for code, _ in shown], shown
-    assert [[], []] == [obeyed(written) for _, written in shown]
+    assert [[], []] == [control_characters(written) for _, written in shown]
     assert (r"\x9bQ" in shown[0][1]) or (r"\u009bQ" in shown[0][1])
 
 
 class HostileServer:
-    """A TCP server that sends the same bytes to every client, once the client has said something or at once."""
+    """A TCP server that sends the same bytes to every client, immediately or after the client's first bytes."""
 
     def __init__(self, greeting: bytes, reply: bytes) -> None:
         self._server = socket.create_server(("127.0.0.1", 0))
@@ -319,7 +321,7 @@ def hostile_servers() -> Iterator[tuple[str, str]]:
 def test_errors_of_hostile_servers_are_escaped(
     hostile_servers: tuple[str, str], tmp_path: Path, form: str, arguments: tuple[str, ...]
 ) -> None:
-    """Errors of NATS and PostgreSQL reach the terminal and the logs of a daemon escaped."""
+    """Errors of NATS and PostgreSQL are escaped on the terminal and in the daemon's log."""
     nats_url, dsn = hostile_servers
     config = tmp_path / "eventwriter.json"
     content = {
@@ -329,15 +331,15 @@ def test_errors_of_hostile_servers_are_escaped(
     config.write_text(json.dumps(content))
     with_config = (arguments[0], "--config", str(config), *arguments[1:])
     escaped = rb"\u009bQ" if form == "json" else rb"\x9bQ"
-    _, written = on_terminal(tmp_path, *with_config, until=escaped if arguments[1] == "run" else None)
+    _, written = run_on_terminal(tmp_path, *with_config, until=escaped if arguments[1] == "run" else None)
 
-    assert [] == obeyed(written)
+    assert [] == control_characters(written)
     if "--stream" not in arguments and "verify" not in arguments:  # they report that NATS does not answer
         assert (r"\x9bQ" in written) or (r"\u009bQ" in written), written
 
 
 def test_stored_messages_are_escaped(nats_url: str, stream: str, tmp_path: Path) -> None:
-    """A subject and a payload from a stream are escaped by `explain`."""
+    """`explain` escapes the subject and the payload of a stored message."""
     import asyncio
 
     subject = f"{stream}." + "".join(c + MARK for c in UNSAFE if ord(c) > 0x20 and not c.isspace())
@@ -351,7 +353,7 @@ def test_stored_messages_are_escaped(nats_url: str, stream: str, tmp_path: Path)
     config = tmp_path / "eventwriter.json"
     config.write_text(json.dumps({"nats": {"servers": [nats_url]}}))
     arguments = ("--stream", stream, "--seq", "1", "--kind", "telemetry")
-    code, written = on_terminal(tmp_path, "eventwriter", "--config", str(config), "explain", *arguments)
+    code, written = run_on_terminal(tmp_path, "eventwriter", "--config", str(config), "explain", *arguments)
 
-    assert (0, []) == (code, obeyed(written)), written
+    assert (0, []) == (code, control_characters(written)), written
     assert r"\x9bQ" in written

@@ -1,4 +1,4 @@
-"""All violations of a batch are found by one query, on a real server; compared with what splitting finds."""
+"""Violations of a batch's constraints found by one query on a real server, compared with splitting."""
 
 import random
 from typing import Any
@@ -23,7 +23,7 @@ PARTITIONED = (
 
 
 def payloads(count: int, seed: int) -> list[dict[str, Any]]:
-    """Return payloads of which about 40 % violate something."""
+    """Return payloads, of which about 40 % violate a constraint."""
     rng = random.Random(seed)
     return [
         {"n": n, "v": rng.choice(["good", "fine", "good", "bad", "worse"]), "u": rng.choice([1.5, 2000, None, 3, 4])}
@@ -55,7 +55,7 @@ async def test_search_finds_what_splitting_finds(
     batches: list[BatchWrite],
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    """Rows, dead letters with their reasons and ledger are the same, at the cost of a few transactions."""
+    """Rows, dead letters, reasons and ledger are the same as with splitting, in a few transactions."""
     one = bench(*tables)
     sent = [one.message(payload) for payload in payloads(200, seed=3)]
     searched = results(one, (await one.settle(*sent)).outcomes)
@@ -73,7 +73,7 @@ async def test_search_finds_what_splitting_finds(
 
 
 async def test_trigger_that_corrects_rows_prevents_the_search(bench: MakeBench) -> None:
-    """With a BEFORE trigger a row is not what was sent, so nothing can be said before it was tried."""
+    """A BEFORE trigger may change rows, so violations cannot be searched."""
     one = bench(
         CHECKS,
         "CREATE FUNCTION correct() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN"
@@ -88,7 +88,7 @@ async def test_trigger_that_corrects_rows_prevents_the_search(bench: MakeBench) 
 
 
 async def test_row_whose_parent_is_in_the_batch_is_written(bench: MakeBench) -> None:
-    """A foreign key to a table of the same batch is not searched, because the batch brings the parent."""
+    """A foreign key to a table of the same batch is not searched, because the batch may contain the parent."""
     one = bench(
         "CREATE TABLE parents (n int PRIMARY KEY, v text CHECK (v <> 'bad'))",
         "CREATE TABLE things (n int REFERENCES parents, v text CHECK (v <> 'bad'))",
