@@ -14,7 +14,7 @@ from eventwriter.errors import Poison
 from eventwriter.model import Message, Record, Trigger
 from eventwriter.pipeline.batch import KNOWN, Batch
 from eventwriter.pipeline.coverage import CoverageTracker
-from eventwriter.pipeline.decode import Decoded, of_record
+from eventwriter.pipeline.decode import Decoded, defect, of_record
 from eventwriter.tables.table import RowBuilder
 
 EncodeRow = Callable[[Sequence[object], bytearray], None]
@@ -192,6 +192,10 @@ class Batcher:
         except self._encode_errors as error:
             does_not_fit = Poison("bad_value", f"a value does not fit its column: {error}")
             raise of_record(does_not_fit, index, records) from error
+        except MemoryError:
+            raise
+        except Exception as error:  # noqa: BLE001  # a defect, which is logged
+            raise of_record(defect("bad_value", "row builder", error), index, records) from None
         return rows
 
     def _discard_rows(self, batch: Batch, position: int, poison: Poison) -> int:

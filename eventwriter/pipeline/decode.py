@@ -5,11 +5,14 @@ Each message is returned with its records, with the `Poison` that makes it a dea
 None if its subject is ignored.
 """
 
+import logging
 from collections.abc import Callable, Mapping, Sequence
 
 from eventwriter.errors import Poison
 from eventwriter.formats.compression import expand
 from eventwriter.model import Adjustments, Message, Record, Records
+
+log = logging.getLogger(__name__)
 
 Decode = Callable[[Message], list[Record]]
 """Decoder of a kind; raises only `Poison`."""
@@ -77,6 +80,17 @@ def of_record(poison: Poison, index: int, records: Sequence[Record]) -> Poison:
     return poison if len(records) == 1 else Poison(poison.reason, f"record {index}: {poison.detail}")
 
 
+def defect(reason: str, source: str, error: Exception) -> Poison:
+    """
+    Return the poison of a message for which code of eventwriter raised an unexpected exception, and log the traceback.
+
+    The dead letter keeps the payload, so the message can be replayed with a corrected version; without it, one such
+    message would end worker after worker.
+    """
+    log.error("a defect of eventwriter makes a message a dead letter", exc_info=error)
+    return Poison(reason, f"the {source} raised {type(error).__name__}: {error}; this is a defect of eventwriter")
+
+
 class DecodeStage:
     """
     Decodes lists of messages, in order and without leaving any out.
@@ -121,6 +135,10 @@ class DecodeStage:
                 decoded.append((message, records))
             except Poison as poison:
                 decoded.append(self._not_decoded(message, poison))
+            except MemoryError:
+                raise
+            except Exception as error:  # noqa: BLE001  # a defect, which is logged
+                decoded.append((message, defect("malformed", "decoder", error)))
         return decoded
 
     def _not_decoded(self, message: Message, poison: Poison) -> Decoded:
@@ -139,6 +157,10 @@ class DecodeStage:
             records = self._decode(message)
         except Poison as of_expanded:
             return message, of_expanded
+        except MemoryError:
+            raise
+        except Exception as error:  # noqa: BLE001  # a defect, which is logged
+            return message, defect("malformed", "decoder", error)
         self._count(records)
         return message, records
 
