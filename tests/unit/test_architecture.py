@@ -37,6 +37,9 @@ BROAD_HANDLERS = {
     "eventwriter/kinds/registry.py:custom_kind": "code of another package, which may raise anything",
     "eventwriter/kinds/registry.py:decode": "code of another package, which may raise anything",
     "eventwriter/kinds/registry.py:row": "code of another package, which may raise anything",
+    "eventwriter/pipeline/decode.py:__call__": "a defect of a decoder must not end worker after worker",
+    "eventwriter/pipeline/decode.py:_not_decoded": "a defect of a decoder must not end worker after worker",
+    "eventwriter/pipeline/batcher.py:_encode_rows": "a defect of a row builder must not end worker after worker",
 }
 
 Function = ast.FunctionDef | ast.AsyncFunctionDef
