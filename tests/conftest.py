@@ -10,7 +10,7 @@ pytest_plugins = (
     "fix_servers", "fix_losses", "fix_daemon", "fix_fault_points", "fix_nats", "fix_postgres", "fix_pipeline",
     "fix_replication", "fix_shared_stream",
     "fix_faults", "fix_all_tables", "fix_golden", "fix_storage", "fix_ctl", "fix_web", "fix_browser",
-    "fix_scripted_supervisor",
+    "fix_scripted_supervisor", "fix_nats_cluster",
 )  # fmt: skip
 
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
