@@ -45,12 +45,16 @@ WHERE c.conrelid = %(table)s::pg_catalog.regclass::pg_catalog.oid
   AND coalesce((pg_catalog.to_jsonb(c) OPERATOR(pg_catalog.->>) 'conenforced')::boolean, true)
   AND (c.contype = 'c' OR c.contype = 'f' AND c.confmatchtype = 's'
        AND NOT coalesce((pg_catalog.to_jsonb(c) OPERATOR(pg_catalog.->>) 'conperiod')::boolean, false)
+       AND NOT EXISTS (SELECT FROM pg_catalog.unnest(c.conpfeqop) e (oid)
+                       JOIN pg_catalog.pg_operator o ON o.oid = e.oid
+                       WHERE o.oprnamespace <> 'pg_catalog'::pg_catalog.regnamespace)
        AND pg_catalog.has_table_privilege(c.confrelid, 'SELECT')
        AND NOT c.confrelid = ANY (%(written)s::pg_catalog.regclass[]))
 ORDER BY c.contype, c.conname
 """
 """CHECK and foreign key constraints. A foreign key to a table of the same batch is left out, because the batch may
-bring the referenced row; and so is one to a table that the role may not read."""
+bring the referenced row; so is one to a table that the role may not read, and one that compares by an operator of an
+extension, such as citext's."""
 
 _NOT_NULL_SQL = """
 SELECT a.attname::text FROM pg_catalog.pg_attribute a
@@ -179,7 +183,8 @@ def _violated(table: str, constraint: _Constraint) -> _Condition:
     columns = list(map(quote_ident, constraint.columns))
     present = " AND ".join(f"s.{column} IS NOT NULL" for column in columns)
     equal = " AND ".join(
-        f"r.{quote_ident(theirs)} = s.{ours}" for theirs, ours in zip(constraint.referenced, columns, strict=True)
+        f"r.{quote_ident(theirs)} OPERATOR(pg_catalog.=) s.{ours}"
+        for theirs, ours in zip(constraint.referenced, columns, strict=True)
     )
     missing = f"{present} AND NOT EXISTS (SELECT FROM {constraint.parent} r WHERE {equal})"
     return _Condition(missing, Violation(FOREIGN_KEY, detail))
