@@ -83,8 +83,8 @@ def query(client: Client, settings: Settings) -> str | None:
 def warn(settings: Settings, config: str | None) -> None:
     """Print a warning on stderr if a running daemon has other settings."""
     context = click.get_current_context(silent=True)
-    client = context.find_root().obj if context else None
-    # `eventwriter-ctl` has a client, possibly from --socket; `eventwriter` has none.
-    path = client.path if isinstance(client, Client) else socket_path(config, os.environ)
+    # `eventwriter-ctl` has the option --socket; `eventwriter` has not.
+    selected = context.find_root().params.get("path") if context else None
+    path = selected or socket_path(config, os.environ)
     if mismatch := query(Client(path, ANSWER_S_MAX), settings):
         echo(f"warning: {mismatch}", err=True)
