@@ -136,6 +136,8 @@ class DirectClient(Client):
     async def _process_connect_init(self) -> None:
         try:
             await super()._process_connect_init()
+        except OSError:
+            raise  # also of TLS: a certificate that does not verify is a ValueError too
         except (ArithmeticError, AttributeError, LookupError, TypeError, ValueError) as error:
             # nats-py assumes a well-formed answer; its reconnect loop would end without a report.
             raise invalid_info(type(error).__name__) from error

@@ -349,7 +349,7 @@ def test_sequences_in_two_epochs_are_inconclusive(shared: SharedStream) -> None:
     ] == [said for said in slots["NETFLOW/0"]["unprovable"] if "epochs" in said]
 
 
-def test_epoch_of_a_false_suspicion_is_explained(shared: SharedStream) -> None:
+def test_unjustified_epoch_is_reported(shared: SharedStream) -> None:
     """An epoch that began although the stream has the last message of the one before is reported as unjustified."""
     shared.publish(10)
     shared.run_until_written()

@@ -11,6 +11,7 @@ MOVING = ("control", "jetstream", "pipeline", "postgres", "supervisor", "tables"
 SHOWN = {
     "supervisor/main.py": "when the daemon began",
     "supervisor/workers.py": "when a worker's last error was",
+    "supervisor/status.py": "how old the last error is",
     "supervisor/verbs.py": "when a slot was paused",
     "pipeline/copy_stage.py": "when the last commit was",
     "worker/status.py": "when the last error was",
