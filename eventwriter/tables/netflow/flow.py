@@ -245,8 +245,11 @@ def _read_icmp(rest: Record, src_port: int | None, dst_port: int | None) -> None
 
     NetFlow v5 and v9 have type × 256 + code in the destination port. A port that means something else remains.
     """
-    icmp_type, icmp_code = whole(find(rest, _ICMP_TYPE)), whole(find(rest, _ICMP_CODE))
-    if dst_port is not None and icmp_type is None and 0 <= dst_port <= 0xFFFF:
+    given_type, given_code = find(rest, _ICMP_TYPE), find(rest, _ICMP_CODE)
+    icmp_type, icmp_code = whole(given_type), whole(given_code)
+    # A value that is no number stays as it is.
+    unknown = icmp_type is None and given_type is None and (icmp_code is not None or given_code is None)
+    if dst_port is not None and unknown and 0 <= dst_port <= 0xFFFF:
         rest["icmp_type"], rest["icmp_code"] = dst_port >> 8, dst_port & 0xFF
     elif dst_port and dst_port != (icmp_type or 0) * 256 + (icmp_code or 0):
         rest["dst_port"] = dst_port

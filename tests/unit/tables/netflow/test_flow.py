@@ -131,6 +131,8 @@ def test_names_of_other_programs(record: dict[str, Any]) -> None:
         ({"protocol": 58, "dst_port": 34_560}, {"icmp_type": 135, "icmp_code": 0}),
         ({"protocol": 1, "dst_port": 771, "icmp_type": 3, "icmp_code": 3}, {"icmp_type": 3, "icmp_code": 3}),
         ({"protocol": 1, "dst_port": 0}, {"icmp_type": 0, "icmp_code": 0}),
+        ({"protocol": 1, "dst_port": 2048, "icmp_type": "echo"}, {"icmp_type": "echo", "dst_port": 2048}),
+        ({"protocol": 1, "dst_port": 2048, "icmp_code": []}, {"icmp_code": [], "dst_port": 2048}),
         ({"protocol": 1, "src_port": 7, "dst_port": 5, "icmp_type": 8}, {"icmp_type": 8, "src_port": 7, "dst_port": 5}),
         ({"protocol": 1}, {}),
     ],
