@@ -65,7 +65,8 @@ def test_worker_killed_at_each_point_of_a_batch(fault_points: FaultPoints, point
         fault_points.wait_for_kill()
 
     assert (3000, 3000, 0) == daemon.settled_counts()
-    daemon.until("restarted", lambda: daemon.slot()["restarts"] >= 3)
+    # Two of the kills may hit the same worker.
+    daemon.until("restarted", lambda: daemon.slot()["restarts"] >= 2)
     if point == "after_commit":
         daemon.until("skipped by the ledger", lambda: daemon.slot()["already_written_total"] > 0)
 

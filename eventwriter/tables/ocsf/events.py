@@ -24,7 +24,7 @@ from eventwriter.tables.values import EMPTY_LIST, EMPTY_OBJECT, timestamp
 
 _PRODUCT = "EventWriter"
 """Product of events that name none."""
-_INT4_MAX = INT4[1]
+_INT4_MIN, _INT4_MAX = INT4
 
 
 def builder(build: Build) -> RowBuilder:
@@ -73,7 +73,7 @@ def ocsf_row(build: Build, redactor: Redactor) -> RowBuilder:
             src_endpoint, dst_endpoint, log_name, log_provider, log_level, log_version, unmapped, raw,
         ) = values  # fmt: skip
         if type_uid is None:
-            type_uid = min(class_uid * 100 + activity_id, _INT4_MAX)  # type: ignore[operator]
+            type_uid = max(_INT4_MIN, min(class_uid * 100 + activity_id, _INT4_MAX))  # type: ignore[operator]
         if severity_id is None:
             severity_id = _severity_id(severity, unmapped)
         row_id, metadata, other_id = identify(event_id, metadata)

@@ -53,7 +53,7 @@ def builder(build: Build) -> Callable[[Record, Message, int], Row]:
             instant_or_default(reader.instant_us("time", _TIME), message, adjustments),
             class_uid,
             _or(integer("category_uid", ("category_uid",), INT4), class_uid // 1000),
-            min(class_uid * 100 + activity, INT4[1]) if type_uid is None else type_uid,
+            max(INT4[0], min(class_uid * 100 + activity, INT4[1])) if type_uid is None else type_uid,
             activity,
             text_of(("activity_name",)) or _ACTIVITIES.get(activity),
             severity,
