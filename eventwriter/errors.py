@@ -77,6 +77,17 @@ class Poison(EventwriterError):
         self.detail = detail
         self.sqlstate = sqlstate
 
+    def without_origin(self) -> "Poison":
+        """
+        Return this error without traceback, cause and context.
+
+        They refer to the frames that raised it, and thereby to the payload and to everything that was decoded from
+        it. A batch keeps the error until it is settled: with them, a worker with 3,000 dead letters of 100 kB peaked at
+        518 MiB, without them at 118 MiB.
+        """
+        self.__traceback__ = self.__cause__ = self.__context__ = None
+        return self
+
 
 class ConfigError(EventwriterError):
     """

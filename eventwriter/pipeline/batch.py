@@ -33,7 +33,8 @@ class Batch:
         ignored: Positions of messages whose subjects are ignored.
         known: Positions of messages that were not decoded, because they are in the ledger.
         repeat_replies: Ack subjects of deliveries that repeat a message of this batch.
-        payload_bytes: Bytes of all payloads.
+        payload_bytes: Bytes of all payloads, and again of those that become dead letters, which store them.
+        dead_bytes: Bytes of the payloads that become dead letters.
         opened_s: Monotonic time of the first message.
         trigger: Why the batch was sealed; None while it is open.
         decode_s: Time spent on decoding the messages, including the rest of the list that filled the batch.
@@ -52,6 +53,7 @@ class Batch:
     known: set[int] = field(default_factory=set)
     repeat_replies: list[str] = field(default_factory=list)
     payload_bytes: int = 0
+    dead_bytes: int = 0
     opened_s: float = 0.0
     trigger: Trigger | None = None
     decode_s: float = 0.0
@@ -71,6 +73,13 @@ class Batch:
     def size_bytes(self) -> int:
         """Bytes of payloads, which are kept until the batch is settled, and of encoded rows."""
         return self.payload_bytes + sum(map(len, self.buffers))
+
+    def add_dead_letter(self, position: int, poison: Poison) -> None:
+        """Make the message at a position of the open batch a dead letter."""
+        size = len(self.messages[position].payload)
+        self.payload_bytes += size
+        self.dead_bytes += size
+        self.dead[position] = poison.without_origin()
 
     def covered(self) -> Ranges:
         """Return the stream sequences that the batch accounts for."""

@@ -164,7 +164,7 @@ class Batcher:
         elif records is None:
             batch.ignored.add(position)
         else:
-            batch.dead[position] = records
+            batch.add_dead_letter(position, records)
         for marks, buffer in zip(batch.marks, batch.buffers):  # noqa: B905  # hot: equal by construction
             marks.append(len(buffer))
         batch.rows.append(rows)
@@ -202,7 +202,7 @@ class Batcher:
         """Discard the rows that a message already has when one of its records is poison."""
         for marks, buffer in zip(batch.marks, batch.buffers, strict=True):
             del buffer[marks[-1] if marks else 0 :]
-        batch.dead[position] = poison
+        batch.add_dead_letter(position, poison)
         return 0
 
     def _is_repeat(self, message: Message) -> bool:

@@ -148,7 +148,7 @@ class Counters(WorkerCounters):
         self.ignored_total += len(batch.ignored)
         self.already_written_total += settled.already_written
         self.redelivered_total += len(batch.repeat_replies) + sum(1 for m in batch.messages if m.num_delivered > 1)
-        self.bytes_total += batch.payload_bytes
+        self.bytes_total += batch.payload_bytes - batch.dead_bytes
         self.batch_messages_last, self.batch_trigger_last = len(batch), batch.trigger
         if batch.trigger:
             self.batches_by_trigger[batch.trigger.value] += 1

@@ -134,7 +134,7 @@ class DecodeStage:
                     self._count(records)
                 decoded.append((message, records))
             except Poison as poison:
-                decoded.append(self._not_decoded(message, poison))
+                decoded.append(self._not_decoded(message, poison.without_origin()))
             except MemoryError:
                 raise
             except Exception as error:  # noqa: BLE001  # a defect, which is logged
@@ -148,7 +148,7 @@ class DecodeStage:
         try:
             expanded = expand(message.payload, message.headers, self._bytes_max)
         except Poison as not_expanded:
-            return message, not_expanded
+            return message, not_expanded.without_origin()
         if expanded is None:
             return message, poison
         # Rows and dead letters are built from the expanded payload, in which secrets can be found.
@@ -156,7 +156,7 @@ class DecodeStage:
         try:
             records = self._decode(message)
         except Poison as of_expanded:
-            return message, of_expanded
+            return message, of_expanded.without_origin()
         except MemoryError:
             raise
         except Exception as error:  # noqa: BLE001  # a defect, which is logged

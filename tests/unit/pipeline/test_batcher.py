@@ -163,3 +163,32 @@ def test_dead_letter_names_the_record(records: list[Record], named: str) -> None
     detail = batcher.open.dead[0].detail
     assert detail.startswith(named)
     assert named or not detail.startswith("record")
+
+
+def test_dead_letter_keeps_neither_traceback_nor_context() -> None:
+    """A batch keeps the text of an error, but not the frames that raised it, which hold the payload."""
+    batcher = new_batcher()
+    bad = [{"v": "a"}, {"bad": True}]
+    try:
+        try:
+            raise ValueError("cause")
+        except ValueError as cause:
+            raise Poison("malformed", "x") from cause
+    except Poison as raised:
+        undecoded = raised
+
+    list(batcher.add([(message(1), bad), (message(2), undecoded)], False, 10**6, 0.0))
+
+    dead = batcher.open.dead
+    assert {0: "bad_value", 1: "malformed"} == {position: poison.reason for position, poison in dead.items()}
+    assert {(None, None, None)} == {(p.__traceback__, p.__cause__, p.__context__) for p in dead.values()}
+
+
+def test_payload_of_a_dead_letter_counts_twice() -> None:
+    """A dead letter stores the payload, so a batch of dead letters is sealed at half of `max_batch_bytes`."""
+    batcher = new_batcher()
+    dead = [(message(n + 1, size=260), Poison("malformed", "x")) for n in range(2)]
+
+    (sealed,) = batcher.add(dead, False, 10**6, 0.0)
+
+    assert (Trigger.BYTES, 1040, 520) == (sealed.trigger, sealed.payload_bytes, sealed.dead_bytes)
